@@ -1,0 +1,77 @@
+import createError, { type FastifyErrorConstructor } from '@fastify/error'
+
+type Coded<A extends [any?, any?, any?] = []> = FastifyErrorConstructor<{ code: string, statusCode: number }, A>
+const coded = <A extends [any?, any?, any?] = []>(code: string, message: string, statusCode: number) =>
+  createError<A>(code, message, statusCode) as Coded<A>
+
+/** Every error that this package answers or throws. `docs/reference/errors.md` is held to this table by a test. */
+export const errors = {
+  CHARTS_ERR_UNAUTHENTICATED: coded('CHARTS_ERR_UNAUTHENTICATED', 'Authentication is required', 401),
+  CHARTS_ERR_FORBIDDEN: coded('CHARTS_ERR_FORBIDDEN', 'Not allowed', 403),
+  CHARTS_ERR_ORIGIN_FORBIDDEN: coded('CHARTS_ERR_ORIGIN_FORBIDDEN', 'This origin may not open a WebSocket here', 403),
+  CHARTS_ERR_TASK_NOT_FOUND: coded('CHARTS_ERR_TASK_NOT_FOUND', 'Chart task not found', 404),
+  CHARTS_ERR_TASK_NOT_FINISHED: coded('CHARTS_ERR_TASK_NOT_FINISHED', 'The chart is not finished yet', 409),
+  CHARTS_ERR_TASK_FAILED: coded<[string]>('CHARTS_ERR_TASK_FAILED', '%s', 409),
+  CHARTS_ERR_TASK_CANCELLED: coded('CHARTS_ERR_TASK_CANCELLED', 'The chart task was cancelled', 409),
+  CHARTS_ERR_TASK_FINISHED: coded('CHARTS_ERR_TASK_FINISHED', 'The chart task has already finished', 409),
+  CHARTS_ERR_RESULT_EXPIRED: coded('CHARTS_ERR_RESULT_EXPIRED', 'The chart is no longer kept', 410),
+  CHARTS_ERR_REQUEST_TOO_LARGE: coded<[number, number]>('CHARTS_ERR_REQUEST_TOO_LARGE', 'The request has %d bytes, at most %d are allowed', 413),
+  CHARTS_ERR_INVALID_REQUEST: coded<[string]>('CHARTS_ERR_INVALID_REQUEST', '%s', 400),
+  CHARTS_ERR_IDEMPOTENCY_KEY_INVALID: coded('CHARTS_ERR_IDEMPOTENCY_KEY_INVALID', 'Idempotency-Key must be 1 to 255 printable ASCII characters', 400),
+  CHARTS_ERR_IDEMPOTENCY_KEY_REUSED: coded('CHARTS_ERR_IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key was used with another request', 422),
+  CHARTS_ERR_UPGRADE_REQUIRED: coded('CHARTS_ERR_UPGRADE_REQUIRED', 'This route speaks WebSocket only', 426),
+  CHARTS_ERR_TOO_MANY_TASKS: coded('CHARTS_ERR_TOO_MANY_TASKS', 'Too many charts are waiting already, try again later', 429),
+  CHARTS_ERR_QUEUE_FULL: coded('CHARTS_ERR_QUEUE_FULL', 'The chart queue is full, try again later', 503),
+  CHARTS_ERR_STORE_UNAVAILABLE: coded<[{ cause: unknown }?]>('CHARTS_ERR_STORE_UNAVAILABLE', 'The chart queue is not reachable, try again later', 503),
+  CHARTS_ERR_TOO_MANY_STREAMS: coded('CHARTS_ERR_TOO_MANY_STREAMS', 'Too many streams are open already', 503),
+  CHARTS_ERR_INVALID_OPTIONS: coded<[string]>('CHARTS_ERR_INVALID_OPTIONS', 'fastify-async-charts: %s', 500),
+  CHARTS_ERR_INVALID_IDENTITY: coded('CHARTS_ERR_INVALID_IDENTITY', 'An identity must be { user_id: string, org_id?: string | null }', 500),
+  CHARTS_ERR_CLOSED: coded('CHARTS_ERR_CLOSED', 'The chart queue service is closed', 503)
+} as const
+
+/**
+ * The `error_code` of a failed task where the generator gave none of its own, with what the user is told.
+ * What really happened is in the log only.
+ */
+export const failures = {
+  CHARTS_ERR_GENERATION_FAILED: 'Chart generation failed',
+  CHARTS_ERR_ATTEMPT_TIMEOUT: 'Chart generation took too long',
+  CHARTS_ERR_INVALID_CHART: 'Chart generation gave no usable chart',
+  CHARTS_ERR_CHART_TOO_LARGE: 'The chart is too large',
+  CHARTS_ERR_WORKER_LOST: 'Chart generation was interrupted too often'
+} as const
+export type FailureCode = keyof typeof failures
+
+/** True for the error that a store throws when it cannot be reached, is full, or is loading. */
+export function isStoreUnavailable (error: unknown): boolean {
+  return error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE
+}
+
+/** How a generator speaks to the user. */
+export interface ChartGenerationErrorOptions {
+  /** Shown as `error_code`; `/^[A-Z][A-Z0-9_]{0,63}$/`, default `CHARTS_ERR_GENERATION_FAILED`. */
+  code?: string
+  /** Whether another try may help. Default false. */
+  retryable?: boolean
+  /** Milliseconds to wait before the next try, instead of the backoff of `retry`. */
+  retryDelay?: number
+  cause?: unknown
+}
+
+/**
+ * Thrown by a generator to tell the user what went wrong: message and code reach the user as they are.
+ * Not retried unless `retryable: true`. Any other error is retried and shown as a plain failure.
+ */
+export class ChartGenerationError extends Error {
+  readonly code: string
+  readonly retryable: boolean
+  readonly retryDelay: number | undefined
+
+  constructor (message: string, options: ChartGenerationErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'ChartGenerationError'
+    this.code = options.code ?? 'CHARTS_ERR_GENERATION_FAILED'
+    this.retryable = options.retryable ?? false
+    this.retryDelay = options.retryDelay
+  }
+}

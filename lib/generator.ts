@@ -1,0 +1,41 @@
+import type { ChartRequest, JsonValue } from './task.ts'
+
+/** The part of a pino logger that this package uses. */
+export interface Logger {
+  debug (details: object, message?: string): void
+  info (details: object, message?: string): void
+  warn (details: object, message?: string): void
+  error (details: object, message?: string): void
+  child (bindings: Record<string, unknown>): Logger
+}
+
+/** One report of a generator. Values are clamped to 0–100; what is not a number is ignored. */
+export interface ProgressUpdate {
+  /** The step being worked on; shown as `current_step`. */
+  step?: string | undefined
+  /** How far `step` is, 0–100; ignored without a step. */
+  step_progress?: number | undefined
+  /** How far the whole chart is, 0–100; never falls within a try, and 100 is shown only when the chart is stored. */
+  progress?: number | undefined
+}
+
+/** Why a running generator is asked to stop: the `code` of `signal.reason`. */
+export type AbortCode = 'CANCELLED' | 'TIMEOUT' | 'LEASE_LOST' | 'SHUTDOWN'
+
+/** What a generator is given besides its request. */
+export interface GenerateContext {
+  /** Aborted when the work is no longer wanted; `signal.reason` is an Error whose `code` is an {@link AbortCode}. */
+  readonly signal: AbortSignal
+  /** Which try this is: 1, 2, … */
+  readonly attempt: number
+  /** Reports progress. Never throws, never blocks, and costs nothing in a tight loop: updates are coalesced. */
+  progress (update: ProgressUpdate): void
+  /** Carries task_id, message_id and attempt. */
+  readonly log: Logger
+}
+
+/**
+ * Makes a chart. What it resolves to is the chart's `content`, any JSON value up to `limits.chartBytes`;
+ * the library never looks inside. Throw a `ChartGenerationError` to speak to the user.
+ */
+export type GenerateChart = (request: ChartRequest, context: GenerateContext) => Promise<JsonValue>

@@ -1,0 +1,176 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import { errors } from '../errors.ts'
+import type { EnqueueResult, QueueService } from '../service/queue-service.ts'
+import { ChartStatus, CreateChartRequestSchema, isFinished, type ChartTask, type CreateChartRequest } from '../task.ts'
+import { strictAjv } from '../validator.ts'
+import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
+import { OpenStreams } from './open-streams.ts'
+import { MessageParams, MessageQuery, StreamQuery, TaskParams, responses } from './schemas.ts'
+import { sseHandler, type StreamOptions } from './sse.ts'
+import { etagOf, matches, publicTask } from './views.ts'
+import { MAX_PAYLOAD, admit, webSocketHandler } from './websocket.ts'
+
+export interface RoutesOptions {
+  readonly service: QueueService
+  readonly identify: Identify
+  readonly authorize: Authorize | undefined
+  readonly paramsSchema: object | undefined
+  readonly requestBytes: number
+  readonly stream: StreamOptions & { readonly maxPerUser: number, readonly allowedOrigins: 'same-origin' | '*' | readonly string[] }
+}
+
+/** Seconds after which it is worth asking again. */
+const RETRY_AFTER = { unfinished: 1, full: 5, unavailable: 2 }
+
+type TaskRequest = FastifyRequest<{ Params: { task_id: string } }>
+
+function messageOf ({ task, outcome }: EnqueueResult): string {
+  if (outcome === 'queued') return 'Chart generation queued successfully'
+  switch (task.status) {
+    case ChartStatus.COMPLETED: return 'Chart already exists'
+    case ChartStatus.FAILED: return 'Chart generation has failed'
+    case ChartStatus.CANCELLED: return 'Chart generation was cancelled'
+    default: return 'Chart generation already in progress'
+  }
+}
+
+/** The caller's key; quoted, as the draft of the header has it, or bare. */
+function idempotencyKeyOf (request: FastifyRequest): string | undefined {
+  const header = request.headers['idempotency-key']
+  if (header === undefined) return undefined
+  const key = typeof header === 'string' ? /^"(.*)"$/.exec(header)?.[1] ?? header : ''
+  if (!/^[\x20-\x7e]{1,255}$/.test(key)) throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_INVALID()
+  return key
+}
+
+/** The routes of the contract, in a scope of their own: their validator settings are not the host's. */
+export async function chartRoutes (fastify: FastifyInstance, options: RoutesOptions): Promise<void> {
+  const { service } = options
+  const gate = new Gate(service, options.authorize)
+  const streams = new OpenStreams(options.stream.maxPerUser)
+  const streaming = { service, gate, streams, options: options.stream }
+
+  // Before the WebSocket plugin's own, which closes without a code.
+  fastify.addHook('preClose', async () => streams.endAll())
+  if (!fastify.hasRequestDecorator('ws')) {
+    const { default: websocket } = await import('@fastify/websocket')
+    await fastify.register(websocket, { options: { maxPayload: MAX_PAYLOAD } })
+  }
+
+  const body = strictAjv()
+  const query = strictAjv({ coerceTypes: true, useDefaults: true })
+  fastify.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'querystring' ? query : body).compile(schema as object))
+  identifyCallers(fastify, options.identify)
+  fastify.addHook('onSend', async (_request, reply) => {
+    if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
+  })
+  fastify.setErrorHandler((error, _request, reply) => {
+    if (error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE) reply.header('retry-after', RETRY_AFTER.unavailable)
+    if (error instanceof errors.CHARTS_ERR_TOO_MANY_TASKS || error instanceof errors.CHARTS_ERR_QUEUE_FULL) reply.header('retry-after', RETRY_AFTER.full)
+    if (error instanceof errors.CHARTS_ERR_TASK_NOT_FINISHED) reply.header('retry-after', RETRY_AFTER.unfinished)
+    throw error
+  })
+
+  fastify.post<{ Body: CreateChartRequest }>('/charts/async', {
+    bodyLimit: options.requestBytes || Number.MAX_SAFE_INTEGER,
+    schema: documented('Generate a chart in the background', {
+      body: { ...CreateChartRequestSchema, properties: { ...CreateChartRequestSchema.properties, params: options.paramsSchema ?? false } },
+      response: responses.create
+    })
+  }, async (request, reply) => {
+    const idempotencyKey = idempotencyKeyOf(request)
+    await gate.create(request, request.body)
+    const result = await service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey })
+    const { task, outcome } = result
+    const finished = isFinished(task)
+    if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
+    if (!finished) reply.header('retry-after', RETRY_AFTER.unfinished)
+    return reply
+      .code(finished ? 200 : 202)
+      .header('location', `${fastify.prefix}/charts/async/${task.task_id}/status`)
+      .type('application/json; charset=utf-8')
+      .send(JSON.stringify({ ...publicTask(task), message: messageOf(result) }))
+  })
+
+  fastify.get('/charts/async/:task_id/status', {
+    schema: documented('How a chart is doing', { params: TaskParams, response: responses.status })
+  }, async (request: TaskRequest, reply) => sendTask(request, reply, await gate.own(request, request.params.task_id, 'read')))
+
+  fastify.get('/charts/async/:task_id/result', {
+    schema: documented('The finished chart', { params: TaskParams, response: responses.result })
+  }, async (request: TaskRequest, reply) => {
+    const { task, own } = await gate.visible(request, request.params.task_id)
+    const chart = task.status === ChartStatus.COMPLETED ? await service.getChart(task) : null
+    if (chart) return sendJson(reply, chart)
+    if (!own) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
+    switch (task.status) {
+      case ChartStatus.COMPLETED: throw new errors.CHARTS_ERR_RESULT_EXPIRED()
+      case ChartStatus.FAILED: throw new errors.CHARTS_ERR_TASK_FAILED(task.error_message!)
+      case ChartStatus.CANCELLED: throw new errors.CHARTS_ERR_TASK_CANCELLED()
+      default: throw new errors.CHARTS_ERR_TASK_NOT_FINISHED()
+    }
+  })
+
+  fastify.delete('/charts/async/:task_id', {
+    schema: documented('Cancel a chart', { params: TaskParams, response: responses.cancel })
+  }, async (request: TaskRequest, reply) => {
+    await gate.own(request, request.params.task_id, 'cancel')
+    const task = await service.cancelTask(request.params.task_id)
+    if (!task) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
+    if (task.status !== ChartStatus.CANCELLED) throw new errors.CHARTS_ERR_TASK_FINISHED()
+    return sendJson(reply, publicTask(task))
+  })
+
+  fastify.get<{ Params: { message_id: string }, Querystring: { limit: number, content: boolean } }>('/charts/by-message/:message_id', {
+    schema: documented("A message's charts and running tasks", { params: MessageParams, querystring: MessageQuery, response: responses.message })
+  }, async (request, reply) => {
+    const { message_id } = request.params
+    await gate.message(request, message_id)
+    const { charts, active_tasks, failed_tasks } = await service.getMessageCharts(message_id, callerOf(request), request.query)
+    return sendJson(reply, {
+      charts,
+      active_tasks: active_tasks.map(publicTask),
+      has_active_tasks: active_tasks.length > 0,
+      failed_tasks: failed_tasks.map(publicTask)
+    })
+  })
+
+  fastify.get('/charts/async/stats', {
+    schema: documented('How busy the queue is', { response: responses.stats })
+  }, async (request, reply) => {
+    await gate.monitor(request)
+    return sendJson(reply, await service.getQueueStats())
+  })
+
+  fastify.get('/charts/stream/:task_id', {
+    exposeHeadRoute: false,
+    schema: documented('Live updates as server-sent events', { params: TaskParams, querystring: StreamQuery, response: responses.stream })
+  }, sseHandler(streaming))
+
+  fastify.route<{ Params: { task_id: string } }>({
+    method: 'GET',
+    url: '/charts/ws/:task_id',
+    exposeHeadRoute: false,
+    schema: documented('Live updates over WebSocket', { params: TaskParams, response: responses.socket }),
+    preHandler: admit(streaming),
+    handler: async () => { throw new errors.CHARTS_ERR_UPGRADE_REQUIRED() },
+    wsHandler: webSocketHandler(streaming)
+  })
+}
+
+/** `summary` is for the host's @fastify/swagger, whose types are not ours to import. */
+const documented = (summary: string, schema: FastifySchema): FastifySchema => Object.assign({ summary }, schema)
+
+/** As it is: what has been read from the store is not judged again. */
+function sendJson (reply: FastifyReply, body: object): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
+}
+
+function sendTask (request: FastifyRequest, reply: FastifyReply, task: ChartTask): FastifyReply {
+  const body = JSON.stringify(publicTask(task))
+  const etag = etagOf(body)
+  reply.header('etag', etag)
+  if (!isFinished(task)) reply.header('retry-after', RETRY_AFTER.unfinished)
+  if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
+  return reply.type('application/json; charset=utf-8').send(body)
+}

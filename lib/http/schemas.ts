@@ -1,0 +1,55 @@
+import { Type, type TSchema } from '@sinclair/typebox'
+import { ChartSchema, ChartTaskSchema, Uuid } from '../task.ts'
+
+export const TaskParams = Type.Object({ task_id: Uuid })
+export const MessageParams = Type.Object({ message_id: Uuid })
+export const MessageQuery = Type.Object({
+  limit: Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'Most charts and tasks of each kind' }),
+  content: Type.Boolean({ default: true, description: 'false leaves the contents of the charts out' })
+})
+export const StreamQuery = Type.Object({
+  last_event_id: Type.Optional(Type.String({ description: 'Where the `Last-Event-ID` header cannot be set' }))
+})
+
+const ErrorBody = Type.Object({
+  statusCode: Type.Integer(),
+  code: Type.String(),
+  error: Type.String(),
+  message: Type.String()
+}, { description: 'Why not; `code` is stable' })
+const TaskWithMessage = Type.Composite([ChartTaskSchema, Type.Object({ message: Type.String() })])
+const StatsBody = Type.Object({
+  queue_length: Type.Integer(),
+  processing_count: Type.Integer(),
+  retrying_count: Type.Integer(),
+  oldest_waiting_at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()]),
+  updated_at: Type.String({ format: 'date-time' })
+})
+const MessageBody = Type.Object({
+  charts: Type.Array(Type.Partial(ChartSchema, { required: ['chart_id', 'task_id', 'message_id', 'created_at'] })),
+  active_tasks: Type.Array(ChartTaskSchema),
+  has_active_tasks: Type.Boolean(),
+  failed_tasks: Type.Array(ChartTaskSchema)
+})
+
+const described = <T extends TSchema>(schema: T, description: string): T => ({ ...schema, description })
+const refused = (...codes: number[]) => Object.fromEntries(codes.map(code => [code, ErrorBody]))
+
+export const responses = {
+  create: {
+    200: described(TaskWithMessage, 'The chart exists already, or the task of this Idempotency-Key has ended'),
+    202: described(TaskWithMessage, 'Queued, or in progress already'),
+    ...refused(400, 401, 403, 413, 422, 429, 503)
+  },
+  status: { 200: ChartTaskSchema, 304: Type.Null({ description: 'Not changed' }), ...refused(400, 401, 404, 503) },
+  result: { 200: ChartSchema, ...refused(400, 401, 404, 409, 410, 503) },
+  cancel: { 200: described(ChartTaskSchema, 'The cancelled task'), ...refused(400, 401, 404, 409, 503) },
+  message: { 200: MessageBody, ...refused(400, 401, 404, 503) },
+  stats: { 200: StatsBody, ...refused(401, 403, 503) },
+  stream: {
+    200: { description: 'Server-sent events, each `{ type: "status_update", data: task }`', content: { 'text/event-stream': { schema: Type.String() } } },
+    204: Type.Null({ description: 'The finished task has been seen already: nothing follows' }),
+    ...refused(400, 401, 404)
+  },
+  socket: { 426: ErrorBody, ...refused(400, 401, 403, 404) }
+}

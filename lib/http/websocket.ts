@@ -1,0 +1,122 @@
+import type { WebSocket } from '@fastify/websocket'
+import type { FastifyRequest } from 'fastify'
+import { errors, isStoreUnavailable } from '../errors.ts'
+import type { QueueService } from '../service/queue-service.ts'
+import { isFinished, type ChartTask } from '../task.ts'
+import { callerOf, type Gate } from './access.ts'
+import type { OpenStreams } from './open-streams.ts'
+import type { StreamOptions } from './sse.ts'
+import { webSocketFrame } from './views.ts'
+
+/** Bytes of a message of a client; none is expected. */
+export const MAX_PAYLOAD = 4_096
+
+/** Why a socket is closed. */
+const Close = {
+  FINISHED: [1000, 'the task has finished'],
+  UNEXPECTED: [1008, 'nothing is expected from the client'],
+  TOO_LARGE: [1009, 'message too large'],
+  COME_BACK: [1012, 'come back'],
+  TOO_MANY: [1013, 'too many streams, come back'],
+  UNREACHABLE: [1013, 'not reachable, come back'],
+  VANISHED: [4404, 'the task is no longer kept']
+} as const
+
+/** ms that a client gets to answer a close. */
+const LAST_BYTES = 250
+
+interface Dependencies {
+  readonly service: QueueService
+  readonly gate: Gate
+  readonly streams: OpenStreams
+  readonly options: StreamOptions & { readonly allowedOrigins: 'same-origin' | '*' | readonly string[] }
+}
+
+type SocketRequest = FastifyRequest<{ Params: { task_id: string } }>
+const kTask = Symbol('fastify-async-charts.task')
+type AdmittedRequest = SocketRequest & { [kTask]?: ChartTask | null }
+
+function isAllowed (request: FastifyRequest, allowed: Dependencies['options']['allowedOrigins']): boolean {
+  const { origin } = request.headers
+  // Browsers always send it: a client without one is none, and has no cookies of a user to misuse.
+  if (origin === undefined || allowed === '*') return true
+  if (allowed !== 'same-origin') return allowed.includes(origin)
+  return URL.canParse(origin) && new URL(origin).host === request.host
+}
+
+/** Decided before the upgrade, with a status code. What passes, the socket says itself: a browser cannot see a status. */
+export function admit ({ gate, options }: Dependencies) {
+  return async (request: SocketRequest): Promise<void> => {
+    if (!isAllowed(request, options.allowedOrigins)) throw new errors.CHARTS_ERR_ORIGIN_FORBIDDEN()
+    try {
+      (request as AdmittedRequest)[kTask] = await gate.own(request, request.params.task_id, 'read')
+    } catch (error) {
+      if (!isStoreUnavailable(error)) throw error
+    }
+  }
+}
+
+/** The WebSocket route: every state of the task as it comes, the finished one last. */
+export function webSocketHandler ({ service, streams, options }: Dependencies) {
+  return async (socket: WebSocket, request: SocketRequest): Promise<void> => {
+    const stream = new AbortController()
+    let reason: readonly [number, string] = Close.COME_BACK
+    const end = (why: readonly [number, string]) => {
+      if (stream.signal.aborted) return
+      reason = why
+      stream.abort()
+    }
+    // Listeners first: what arrives before them is lost.
+    socket.on('message', (data: Buffer) => end(data.length > MAX_PAYLOAD ? Close.TOO_LARGE : Close.UNEXPECTED))
+    socket.on('close', () => stream.abort())
+    socket.on('error', () => stream.abort())
+    const task = (request as AdmittedRequest)[kTask]
+    if (!task) return close(socket, Close.UNREACHABLE)
+    const release = streams.open(callerOf(request).user_id, () => end(Close.COME_BACK))
+    if (!release) return close(socket, Close.TOO_MANY)
+    const heartbeat = beat(socket, options.heartbeat)
+    const expiry = setTimeout(() => end(Close.COME_BACK), options.maxDuration)
+    try {
+      let last: ChartTask | undefined
+      for await (const state of service.watchTask(task.task_id, { signal: stream.signal })) {
+        last = state
+        await send(socket, webSocketFrame(state), stream.signal)
+      }
+      if (!stream.signal.aborted) reason = last && isFinished(last) ? Close.FINISHED : Close.VANISHED
+    } catch (error) {
+      if (!isStoreUnavailable(error)) request.log.error({ err: error }, 'the stream broke')
+      reason = Close.UNREACHABLE
+    } finally {
+      clearInterval(heartbeat)
+      clearTimeout(expiry)
+      release()
+      close(socket, reason)
+    }
+  }
+}
+
+/** Resolves when the frame has left for the network: a slow reader gets the newest state next, not all of them. */
+function send (socket: WebSocket, frame: Buffer, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    socket.send(frame, { binary: false }, () => resolve())
+  })
+}
+
+/** Pings; cuts who misses a pong, and who takes nothing for two heartbeats. */
+function beat (socket: WebSocket, heartbeat: number): NodeJS.Timeout {
+  let answered = true
+  socket.on('pong', () => { answered = true })
+  return setInterval(() => {
+    if (!answered) return socket.terminate()
+    answered = false
+    socket.ping()
+  }, heartbeat)
+}
+
+function close (socket: WebSocket, [code, reason]: readonly [number, string]): void {
+  socket.close(code, reason)
+  // A client that does not answer must not hold up a shutdown.
+  const cut = setTimeout(() => socket.terminate(), LAST_BYTES)
+  socket.on('close', () => clearTimeout(cut))
+}

@@ -1,0 +1,61 @@
+import fp from 'fastify-plugin'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { ChartQueueService, type ChartQueueServiceOptions } from './chart-queue-service.ts'
+import { errors } from './errors.ts'
+import type { GenerateChart } from './generator.ts'
+import type { Authorize, Identify } from './http/access.ts'
+import { chartRoutes } from './http/routes.ts'
+import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
+import { Consumer } from './worker/consumer.ts'
+
+export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leaseDuration' | 'poll'> {
+  /** Who is asking; null is answered with 401. A throw goes to the host's error handler. */
+  identify: Identify
+  /** Asked after ownership, can only narrow it. `monitor` is refused unless this says yes. */
+  authorize?: Authorize | undefined
+  /** The chart generator. With it, this process also works tasks, unless `worker: false`. */
+  generate?: GenerateChart | undefined
+  /** The worker in this process. Default `{ concurrency: 2 }`. */
+  worker?: Partial<WorkerSettings> | false | undefined
+  /** Where the routes hang. Default `/api/v1/analytics`. */
+  prefix?: string | undefined
+  /** SSE and WebSocket. */
+  stream?: Partial<ResolvedStreamOptions> | undefined
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    asyncCharts: ChartQueueService
+  }
+}
+
+/** ms that the start waits for the store: the host starts without it too, and answers 503 until it comes. */
+const READY = 1_000
+
+const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyInstance, options) => {
+  const resolved = resolveOptions(PluginOptionsSchema, options)
+  if (!options.identify) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.identify must be a function, got undefined')
+  const settings = options.worker === false ? null : resolveOptions(InProcessWorkerSchema, options.worker, 'options.worker')
+  const { redis, store, chartStore, onFinished, paramsSchema, generate, logger = fastify.log } = options
+  const { keyPrefix, retention, retry, limits, stream, prefix } = resolved
+  const service = new ChartQueueService({
+    redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, onFinished, poll: stream.poll, logger
+  })
+  fastify.decorate('asyncCharts', service)
+  await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
+
+  const consumer = generate && settings ? new Consumer({ service, generate, ...settings, logger }) : null
+  fastify.addHook('onClose', async () => {
+    await consumer?.stop()
+    await service.close()
+  })
+  await fastify.register(chartRoutes, {
+    prefix, service, identify: options.identify, authorize: options.authorize, paramsSchema, requestBytes: limits.requestBytes, stream
+  })
+}
+
+/**
+ * Asynchronous charts for a Fastify host: registers the routes, and decorates the instance with `asyncCharts`.
+ * @throws CHARTS_ERR_INVALID_OPTIONS
+ */
+export const asyncCharts = fp(plugin, { fastify: '5.x', name: 'fastify-async-charts' })

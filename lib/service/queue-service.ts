@@ -1,0 +1,269 @@
+import { randomUUID } from 'node:crypto'
+import type { ValidateFunction } from 'ajv'
+import { errors } from '../errors.ts'
+import type { Logger, ProgressUpdate } from '../generator.ts'
+import type { QueueStats, RetryPolicy, Retention, TaskStore } from '../store/task-store.ts'
+import {
+  ChartVisibility, CreateChartRequestSchema, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
+} from '../task.ts'
+import { strictAjv } from '../validator.ts'
+import { digest } from './chart-identity.ts'
+import { Charts, type MessageCharts } from './charts.ts'
+import type { ChartStore } from './chart-store.ts'
+import { Leases } from './leases.ts'
+import type { Outcome } from './outcome.ts'
+import { toReport } from './progress.ts'
+import { TaskFeed } from './task-feed.ts'
+
+export interface QueueServiceOptions {
+  readonly store: TaskStore
+  readonly retention: Retention
+  readonly retry: RetryPolicy
+  readonly limits: {
+    readonly waitingPerTenant: number
+    readonly runningPerTenant: number
+    readonly queueLength: number
+    readonly requestBytes: number
+    readonly chartBytes: number
+  }
+  readonly leaseDuration: number
+  readonly poll: number
+  readonly chartStore?: ChartStore | undefined
+  readonly paramsSchema?: object | undefined
+  readonly onFinished?: ((task: ChartTask) => unknown) | undefined
+  readonly logger: Logger
+}
+
+export interface EnqueueResult {
+  readonly task: ChartTask
+  /** `replayed`: the Idempotency-Key was seen before; the task as it is now. */
+  readonly outcome: 'queued' | 'already_active' | 'chart_exists' | 'replayed'
+}
+
+/** Most active tasks of a message that are read at once. */
+const MOST_ACTIVE = 1_000
+
+function checkIdentity (identity: Identity): { user_id: string, org_id: string | null } {
+  const { user_id, org_id = null } = identity ?? {}
+  const valid = typeof user_id === 'string' && user_id !== '' && (org_id === null || (typeof org_id === 'string' && org_id !== ''))
+  if (!valid) throw new errors.CHARTS_ERR_INVALID_IDENTITY()
+  return { user_id, org_id }
+}
+
+/**
+ * The queue: accepts chart tasks, hands them out under leases, tells everybody how they do. It knows no HTTP and asks
+ * nobody's permission: identity is given, ownership is the caller's business.
+ */
+export class QueueService {
+  /** For workers: many leases in one round trip. @internal */
+  readonly leases: Leases
+  /** For workers: who was cancelled. @internal */
+  readonly feed: TaskFeed
+  readonly #store: TaskStore
+  readonly #options: QueueServiceOptions
+  readonly #charts: Charts
+  readonly #validate: ValidateFunction
+  readonly #worker_id = randomUUID()
+  readonly #finishing = new Set<Promise<void>>()
+
+  constructor (options: QueueServiceOptions) {
+    const { store, chartStore, limits, logger } = options
+    this.#options = options
+    this.#store = store
+    this.#charts = new Charts(store, chartStore)
+    this.leases = new Leases({ store, chartStore, limits, logger, finished: task => this.#finished(task) })
+    this.feed = new TaskFeed({ store, poll: options.poll, logger })
+    const { properties } = CreateChartRequestSchema
+    this.#validate = strictAjv().compile({
+      ...CreateChartRequestSchema,
+      properties: { ...properties, params: options.paramsSchema ?? false }
+    })
+  }
+
+  /**
+   * Accepts a chart task, or answers with the one that there is already: same message, user, org, visibility,
+   * adjustment and params, unless `force_create`.
+   * @param options.idempotencyKey a key of the caller's choice: repeated with it, the same request is the same task.
+   * @throws CHARTS_ERR_INVALID_REQUEST, CHARTS_ERR_REQUEST_TOO_LARGE, CHARTS_ERR_TOO_MANY_TASKS, CHARTS_ERR_QUEUE_FULL,
+   * CHARTS_ERR_IDEMPOTENCY_KEY_REUSED, CHARTS_ERR_STORE_UNAVAILABLE (then it may have been queued all the same)
+   */
+  async enqueueChartTask (request: CreateChartRequest, identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueResult> {
+    const { user_id, org_id } = checkIdentity(identity)
+    this.#checkRequest(request)
+    const { retention, retry, limits, chartStore } = this.#options
+    const { message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params } = request
+    const task_id = randomUUID()
+    const chartRequest: ChartRequest = {
+      task_id, message_id, user_id, org_id, visibility, force_create, adjustment_query,
+      ...(params === undefined ? {} : { params })
+    }
+    const raw = JSON.stringify(chartRequest)
+    const bytes = Buffer.byteLength(raw)
+    if (limits.requestBytes > 0 && bytes > limits.requestBytes) throw new errors.CHARTS_ERR_REQUEST_TOO_LARGE(bytes, limits.requestBytes)
+    const message = message_id.toLowerCase()
+    const same = digest(message, user_id, org_id, visibility, adjustment_query, params)
+    const key = options.idempotencyKey
+    const enqueue = (missing_chart: string | null) => this.#store.enqueue({
+      task_id,
+      message_id: message,
+      user_id,
+      tenant: org_id === null ? `user:${user_id}` : `org:${org_id}`,
+      shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
+      same,
+      force: force_create,
+      idempotency: key === undefined ? null : { key: digest(user_id, org_id, key), body: digest(same, force_create) },
+      request: raw,
+      retention,
+      retry,
+      waitingPerTenant: limits.waitingPerTenant,
+      queueLength: limits.queueLength,
+      charts_inside: !chartStore,
+      missing_chart
+    })
+    let result = await enqueue(null)
+    if (result.outcome === 'chart_exists' && chartStore && !(await chartStore.get(result.task.chart_id!))) {
+      result = await enqueue(result.task.chart_id)
+    }
+    switch (result.outcome) {
+      case 'key_reused': throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
+      case 'tenant_full': throw new errors.CHARTS_ERR_TOO_MANY_TASKS()
+      case 'queue_full': throw new errors.CHARTS_ERR_QUEUE_FULL()
+      default: return result
+    }
+  }
+
+  /**
+   * Takes the next task with a lease of `leaseDuration` ms; null when nothing waits. The lease must be prolonged with
+   * `extendLease` before it ends, else the task is handed to another.
+   */
+  async dequeueChartTask (worker_id: string = this.#worker_id): Promise<{ task: ChartTask, request: ChartRequest, lease: number } | null> {
+    const { leaseDuration } = this.#options
+    const { tasks } = await this.leases.take({ worker_id, take_id: randomUUID(), count: 1, leaseDuration })
+    return tasks[0] ?? null
+  }
+
+  /** Stores and announces progress. False: not the current lease, nothing was changed. */
+  async updateTaskProgress (task_id: string, lease: number, update: ProgressUpdate): Promise<boolean> {
+    const [current] = await this.#store.progress([toReport(task_id, lease, update)])
+    return current!
+  }
+
+  /**
+   * Ends a task with its chart, or a try with an error (retried where that may help). False: not the current lease, nothing
+   * was changed. Repeated with the same lease it answers the same.
+   */
+  async completeTask (task_id: string, lease: number, outcome: Outcome): Promise<boolean> {
+    const { chartStore, leaseDuration } = this.#options
+    const [task] = await this.#store.read([task_id])
+    if (!task) return false
+    if (chartStore && 'content' in outcome) {
+      // The chart goes to the host's store first: only the current lease may put one there.
+      const [answer] = await this.#store.extend([{ task_id, lease }], leaseDuration)
+      if (answer !== 'ok') return this.leases.isCompletedBy(task_id, lease)
+    }
+    const closing = await this.leases.prepare(task, lease, outcome, AbortSignal.timeout(leaseDuration))
+    const { closed } = await this.leases.close([closing], null)
+    return closed[0]!.current
+  }
+
+  /** Prolongs a lease by `leaseDuration` ms from now. False: not the current lease. */
+  async extendLease (task_id: string, lease: number): Promise<boolean> {
+    const [answer] = await this.#store.extend([{ task_id, lease }], this.#options.leaseDuration)
+    return answer === 'ok'
+  }
+
+  /** Hands a task back: it runs again at once, and the try is not counted. False: not the current lease. */
+  async releaseTask (task_id: string, lease: number): Promise<boolean> {
+    const { closed } = await this.leases.close([{ task_id, lease, verb: 'release' }], null)
+    return closed[0]!.current
+  }
+
+  /** The task as it is now; null when it is unknown or no longer kept. */
+  async getTaskStatus (task_id: string): Promise<ChartTask | null> {
+    const [task] = await this.#store.read([task_id.toLowerCase()])
+    return task!
+  }
+
+  /** The raw request, byte for byte as it was stored; null when it is unknown or no longer kept. */
+  getTaskData (task_id: string): Promise<string | null> {
+    return this.#store.readRequest(task_id.toLowerCase())
+  }
+
+  /** Ends a task that nobody wants any more. A finished one is returned as it is; null: unknown. */
+  async cancelTask (task_id: string): Promise<ChartTask | null> {
+    const cancelled = await this.#store.cancel(task_id.toLowerCase())
+    if (cancelled?.changed) this.#finished(cancelled.task)
+    return cancelled && cancelled.task
+  }
+
+  /** The caller's unfinished tasks of a message, newest first, at most 1,000. */
+  getActiveTasksByMessageId (message_id: string, user_id: string): Promise<ChartTask[]> {
+    return this.#store.readActive(message_id.toLowerCase(), user_id, MOST_ACTIVE)
+  }
+
+  /** What a chat shows of a message: finished charts, running and failed tasks, newest first, at most `limit` of each. */
+  getMessageCharts (message_id: string, identity: Identity, options: { limit: number, content: boolean }): Promise<MessageCharts> {
+    const { user_id, org_id } = checkIdentity(identity)
+    return this.#charts.ofMessage(message_id.toLowerCase(), { ...identity, user_id, org_id }, options)
+  }
+
+  /** The chart that a finished task names; null when it has none, or it is gone. */
+  getChart (task: ChartTask): Promise<Chart | null> {
+    return this.#charts.of(task)
+  }
+
+  /** How busy the queue is. */
+  getQueueStats (): Promise<QueueStats> {
+    return this.#store.stats()
+  }
+
+  /** Removes what its retention has passed; how many tasks that was. Every worker does this from time to time. */
+  cleanupExpiredTasks (): Promise<number> {
+    return this.#store.cleanup()
+  }
+
+  /**
+   * The states of a task as they come, each newer than the one before; ends after the finished one, or when the task is gone.
+   * @param options.after a version already seen: only newer ones follow.
+   */
+  watchTask (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncIterable<ChartTask> {
+    return this.feed.watch(task_id.toLowerCase(), options)
+  }
+
+  /** For the host's readiness probe: whether the store answers, and whether live updates arrive without polling. */
+  checkHealth (): Promise<{ store: boolean, feed: boolean }> {
+    return this.#store.checkHealth()
+  }
+
+  /** Waits until the store answers, `timeout` ms at most. */
+  ready (timeout: number): Promise<void> {
+    return this.#store.ready(timeout)
+  }
+
+  /** Ends all watches and waits for `onFinished`. A store that the host has given stays open. */
+  async close (): Promise<void> {
+    this.feed.close()
+    await Promise.allSettled(this.#finishing)
+  }
+
+  #checkRequest (request: CreateChartRequest): void {
+    const valid: boolean = this.#validate(request)
+    if (valid) return
+    if (this.#options.paramsSchema === undefined && request?.params !== undefined) {
+      throw new errors.CHARTS_ERR_INVALID_REQUEST('params is not accepted: the host has given no paramsSchema')
+    }
+    const faults = this.#validate.errors!.map(error =>
+      `request${error.instancePath} ${error.keyword === 'additionalProperties' ? `must not have ${error.params['additionalProperty']}` : error.message}`)
+    throw new errors.CHARTS_ERR_INVALID_REQUEST(faults.join(', '))
+  }
+
+  #finished (task: ChartTask): void {
+    const { onFinished, logger } = this.#options
+    if (!onFinished) return
+    const finishing = Promise.resolve(task).then(onFinished).then(
+      () => {},
+      error => logger.error({ err: error, task_id: task.task_id }, 'onFinished failed'))
+    this.#finishing.add(finishing)
+    finishing.then(() => this.#finishing.delete(finishing))
+  }
+}

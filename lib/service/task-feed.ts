@@ -1,0 +1,195 @@
+import type { Logger } from '../generator.ts'
+import type { HintListener, TaskState, TaskStore } from '../store/task-store.ts'
+import { isFinished, type ChartTask } from '../task.ts'
+
+/** ms after which every watched task is read again even though hints arrive: a hint may be lost without anybody noticing. */
+const RECHECK = 15_000
+/** Tasks read in one round trip. */
+const PAGE = 200
+
+interface Topic {
+  readonly task_id: string
+  /** The newest state known here; null once the task has vanished, undefined before the first read. */
+  task: ChartTask | null | undefined
+  /** A hint that came before the first read. */
+  early: TaskState | undefined
+  /** Grows when the store has lost acknowledged writes: versions start afresh. */
+  epoch: number
+  opened: Promise<void>
+  readonly wake: Set<() => void>
+}
+
+export interface TaskFeedOptions {
+  readonly store: TaskStore
+  /** ms between reads while hints do not arrive. */
+  readonly poll: number
+  readonly logger: Logger
+}
+
+/**
+ * Watches tasks for everyone in this process. Hints are only hints: a watch subscribes first, reads second, and drops
+ * what is not newer; while hints do not arrive, tasks are polled. A watcher that is slow skips states, but never the last.
+ */
+export class TaskFeed implements HintListener {
+  readonly #store: TaskStore
+  readonly #poll: number
+  readonly #logger: Logger
+  readonly #topics = new Map<string, Topic>()
+  readonly #cancelListeners = new Set<(task_id: string) => void>()
+  readonly #closed = new AbortController()
+  readonly #unlisten: () => void
+  #timer: NodeJS.Timeout | undefined
+  #up = false
+  #checked = 0
+
+  constructor (options: TaskFeedOptions) {
+    this.#store = options.store
+    this.#poll = options.poll
+    this.#logger = options.logger
+    this.#unlisten = this.#store.listen(this)
+  }
+
+  /**
+   * The task's states as they come, each newer than the one before; ends after the finished one, or when the task vanishes.
+   * `after`: a version that the caller has already seen. Throws `CHARTS_ERR_STORE_UNAVAILABLE` if the first read fails.
+   */
+  async * watch (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<ChartTask, void, void> {
+    const signal = options.signal ? AbortSignal.any([options.signal, this.#closed.signal]) : this.#closed.signal
+    const topic = this.#join(task_id)
+    let notify: () => void = () => {}
+    const wake = () => notify()
+    topic.wake.add(wake)
+    signal.addEventListener('abort', wake)
+    try {
+      await topic.opened
+      let seen = options.after ?? 0
+      if (topic.task && seen > topic.task.version) {
+        // Either a hint is still under way, or the store has lost what the caller has seen.
+        await this.#refresh([topic])
+        if (topic.task && seen > topic.task.version) seen = 0
+      }
+      let epoch = topic.epoch
+      while (!signal.aborted) {
+        const task = topic.task
+        if (!task) return
+        if (topic.epoch !== epoch) {
+          epoch = topic.epoch
+          seen = 0
+        }
+        if (task.version > seen) {
+          seen = task.version
+          yield task
+        }
+        if (isFinished(task)) return
+        if (topic.task === task && !signal.aborted) await new Promise<void>(resolve => { notify = resolve })
+      }
+    } finally {
+      signal.removeEventListener('abort', wake)
+      this.#leave(topic, wake)
+    }
+  }
+
+  /** Calls `listener` when a running task was cancelled anywhere. Returns what ends that. */
+  onCancelled (listener: (task_id: string) => void): () => void {
+    this.#cancelListeners.add(listener)
+    return () => this.#cancelListeners.delete(listener)
+  }
+
+  hint (task_id: string, state: TaskState): void {
+    const topic = this.#topics.get(task_id)
+    if (!topic) return
+    if (topic.task === undefined) {
+      if (!topic.early || state.version > topic.early.version) topic.early = state
+    } else if (topic.task && state.version > topic.task.version) {
+      this.#set(topic, { ...topic.task, ...state })
+    } else {
+      this.#refresh([topic]).catch(error => this.#logger.debug({ err: error, task_id }, 'a task could not be read again'))
+    }
+  }
+
+  cancelled (task_id: string): void {
+    for (const listener of this.#cancelListeners) listener(task_id)
+  }
+
+  feed (up: boolean): void {
+    this.#up = up
+    this.#logger.debug({ up }, up ? 'task updates arrive' : 'task updates do not arrive, polling')
+    if (up) this.#check()
+  }
+
+  close (): void {
+    this.#closed.abort()
+    this.#unlisten()
+    clearInterval(this.#timer)
+  }
+
+  #join (task_id: string): Topic {
+    const known = this.#topics.get(task_id)
+    if (known) return known
+    const topic: Topic = { task_id, task: undefined, early: undefined, epoch: 0, opened: Promise.resolve(), wake: new Set() }
+    topic.opened = this.#open(topic)
+    // Whoever watches awaits it too; without watchers nobody would.
+    topic.opened.catch(() => {})
+    this.#topics.set(task_id, topic)
+    this.#timer ??= setInterval(() => this.#tick(), this.#poll).unref()
+    return topic
+  }
+
+  async #open (topic: Topic): Promise<void> {
+    await this.#store.subscribe(topic.task_id)
+    try {
+      await this.#refresh([topic])
+    } catch (error) {
+      this.#topics.delete(topic.task_id)
+      throw error
+    }
+  }
+
+  #leave (topic: Topic, wake: () => void): void {
+    topic.wake.delete(wake)
+    if (topic.wake.size > 0 || this.#topics.get(topic.task_id) !== topic) return
+    this.#topics.delete(topic.task_id)
+    this.#store.unsubscribe(topic.task_id)
+    if (this.#topics.size === 0) {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+    }
+  }
+
+  #tick (): void {
+    if (!this.#up || performance.now() - this.#checked > RECHECK) this.#check()
+  }
+
+  #check (): void {
+    this.#checked = performance.now()
+    const topics = [...this.#topics.values()]
+    for (let i = 0; i < topics.length; i += PAGE) {
+      this.#refresh(topics.slice(i, i + PAGE)).catch(error => this.#logger.debug({ err: error }, 'watched tasks could not be read'))
+    }
+  }
+
+  async #refresh (topics: Topic[]): Promise<void> {
+    const before = topics.map(topic => topic.task?.version ?? 0)
+    const tasks = await this.#store.read(topics.map(topic => topic.task_id))
+    topics.forEach((topic, i) => {
+      const task = tasks[i] ?? null
+      const known = topic.task?.version ?? 0
+      const { early } = topic
+      topic.early = undefined
+      if (!task) {
+        this.#set(topic, null)
+      } else if (task.version < before[i]!) {
+        // The read was sent after the newer version was known: the store went back in time.
+        topic.epoch++
+        this.#set(topic, task)
+      } else if (task.version > known) {
+        this.#set(topic, early && early.version > task.version ? { ...task, ...early } : task)
+      }
+    })
+  }
+
+  #set (topic: Topic, task: ChartTask | null): void {
+    topic.task = task
+    for (const wake of topic.wake) wake()
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * Every key and channel starts with one hash tag, so that all of them live on one node of a Cluster. The names behind it
+ * are listed in `docs/reference/redis-keys.md`.
+ */
+export function keyspace (keyPrefix: string) {
+  const prefix = `{${keyPrefix}}:`
+  return {
+    /** What the scripts derive every key from. */
+    prefix,
+    wake: `${prefix}wake`,
+    request: (task_id: string) => `${prefix}request:${task_id}`,
+    chart: (chart_id: string) => `${prefix}chart:${chart_id}`,
+    updates: (task_id: string) => `${prefix}updates:${task_id}`,
+    cancelled: `${prefix}cancelled`,
+    ping: (process_id: string) => `${prefix}ping:${process_id}`
+  }
+}
+export type Keyspace = ReturnType<typeof keyspace>

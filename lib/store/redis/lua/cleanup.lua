@@ -1,0 +1,14 @@
+#!lua flags=allow-oom
+-- cleanup: removes what its retention has passed, a bounded number at a time.
+-- KEYS[1] prefix
+-- ARGV[1] now (ms, '' = TIME)  [2] most to remove
+-- Returns how many were removed
+--- @include "base"
+local ids = call('ZRANGEBYSCORE', P .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
+for _, id in ipairs(ids) do
+  local chart = call('HGET', record(id), 'chart')
+  if chart then call('DEL', P .. 'chart:' .. chart) end
+  call('DEL', record(id), details(id), P .. 'request:' .. id)
+  call('ZREM', P .. 'finished', id)
+end
+return #ids

@@ -1,0 +1,60 @@
+#!lua flags=allow-oom
+-- close: ends leases with complete, fail or release, and takes the next tasks in the same round trip.
+-- KEYS[1] prefix
+-- ARGV[1] now (ms, '' = TIME)  [2] worker  [3] take id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
+-- then for each lease seven: task_id  lease  verb  and
+--   complete: chart_id, content or '' where the host keeps it, '', ''
+--   fail: code, message, delay (ms; '' = the task's own backoff, 'never' = no more tries), random 0-1 for the jitter
+--   release: '', '', '', ''
+-- Returns { { 'ok' | 'stale', record if it ended } …, and what dequeue returns }
+-- Atomic because only the lease that is checked here may write. Runs where Redis is full: it ends work.
+--- @include "base"
+--- @include "index"
+--- @include "queue"
+--- @include "finish"
+--- @include "take"
+local function backoff(policy, attempt, random)
+  local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
+  local ms = tonumber(delay)
+  if kind == 'exponential' then ms = ms * 2 ^ (attempt - 1) end
+  return math.floor(math.min(ms, tonumber(max)) * (1 - tonumber(jitter) * random))
+end
+
+local verbs = {}
+function verbs.complete(id, tenant, chart, content)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(call('HGET', record(id), 'keep'), '%d+'))) end
+  finish(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
+end
+function verbs.fail(id, tenant, code, message, delay, random)
+  local t = call('HMGET', record(id), 'attempt', 'max', 'backoff')
+  if delay == 'never' or tonumber(t[1]) >= tonumber(t[2]) then
+    finish(id, 'FAILED', { 'code', code, 'error', message })
+  else
+    requeue(id, tenant, 'retrying', tonumber(delay) or backoff(t[3], tonumber(t[1]), tonumber(random)))
+  end
+end
+function verbs.release(id, tenant)
+  call('HINCRBY', record(id), 'attempt', -1)
+  requeue(id, tenant, 'queued', 0)
+end
+
+local closed = {}
+for i = 7, #ARGV, 7 do
+  local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local t = call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant')
+  local answer = { 'stale' }
+  if t[1] == lease then
+    if t[2] == 'PROCESSING' then
+      close_lease(id, t[4], verb)
+      verbs[verb](id, t[4], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+      answer = { 'ok' }
+    elseif t[3] == verb then
+      -- The reply to this very call was lost.
+      answer = { 'ok' }
+    end
+  end
+  local status = answer[1] == 'ok' and call('HGET', record(id), 'status')
+  if status == 'COMPLETED' or status == 'FAILED' then answer[2] = read(id) end
+  closed[#closed + 1] = answer
+end
+return { closed, take(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }

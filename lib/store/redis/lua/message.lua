@@ -1,0 +1,35 @@
+#!lua flags=no-writes
+-- message: the tasks of a message that a caller may see, newest first; no chart contents.
+-- KEYS[1] prefix
+-- ARGV[1] now (ms, '' = TIME)  [2] message_id  [3] user_id  [4] org or ''  [5] most of each kind  [6] given: active ones only
+-- Returns { active, completed, failed, completed of others in the org }
+-- Atomic because a task that completes meanwhile must be found once, not twice or never.
+--- @include "base"
+local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
+local limit = tonumber(ARGV[5])
+local PAGE, MOST_READ = 100, 1000
+
+local active = {}
+for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = read(id) end
+if ARGV[6] then return { active } end
+
+local found = { COMPLETED = {}, FAILED = {}, CANCELLED = {} }
+local offset = 0
+while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  for _, id in ipairs(ids) do
+    local status = call('HGET', record(id), 'status')
+    local list = status and found[status]
+    if list and #list < limit then list[#list + 1] = read(id) or nil end
+  end
+  if #ids < PAGE then break end
+  offset = offset + PAGE
+end
+
+local others = {}
+if ARGV[4] ~= '' then
+  for _, id in ipairs(call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)) do
+    if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
+  end
+end
+return { active, found.COMPLETED, found.FAILED, others }

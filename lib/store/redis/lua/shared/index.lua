@@ -1,0 +1,19 @@
+-- An index of tasks is a sorted set: unfinished ones below zero, finished ones above, the newest outermost on either side.
+local function index_expire(key, keep)
+  -- An unfinished task must be found however long it waits.
+  if call('ZCOUNT', key, '-inf', '(0') == 0 then call('PEXPIRE', key, keep) end
+end
+
+local function index_active(key, id)
+  local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
+  call('ZADD', key, -math.max(now, 1 - newest), id)
+  call('PERSIST', key)
+end
+
+local function index_finished(key, id, keep_task, keep_index)
+  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
+  call('ZADD', key, math.max(now, newest + 1), id)
+  -- A message that goes on for ever must not collect the ids of tasks that are gone.
+  call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
+  index_expire(key, keep_index)
+end

@@ -1,0 +1,76 @@
+-- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
+-- Returns { taken, lost, ms until something is due or -1 }.
+local function expire()
+  local lost = {}
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
+    local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
+    close_lease(id, t[3], 'expire')
+    if tonumber(t[1]) < tonumber(t[2]) then
+      requeue(id, t[3], 'queued', 0)
+    else
+      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+      lost[#lost + 1] = read(id)
+    end
+  end
+  return lost
+end
+
+local function promote()
+  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, 100)) do
+    call('ZREM', P .. 'delayed', id)
+    queue_front(id)
+  end
+end
+
+local function next_due()
+  local due = -1
+  for _, key in ipairs({ 'processing', 'delayed' }) do
+    local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+    if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
+  end
+  return due
+end
+
+local function start(id, tenant, take_id, lease_duration)
+  count('waiting', tenant, -1)
+  count('running', tenant, 1)
+  call('ZADD', P .. 'processing', now + lease_duration, id)
+  call('HSETNX', record(id), 'started', now)
+  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'take', take_id, 'closed', '')
+  call('HINCRBY', record(id), 'attempt', 1)
+  call('HINCRBY', record(id), 'lease', 1)
+  announce(id)
+end
+
+local function take(worker, take_id, wanted, lease_duration, running_per_tenant)
+  local taken = {}
+  -- The reply to this very take may have been lost: the same tasks again, not more of them.
+  local before = call('GET', P .. 'take:' .. worker)
+  if before and string.sub(before, 1, #take_id) == take_id then
+    for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
+      local t = call('HMGET', record(id), 'status', 'take')
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = read(id) end
+    end
+    return { taken, {}, next_due() }
+  end
+
+  local lost = expire()
+  promote()
+  local ids = { take_id }
+  while #taken < wanted do
+    local head = call('ZPOPMIN', P .. 'queue')
+    local id = head[1]
+    if not id then break end
+    local tenant = call('HGET', record(id), 'tenant')
+    if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
+      call('ZADD', P .. 'capped:' .. tenant, head[2], id)
+    else
+      start(id, tenant, take_id, lease_duration)
+      taken[#taken + 1] = read(id)
+      ids[#ids + 1] = id
+    end
+  end
+  if #taken > 0 then call('SET', P .. 'take:' .. worker, table.concat(ids, ' '), 'PX', lease_duration) end
+  if call('EXISTS', P .. 'queue') == 1 then wake() end
+  return { taken, lost, next_due() }
+end

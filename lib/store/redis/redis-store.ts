@@ -1,0 +1,225 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from '../../generator.ts'
+import type { ChartTask } from '../../task.ts'
+import type {
+  Closed, Closing, EnqueueOutcome, HintListener, MessageTasks, ProgressReport, QueueStats, Take, Taken, TaskDraft, TaskStore
+} from '../task-store.ts'
+import { duplicate, whenReady, within, type RedisClient } from './connections.ts'
+import { keyspace, type Keyspace } from './keys.ts'
+import { scripts } from './lua.generated.ts'
+import { leaseOf, parseHint, toRequest, toTask, type RawRecord } from './records.ts'
+import { Subscriber } from './subscriber.ts'
+
+export interface RedisStoreOptions {
+  /** The host's client: duplicated, never used itself. */
+  readonly redis: RedisClient
+  /** Start of every key and channel. */
+  readonly keyPrefix: string
+  readonly logger?: Logger | undefined
+  /** The time in ms, for tests; by default Redis' own clock. */
+  readonly now?: (() => number) | undefined
+}
+
+type Argument = string | number
+type FoundRecord = RawRecord | null
+
+const tasks = (records: FoundRecord[]): ChartTask[] => records.filter(record => record !== null).map(toTask)
+const toTaken = ([taken, lost, due]: [RawRecord[], RawRecord[], number]): Taken => ({
+  tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record) })),
+  lost: tasks(lost),
+  due: due < 0 ? null : due
+})
+const takeArguments = (take: Take | null): Argument[] =>
+  take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant] : ['', '', 0, 0, 0]
+
+function closingArguments (closing: Closing): Argument[] {
+  const { task_id, lease, verb } = closing
+  switch (verb) {
+    case 'complete': return [task_id, lease, verb, closing.chart_id, closing.content ?? '', '', '']
+    case 'fail': return [task_id, lease, verb, closing.code, closing.message ?? '', closing.delay ?? '', Math.random()]
+    case 'release': return [task_id, lease, verb, '', '', '', '']
+  }
+}
+
+/** Tasks on Redis, Valkey, Sentinel or Cluster. Every change is one Lua script, which also announces it. */
+export class RedisStore implements TaskStore {
+  readonly #host: RedisClient
+  readonly #commands: RedisClient
+  readonly #keys: Keyspace
+  readonly #logger: Logger | undefined
+  readonly #now: (() => number) | undefined
+  #blocking: RedisClient | null = null
+  #subscriber: Subscriber | null = null
+
+  constructor (options: RedisStoreOptions) {
+    this.#host = options.redis
+    this.#keys = keyspace(options.keyPrefix)
+    this.#logger = options.logger
+    this.#now = options.now
+    this.#commands = duplicate(options.redis, 'commands')
+  }
+
+  async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
+    const { retention, retry } = draft
+    const { backoff } = retry
+    const [outcome, record] = await this.#run<[EnqueueOutcome['outcome'], FoundRecord?]>('enqueue', [
+      draft.task_id, draft.message_id, draft.user_id, draft.tenant, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0,
+      draft.idempotency?.key ?? '', draft.idempotency?.body ?? '', draft.waitingPerTenant, draft.queueLength,
+      `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`,
+      retry.attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`,
+      draft.request, draft.missing_chart ?? '', draft.charts_inside ? 1 : 0
+    ])
+    return (record ? { outcome, task: toTask(record) } : { outcome }) as EnqueueOutcome
+  }
+
+  async dequeue (take: Take): Promise<Taken> {
+    return toTaken(await this.#run('dequeue', takeArguments(take)))
+  }
+
+  async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
+    const [closed, taken] = await this.#run<[Array<[string, FoundRecord?]>, [RawRecord[], RawRecord[], number]]>(
+      'close', [...takeArguments(take), ...closings.flatMap(closingArguments)])
+    return {
+      closed: closed.map(([answer, record]) => ({ current: answer === 'ok', finished: record ? toTask(record) : null })),
+      taken: toTaken(taken)
+    }
+  }
+
+  async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
+    const current = await this.#run<number[]>('progress', reports.flatMap(report => {
+      const steps = Object.entries(report.step_progress)
+      return [report.task_id, report.lease, report.progress ?? '', report.step ?? '', steps.length, ...steps.flat()]
+    }))
+    return current.map(Boolean)
+  }
+
+  extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
+    return this.#run('extend', [leaseDuration, ...leases.flatMap(({ task_id, lease }) => [task_id, lease])])
+  }
+
+  async cancel (task_id: string): Promise<{ task: ChartTask, changed: boolean } | null> {
+    const [answer, record, changed] = await this.#run<[string, FoundRecord?, number?]>('cancel', [task_id])
+    return answer === 'gone' ? null : { task: toTask(record!), changed: changed === 1 }
+  }
+
+  async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
+    const records = await this.#run<FoundRecord[]>('read', task_ids)
+    return records.map(record => record && toTask(record))
+  }
+
+  async readRequest (task_id: string): Promise<string | null> {
+    const [record] = await this.#run<FoundRecord[]>('read', [task_id])
+    return record?.[3] ?? null
+  }
+
+  readContent (chart_id: string): Promise<string | null> {
+    return within(this.#commands, () => this.#commands.get(this.#keys.chart(chart_id)))
+  }
+
+  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
+    const [active, completed, failed, others] = await this.#run<FoundRecord[][]>('message', [message_id, user_id, org_id ?? '', limit])
+    const newestFirst = (a: ChartTask, b: ChartTask) => b.completed_at!.localeCompare(a.completed_at!)
+    return {
+      active: tasks(active!),
+      completed: [...tasks(completed!), ...tasks(others!)].sort(newestFirst).slice(0, limit),
+      failed: tasks(failed!)
+    }
+  }
+
+  async readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]> {
+    const [active] = await this.#run<[FoundRecord[]]>('message', [message_id, user_id, '', limit, 1])
+    return tasks(active)
+  }
+
+  async stats (): Promise<QueueStats> {
+    const [queue_length, processing_count, retrying_count, oldest, now] =
+      await this.#run<[number, number, number, string | null, string]>('stats', [])
+    return {
+      queue_length,
+      processing_count,
+      retrying_count,
+      oldest_waiting_at: oldest && new Date(Number(oldest)).toISOString(),
+      updated_at: new Date(Number(now)).toISOString()
+    }
+  }
+
+  async cleanup (): Promise<number> {
+    const page = 500
+    let removed = 0
+    let last
+    do {
+      last = await this.#run<number>('cleanup', [page])
+      removed += last
+    } while (last === page)
+    return removed
+  }
+
+  async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
+    const client = this.#blocking ??= duplicate(this.#host, 'blocking')
+    const overdue = 2_000
+    const giveUp = () => client.disconnect(!signal.aborted)
+    const watchdog = setTimeout(giveUp, timeout + overdue)
+    signal.addEventListener('abort', giveUp, { once: true })
+    try {
+      if (client.status !== 'ready') await whenReady(client, timeout)
+      if (!signal.aborted) await client.blpop(this.#keys.wake, Math.max(0.01, timeout / 1000))
+    } catch {
+      // The connection went away: whoever waits looks for work itself, and finds out there whether the store is back.
+      await delay(Math.min(timeout, 200), undefined, { signal }).catch(() => {})
+    } finally {
+      clearTimeout(watchdog)
+      signal.removeEventListener('abort', giveUp)
+    }
+  }
+
+  listen (listener: HintListener): () => void {
+    const updates = this.#keys.updates('')
+    this.#subscriber = new Subscriber(this.#host, this.#commands, this.#keys, (channel, message) => {
+      if (channel === this.#keys.cancelled) listener.cancelled(message)
+      else if (channel.startsWith(updates)) listener.hint(channel.slice(updates.length), parseHint(message))
+    }, up => listener.feed(up))
+    return () => this.#subscriber?.close()
+  }
+
+  subscribe (task_id: string): Promise<boolean> {
+    return this.#subscriber?.subscribe(this.#keys.updates(task_id)) ?? Promise.resolve(false)
+  }
+
+  unsubscribe (task_id: string): void {
+    this.#subscriber?.unsubscribe(this.#keys.updates(task_id))
+  }
+
+  async checkHealth (): Promise<{ store: boolean, feed: boolean }> {
+    const store = await within(this.#commands, () => this.#commands.ping()).then(() => true, () => false)
+    return { store, feed: this.#subscriber?.up ?? false }
+  }
+
+  async ready (timeout: number): Promise<void> {
+    await Promise.all([whenReady(this.#commands, timeout), this.#subscriber?.ready(timeout)])
+    const memory = await within(this.#commands, () => this.#commands.info('memory'))
+    const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1]
+    if (policy && policy !== 'noeviction') {
+      this.#logger?.warn({ policy }, 'Redis may evict tasks: set maxmemory-policy to noeviction')
+    }
+  }
+
+  async close (): Promise<void> {
+    this.#subscriber?.close()
+    this.#blocking?.disconnect()
+    this.#commands.disconnect()
+  }
+
+  async #run<T> (name: keyof typeof scripts, args: readonly Argument[]): Promise<T> {
+    const { sha, source } = scripts[name]
+    const argv = [this.#keys.prefix, this.#now ? this.#now() : '', ...args]
+    return within(this.#commands, async () => {
+      try {
+        return await this.#commands.evalsha(sha, 1, ...argv) as T
+      } catch (error) {
+        // A restart, a failover or a flush forgets scripts.
+        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+        return await this.#commands.eval(source, 1, ...argv) as T
+      }
+    })
+  }
+}

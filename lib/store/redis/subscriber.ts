@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto'
+import type { Keyspace } from './keys.ts'
+import { duplicate, whenReady, within, type RedisClient } from './connections.ts'
+
+/** ms between proofs that messages arrive, and how long one may take. */
+const PING_INTERVAL = 5_000
+const PING_DEADLINE = 2_000
+
+/**
+ * The one subscriber connection of a process. It is up only while messages are known to arrive: it sends itself one
+ * through Redis from time to time, because a half-open connection, or a Cluster node that left, says nothing at all.
+ */
+export class Subscriber {
+  readonly #client: RedisClient
+  readonly #commands: RedisClient
+  readonly #pingChannel: string
+  readonly #channels = new Set<string>()
+  readonly #onMessage: (channel: string, message: string) => void
+  readonly #onFeed: (up: boolean) => void
+  readonly #pinger: NodeJS.Timeout
+  #up = false
+  #heard = 0
+  #pong: (() => void) | null = null
+
+  constructor (
+    host: RedisClient,
+    commands: RedisClient,
+    keys: Keyspace,
+    onMessage: (channel: string, message: string) => void,
+    onFeed: (up: boolean) => void
+  ) {
+    this.#commands = commands
+    this.#onMessage = onMessage
+    this.#onFeed = onFeed
+    this.#pingChannel = keys.ping(randomUUID())
+    this.#channels.add(this.#pingChannel).add(keys.cancelled)
+    this.#client = duplicate(host, 'subscriber')
+    this.#client.on('message', (channel: string, message: string) => {
+      this.#heard = performance.now()
+      if (channel === this.#pingChannel) this.#pong?.()
+      else this.#onMessage(channel, message)
+    })
+    this.#client.on('ready', () => { this.#resubscribe() })
+    this.#client.on('close', () => this.#set(false))
+    this.#pinger = setInterval(() => { this.#ping() }, PING_INTERVAL).unref()
+  }
+
+  get up (): boolean {
+    return this.#up
+  }
+
+  async subscribe (channel: string): Promise<boolean> {
+    this.#channels.add(channel)
+    // Not up: the channel is subscribed with all the others as soon as the connection is back.
+    if (!this.#up) return false
+    try {
+      await within(this.#client, () => this.#client.subscribe(channel))
+      return this.#up
+    } catch {
+      return false
+    }
+  }
+
+  unsubscribe (channel: string): void {
+    this.#channels.delete(channel)
+    if (this.#client.status === 'ready') this.#client.unsubscribe(channel).catch(() => {})
+  }
+
+  close (): void {
+    clearInterval(this.#pinger)
+    this.#client.removeAllListeners('close')
+    this.#client.disconnect()
+    this.#up = false
+  }
+
+  /** Resolves once messages are known to arrive, or after `timeout` ms. */
+  async ready (timeout: number): Promise<void> {
+    await whenReady(this.#client, timeout).catch(() => {})
+  }
+
+  async #resubscribe (): Promise<void> {
+    try {
+      await within(this.#client, () => this.#client.subscribe(...this.#channels))
+      this.#heard = performance.now()
+      this.#set(true)
+    } catch {
+      this.#client.disconnect(true)
+    }
+  }
+
+  async #ping (): Promise<void> {
+    if (!this.#up || performance.now() - this.#heard < PING_INTERVAL / 2) return
+    const arrived = new Promise<boolean>(resolve => {
+      this.#pong = () => resolve(true)
+      setTimeout(resolve, PING_DEADLINE, false).unref()
+    })
+    try {
+      await within(this.#commands, () => this.#commands.publish(this.#pingChannel, ''))
+    } catch {
+      // Redis itself does not answer: whether hints arrive is decided when it does.
+      return
+    }
+    if (await arrived) return
+    this.#set(false)
+    this.#client.disconnect(true)
+  }
+
+  #set (up: boolean): void {
+    if (this.#up === up) return
+    this.#up = up
+    this.#onFeed(up)
+  }
+}

@@ -1,0 +1,187 @@
+import type { ChartRequest, ChartTask } from '../task.ts'
+
+/** Backoff between tries, stored with the task when it is created. */
+export interface RetryPolicy {
+  /** Total number of tries. */
+  readonly attempts: number
+  readonly backoff: {
+    readonly type: 'fixed' | 'exponential'
+    /** ms before the second try. */
+    readonly delay: number
+    /** ms, the longest wait between tries. */
+    readonly max: number
+    /** 0–1: the part of the wait that chance may take away. */
+    readonly jitter: number
+  }
+}
+
+/** Seconds from the end of the task; stored with it when it is created. */
+export interface Retention {
+  readonly task: number
+  readonly status: number
+  readonly messageIndex: number
+}
+
+/** A task about to be accepted. */
+export interface TaskDraft {
+  readonly task_id: string
+  /** Lower case, so that one message has one index. */
+  readonly message_id: string
+  readonly user_id: string
+  readonly tenant: string
+  /** The org whose members may see the finished chart, or null. */
+  readonly shared_with: string | null
+  /** Hash of everything that makes two requests ask for the same chart. */
+  readonly same: string
+  readonly force: boolean
+  /** Hashes of the caller's Idempotency-Key and of what came with it. */
+  readonly idempotency: { readonly key: string, readonly body: string } | null
+  /** The request, byte for byte as it is to be stored. */
+  readonly request: string
+  readonly retention: Retention
+  readonly retry: RetryPolicy
+  /** 0 = off. */
+  readonly waitingPerTenant: number
+  readonly queueLength: number
+  /** False where a `chartStore` of the host keeps the charts: then a finished task's chart is taken to exist. */
+  readonly charts_inside: boolean
+  /** A chart that the host's `chartStore` no longer has: it does not count as existing. */
+  readonly missing_chart: string | null
+}
+
+export type EnqueueOutcome =
+  | { readonly outcome: 'queued' | 'already_active' | 'chart_exists' | 'replayed', readonly task: ChartTask }
+  | { readonly outcome: 'key_reused' | 'tenant_full' | 'queue_full' }
+
+/** One worker's wish for tasks. */
+export interface Take {
+  readonly worker_id: string
+  /** Chosen by the caller: a take repeated with the same id hands out the same tasks. */
+  readonly take_id: string
+  readonly count: number
+  /** ms */
+  readonly leaseDuration: number
+  /** 0 = off. */
+  readonly runningPerTenant: number
+}
+
+export interface TakenTask {
+  readonly task: ChartTask
+  readonly request: ChartRequest
+  /** The fence: grows with every take of the task, and is never given back. */
+  readonly lease: number
+}
+
+export interface Taken {
+  readonly tasks: TakenTask[]
+  /** Tasks that this call found without a worker for the last time: FAILED. */
+  readonly lost: ChartTask[]
+  /** ms until a lease expires or a retry is due; null when nothing will be due by itself. */
+  readonly due: number | null
+}
+
+/** How a lease ends. */
+export type Closing = { readonly task_id: string, readonly lease: number } & (
+  /** `content`: the chart as JSON, or null where the host's `chartStore` has it. */
+  | { readonly verb: 'complete', readonly chart_id: string, readonly content: string | null }
+  /** `delay`: ms before the next try, null for the task's own backoff, 'never' for no other try. `message` null: the code says it. */
+  | { readonly verb: 'fail', readonly code: string, readonly message: string | null, readonly delay: number | null | 'never' }
+  /** Hands the task back; the try is not counted. */
+  | { readonly verb: 'release' }
+)
+
+/** `current` is false where the lease was not the current one: nothing was written. `finished`: the task, if this ended it. */
+export interface Closed {
+  readonly current: boolean
+  readonly finished: ChartTask | null
+}
+
+/** What a running try reports, already clamped to whole numbers from 0 to 100. */
+export interface ProgressReport {
+  readonly task_id: string
+  readonly lease: number
+  readonly progress: number | null
+  readonly step: string | null
+  readonly step_progress: Readonly<Record<string, number>>
+}
+
+/** The part of a task that changes; what a hint carries. */
+export type TaskState = Pick<ChartTask,
+  'version' | 'status' | 'progress' | 'current_step' | 'step_progress' | 'attempt' | 'started_at' | 'completed_at' |
+  'chart_id' | 'error_code' | 'error_message'>
+
+/** The one door through which hints come back. All of them may be lost: the stored task is the truth. */
+export interface HintListener {
+  hint (task_id: string, state: TaskState): void
+  cancelled (task_id: string): void
+  /** Whether hints arrive at all; `true` again means that some may have been missed. */
+  feed (up: boolean): void
+}
+
+export interface MessageTasks {
+  /** Unfinished tasks of the caller. */
+  readonly active: ChartTask[]
+  /** COMPLETED tasks of the caller and, where shared, of the caller's org. */
+  readonly completed: ChartTask[]
+  readonly failed: ChartTask[]
+}
+
+export interface QueueStats {
+  /** Tasks that wait, for whatever reason. */
+  readonly queue_length: number
+  readonly processing_count: number
+  /** Those of the waiting that wait for another try. */
+  readonly retrying_count: number
+  /** When the task at the head of the queue was created. */
+  readonly oldest_waiting_at: string | null
+  readonly updated_at: string
+}
+
+/**
+ * The port of the house: what the service needs of a place that keeps tasks. Two stores implement it, in memory and on
+ * Redis, and one conformance suite holds both to it.
+ *
+ * Every method is atomic and harmless when repeated with the same ids. All of them throw `CHARTS_ERR_STORE_UNAVAILABLE`
+ * when the store cannot be reached, is full, or does not answer in time; then it is not known whether the call took effect.
+ */
+export interface TaskStore {
+  /** Accepts a task, or answers with the one that there is already. */
+  enqueue (draft: TaskDraft): Promise<EnqueueOutcome>
+  /** Takes up to `count` tasks; recovers those whose lease has expired and those due for a retry on the way. */
+  dequeue (take: Take): Promise<Taken>
+  /** Ends leases and, with `take`, takes the next tasks in the same round trip. */
+  closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }>
+  /** Stores and announces progress; false where the lease is not the current one. */
+  progress (reports: readonly ProgressReport[]): Promise<boolean[]>
+  /** Prolongs leases by `leaseDuration` ms from now. */
+  extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>>
+  /** Ends a waiting or running task. `changed` is true for the call that ended it. Null: unknown. */
+  cancel (task_id: string): Promise<{ task: ChartTask, changed: boolean } | null>
+  /** Tasks as they are now; null for what is unknown or expired. */
+  read (task_ids: readonly string[]): Promise<Array<ChartTask | null>>
+  /** The request byte for byte as it was stored. */
+  readRequest (task_id: string): Promise<string | null>
+  /** The content of a chart as JSON; null where there is none (any more). */
+  readContent (chart_id: string): Promise<string | null>
+  /** The tasks of a message that the caller may see, newest first, at most `limit` of each kind. */
+  readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks>
+  /** The caller's unfinished tasks of a message, newest first, at most `limit`. */
+  readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]>
+  stats (): Promise<QueueStats>
+  /** Removes what its retention has passed; how many tasks that was. */
+  cleanup (): Promise<number>
+
+  /** Resolves when there may be work, after `timeout` ms at the latest, or when `signal` is aborted. */
+  waitForWork (timeout: number, signal: AbortSignal): Promise<void>
+  /** Starts the hints of a task; true once they are sure to arrive. */
+  subscribe (task_id: string): Promise<boolean>
+  unsubscribe (task_id: string): void
+  /** Where hints go from now on; called before any `subscribe`. Returns what ends that. */
+  listen (listener: HintListener): () => void
+
+  /** Whether the store answers, and whether hints arrive. */
+  checkHealth (): Promise<{ store: boolean, feed: boolean }>
+  /** Waits until the store answers, `timeout` ms at most. */
+  ready (timeout: number): Promise<void>
+  close (): Promise<void>
+}

@@ -1,0 +1,112 @@
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+
+/** Any value that JSON can hold. */
+export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
+
+/** The five statuses of a task. COMPLETED, FAILED and CANCELLED are final. */
+export const ChartStatus = {
+  PENDING: 'PENDING',
+  PROCESSING: 'PROCESSING',
+  COMPLETED: 'COMPLETED',
+  FAILED: 'FAILED',
+  CANCELLED: 'CANCELLED'
+} as const
+export type ChartStatus = (typeof ChartStatus)[keyof typeof ChartStatus]
+
+/** Who may read a finished chart by its result route. */
+export const ChartVisibility = {
+  PRIVATE: 'PRIVATE',
+  ORGANIZATION: 'ORGANIZATION',
+  PUBLIC: 'PUBLIC'
+} as const
+export type ChartVisibility = (typeof ChartVisibility)[keyof typeof ChartVisibility]
+
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+const oneOf = <T extends Record<string, string>>(values: T) =>
+  Type.Unsafe<T[keyof T]>({ type: 'string', enum: Object.values(values) })
+
+/** A plain UUID in any case; `urn:uuid:` is not one. */
+export const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
+const Timestamp = Type.String({ format: 'date-time' })
+const Percent = Type.Integer({ minimum: 0, maximum: 100 })
+
+/** One chart to be generated, as everyone sees it: the routes, SSE and WebSocket all carry this shape. */
+export const ChartTaskSchema = Type.Object({
+  task_id: Uuid,
+  message_id: Uuid,
+  chart_id: nullable(Uuid),
+  status: oneOf(ChartStatus),
+  progress: Percent,
+  current_step: Type.String(),
+  step_progress: Type.Record(Type.String(), Percent),
+  error_message: nullable(Type.String()),
+  error_code: nullable(Type.String()),
+  created_at: Timestamp,
+  started_at: nullable(Timestamp),
+  completed_at: nullable(Timestamp),
+  estimated_completion: nullable(Timestamp),
+  visibility: oneOf(ChartVisibility),
+  adjustment_query: nullable(Type.String()),
+  attempt: Type.Integer({ minimum: 0 }),
+  max_attempts: Type.Integer({ minimum: 1 }),
+  version: Type.Integer({ minimum: 1 })
+})
+
+/** The task with its owner, as the service hands it to the program that embeds it. */
+export interface ChartTask extends Static<typeof ChartTaskSchema> {
+  readonly user_id: string
+  readonly org_id: string | null
+}
+
+/** The task as it leaves the process: without its owner. */
+export type PublicChartTask = Static<typeof ChartTaskSchema>
+
+/** A finished chart: what the generator returned, and whose it is. */
+export const ChartSchema = Type.Object({
+  chart_id: Uuid,
+  task_id: Uuid,
+  message_id: Uuid,
+  user_id: Type.String(),
+  org_id: nullable(Type.String()),
+  visibility: oneOf(ChartVisibility),
+  adjustment_query: nullable(Type.String()),
+  created_at: Timestamp,
+  content: Type.Unsafe<JsonValue>({})
+})
+export type Chart = Static<typeof ChartSchema>
+
+/** What a caller asks for: the body of the create route. */
+export const CreateChartRequestSchema = Type.Object({
+  message_id: Uuid,
+  visibility: Type.Optional(oneOf(ChartVisibility)),
+  force_create: Type.Optional(Type.Boolean()),
+  adjustment_query: Type.Optional(nullable(Type.String())),
+  params: Type.Optional(Type.Unsafe<JsonValue>({}))
+}, { additionalProperties: false })
+export type CreateChartRequest = Static<typeof CreateChartRequestSchema>
+
+/** What the generator is asked for: exactly what the caller sent, with the defaults filled in. */
+export interface ChartRequest {
+  readonly task_id: string
+  readonly message_id: string
+  readonly user_id: string
+  readonly org_id: string | null
+  readonly visibility: ChartVisibility
+  readonly force_create: boolean
+  readonly adjustment_query: string | null
+  readonly params?: JsonValue
+}
+
+/** Who is asking. The tenant is `org_id`, or `user_id` where there is none. */
+export interface Identity {
+  readonly user_id: string
+  readonly org_id?: string | null | undefined
+  readonly roles?: readonly string[] | undefined
+}
+
+const FINAL: ReadonlySet<ChartStatus> = new Set([ChartStatus.COMPLETED, ChartStatus.FAILED, ChartStatus.CANCELLED])
+
+/** True once a task has ended: nothing changes it any more. */
+export function isFinished (task: { readonly status: ChartStatus }): boolean {
+  return FINAL.has(task.status)
+}

@@ -1,0 +1,145 @@
+import type { AbortCode, GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
+import type { Leases } from '../service/leases.ts'
+import { AttemptError, type Outcome } from '../service/outcome.ts'
+import { merge, toReport } from '../service/progress.ts'
+import type { Closing, ProgressReport, TakenTask } from '../store/task-store.ts'
+
+/** ms that a generator gets to answer its signal before it is abandoned. */
+const GRACE = 1_000
+/** ms before the end of a lease at which its attempt is aborted, at most; a tenth of the lease where that is less. */
+const LEASE_MARGIN = 500
+
+export class AbortError extends Error {
+  readonly code: AbortCode
+
+  constructor (code: AbortCode) {
+    super(`The attempt was aborted: ${code}`)
+    this.name = 'AbortError'
+    this.code = code
+  }
+}
+
+export interface AttemptOptions {
+  readonly taken: TakenTask
+  readonly generate: GenerateChart
+  readonly leases: Leases
+  readonly leaseDuration: number
+  readonly attemptTimeout: number
+  readonly logger: Logger
+  /** Called when there is progress to be stored. */
+  readonly onProgress: () => void
+}
+
+/** One try of one task under one lease. It aborts itself before another process could start the same task. */
+export class Attempt {
+  readonly task_id: string
+  readonly lease: number
+  readonly #options: AttemptOptions
+  readonly #log: Logger
+  readonly #abort = new AbortController()
+  #report: ProgressReport | null = null
+  #leaseTimer: NodeJS.Timeout | undefined
+  #settled = false
+
+  /** `sentAt`: when the request that gave the lease was sent, on this process's monotonic clock. */
+  constructor (options: AttemptOptions, sentAt: number) {
+    const { task, lease } = options.taken
+    this.task_id = task.task_id
+    this.lease = lease
+    this.#options = options
+    this.#log = options.logger.child({ task_id: task.task_id, message_id: task.message_id, attempt: task.attempt })
+    this.confirm(sentAt)
+  }
+
+  /** The lease holds for its full duration counted from `sentAt`. */
+  confirm (sentAt: number): void {
+    const { leaseDuration } = this.#options
+    clearTimeout(this.#leaseTimer)
+    if (this.#settled) return
+    const margin = Math.min(LEASE_MARGIN, leaseDuration / 10)
+    this.#leaseTimer = setTimeout(() => this.abort('LEASE_LOST'), Math.max(0, sentAt + leaseDuration - margin - performance.now()))
+  }
+
+  /** Asks the generator to stop, and abandons it if it does not within a second. Nothing happens once it has answered. */
+  abort (code: AbortCode): void {
+    if (!this.#settled && !this.#abort.signal.aborted) this.#abort.abort(new AbortError(code))
+  }
+
+  /** What has been reported since the last call, as one report. */
+  takeReport (): ProgressReport | null {
+    const report = this.#report
+    this.#report = null
+    return report
+  }
+
+  /** Runs the generator. How the lease is to be closed; null when it is not this attempt's to close any more. */
+  async run (): Promise<Closing | null> {
+    const { attemptTimeout, leases, taken } = this.#options
+    const { signal } = this.#abort
+    const timeout = setTimeout(() => this.abort('TIMEOUT'), attemptTimeout)
+    try {
+      const outcome = await this.#generate()
+      if (outcome && 'error' in outcome && !signal.aborted) this.#log.warn({ err: outcome.error }, 'the generator failed')
+      if (outcome && !signal.aborted) return await leases.prepare(taken.task, taken.lease, outcome, signal)
+    } catch (error) {
+      if (!signal.aborted) throw error
+    } finally {
+      this.#settled = true
+      clearTimeout(timeout)
+      clearTimeout(this.#leaseTimer)
+    }
+    return this.#closeAborted((signal.reason as AbortError).code)
+  }
+
+  /** The generator's outcome; null when it was aborted and did not answer in time. */
+  #generate (): Promise<Outcome | null> {
+    const { generate, taken } = this.#options
+    const { signal } = this.#abort
+    const context = {
+      signal,
+      attempt: taken.task.attempt,
+      progress: (update: ProgressUpdate) => this.#progress(update),
+      log: this.#log
+    }
+    return new Promise(resolve => {
+      let abandoning: NodeJS.Timeout | undefined
+      const settle = (outcome: Outcome | null) => {
+        clearTimeout(abandoning)
+        signal.removeEventListener('abort', abandonSoon)
+        resolve(outcome)
+      }
+      const abandonSoon = () => {
+        abandoning = setTimeout(() => {
+          this.#log.error({ code: (signal.reason as AbortError).code }, 'the generator ignored its signal and was abandoned')
+          settle(null)
+        }, GRACE)
+      }
+      signal.addEventListener('abort', abandonSoon)
+      Promise.resolve(taken.request)
+        .then(request => generate(request, context))
+        .then(content => settle({ content }), error => settle({ error }))
+    })
+  }
+
+  #progress (update: ProgressUpdate): void {
+    if (this.#settled || this.#abort.signal.aborted) return
+    const report = toReport(this.task_id, this.lease, update)
+    const first = this.#report === null
+    this.#report = this.#report ? merge(this.#report, report) : report
+    if (first) this.#options.onProgress()
+  }
+
+  #closeAborted (code: AbortCode): Closing | null | Promise<Closing> {
+    const { task_id, lease } = this
+    this.#log.info({ code }, 'the attempt was aborted')
+    switch (code) {
+      case 'TIMEOUT': {
+        const error = new AttemptError('CHARTS_ERR_ATTEMPT_TIMEOUT', { retryable: true })
+        return this.#options.leases.prepare(this.#options.taken.task, lease, { error }, this.#abort.signal)
+      }
+      case 'SHUTDOWN': return { task_id, lease, verb: 'release' }
+      case 'CANCELLED':
+      case 'LEASE_LOST': return null
+    }
+  }
+}

@@ -1,0 +1,215 @@
+import { randomUUID } from 'node:crypto'
+import type { GenerateChart, Logger } from '../generator.ts'
+import type { QueueService } from '../service/queue-service.ts'
+import type { Closing, Taken } from '../store/task-store.ts'
+import { Attempt } from './attempt.ts'
+import { Heartbeat } from './heartbeat.ts'
+import { ProgressSender } from './progress-sender.ts'
+
+/** ms that an idle worker waits for a sign of work before it looks for itself, at most. */
+const LONGEST_WAIT = 10_000
+/** ms between two tries to reach a store that does not answer: doubled each time, up to the second. */
+const STORE_RETRY = { first: 100, longest: 1_000 }
+/** ms on top of `shutdownTimeout` for aborted attempts and for handing their tasks back. */
+const LAST_WORD = 1_700
+/** ms between two clean-ups of one worker. */
+const CLEANUP_INTERVAL = 60_000
+
+export interface ConsumerOptions {
+  readonly service: QueueService
+  readonly generate: GenerateChart
+  readonly concurrency: number
+  readonly leaseDuration: number
+  readonly attemptTimeout: number
+  readonly shutdownTimeout: number
+  readonly logger: Logger
+}
+
+/**
+ * Works tasks until it is stopped. Everything that it says to the store goes through one exchange at a time: what has ended
+ * since the last one, and the wish for as many tasks as there are free slots.
+ */
+export class Consumer {
+  /** Resolves when nothing runs here any more, for whatever reason. */
+  readonly done: Promise<void>
+  readonly #options: ConsumerOptions
+  readonly #worker_id = randomUUID()
+  readonly #running = new Map<string, Attempt>()
+  readonly #heartbeat: Heartbeat
+  readonly #progress: ProgressSender
+  readonly #closings: Closing[] = []
+  readonly #stopping = new AbortController()
+  readonly #offCancelled: () => void
+  readonly #cleanup: NodeJS.Timeout
+  #notify: () => void = () => {}
+  #signalled = false
+  #look = true
+  #waiting = false
+  #due: NodeJS.Timeout | undefined
+  #take_id = randomUUID()
+  #hurry = new AbortController()
+
+  constructor (options: ConsumerOptions) {
+    this.#options = options
+    const { service, leaseDuration, logger } = options
+    this.#heartbeat = new Heartbeat({ leases: service.leases, attempts: this.#running, leaseDuration, logger })
+    this.#progress = new ProgressSender({
+      leases: service.leases, attempts: this.#running, logger, onStale: () => { this.#heartbeat.beat() }
+    })
+    this.#offCancelled = service.feed.onCancelled(task_id => this.#running.get(task_id)?.abort('CANCELLED'))
+    this.#cleanup = setInterval(() => {
+      service.leases.cleanup().catch(error => logger.debug({ err: error }, 'clean-up failed'))
+    }, CLEANUP_INTERVAL).unref()
+    this.done = this.#run()
+  }
+
+  /**
+   * Drains: no new task is taken, running ones get `shutdownTimeout` ms, what is still running is aborted and handed back.
+   * Resolves when nothing runs here any more.
+   */
+  stop (): Promise<void> {
+    if (this.#stopping.signal.aborted) return this.done
+    const { shutdownTimeout, logger } = this.#options
+    logger.info({ running: this.#running.size }, 'the worker drains')
+    this.#stopping.abort()
+    const abort = setTimeout(() => {
+      for (const attempt of this.#running.values()) attempt.abort('SHUTDOWN')
+    }, shutdownTimeout)
+    const giveUp = setTimeout(() => this.#hurry.abort(), shutdownTimeout + LAST_WORD)
+    this.#signal()
+    return this.done.finally(() => {
+      clearTimeout(abort)
+      clearTimeout(giveUp)
+    })
+  }
+
+  get #free (): number {
+    return this.#options.concurrency - this.#running.size
+  }
+
+  async #run (): Promise<void> {
+    const { logger } = this.#options
+    const stopping = this.#stopping.signal
+    try {
+      while (!this.#hurry.signal.aborted && !(stopping.aborted && this.#running.size === 0)) {
+        if (this.#closings.length > 0 || (this.#look && !stopping.aborted)) await this.#exchange()
+        else await this.#idle()
+      }
+    } finally {
+      this.#stopping.abort()
+      this.#offCancelled()
+      this.#heartbeat.stop()
+      this.#progress.stop()
+      clearInterval(this.#cleanup)
+      clearTimeout(this.#due)
+    }
+    if (this.#running.size > 0) logger.error({ running: this.#running.size }, 'the store was not reachable: tasks run again when their leases end')
+    else await this.#passOn()
+    logger.info({}, 'the worker has stopped')
+  }
+
+  /** One round trip: ends what has ended, takes what there are slots for. Repeated as it is until the store has answered. */
+  async #exchange (): Promise<void> {
+    const { service, leaseDuration, concurrency, logger } = this.#options
+    this.#look = false
+    const closings = this.#closings.splice(0)
+    const take_id = this.#take_id
+    for (let wait = STORE_RETRY.first, failed = false; ; wait = Math.min(wait * 2, STORE_RETRY.longest)) {
+      const count = concurrency - this.#running.size + closings.length
+      const take = this.#stopping.signal.aborted ? null : { worker_id: this.#worker_id, take_id, count, leaseDuration }
+      const sentAt = performance.now()
+      try {
+        const taken = closings.length > 0
+          ? (await this.#close(closings, take)).taken
+          : take && await service.leases.take(take)
+        if (failed) logger.info({}, 'the store answers again')
+        for (const { task_id } of closings) this.#running.delete(task_id)
+        this.#take_id = randomUUID()
+        if (taken) this.#accept(taken, count, sentAt)
+        return
+      } catch (error) {
+        if (!failed) logger.warn({ err: error }, 'the store does not answer, trying again')
+        failed = true
+        if (this.#hurry.signal.aborted || (closings.length === 0 && this.#stopping.signal.aborted)) return
+        await new Promise<void>(resolve => {
+          const timer = setTimeout(resolve, wait)
+          this.#hurry.signal.addEventListener('abort', () => {
+            clearTimeout(timer)
+            resolve()
+          }, { once: true })
+        })
+      }
+    }
+  }
+
+  #close (closings: Closing[], take: Parameters<QueueService['leases']['close']>[1]) {
+    // Sent before on the same connection: a finished task shows its last steps.
+    this.#progress.flush()
+    return this.#options.service.leases.close(closings, take)
+  }
+
+  #accept ({ tasks, due }: Taken, asked: number, sentAt: number): void {
+    for (const taken of tasks) this.#start(taken, sentAt)
+    if (tasks.length === asked && asked > 0) this.#look = true
+    clearTimeout(this.#due)
+    if (due !== null) this.#due = setTimeout(() => this.#lookAgain(), Math.max(due, 10))
+  }
+
+  #start (taken: Taken['tasks'][number], sentAt: number): void {
+    const { service, generate, leaseDuration, attemptTimeout, logger } = this.#options
+    const { task: { task_id }, lease } = taken
+    const attempt = new Attempt({
+      taken, generate, leases: service.leases, leaseDuration, attemptTimeout, logger, onProgress: () => this.#progress.soon()
+    }, sentAt)
+    this.#running.set(task_id, attempt)
+    if (this.#stopping.signal.aborted) {
+      this.#end(attempt, { task_id, lease, verb: 'release' })
+      return
+    }
+    attempt.run().then(closing => this.#end(attempt, closing), error => {
+      logger.error({ err: error, task_id }, 'the attempt broke')
+      this.#end(attempt, { task_id, lease, verb: 'fail', code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null })
+    })
+  }
+
+  #end (attempt: Attempt, closing: Closing | null): void {
+    if (closing) {
+      this.#closings.push(closing)
+    } else {
+      this.#running.delete(attempt.task_id)
+      this.#look = true
+    }
+    this.#signal()
+  }
+
+  /** Waits for something to do: an attempt that ends, a sign of work where there is a slot for it, or the stop. */
+  async #idle (): Promise<void> {
+    if (this.#free > 0 && !this.#waiting && !this.#stopping.signal.aborted) {
+      this.#waiting = true
+      const longest = Math.min(LONGEST_WAIT, this.#options.leaseDuration)
+      this.#options.service.leases.waitForWork(longest, this.#stopping.signal).then(() => {
+        this.#waiting = false
+        this.#lookAgain()
+      })
+    }
+    if (!this.#signalled) await new Promise<void>(resolve => { this.#notify = resolve })
+    this.#signalled = false
+  }
+
+  #lookAgain (): void {
+    this.#look = true
+    this.#signal()
+  }
+
+  #signal (): void {
+    this.#signalled = true
+    this.#notify()
+  }
+
+  /** A sign of work that reached this worker while it stopped must reach another. */
+  async #passOn (): Promise<void> {
+    const { service, leaseDuration } = this.#options
+    const nothing = { worker_id: this.#worker_id, take_id: randomUUID(), count: 0, leaseDuration }
+    await service.leases.take(nothing).catch(() => {})
+  }
+}

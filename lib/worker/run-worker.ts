@@ -1,0 +1,69 @@
+import { ChartQueueService, type StoreChoice } from '../chart-queue-service.ts'
+import { errors } from '../errors.ts'
+import type { GenerateChart, Logger } from '../generator.ts'
+import { resolveOptions, WorkerOptionsSchema, type ResolvedLimits, type WorkerSettings } from '../options.ts'
+import type { ChartStore } from '../service/chart-store.ts'
+import { silentLogger } from '../silent-logger.ts'
+import type { ChartTask } from '../task.ts'
+import { Consumer } from './consumer.ts'
+
+export interface RunWorkerOptions extends StoreChoice, Partial<WorkerSettings> {
+  generate: GenerateChart
+  keyPrefix?: string | undefined
+  chartStore?: ChartStore | undefined
+  onFinished?: ((task: ChartTask) => unknown) | undefined
+  limits?: Partial<ResolvedLimits> | undefined
+  /** Default: silent. */
+  logger?: Logger | undefined
+  /** Whether SIGTERM and SIGINT drain; a second one ends the process. Default true. */
+  handleSignals?: boolean | undefined
+}
+
+export interface ChartWorker {
+  /** Drains; resolves when nothing runs here any more. */
+  stop (): Promise<void>
+  /** Resolves when the worker has stopped, for whatever reason. */
+  readonly done: Promise<void>
+}
+
+/** ms that the start waits for the store: a worker starts without it too, and works when it comes. */
+const READY = 1_000
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const
+
+/** The first signal drains. The second finds no handler left, and does what a signal does. */
+function drainOnSignals (stop: () => Promise<void>): () => void {
+  const off = () => SIGNALS.forEach(signal => process.off(signal, drain))
+  const drain = () => {
+    off()
+    stop()
+  }
+  SIGNALS.forEach(signal => process.on(signal, drain))
+  return off
+}
+
+/**
+ * Works the queue in this process. Any number of workers, in any processes and on any machines, share one queue.
+ * @throws CHARTS_ERR_INVALID_OPTIONS
+ */
+export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker> {
+  for (const moved of ['retry', 'retention']) {
+    if (options && moved in options) {
+      throw new errors.CHARTS_ERR_INVALID_OPTIONS(
+        `options.${moved} is not an option of a worker: it belongs to whoever creates the tasks, and is stored with each of them`)
+    }
+  }
+  const resolved = resolveOptions(WorkerOptionsSchema, options)
+  const logger = options.logger ?? silentLogger
+  const { redis, store, generate, chartStore, onFinished } = options
+  const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, handleSignals } = resolved
+  const service = new ChartQueueService({ redis, store, keyPrefix, limits, chartStore, onFinished, leaseDuration, logger })
+  await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
+  const consumer = new Consumer({ service, generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
+  const stop = () => consumer.stop().then(() => done)
+  const off = handleSignals ? drainOnSignals(stop) : () => {}
+  const done = consumer.done.finally(() => {
+    off()
+    return service.close()
+  })
+  return { stop, done }
+}
