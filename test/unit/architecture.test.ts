@@ -1,0 +1,68 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
+import { test } from 'tap'
+
+const lib = new URL('../../lib/', import.meta.url)
+const entities = ['task', 'errors', 'generator']
+
+/** What each room may import: a file or a folder of ours, a package; after `type`, only to speak its types. The first room that fits counts. */
+const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = [
+  ['task', ['@sinclair/typebox']],
+  ['errors', ['task', '@fastify/error']],
+  ['generator', ['task', 'errors']],
+  ['silent-logger', entities],
+  ['validator', ['ajv', 'ajv-formats']],
+  ['options', [...entities, 'validator', '@sinclair/typebox', 'ajv']],
+  ['store/redis/', [...entities, 'store/redis/', 'type store/task-store', 'type ioredis']],
+  ['store/', [...entities, 'store/task-store']],
+  ['service/', [...entities, 'validator', 'service/', 'type store/task-store', 'ajv']],
+  ['http/', [...entities, 'validator', 'service/', 'http/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
+  ['worker/run-worker', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'worker/', 'type service/']],
+  ['worker/', [...entities, 'service/', 'worker/', 'type store/task-store']],
+  // The composition roots: the only places that wire layers together.
+  ['chart-queue-service', [...entities, 'options', 'silent-logger', 'service/', 'store/', 'type ioredis']],
+  ['plugin', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', '@fastify/websocket', 'fastify-plugin', 'type fastify']],
+  ['index', [...entities, 'plugin', 'chart-queue-service', 'worker/run-worker', 'store/memory', 'type http/', 'type service/', 'type store/task-store']]
+]
+
+interface Import { readonly name: string, readonly onlyTypes: boolean }
+
+const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'))
+const house = new Map(files.map(file => [file.slice(0, -'.ts'.length), importsOf(file)]))
+
+function importsOf (file: string): Import[] {
+  const source = readFileSync(new URL(file, lib), 'utf8')
+  return [...source.matchAll(/^(?:import|export)( type)?\b[^'"=]*?\bfrom '(.+)'|^import '(.+)'|\bimport\('(.+)'\)/gm)]
+    .map(([, type, from, bare, dynamic]) => ({ onlyTypes: type !== undefined, name: from ?? bare ?? dynamic! }))
+    .filter(({ name }) => !name.startsWith('node:'))
+    .map(({ name, onlyTypes }) => ({
+      onlyTypes,
+      name: name.startsWith('.') ? posix.join(posix.dirname(file), name).replace(/\.[jt]s$/, '') : name
+    }))
+}
+
+const fits = (name: string, place: string) => place.endsWith('/') ? name.startsWith(place) : name === place
+
+test('every file imports only what its room may', async (t) => {
+  for (const [file, imports] of house) {
+    const room = rooms.find(([room]) => fits(file, room))
+    t.ok(room, `${file} has a room`)
+    for (const { name, onlyTypes } of imports) {
+      const allowed = room?.[1].some(place => fits(name, place) || (onlyTypes && fits(`type ${name}`, place)))
+      t.ok(allowed, `${file} imports ${onlyTypes ? 'types of ' : ''}${name}`)
+    }
+  }
+})
+
+test('no imports go round in a circle', async (t) => {
+  const circles: string[] = []
+  const done = new Set<string>()
+  function visit (file: string, path: readonly string[]) {
+    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' → '))
+    if (done.has(file) || path.includes(file)) return
+    for (const { name } of house.get(file) ?? []) visit(name, [...path, file])
+    done.add(file)
+  }
+  for (const file of house.keys()) visit(file, [])
+  t.same(circles, [])
+})
