@@ -9,7 +9,7 @@ const most = (description: string, fallback: number) => Type.Integer({ descripti
 const group = <T extends Record<string, TSchema>>(properties: T, description: string) =>
   Type.Object(properties, { description, default: {}, additionalProperties: false })
 const given = (description: string, rule: object = {}) => Type.Optional(Type.Unsafe<unknown>({ description, ...rule }))
-const callback = (description: string) => given(description, { isFunction: true })
+const func = (description: string) => given(description, { isFunction: true })
 
 export const RetentionSchema = group({
   task: seconds('Seconds that a finished task and its chart are kept', 86_400),
@@ -55,11 +55,11 @@ export const StreamSchema = group({
 }, 'SSE and WebSocket')
 
 const storeProperties = {
-  redis: given("An ioredis Redis or Cluster that the host owns; the package works on duplicates of it"),
+  redis: given('An ioredis Redis or Cluster that the host owns; the package works on duplicates of it'),
   store: given('Instead of `redis`: `memoryStore()`, or any object that passes the store conformance suite'),
   keyPrefix: Type.String({ description: 'Start of every Redis key and channel, as one hash tag', default: 'async-charts', minLength: 1, maxLength: 200, pattern: '^[^{}\\s]+$' }),
   limits: LimitsSchema,
-  chartStore: given("Where finished charts live, `{ save, get, findByMessage, delete? }`; by default beside the tasks", { type: 'object' }),
+  chartStore: given('Where finished charts live, `{ save, get, findByMessage, delete? }`; by default beside the tasks', { type: 'object' }),
   logger: given('Any pino-compatible logger', { type: 'object' })
 }
 
@@ -70,13 +70,13 @@ export const ServiceOptionsSchema = Type.Object({
   leaseDuration: workerProperties.leaseDuration,
   poll: StreamSchema.properties.poll,
   paramsSchema: given("JSON Schema of `params`, the host's own input to its generator; without it, `params` is refused", { type: 'object' }),
-  onFinished: callback('Called after a task has ended, in the process that ended it; at least once')
+  onFinished: func('Called after a task has ended, in the process that ended it; at least once')
 }, { additionalProperties: false })
 
 export const WorkerOptionsSchema = Type.Object({
   ...storeProperties,
   ...workerProperties,
-  generate: callback('The chart generator'),
+  generate: func('The chart generator'),
   onFinished: ServiceOptionsSchema.properties.onFinished,
   handleSignals: Type.Boolean({ description: 'Whether SIGTERM and SIGINT drain; a second one ends the process', default: true })
 }, { additionalProperties: false })
@@ -86,9 +86,9 @@ export const InProcessWorkerSchema = group(workerProperties, 'The worker in this
 
 export const PluginOptionsSchema = Type.Object({
   ...storeProperties,
-  identify: callback('`(request) => Identity | null`: who is asking; null is answered with 401'),
-  authorize: callback('`(identity, access, request) => boolean`: asked after ownership, can only narrow it'),
-  generate: callback('The chart generator; with it, this process also works tasks'),
+  identify: func('`(request) => Identity | null`: who is asking; null is answered with 401'),
+  authorize: func('`(identity, access, request) => boolean`: asked after ownership, can only narrow it'),
+  generate: func('The chart generator; with it, this process also works tasks'),
   worker: Type.Optional(Type.Unsafe<false | object>({ description: 'The worker in this process, or false', anyOf: [{ const: false }, { type: 'object' }] })),
   paramsSchema: ServiceOptionsSchema.properties.paramsSchema,
   onFinished: ServiceOptionsSchema.properties.onFinished,

@@ -95,7 +95,13 @@ export class Leases {
   async #save (chartStore: ChartStore, task: ChartTask, chart_id: string, json: string, signal: AbortSignal): Promise<void> {
     const { task_id, message_id, user_id, org_id, visibility, adjustment_query } = task
     const chart = {
-      chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query,
+      chart_id,
+      task_id,
+      message_id,
+      user_id,
+      org_id,
+      visibility,
+      adjustment_query,
       created_at: new Date().toISOString(),
       content: JSON.parse(json)
     }

@@ -94,7 +94,13 @@ export class QueueService {
     const { message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params } = request
     const task_id = randomUUID()
     const chartRequest: ChartRequest = {
-      task_id, message_id, user_id, org_id, visibility, force_create, adjustment_query,
+      task_id,
+      message_id,
+      user_id,
+      org_id,
+      visibility,
+      force_create,
+      adjustment_query,
       ...(params === undefined ? {} : { params })
     }
     const raw = JSON.stringify(chartRequest)
