@@ -98,8 +98,12 @@ export function webSocketHandler ({ service, streams, options }: Dependencies) {
 /** Resolves when the frame has left for the network: a slow reader gets the newest state next, not all of them. */
 function send (socket: WebSocket, frame: Buffer, signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    socket.send(frame, { binary: false }, () => resolve())
+    const done = () => {
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    signal.addEventListener('abort', done)
+    socket.send(frame, { binary: false }, done)
   })
 }
 

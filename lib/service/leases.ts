@@ -9,6 +9,9 @@ import { failureOf, serializeContent, type Outcome } from './outcome.ts'
 /** ms between two tries to save a chart: doubled each time, up to the second. */
 const SAVE_RETRY = { first: 100, longest: 5_000 }
 
+/** A worker's wish for tasks; the cap per tenant is the service's. */
+export type LeasesTake = Omit<Take, 'runningPerTenant'>
+
 export interface LeasesOptions {
   readonly store: TaskStore
   readonly chartStore: ChartStore | undefined
@@ -33,7 +36,7 @@ export class Leases {
     this.#finished = options.finished
   }
 
-  async take (take: Omit<Take, 'runningPerTenant'>): Promise<Taken> {
+  async take (take: LeasesTake): Promise<Taken> {
     return this.#taken(await this.#store.dequeue(this.#capped(take)))
   }
 
@@ -74,7 +77,7 @@ export class Leases {
   }
 
   /** Ends leases, and takes the next tasks in the same round trip. */
-  async close (closings: readonly Closing[], take: Omit<Take, 'runningPerTenant'> | null): Promise<{ closed: Closed[], taken: Taken }> {
+  async close (closings: readonly Closing[], take: LeasesTake | null): Promise<{ closed: Closed[], taken: Taken }> {
     const { closed, taken } = await this.#store.closeLeases(closings, take && this.#capped(take))
     closed.forEach(({ current, finished }, i) => {
       if (finished) this.#finished(finished)
@@ -83,7 +86,7 @@ export class Leases {
     return { closed, taken: this.#taken(taken) }
   }
 
-  #capped (take: Omit<Take, 'runningPerTenant'>): Take {
+  #capped (take: LeasesTake): Take {
     return { ...take, runningPerTenant: this.#limits.runningPerTenant }
   }
 

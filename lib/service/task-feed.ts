@@ -36,9 +36,9 @@ export class TaskFeed implements HintListener {
   readonly #logger: Logger
   readonly #topics = new Map<string, Topic>()
   readonly #cancelListeners = new Set<(task_id: string) => void>()
-  readonly #closed = new AbortController()
   readonly #unlisten: () => void
   #timer: NodeJS.Timeout | undefined
+  #closed = false
   #up = false
   #checked = 0
 
@@ -54,12 +54,13 @@ export class TaskFeed implements HintListener {
    * `after`: a version that the caller has already seen. Throws `CHARTS_ERR_STORE_UNAVAILABLE` if the first read fails.
    */
   async * watch (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<ChartTask, void, void> {
-    const signal = options.signal ? AbortSignal.any([options.signal, this.#closed.signal]) : this.#closed.signal
+    const { signal } = options
+    const over = () => this.#closed || signal?.aborted === true
     const topic = this.#join(task_id)
     let notify: () => void = () => {}
     const wake = () => notify()
     topic.wake.add(wake)
-    signal.addEventListener('abort', wake)
+    signal?.addEventListener('abort', wake)
     try {
       await topic.opened
       let seen = options.after ?? 0
@@ -69,7 +70,7 @@ export class TaskFeed implements HintListener {
         if (topic.task && seen > topic.task.version) seen = 0
       }
       let epoch = topic.epoch
-      while (!signal.aborted) {
+      while (!over()) {
         const task = topic.task
         if (!task) return
         if (topic.epoch !== epoch) {
@@ -81,10 +82,10 @@ export class TaskFeed implements HintListener {
           yield task
         }
         if (isFinished(task)) return
-        if (topic.task === task && !signal.aborted) await new Promise<void>(resolve => { notify = resolve })
+        if (topic.task === task && !over()) await new Promise<void>(resolve => { notify = resolve })
       }
     } finally {
-      signal.removeEventListener('abort', wake)
+      signal?.removeEventListener('abort', wake)
       this.#leave(topic, wake)
     }
   }
@@ -118,7 +119,8 @@ export class TaskFeed implements HintListener {
   }
 
   close (): void {
-    this.#closed.abort()
+    this.#closed = true
+    for (const topic of this.#topics.values()) for (const wake of topic.wake) wake()
     this.#unlisten()
     clearInterval(this.#timer)
   }

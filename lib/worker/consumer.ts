@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { GenerateChart, Logger } from '../generator.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import type { Closing, Taken } from '../store/task-store.ts'
+import type { LeasesTake } from '../service/leases.ts'
 import { Attempt } from './attempt.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { ProgressSender } from './progress-sender.ts'
@@ -46,8 +48,7 @@ export class Consumer {
   #look = true
   #waiting = false
   #due: NodeJS.Timeout | undefined
-  #take_id = randomUUID()
-  #hurry = new AbortController()
+  readonly #hurry = new AbortController()
 
   constructor (options: ConsumerOptions) {
     this.#options = options
@@ -75,7 +76,8 @@ export class Consumer {
     const abort = setTimeout(() => {
       for (const attempt of this.#running.values()) attempt.abort('SHUTDOWN')
     }, shutdownTimeout)
-    const giveUp = setTimeout(() => this.#hurry.abort(), shutdownTimeout + LAST_WORD)
+    // With nothing running there is nothing to wait for but the store's answer.
+    const giveUp = setTimeout(() => this.#hurry.abort(), (this.#running.size > 0 ? shutdownTimeout : 0) + LAST_WORD)
     this.#signal()
     return this.done.finally(() => {
       clearTimeout(abort)
@@ -104,48 +106,62 @@ export class Consumer {
       clearTimeout(this.#due)
     }
     if (this.#running.size > 0) logger.error({ running: this.#running.size }, 'the store was not reachable: tasks run again when their leases end')
-    else await this.#passOn()
+    else if (!this.#hurry.signal.aborted) await this.#passOn()
     logger.info({}, 'the worker has stopped')
   }
 
   /** One round trip: ends what has ended, takes what there are slots for. Repeated as it is until the store has answered. */
   async #exchange (): Promise<void> {
-    const { service, leaseDuration, concurrency, logger } = this.#options
+    const { leaseDuration, concurrency, logger } = this.#options
     this.#look = false
     const closings = this.#closings.splice(0)
-    const take_id = this.#take_id
+    const count = concurrency - this.#running.size + closings.length
+    const wish = () => ({ worker_id: this.#worker_id, take_id: randomUUID(), count, leaseDuration })
+    let take = this.#stopping.signal.aborted ? null : wish()
+    let sentAt = performance.now()
     for (let wait = STORE_RETRY.first, failed = false; ; wait = Math.min(wait * 2, STORE_RETRY.longest)) {
-      const count = concurrency - this.#running.size + closings.length
-      const take = this.#stopping.signal.aborted ? null : { worker_id: this.#worker_id, take_id, count, leaseDuration }
-      const sentAt = performance.now()
       try {
-        const taken = closings.length > 0
-          ? (await this.#close(closings, take)).taken
-          : take && await service.leases.take(take)
-        if (failed) logger.info({}, 'the store answers again')
+        const taken = await this.#unlessHurried(this.#send(closings, take))
+        if (this.#hurry.signal.aborted) return
         for (const { task_id } of closings) this.#running.delete(task_id)
-        this.#take_id = randomUUID()
+        // Leases count from the first time this take was sent: it may have been then that the store gave them.
         if (taken) this.#accept(taken, count, sentAt)
+        if (failed) {
+          logger.info({}, 'the store answers again')
+          this.#heartbeat.beat()
+        }
         return
       } catch (error) {
         if (!failed) logger.warn({ err: error }, 'the store does not answer, trying again')
         failed = true
-        if (this.#hurry.signal.aborted || (closings.length === 0 && this.#stopping.signal.aborted)) return
-        await new Promise<void>(resolve => {
-          const timer = setTimeout(resolve, wait)
-          this.#hurry.signal.addEventListener('abort', () => {
-            clearTimeout(timer)
-            resolve()
-          }, { once: true })
-        })
+        await this.#unlessHurried(delay(wait))
+        if (this.#hurry.signal.aborted) return
+        if (take && performance.now() - sentAt > leaseDuration) {
+          // What the store may have given then has run out.
+          take = wish()
+          sentAt = performance.now()
+        }
       }
     }
   }
 
-  #close (closings: Closing[], take: Parameters<QueueService['leases']['close']>[1]) {
+  /** Gives up waiting when the drain has run out of time. */
+  #unlessHurried<T> (promise: Promise<T>): Promise<T | null> {
+    const { signal } = this.#hurry
+    return new Promise((resolve, reject) => {
+      const hurry = () => resolve(null)
+      signal.addEventListener('abort', hurry, { once: true })
+      promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', hurry))
+    })
+  }
+
+  async #send (closings: Closing[], take: LeasesTake | null): Promise<Taken | null> {
+    const { leases } = this.#options.service
+    if (closings.length === 0) return take && leases.take(take)
     // Sent before on the same connection: a finished task shows its last steps.
     this.#progress.flush()
-    return this.#options.service.leases.close(closings, take)
+    const { taken } = await leases.close(closings, take)
+    return taken
   }
 
   #accept ({ tasks, due }: Taken, asked: number, sentAt: number): void {

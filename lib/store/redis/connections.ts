@@ -22,6 +22,10 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
     connectionName: `async-charts:${name}`,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
+    // A host's time-outs would cut a connection that is meant to wait.
+    commandTimeout: undefined,
+    socketTimeout: undefined,
+    blockingTimeout: undefined,
     maxRetriesPerRequest: 0,
     enableReadyCheck: true,
     readOnly: false,
@@ -40,7 +44,7 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
       clusterRetryStrategy: reconnect,
       redisOptions: settings
     })
-    : host.duplicate({ ...settings, enableOfflineQueue: false, lazyConnect: true, retryStrategy: reconnect })
+    : host.duplicate({ ...settings, enableOfflineQueue: false, lazyConnect: true, retryStrategy: reconnect, sentinelRetryStrategy: reconnect })
   // Without a listener, ioredis prints every failed attempt to connect.
   client.on('error', () => {})
   client.connect().catch(() => {})

@@ -80,7 +80,12 @@ export class Subscriber {
 
   async #resubscribe (): Promise<void> {
     try {
-      await within(this.#client, () => this.#client.subscribe(...this.#channels))
+      // Until none is missing: more may be asked for while the answer is under way.
+      const subscribed = new Set<string>()
+      for (let missing = [...this.#channels]; missing.length > 0; missing = [...this.#channels].filter(channel => !subscribed.has(channel))) {
+        await within(this.#client, () => this.#client.subscribe(...missing))
+        for (const channel of missing) subscribed.add(channel)
+      }
       this.#heard = performance.now()
       this.#set(true)
     } catch {
