@@ -55,12 +55,12 @@ export const StreamSchema = group({
 }, 'SSE and WebSocket')
 
 const storeProperties = {
-  redis: given('An ioredis Redis or Cluster that the host owns; the package works on duplicates of it'),
-  store: given('Instead of `redis`: `memoryStore()`, or any object that passes the store conformance suite'),
+  redis: given('An ioredis Redis or Cluster that the host owns; the package works on duplicates of it', { hasMethods: ['duplicate', 'evalsha', 'blpop'] }),
+  store: given('Instead of `redis`: `memoryStore()`, or any object that passes the store conformance suite', { hasMethods: ['enqueue', 'dequeue', 'closeLeases', 'listen'] }),
   keyPrefix: Type.String({ description: 'Start of every Redis key and channel, as one hash tag', default: 'async-charts', minLength: 1, maxLength: 200, pattern: '^[^{}\\s]+$' }),
   limits: LimitsSchema,
-  chartStore: given('Where finished charts live, `{ save, get, findByMessage, delete? }`; by default beside the tasks', { type: 'object' }),
-  logger: given('Any pino-compatible logger', { type: 'object' })
+  chartStore: given('Where finished charts live, `{ save, get, findByMessage, delete? }`; by default beside the tasks', { hasMethods: ['save', 'get', 'findByMessage'] }),
+  logger: given('Any pino-compatible logger', { hasMethods: ['debug', 'info', 'warn', 'error', 'child'] })
 }
 
 export const ServiceOptionsSchema = Type.Object({
@@ -108,6 +108,12 @@ export type ResolvedLimits = Static<typeof LimitsSchema>
 const ajv = new Ajv({ useDefaults: true, allErrors: false, strict: false, verbose: true })
 ajv.addKeyword({ keyword: 'isFunction', validate: (_rule: unknown, value: unknown) => typeof value === 'function', error: { message: 'must be a function' } })
 
+ajv.addKeyword({
+  keyword: 'hasMethods',
+  validate: (methods: string[], value: unknown) => typeof value === 'object' && value !== null && methods.every(method => typeof (value as Record<string, unknown>)[method] === 'function'),
+  error: { message: error => `must have the methods ${error.schema.join(', ')}` }
+})
+
 const invalid = (message: string) => new errors.CHARTS_ERR_INVALID_OPTIONS(message)
 
 function shown (value: unknown): string {
@@ -123,6 +129,7 @@ function explain (error: ErrorObject, at: string): string {
     const known = Object.keys(error.parentSchema?.['properties'] ?? {}).join(', ')
     return `${path}.${error.params['additionalProperty']} is not an option; known are ${known}`
   }
+  if (error.keyword === 'anyOf') return `${path} is wrong (${error.parentSchema?.['description']}), got ${shown(error.data)}`
   const rule = error.keyword === 'enum' ? `must be one of ${error.params['allowedValues'].join(', ')}` : error.message
   return `${path} ${rule}, got ${shown(error.data)}`
 }
@@ -158,7 +165,7 @@ function checkAcross ({ redis, store, retention }: CrossChecked): void {
 export function resolveOptions<T extends TSchema> (schema: T, options: unknown, at = 'options'): Static<T> {
   const resolved = copy(options ?? {}, schema)
   const validate = ajv.compile(schema)
-  if (!validate(resolved)) throw invalid(explain(validate.errors![0]!, at))
+  if (!validate(resolved)) throw invalid(explain(validate.errors!.at(-1)!, at))
   if ('redis' in schema['properties']) checkAcross(resolved as CrossChecked)
   return resolved as Static<T>
 }
