@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } fro
 import { errors } from '../errors.ts'
 import type { EnqueueResult, QueueService } from '../service/queue-service.ts'
 import { ChartStatus, CreateChartRequestSchema, isFinished, type ChartTask, type CreateChartRequest } from '../task.ts'
-import { strictAjv } from '../validator.ts'
+import { nameFaults, strictAjv } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { OpenStreams } from './open-streams.ts'
 import { MessageParams, MessageQuery, StreamQuery, TaskParams, responses } from './schemas.ts'
@@ -60,6 +60,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   const body = strictAjv()
   const query = strictAjv({ coerceTypes: true, useDefaults: true })
   fastify.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'querystring' ? query : body).compile(schema as object))
+  fastify.setSchemaErrorFormatter((faults, what) => new Error(nameFaults(faults as Parameters<typeof nameFaults>[0], what)))
   identifyCallers(fastify, options.identify)
   fastify.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')

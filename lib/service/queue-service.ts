@@ -6,7 +6,7 @@ import type { QueueStats, RetryPolicy, Retention, TaskStore } from '../store/tas
 import {
   ChartVisibility, CreateChartRequestSchema, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
 } from '../task.ts'
-import { strictAjv } from '../validator.ts'
+import { nameFaults, strictAjv } from '../validator.ts'
 import { digest } from './chart-identity.ts'
 import { Charts, type MessageCharts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
@@ -258,9 +258,7 @@ export class QueueService {
     if (this.#options.paramsSchema === undefined && request?.params !== undefined) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST('params is not accepted: the host has given no paramsSchema')
     }
-    const faults = this.#validate.errors!.map(error =>
-      `request${error.instancePath} ${error.keyword === 'additionalProperties' ? `must not have ${error.params['additionalProperty']}` : error.message}`)
-    throw new errors.CHARTS_ERR_INVALID_REQUEST(faults.join(', '))
+    throw new errors.CHARTS_ERR_INVALID_REQUEST(nameFaults(this.#validate.errors!, 'request'))
   }
 
   #finished (task: ChartTask): void {
