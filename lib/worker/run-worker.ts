@@ -53,6 +53,7 @@ export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker
     }
   }
   const resolved = resolveOptions(WorkerOptionsSchema, options)
+  if (!options.generate) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.generate must be a function, got undefined')
   const logger = options.logger ?? silentLogger
   const { redis, store, generate, chartStore, onFinished } = options
   const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, handleSignals } = resolved
