@@ -5,7 +5,7 @@ import { errors } from './errors.ts'
 const ms = (description: string, fallback: number, minimum = 1) =>
   Type.Integer({ description, default: fallback, minimum, maximum: 2_147_483_647 })
 const seconds = (description: string, fallback: number) => Type.Integer({ description, default: fallback, minimum: 1, maximum: 31_536_000 })
-const most = (description: string, fallback: number) => Type.Integer({ description: `${description}; 0 = off`, default: fallback, minimum: 0 })
+const most = (description: string, fallback: number) => Type.Integer({ description: `${description}; 0 = no limit`, default: fallback, minimum: 0 })
 const group = <T extends Record<string, TSchema>>(properties: T, description: string) =>
   Type.Object(properties, { description, default: {}, additionalProperties: false })
 const given = (description: string, rule: object = {}) => Type.Optional(Type.Unsafe<unknown>({ description, ...rule }))
@@ -13,40 +13,40 @@ const func = (description: string) => given(description, { isFunction: true })
 
 export const RetentionSchema = group({
   task: seconds('Seconds that a finished task and its chart are kept', 86_400),
-  status: seconds('Seconds that the step-by-step details of a finished task are kept; at most `task`', 3_600),
-  messageIndex: seconds("Seconds that a message's index is kept after its last task has ended; at least `task`", 86_400)
+  status: seconds('Seconds that the `step_progress` of a finished task is kept; at most `task`', 3_600),
+  messageIndex: seconds("Seconds that the index of a message is kept after its last task has ended; at least `task`", 86_400)
 }, 'How long finished tasks are kept; nothing unfinished ever expires')
 
 export const RetrySchema = group({
-  attempts: Type.Integer({ description: 'Total number of tries', default: 3, minimum: 1, maximum: 1_000 }),
+  attempts: Type.Integer({ description: 'Tries in all, the first one included', default: 3, minimum: 1, maximum: 1_000 }),
   backoff: group({
-    type: Type.Unsafe<'fixed' | 'exponential'>({ type: 'string', enum: ['fixed', 'exponential'], default: 'exponential', description: 'Whether the wait doubles with every try' }),
-    delay: ms('ms before the second try', 1_000, 0),
-    max: ms('ms, the longest wait between two tries', 60_000, 0),
-    jitter: Type.Number({ description: 'The part of the wait that chance may take away, 0 to 1', default: 0.5, minimum: 0, maximum: 1 })
+    type: Type.Unsafe<'fixed' | 'exponential'>({ type: 'string', enum: ['fixed', 'exponential'], default: 'exponential', description: '`exponential`: the wait doubles with every try; `fixed`: it stays `delay`' }),
+    delay: ms('ms between the first try and the second', 1_000, 0),
+    max: ms('Longest wait between two tries, in ms', 60_000, 0),
+    jitter: Type.Number({ description: 'Share of the wait that chance may take away: with 0.5, a wait of 1,000 ms lasts 500 to 1,000', default: 0.5, minimum: 0, maximum: 1 })
   }, 'The wait between two tries')
 }, 'How often a chart is tried')
 
 export const LimitsSchema = group({
-  waitingPerTenant: most('Waiting tasks of one tenant', 1_000),
-  runningPerTenant: most('Running tasks of one tenant', 0),
-  queueLength: most('Waiting tasks altogether', 10_000),
-  requestBytes: most('Bytes of a request', 65_536),
-  chartBytes: most('Bytes of a chart as JSON', 1_048_576)
+  waitingPerTenant: most('Tasks of one tenant (`org_id`, else `user_id`) that may wait; beyond it POST answers 429', 1_000),
+  runningPerTenant: most('Tasks of one tenant that may run at a time; the others wait', 0),
+  queueLength: most('Tasks of everybody that may wait; beyond it POST answers 503', 10_000),
+  requestBytes: most('Bytes of the body of a POST, and of the request as it is stored', 65_536),
+  chartBytes: most('Bytes of a chart as JSON; a larger one fails its task', 1_048_576)
 }, 'What one tenant, one request and one chart may take')
 
 const workerProperties = {
-  concurrency: Type.Integer({ description: 'Charts generated at a time', default: 2, minimum: 1, maximum: 10_000 }),
-  leaseDuration: ms('ms after which the tasks of a dead worker run again', 10_000, 100),
-  attemptTimeout: ms('ms that one try may take', 600_000),
-  shutdownTimeout: ms('ms that running charts get to finish in a drain', 25_000, 0)
+  concurrency: Type.Integer({ description: 'Charts generated at a time by this worker', default: 2, minimum: 1, maximum: 10_000 }),
+  leaseDuration: ms('ms that a lease lasts unless it is prolonged; prolonged three times within it. The tasks of a dead worker run again after that, at the latest a second later', 10_000, 100),
+  attemptTimeout: ms('ms that one try may take; beyond it the signal is aborted with `TIMEOUT`, and the task is tried again', 600_000),
+  shutdownTimeout: ms('ms that running charts get to finish when the worker stops; then they are aborted and handed back', 25_000, 0)
 }
 
 export const StreamSchema = group({
-  heartbeat: ms('ms between signs of life on a quiet stream', 15_000, 50),
-  poll: ms('ms between reads of the store while hints do not arrive', 2_000, 50),
-  maxPerUser: most('Streams of one user in this process', 20),
-  maxDuration: ms('ms after which a stream ends, so that who reconnects is identified again', 900_000, 100),
+  heartbeat: ms('ms between two comments (SSE) or pings (WebSocket); a reader that takes nothing for two is cut', 15_000, 50),
+  poll: ms('ms between two reads of watched tasks while pub/sub is down', 2_000, 50),
+  maxPerUser: most('SSE and WebSocket streams of one user in one process', 20),
+  maxDuration: ms('ms after which a stream is ended, so that a client that reconnects is identified again', 900_000, 100),
   allowedOrigins: Type.Unsafe<'same-origin' | '*' | string[]>({
     description: "Origins whose pages may open a WebSocket: 'same-origin', '*', or a list of origins",
     default: 'same-origin',
@@ -55,12 +55,12 @@ export const StreamSchema = group({
 }, 'SSE and WebSocket')
 
 const storeProperties = {
-  redis: given('An ioredis Redis or Cluster that the host owns; the package works on duplicates of it', { hasMethods: ['duplicate', 'evalsha', 'blpop'] }),
-  store: given('Instead of `redis`: `memoryStore()`, or any object that passes the store conformance suite', { hasMethods: ['enqueue', 'dequeue', 'closeLeases', 'listen'] }),
-  keyPrefix: Type.String({ description: 'Start of every Redis key and channel, as one hash tag', default: 'async-charts', minLength: 1, maxLength: 200, pattern: '^[^{}\\s]+$' }),
+  redis: given('An ioredis `Redis` or `Cluster`; stays yours: the package works on duplicates of it', { hasMethods: ['duplicate', 'evalsha', 'blpop'] }),
+  store: given('Instead of `redis`: `memoryStore()`, or a store of your own', { hasMethods: ['enqueue', 'dequeue', 'closeLeases', 'listen'] }),
+  keyPrefix: Type.String({ description: 'Start of every Redis key and channel; becomes the hash tag `{async-charts}`. Processes with the same one share a queue', default: 'async-charts', minLength: 1, maxLength: 200, pattern: '^[^{}\\s]+$' }),
   limits: LimitsSchema,
-  chartStore: given('Where finished charts live, `{ save, get, findByMessage, delete? }`; by default beside the tasks', { hasMethods: ['save', 'get', 'findByMessage'] }),
-  logger: given('Any pino-compatible logger', { hasMethods: ['debug', 'info', 'warn', 'error', 'child'] })
+  chartStore: given('Where finished charts live, `{ save, get, findByMessage, delete? }`. Default: beside the tasks. Give the same one to every process', { hasMethods: ['save', 'get', 'findByMessage'] }),
+  logger: given('A pino-compatible logger. Default of the plugin: `fastify.log`; elsewhere: silent', { hasMethods: ['debug', 'info', 'warn', 'error', 'child'] })
 }
 
 export const ServiceOptionsSchema = Type.Object({
@@ -69,16 +69,16 @@ export const ServiceOptionsSchema = Type.Object({
   retry: RetrySchema,
   leaseDuration: workerProperties.leaseDuration,
   poll: StreamSchema.properties.poll,
-  paramsSchema: given("JSON Schema of `params`, the host's own input to its generator; without it, `params` is refused", { type: 'object' }),
-  onFinished: func('Called after a task has ended, in the process that ended it; at least once')
+  paramsSchema: given('JSON Schema of `params`, your own input to your generator. Without it, `params` is refused', { type: 'object' }),
+  onFinished: func('`(task) => unknown`: called after a task has ended, in the process that ended it; at least once. What it throws is only logged')
 }, { additionalProperties: false })
 
 export const WorkerOptionsSchema = Type.Object({
   ...storeProperties,
   ...workerProperties,
-  generate: func('The chart generator'),
+  generate: func('Required. `(request, context) => Promise<content>`: makes a chart'),
   onFinished: ServiceOptionsSchema.properties.onFinished,
-  handleSignals: Type.Boolean({ description: 'Whether SIGTERM and SIGINT drain; a second one ends the process', default: true })
+  handleSignals: Type.Boolean({ description: 'SIGTERM and SIGINT stop the worker gracefully; a second one ends the process', default: true })
 }, { additionalProperties: false })
 
 /** The plugin's `worker`. */
@@ -86,13 +86,13 @@ export const InProcessWorkerSchema = group(workerProperties, 'The worker in this
 
 export const PluginOptionsSchema = Type.Object({
   ...storeProperties,
-  identify: func('`(request) => Identity | null`: who is asking; null is answered with 401'),
-  authorize: func('`(identity, access, request) => boolean`: asked after ownership, can only narrow it'),
-  generate: func('The chart generator; with it, this process also works tasks'),
-  worker: Type.Optional(Type.Unsafe<false | object>({ description: 'The worker in this process, or false', anyOf: [{ const: false }, { type: 'object' }] })),
+  identify: func('Required. `(request) => Identity | null`: who is asking; `null` is answered with 401'),
+  authorize: func('`(identity, access, request) => boolean`: asked after ownership, can only narrow it. Without it, nobody may `monitor`'),
+  generate: func('`(request, context) => Promise<content>`: makes a chart. With it, this process also works tasks'),
+  worker: Type.Optional(Type.Unsafe<false | object>({ description: 'The worker in this process; `false`: none, even with `generate`', anyOf: [{ const: false }, { type: 'object' }] })),
   paramsSchema: ServiceOptionsSchema.properties.paramsSchema,
   onFinished: ServiceOptionsSchema.properties.onFinished,
-  prefix: Type.String({ description: 'Where the routes hang', default: '/api/v1/analytics', pattern: '^(/[^/]+)*$' }),
+  prefix: Type.String({ description: 'Path that the routes hang under: empty, or with a slash at its start and none at its end', default: '/api/v1/analytics', pattern: '^(/[^/]+)*$' }),
   retention: RetentionSchema,
   retry: RetrySchema,
   stream: StreamSchema
