@@ -14,7 +14,7 @@ const func = (description: string) => given(description, { isFunction: true })
 export const RetentionSchema = group({
   task: seconds('Seconds that a finished task and its chart are kept', 86_400),
   status: seconds('Seconds that the `step_progress` of a finished task is kept; at most `task`', 3_600),
-  messageIndex: seconds("Seconds that the index of a message is kept after its last task has ended; at least `task`", 86_400)
+  messageIndex: seconds('Seconds that the index of a message is kept after its last task has ended; at least `task`', 86_400)
 }, 'How long finished tasks are kept; nothing unfinished ever expires')
 
 export const RetrySchema = group({
