@@ -1,0 +1,84 @@
+// Writes the tables of docs/reference/options.md from the schemas that options are checked against, so that they cannot disagree.
+import { readFileSync, writeFileSync } from 'node:fs'
+import type { TSchema } from '@sinclair/typebox'
+import {
+  InProcessWorkerSchema, LimitsSchema, PluginOptionsSchema, RetentionSchema, RetrySchema, ServiceOptionsSchema, StreamSchema, WorkerOptionsSchema
+} from '../lib/options.ts'
+
+const target = new URL('../docs/reference/options.md', import.meta.url)
+
+/** Groups that more than one table names: each has a table of its own. */
+const groups: Readonly<Record<string, TSchema>> = {
+  retention: RetentionSchema,
+  retry: RetrySchema,
+  limits: LimitsSchema,
+  worker: InProcessWorkerSchema,
+  stream: StreamSchema
+}
+const tables: Readonly<Record<string, TSchema>> = {
+  plugin: PluginOptionsSchema,
+  service: ServiceOptionsSchema,
+  'run-worker': WorkerOptionsSchema,
+  ...groups
+}
+
+const code = (text: string) => `\`${text}\``
+const cell = (text: string) => text.replaceAll('|', '\\|')
+const number = (value: number) => value.toLocaleString('en')
+
+function typeOf (schema: TSchema): string {
+  if (schema['isFunction']) return 'function'
+  if (schema['hasMethods']) return 'object'
+  if (schema['enum']) return schema['enum'].map((value: string) => code(`'${value}'`)).join(' or ')
+  if (schema['const'] !== undefined) return code(String(schema['const']))
+  if (schema['anyOf']) return schema['anyOf'].map(typeOf).join(' or ')
+  if (schema['type'] === 'array') return `array of ${typeOf(schema['items'])}s`
+  return schema['type']
+}
+
+function ruleOf (schema: TSchema): string {
+  const { minimum, maximum, minLength, maxLength, pattern, hasMethods } = schema
+  const rules = []
+  if (minimum !== undefined) rules.push(maximum === undefined ? `at least ${number(minimum)}` : `${number(minimum)} to ${number(maximum)}`)
+  if (maxLength !== undefined) rules.push(`${minLength ?? 0} to ${maxLength} characters`)
+  if (pattern !== undefined) rules.push(`matches ${code(pattern)}`)
+  if (hasMethods) rules.push(`has ${hasMethods.map(code).join(', ')}`)
+  return rules.join('; ')
+}
+
+function defaultOf (schema: TSchema): string {
+  const { default: value } = schema
+  if (value === undefined) return '–'
+  return code(typeof value === 'number' ? number(value) : typeof value === 'string' ? `'${value}'` : String(value))
+}
+
+function rowsOf (schema: TSchema, path: string): string[] {
+  return Object.entries<TSchema>(schema['properties']).flatMap(([name, option]) => {
+    const at = path + name
+    const known = path === '' && name in groups
+    if (!known && option['properties']) return rowsOf(option, `${at}.`)
+    const described = known ? `${option.description}: see [\`${name}\`](#${name})` : option.description!
+    const cells = [code(at), typeOf(option), known ? '–' : defaultOf(option), ruleOf(option), described]
+    return `| ${cells.map(cell).join(' | ')} |`
+  })
+}
+
+function tableOf (name: string): string {
+  const path = name in groups ? `${name}.` : ''
+  return ['| option | type | default | rule | |', '|---|---|---|---|---|', ...rowsOf(tables[name]!, path)].join('\n')
+}
+
+const page = readFileSync(target, 'utf8')
+const left = new Set(Object.keys(tables))
+const generated = page.replace(/(<!-- generated: ([\w-]+) -->)[^]*?(<!-- end -->)/g, (_, begin, name, end) => {
+  if (!left.delete(name)) throw new Error(`docs/reference/options.md has no use for a table ${name}`)
+  return `${begin}\n${tableOf(name)}\n${end}`
+})
+if (left.size > 0) throw new Error(`docs/reference/options.md has no place for ${[...left].join(', ')}`)
+
+if (!process.argv.includes('--check')) {
+  writeFileSync(target, generated)
+} else if (generated !== page) {
+  console.error('docs/reference/options.md is stale: npm run docs')
+  process.exitCode = 1
+}
