@@ -1,0 +1,29 @@
+export interface Gate<T> {
+  readonly opened: Promise<T>
+  open (value: T): void
+}
+
+/** A promise that the test itself settles. */
+export function gate<T = void> (): Gate<T> {
+  let open!: (value: T) => void
+  const opened = new Promise<T>(resolve => { open = resolve })
+  return { opened, open: value => open(value) }
+}
+
+/** Rejects when the promise has not settled in time; for what the contract itself gives a time. */
+export function inTime<T> (promise: Promise<T>, ms: number, what: string): Promise<T> {
+  let timer: NodeJS.Timeout
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms)
+  })
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}
+
+/** Asks again until the answer is yes; for what gives no signal. */
+export async function until (check: () => unknown, ms = 15_000): Promise<void> {
+  const end = performance.now() + ms
+  while (!await check()) {
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${check}`)
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+}
