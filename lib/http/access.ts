@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import type { QueueService } from '../service/queue-service.ts'
+import { checkIdentity, type QueueService } from '../service/queue-service.ts'
 import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 
 /** What a caller wants to do, for the host's `authorize`. */
@@ -23,7 +23,7 @@ export function identifyCallers (fastify: FastifyInstance, identify: Identify): 
   fastify.addHook('onRequest', async request => {
     const identity = await identify(request)
     if (!identity) throw new errors.CHARTS_ERR_UNAUTHENTICATED()
-    if (typeof identity.user_id !== 'string' || identity.user_id === '') throw new errors.CHARTS_ERR_INVALID_IDENTITY()
+    checkIdentity(identity)
     ;(request as IdentifiedRequest)[kIdentity] = identity
   })
 }

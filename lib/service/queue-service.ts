@@ -43,7 +43,8 @@ export interface EnqueueResult {
 /** Most active tasks of a message that are read at once. */
 const MOST_ACTIVE = 1_000
 
-function checkIdentity (identity: Identity): { user_id: string, org_id: string | null } {
+/** @throws CHARTS_ERR_INVALID_IDENTITY */
+export function checkIdentity (identity: Identity): { user_id: string, org_id: string | null } {
   const { user_id, org_id = null } = identity ?? {}
   const valid = typeof user_id === 'string' && user_id !== '' && (org_id === null || (typeof org_id === 'string' && org_id !== ''))
   if (!valid) throw new errors.CHARTS_ERR_INVALID_IDENTITY()
