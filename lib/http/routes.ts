@@ -8,7 +8,7 @@ import { OpenStreams } from './open-streams.ts'
 import { MessageParams, MessageQuery, StreamQuery, TaskParams, responses } from './schemas.ts'
 import { sseHandler, type StreamOptions } from './sse.ts'
 import { etagOf, matches, publicTask } from './views.ts'
-import { MAX_PAYLOAD, admit, webSocketHandler } from './websocket.ts'
+import { admit, registerWebSocket, webSocketHandler } from './websocket.ts'
 
 export interface RoutesOptions {
   readonly service: QueueService
@@ -53,13 +53,13 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   // Before the WebSocket plugin's own, which closes without a code.
   fastify.addHook('preClose', async () => streams.endAll())
   if (!fastify.hasRequestDecorator('ws')) {
-    const { default: websocket } = await import('@fastify/websocket')
-    await fastify.register(websocket, { options: { maxPayload: MAX_PAYLOAD } })
+    await registerWebSocket(fastify)
   }
 
   const body = strictAjv()
   const query = strictAjv({ coerceTypes: true, useDefaults: true })
   fastify.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'querystring' ? query : body).compile(schema as object))
+  fastify.setSerializerCompiler(() => serialize)
   fastify.setSchemaErrorFormatter((faults, what) => new Error(nameFaults(faults as Parameters<typeof nameFaults>[0], what)))
   identifyCallers(fastify, options.identify)
   fastify.addHook('onSend', async (_request, reply) => {
@@ -72,10 +72,11 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     throw error
   })
 
+  const { params: _, ...own } = CreateChartRequestSchema.properties
   fastify.post<{ Body: CreateChartRequest }>('/charts/async', {
     bodyLimit: options.requestBytes || Number.MAX_SAFE_INTEGER,
     schema: documented('Generate a chart in the background', {
-      body: { ...CreateChartRequestSchema, properties: { ...CreateChartRequestSchema.properties, params: options.paramsSchema ?? false } },
+      body: { ...CreateChartRequestSchema, properties: options.paramsSchema ? { ...own, params: options.paramsSchema } : own },
       response: responses.create
     })
   }, async (request, reply) => {
@@ -161,6 +162,14 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
 
 /** `summary` is for the host's @fastify/swagger, whose types are not ours to import. */
 const documented = (summary: string, schema: FastifySchema): FastifySchema => Object.assign({ summary }, schema)
+
+/** The response schemas are for the reader only: a host whose error handler answers in another shape is not held to them. */
+function serialize (body: unknown): string {
+  if (!(body instanceof Error)) return JSON.stringify(body)
+  // What Fastify hands over where nobody has handled it: these four cannot be enumerated.
+  const { statusCode, code, error, message } = body as Error & { statusCode?: number, code?: string, error?: string }
+  return JSON.stringify({ statusCode, code, error, message })
+}
 
 /** As it is: what has been read from the store is not judged again. */
 function sendJson (reply: FastifyReply, body: object): FastifyReply {

@@ -1,5 +1,7 @@
+import { EventEmitter } from 'node:events'
+import type { Server } from 'node:http'
 import type { WebSocket } from '@fastify/websocket'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors, isStoreUnavailable } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { isFinished, type ChartTask } from '../task.ts'
@@ -9,7 +11,7 @@ import type { StreamOptions } from './sse.ts'
 import { webSocketFrame } from './views.ts'
 
 /** Bytes of a message of a client; none is expected. */
-export const MAX_PAYLOAD = 4_096
+const MAX_PAYLOAD = 4_096
 
 /** Why a socket is closed. */
 const Close = {
@@ -42,6 +44,17 @@ function isAllowed (request: FastifyRequest, allowed: Dependencies['options']['a
   if (origin === undefined || allowed === '*') return true
   if (allowed !== 'same-origin') return allowed.includes(origin)
   return URL.canParse(origin) && new URL(origin).host === request.host
+}
+
+/** Servers whose upgrades are led to their routes already. */
+const led = new WeakSet<object>()
+
+/** Makes the scope's routes take WebSockets. Two scopes of one server share its upgrades: each would answer them all. */
+export async function registerWebSocket (fastify: FastifyInstance): Promise<void> {
+  const { default: websocket } = await import('@fastify/websocket')
+  const server = led.has(fastify.server) ? new EventEmitter() as Server : fastify.server as Server
+  led.add(fastify.server)
+  await fastify.register(websocket, { options: { maxPayload: MAX_PAYLOAD, server } })
 }
 
 /** Decided before the upgrade, with a status code. What passes, the socket says itself: a browser cannot see a status. */
