@@ -1,0 +1,178 @@
+import t from 'tap'
+import cors from '@fastify/cors'
+import Fastify, { type FastifyError } from 'fastify'
+import asyncCharts, { memoryStore } from '../../lib/index.ts'
+import { Host, identify, startHost, storeKinds } from '../helpers/app.ts'
+
+const message_id = 'b4fb1bd1-0f68-4e51-9d3c-3cba7b1e0b8e'
+const json = { 'content-type': 'application/json' }
+
+t.test('a prefix of the host', async t => {
+  for (const prefix of ['/charts-api', '/a/b', '']) {
+    await t.test(prefix || 'none', async t => {
+      const host = await startHost(t, 'memory', { prefix })
+      const response = await host.as('ada').post({ message_id })
+      t.equal(response.statusCode, 202)
+      t.equal(response.headers.location, `${prefix}/charts/async/${response.json().task_id}/status`)
+      t.equal((await host.app.inject({ url: response.headers.location!, headers: { 'x-user': 'ada' } })).statusCode, 200)
+      t.equal((await host.app.inject({ url: '/api/v1/analytics/charts/async/stats', headers: { 'x-user': 'ada' } })).statusCode, 404)
+    })
+  }
+})
+
+t.test('in a scope of the host with a prefix of its own', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(async scope => {
+    await scope.register(asyncCharts, { store: memoryStore(), identify })
+    t.ok(scope.asyncCharts, 'decorates the scope')
+  }, { prefix: '/tenants' })
+  t.notOk('asyncCharts' in app, 'and nothing above it')
+  const url = '/tenants/api/v1/analytics/charts/async'
+  const response = await app.inject({ method: 'POST', url, headers: { ...json, 'x-user': 'ada' }, payload: { message_id } })
+  t.equal(response.statusCode, 202)
+  t.equal(response.headers.location, `${url}/${response.json().task_id}/status`)
+  t.equal((await app.inject({ url: response.headers.location!, headers: { 'x-user': 'ada' } })).statusCode, 200)
+})
+
+for (const kind of storeKinds) {
+  t.test(`twice in one host, in two scopes, on ${kind}`, async t => {
+    const lines: string[] = []
+    const logger = { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } }
+    const one = await startHost(t, kind, { fastify: { logger } })
+    const other = await startHost(t, kind)
+    const app = Fastify({ logger })
+    t.teardown(() => app.close())
+    for (const [i, host] of [one, other].entries()) {
+      const store = kind === 'redis' ? { redis: host.redis! } : { store: memoryStore() }
+      await app.register(async scope => scope.register(asyncCharts, { ...store, identify, keyPrefix: host.keyPrefix, prefix: `/charts-${i}` }))
+    }
+    const address = await app.listen({ port: 0 })
+    const created = await Promise.all([0, 1].map(async i => {
+      const response = await fetch(`${address}/charts-${i}/charts/async`, {
+        method: 'POST', headers: { ...json, 'x-user': 'ada' }, body: JSON.stringify({ message_id })
+      })
+      t.equal(response.status, 202)
+      return await response.json() as { task_id: string }
+    }))
+    t.not(created[0]!.task_id, created[1]!.task_id, 'two queues')
+    const status = (i: number, task_id: string) =>
+      app.inject({ url: `/charts-${i}/charts/async/${task_id}/status`, headers: { 'x-user': 'ada' } })
+    t.equal((await status(0, created[0]!.task_id)).statusCode, 200)
+    t.equal((await status(1, created[0]!.task_id)).statusCode, 404)
+
+    for (const [i, { task_id }] of created.entries()) {
+      const { WebSocket } = await import('ws')
+      const socket = new WebSocket(`${address.replace('http', 'ws')}/charts-${i}/charts/ws/${task_id}`, { headers: { 'x-user': 'ada' } })
+      const [data] = await new Promise<[Buffer]>((resolve, reject) => {
+        socket.once('message', (...message: [Buffer]) => resolve(message))
+        socket.once('error', reject)
+      })
+      t.equal(JSON.parse(String(data)).task_id, task_id, 'each has its sockets')
+      socket.terminate()
+    }
+    t.strictSame(lines, [], 'and nothing to warn of')
+  })
+}
+
+t.test("the host's own routes keep the host's own ways", async t => {
+  const host = await startHost(t, 'memory', {
+    before: app => {
+      app.setErrorHandler((error: FastifyError, _request, reply) => reply.code(error.statusCode ?? 500).send({ host: error.message }))
+    }
+  })
+  host.app.post('/own', {
+    schema: {
+      body: { type: 'object', properties: { n: { type: 'integer' }, at: { type: 'string', default: 'here' } }, additionalProperties: false }
+    }
+  }, async request => request.body)
+  host.app.get('/broken', async () => { throw new Error('mine') })
+  const own = await host.app.inject({ method: 'POST', url: '/own', headers: json, payload: { n: '5', extra: 1 } })
+  t.equal(own.statusCode, 200, 'no identity is asked for')
+  t.strictSame(own.json(), { n: 5, at: 'here' }, 'coerced, stripped and filled in as ever')
+  t.equal(own.headers['cache-control'], undefined)
+  const broken = await host.app.inject({ url: '/broken' })
+  t.strictSame(broken.json(), { host: 'mine' })
+  const bad = await host.app.inject({ method: 'POST', url: '/own', headers: json, payload: { n: 'five' } })
+  t.strictSame(bad.json(), { host: 'body/n must be integer' })
+})
+
+t.test("the host's error handler sees every error", async t => {
+  const handler = (error: FastifyError, _request: unknown, reply: { code (code: number): { send (body: object): unknown } }) =>
+    reply.code(error.statusCode ?? 500).send({ mine: error.code })
+  const expectations = async (host: Host) => {
+    const ada = host.as('ada')
+    const { task_id } = await ada.create()
+    const answers: Array<[Awaited<ReturnType<typeof ada.get>>, number, string]> = [
+      [await host.nobody.get('/async/stats'), 401, 'CHARTS_ERR_UNAUTHENTICATED'],
+      [await ada.get('/async/stats'), 403, 'CHARTS_ERR_FORBIDDEN'],
+      [await ada.post('{'), 400, 'FST_ERR_CTP_INVALID_JSON_BODY'],
+      [await ada.post({}), 400, 'FST_ERR_VALIDATION'],
+      [await ada.get('/async/x/status'), 400, 'FST_ERR_VALIDATION'],
+      [await ada.get(`/async/${message_id}/status`), 404, 'CHARTS_ERR_TASK_NOT_FOUND'],
+      [await ada.get(`/stream/${message_id}`), 404, 'CHARTS_ERR_TASK_NOT_FOUND'],
+      [await ada.get(`/ws/${message_id}`), 404, 'CHARTS_ERR_TASK_NOT_FOUND'],
+      [await ada.get(`/ws/${task_id}`), 426, 'CHARTS_ERR_UPGRADE_REQUIRED'],
+      [await ada.get(`/async/${task_id}/result`), 409, 'CHARTS_ERR_TASK_NOT_FINISHED'],
+      [await ada.post({ message_id }), 429, 'CHARTS_ERR_TOO_MANY_TASKS']
+    ]
+    for (const [response, statusCode, code] of answers) {
+      t.equal(response.statusCode, statusCode, code)
+      t.strictSame(response.json(), { mine: code })
+      if ([409, 429].includes(statusCode)) t.ok(response.headers['retry-after'], 'and when to come again is said all the same')
+    }
+  }
+  const options = { limits: { waitingPerTenant: 1 } }
+
+  await t.test('set before the plugin', async t => {
+    await expectations(await startHost(t, 'memory', { ...options, before: app => { app.setErrorHandler(handler) } }))
+  })
+
+  await t.test('set after the plugin', async t => {
+    const app = Fastify()
+    t.teardown(() => app.close())
+    app.register(asyncCharts, { ...options, store: memoryStore(), identify })
+    app.setErrorHandler(handler)
+    await app.ready()
+    await expectations(new Host(app, '', null, '/api/v1/analytics'))
+  })
+})
+
+t.test('an identify or authorize that throws goes to the host', async t => {
+  const teapot = Object.assign(new Error('no session store'), { statusCode: 418, code: 'TEAPOT' })
+  const host = await startHost(t, 'memory', {
+    identify: async request => {
+      if (request.headers['x-user'] === 'throw') throw teapot
+      return identify(request)
+    },
+    authorize: () => { throw teapot }
+  })
+  const { task_id } = (await host.service.enqueueChartTask({ message_id }, { user_id: 'ada' })).task
+  for (const [user, path] of [['throw', '/async/x/status'], ['ada', `/async/${task_id}/status`], ['ada', `/stream/${task_id}`], ['ada', `/ws/${task_id}`]]) {
+    const response = await host.as(user!).get(path!)
+    t.equal(response.statusCode, 418)
+    t.strictSame(response.json(), { statusCode: 418, code: 'TEAPOT', error: "I'm a Teapot", message: 'no session store' })
+  }
+})
+
+t.test('an identify that answers with no identity is an error of the host, not a user', async t => {
+  for (const identity of [{}, { user_id: '' }, { user_id: 5 }, 'ada', { user_id: 'ada', org_id: 5 }, { user_id: 'ada', org_id: '' }]) {
+    const host = await startHost(t, 'memory', { identify: () => identity as never })
+    for (const response of [await host.nobody.post({ message_id }), await host.nobody.get(`/async/${message_id}/status`)]) {
+      t.equal(response.statusCode, 500, JSON.stringify(identity))
+      t.equal(response.json().code, 'CHARTS_ERR_INVALID_IDENTITY')
+    }
+  }
+})
+
+t.test('@fastify/cors of the host is kept on streams, too', async t => {
+  const host = await startHost(t, 'memory', { before: app => app.register(cors, { origin: ['https://app.example'], credentials: true }) })
+  const { task_id } = await host.as('ada').finished({ content: 1 })
+  for (const path of [`/async/${task_id}/status`, `/stream/${task_id}`]) {
+    const response = await host.as('ada').get(path, { origin: 'https://app.example' })
+    t.equal(response.statusCode, 200)
+    t.match(response.headers, {
+      'access-control-allow-origin': 'https://app.example', 'access-control-allow-credentials': 'true', vary: /Origin/
+    })
+  }
+})
