@@ -14,7 +14,6 @@ const AHEAD = 1e15
 
 interface Entry {
   readonly draft: TaskDraft
-  readonly request: ChartRequest
   task: ChartTask
   lease: number
   /** The verb that closed the current lease; null while it is open. */
@@ -87,7 +86,6 @@ class MemoryStore implements TaskStore {
     const request = JSON.parse(draft.request) as ChartRequest
     const entry: Entry = {
       draft,
-      request,
       task: {
         task_id: draft.task_id,
         message_id: request.message_id,
@@ -144,10 +142,12 @@ class MemoryStore implements TaskStore {
       const entry = this.#current(task_id, lease)
       if (!entry) return false
       const { task } = entry
-      const steps = { ...task.step_progress }
+      // A map, lest a step's name be taken for something that every object has.
+      const known = new Map(Object.entries(task.step_progress))
       for (const [name, percent] of Object.entries(step_progress)) {
-        if (name in steps || Object.keys(steps).length < MOST_STEPS) steps[name] = percent
+        if (known.has(name) || known.size < MOST_STEPS) known.set(name, percent)
       }
+      const steps = Object.fromEntries(known)
       const next = { progress: Math.max(task.progress, progress ?? 0), current_step: step ?? task.current_step, step_progress: steps }
       const changed = next.progress !== task.progress || next.current_step !== task.current_step ||
         JSON.stringify(steps) !== JSON.stringify(task.step_progress)
@@ -481,7 +481,8 @@ class MemoryStore implements TaskStore {
   }
 }
 
-const toTaken = ({ task, request, lease }: Entry): TakenTask => ({ task, request, lease })
+/** Each try gets a request of its own: what it does to it must not reach the next one. */
+const toTaken = ({ task, draft, lease }: Entry): TakenTask => ({ task, request: JSON.parse(draft.request), lease })
 
 function backoff ({ type, delay, max, jitter }: TaskDraft['retry']['backoff'], attempt: number): number {
   const wait = Math.min(type === 'exponential' ? delay * 2 ** (attempt - 1) : delay, max)
