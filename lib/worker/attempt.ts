@@ -123,7 +123,13 @@ export class Attempt {
 
   #progress (update: ProgressUpdate): void {
     if (this.#settled || this.#abort.signal.aborted) return
-    const report = toReport(this.task_id, this.lease, update)
+    let report
+    try {
+      report = toReport(this.task_id, this.lease, update)
+    } catch {
+      // An update whose getters throw says nothing; the generator must not pay for it.
+      return
+    }
     const first = this.#report === null
     this.#report = this.#report ? merge(this.#report, report) : report
     if (first) this.#options.onProgress()
