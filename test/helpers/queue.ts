@@ -43,6 +43,8 @@ export class Queue {
   readonly redis: Redis | null
   readonly place: StoreChoice
   readonly service: ChartQueueService
+  /** What is closed after the workers have stopped. */
+  readonly closing: Array<() => Promise<unknown>> = []
   readonly #options: QueueOptions
   readonly #workers: ChartWorker[] = []
 
@@ -99,5 +101,6 @@ export class Queue {
   async close (): Promise<void> {
     await Promise.all(this.#workers.map(worker => worker.stop()))
     await this.service.close()
+    await Promise.all(this.closing.map(close => close()))
   }
 }
