@@ -49,7 +49,8 @@ function ruleOf (schema: TSchema): string {
 function defaultOf (schema: TSchema): string {
   const { default: value } = schema
   if (value === undefined) return '–'
-  return code(typeof value === 'number' ? number(value) : typeof value === 'string' ? `'${value}'` : String(value))
+  if (typeof value === 'string') return code(`'${value}'`)
+  return code(typeof value === 'number' ? number(value).replaceAll(',', '_') : String(value))
 }
 
 function rowsOf (schema: TSchema, path: string): string[] {
