@@ -51,19 +51,21 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
   return client
 }
 
-/** Resolves when the client is ready; rejects after `timeout` ms. */
+/** Resolves when the client is ready; rejects after `timeout` ms, or when it is closed for good. */
 export function whenReady (client: RedisClient, timeout: number): Promise<void> {
   if (client.status === 'ready') return Promise.resolve()
   return new Promise((resolve, reject) => {
-    const ready = () => {
+    const settle = (act: () => void) => () => {
       clearTimeout(timer)
-      resolve()
-    }
-    const timer = setTimeout(() => {
       client.off('ready', ready)
-      reject(new errors.CHARTS_ERR_STORE_UNAVAILABLE())
-    }, timeout)
+      client.off('end', giveUp)
+      act()
+    }
+    const ready = settle(resolve)
+    const giveUp = settle(() => reject(new errors.CHARTS_ERR_STORE_UNAVAILABLE()))
+    const timer = setTimeout(giveUp, timeout)
     client.once('ready', ready)
+    client.once('end', giveUp)
   })
 }
 
