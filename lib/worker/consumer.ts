@@ -125,7 +125,7 @@ export class Consumer {
         if (this.#hurry.signal.aborted) return
         for (const { task_id } of closings) this.#running.delete(task_id)
         // Leases count from the first time this take was sent: it may have been then that the store gave them.
-        if (taken) this.#accept(taken, count, sentAt)
+        if (taken) this.#accept(taken, sentAt)
         if (failed) {
           logger.info({}, 'the store answers again')
           this.#heartbeat.beat()
@@ -164,9 +164,8 @@ export class Consumer {
     return taken
   }
 
-  #accept ({ tasks, due }: Taken, asked: number, sentAt: number): void {
+  #accept ({ tasks, due }: Taken, sentAt: number): void {
     for (const taken of tasks) this.#start(taken, sentAt)
-    if (tasks.length === asked && asked > 0) this.#look = true
     clearTimeout(this.#due)
     if (due !== null) this.#due = setTimeout(() => this.#lookAgain(), Math.max(due, 10))
   }
