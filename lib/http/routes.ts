@@ -155,7 +155,10 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     exposeHeadRoute: false,
     schema: documented('Live updates over WebSocket', { params: TaskParams, response: responses.socket }),
     preHandler: admit(streaming),
-    handler: async () => { throw new errors.CHARTS_ERR_UPGRADE_REQUIRED() },
+    handler: async (_request, reply) => {
+      reply.header('upgrade', 'websocket')
+      throw new errors.CHARTS_ERR_UPGRADE_REQUIRED()
+    },
     wsHandler: webSocketHandler(streaming)
   })
 }
