@@ -76,8 +76,8 @@ class MemoryStore implements TaskStore {
     if (!draft.force) {
       const found = this.#findSame(draft)
       if (found) {
-        this.#remember(draft, found.entry)
-        return found
+        this.#remember(draft, found)
+        return { outcome: isFinished(found.task) ? 'chart_exists' : 'already_active', task: this.#shown(found)! }
       }
     }
     if (draft.waitingPerTenant > 0 && (this.#waiting.get(tenant) ?? 0) >= draft.waitingPerTenant) return { outcome: 'tenant_full' }
@@ -178,6 +178,7 @@ class MemoryStore implements TaskStore {
       this.#delayed.remove(task_id)
       this.#capped.get(tenant)?.remove(task_id)
       count(this.#waiting, tenant, -1)
+      this.#uncap(tenant)
     } else {
       this.#closeLease(entry, 'cancel')
       this.#hint(listener => listener.cancelled(task_id))
@@ -238,7 +239,7 @@ class MemoryStore implements TaskStore {
       if (entry.task.chart_id) this.#contents.delete(entry.task.chart_id)
       remove(this.#byMessage, message_id, entry)
       remove(this.#bySame, same, entry)
-      for (const key of entry.keys) this.#byKey.delete(key)
+      for (const key of entry.keys) if (this.#byKey.get(key)?.entry === entry) this.#byKey.delete(key)
     }
     for (const [worker_id, { expires }] of this.#takes) if (expires <= this.#now()) this.#takes.delete(worker_id)
     return ids.length
@@ -295,15 +296,15 @@ class MemoryStore implements TaskStore {
   }
 
   /** An active task like this one, else the newest finished one whose chart is there. */
-  #findSame (draft: TaskDraft): { outcome: 'already_active' | 'chart_exists', task: ChartTask, entry: Entry } | null {
+  #findSame (draft: TaskDraft): Entry | null {
     const alike = [...this.#bySame.get(draft.same) ?? []].sort((a, b) => b.order - a.order)
     const active = alike.find(({ task }) => !isFinished(task))
-    if (active) return { outcome: 'already_active', task: active.task, entry: active }
+    if (active) return active
     const completed = alike.find(({ task }) => task.status === ChartStatus.COMPLETED)
     const task = this.#shown(completed)
     if (!completed || !task || task.chart_id === draft.missing_chart) return null
     if (draft.charts_inside && !this.#contents.has(task.chart_id!)) return null
-    return { outcome: 'chart_exists', task, entry: completed }
+    return completed
   }
 
   #remember ({ idempotency }: TaskDraft, entry: Entry): void {
@@ -400,7 +401,8 @@ class MemoryStore implements TaskStore {
     } else if (entry.closed !== verb) {
       return { current: false, finished: null }
     }
-    return { current: true, finished: isFinished(entry.task) ? this.#shown(entry) : null }
+    const ended = entry.task.status === ChartStatus.COMPLETED || entry.task.status === ChartStatus.FAILED
+    return { current: true, finished: ended ? this.#shown(entry) : null }
   }
 
   #end (entry: Entry, closing: Closing): void {
@@ -433,6 +435,11 @@ class MemoryStore implements TaskStore {
     this.#processing.remove(task.task_id)
     entry.closed = verb
     count(this.#running, tenant, -1)
+    this.#uncap(tenant)
+  }
+
+  /** A place that a tenant at its cap gives up goes to its own longest waiting task. */
+  #uncap (tenant: string): void {
     const capped = this.#capped.get(tenant)
     const head = capped?.shift()
     if (capped?.size === 0) this.#capped.delete(tenant)

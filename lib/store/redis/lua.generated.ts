@@ -1,7 +1,7 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 export const scripts = {
   cancel: {
-    sha: '208487e5a7b0ac0758e560bf709588d400ce20d0',
+    sha: '9067d2ac68ce6105e3fb0215ea098e40daa1e486',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -58,19 +58,23 @@ end
 local function queue_front(id)
   call('ZADD', P .. 'queue', now - 1e15, id)
 end
-local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  count('waiting', tenant, -1)
-end
-local function close_lease(id, tenant, verb)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
+local function uncap(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if head[1] then
     call('ZADD', P .. 'queue', head[2], head[1])
     wake()
   end
+end
+local function unqueue(id, tenant)
+  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  count('waiting', tenant, -1)
+  uncap(tenant)
+end
+local function close_lease(id, tenant, verb)
+  call('ZREM', P .. 'processing', id)
+  call('HSET', record(id), 'closed', verb)
+  count('running', tenant, -1)
+  uncap(tenant)
 end
 local function requeue(id, tenant, step, delay)
   call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
@@ -160,7 +164,7 @@ end
 return #ids`
   },
   close: {
-    sha: '0d9e698eb5b8f9856ededd100fd2429c038821d2',
+    sha: 'b59ccea8433328ffc5f447e11b6a6455906fe948',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -217,19 +221,23 @@ end
 local function queue_front(id)
   call('ZADD', P .. 'queue', now - 1e15, id)
 end
-local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  count('waiting', tenant, -1)
-end
-local function close_lease(id, tenant, verb)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
+local function uncap(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if head[1] then
     call('ZADD', P .. 'queue', head[2], head[1])
     wake()
   end
+end
+local function unqueue(id, tenant)
+  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  count('waiting', tenant, -1)
+  uncap(tenant)
+end
+local function close_lease(id, tenant, verb)
+  call('ZREM', P .. 'processing', id)
+  call('HSET', record(id), 'closed', verb)
+  count('running', tenant, -1)
+  uncap(tenant)
 end
 local function requeue(id, tenant, step, delay)
   call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
@@ -309,7 +317,7 @@ end
 local function take(worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   local before = call('GET', P .. 'take:' .. worker)
-  if before and string.sub(before, 1, #take_id) == take_id then
+  if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
       if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = read(id) end
@@ -380,7 +388,7 @@ end
 return { closed, take(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: 'c0b0d809f37e53457456b3d2705d088ba783e8cf',
+    sha: '3b8465a8077d3cd4d2ac8690b5d36a2a6319d4e5',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -437,19 +445,23 @@ end
 local function queue_front(id)
   call('ZADD', P .. 'queue', now - 1e15, id)
 end
-local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  count('waiting', tenant, -1)
-end
-local function close_lease(id, tenant, verb)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
+local function uncap(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if head[1] then
     call('ZADD', P .. 'queue', head[2], head[1])
     wake()
   end
+end
+local function unqueue(id, tenant)
+  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  count('waiting', tenant, -1)
+  uncap(tenant)
+end
+local function close_lease(id, tenant, verb)
+  call('ZREM', P .. 'processing', id)
+  call('HSET', record(id), 'closed', verb)
+  count('running', tenant, -1)
+  uncap(tenant)
 end
 local function requeue(id, tenant, step, delay)
   call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
@@ -529,7 +541,7 @@ end
 local function take(worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   local before = call('GET', P .. 'take:' .. worker)
-  if before and string.sub(before, 1, #take_id) == take_id then
+  if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
       if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = read(id) end
@@ -559,7 +571,7 @@ end
 return take(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '9d5746b91878d56b99fd410073df51b658af2b7a',
+    sha: 'd2837d399aa63ae7963a303a15569fd254887ebe',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -616,19 +628,23 @@ end
 local function queue_front(id)
   call('ZADD', P .. 'queue', now - 1e15, id)
 end
-local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  count('waiting', tenant, -1)
-end
-local function close_lease(id, tenant, verb)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
+local function uncap(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if head[1] then
     call('ZADD', P .. 'queue', head[2], head[1])
     wake()
   end
+end
+local function unqueue(id, tenant)
+  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  count('waiting', tenant, -1)
+  uncap(tenant)
+end
+local function close_lease(id, tenant, verb)
+  call('ZREM', P .. 'processing', id)
+  call('HSET', record(id), 'closed', verb)
+  count('running', tenant, -1)
+  uncap(tenant)
 end
 local function requeue(id, tenant, step, delay)
   call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)

@@ -23,21 +23,27 @@ local function queue_front(id)
   call('ZADD', P .. 'queue', now - 1e15, id)
 end
 
-local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  count('waiting', tenant, -1)
-end
-
--- The slot that a tenant at its cap gives up goes to its own longest waiting task.
-local function close_lease(id, tenant, verb)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
+-- A place that a tenant at its cap gives up goes to its own longest waiting task.
+local function uncap(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if head[1] then
     call('ZADD', P .. 'queue', head[2], head[1])
     wake()
   end
+end
+
+-- The place may have been freed for this very task.
+local function unqueue(id, tenant)
+  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  count('waiting', tenant, -1)
+  uncap(tenant)
+end
+
+local function close_lease(id, tenant, verb)
+  call('ZREM', P .. 'processing', id)
+  call('HSET', record(id), 'closed', verb)
+  count('running', tenant, -1)
+  uncap(tenant)
 end
 
 -- A try that is over without a verdict: back to PENDING, its progress forgotten. `delay` in ms.

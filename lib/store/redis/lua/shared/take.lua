@@ -46,7 +46,7 @@ local function take(worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   -- The reply to this very take may have been lost: the same tasks again, not more of them.
   local before = call('GET', P .. 'take:' .. worker)
-  if before and string.sub(before, 1, #take_id) == take_id then
+  if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
       if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = read(id) end
