@@ -155,14 +155,19 @@ export class RedisStore implements TaskStore {
   }
 
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return
     const client = this.#blocking ??= duplicate(this.#host, 'blocking')
     const overdue = 2_000
-    const giveUp = () => client.disconnect(!signal.aborted)
+    const giveUp = () => {
+      client.disconnect(!signal.aborted)
+      // Whoever waits next does so on a connection of its own.
+      if (signal.aborted && this.#blocking === client) this.#blocking = null
+    }
     const watchdog = setTimeout(giveUp, timeout + overdue)
     signal.addEventListener('abort', giveUp, { once: true })
     try {
-      if (client.status !== 'ready') await whenReady(client, timeout)
-      if (!signal.aborted) await client.blpop(this.#keys.wake, Math.max(0.01, timeout / 1000))
+      await whenReady(client, timeout)
+      await client.blpop(this.#keys.wake, Math.max(0.01, timeout / 1000))
     } catch {
       // The connection went away: whoever waits looks for work itself, and finds out there whether the store is back.
       await delay(Math.min(timeout, 200), undefined, { signal }).catch(() => {})
@@ -174,11 +179,12 @@ export class RedisStore implements TaskStore {
 
   listen (listener: HintListener): () => void {
     const updates = this.#keys.updates('')
-    this.#subscriber = new Subscriber(this.#host, this.#commands, this.#keys, (channel, message) => {
+    const subscriber = new Subscriber(this.#host, this.#commands, this.#keys, (channel, message) => {
       if (channel === this.#keys.cancelled) listener.cancelled(message)
       else if (channel.startsWith(updates)) listener.hint(channel.slice(updates.length), parseHint(message))
     }, up => listener.feed(up))
-    return () => this.#subscriber?.close()
+    this.#subscriber = subscriber
+    return () => subscriber.close()
   }
 
   subscribe (task_id: string): Promise<boolean> {

@@ -68,7 +68,7 @@ export class Subscriber {
 
   close (): void {
     clearInterval(this.#pinger)
-    this.#client.removeAllListeners('close')
+    this.#client.removeAllListeners('close').removeAllListeners('message')
     this.#client.disconnect()
     this.#up = false
   }
