@@ -1,0 +1,113 @@
+import t, { type Test } from 'tap'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
+import { startHost, type Host } from '../helpers/app.ts'
+import { openSse, openWebSocket } from '../helpers/streams.ts'
+
+const ada = { 'x-user': 'ada' }
+/** Bytes of what makes every frame large: buffers on the way fill up soon. */
+const LARGE = 60_000
+const FRAME = LARGE + 1_000
+
+interface Slow {
+  readonly host: Host
+  readonly base: string
+  readonly task_id: string
+  /** The server's side of the reader's connection. */
+  readonly server: Socket
+  readonly close: () => void
+  /** Goes on until the reader's connection takes no more. */
+  fill (): Promise<void>
+  update (): Promise<void>
+}
+
+/** One reader that reads nothing of what it is sent. */
+async function startSlow (t: Test, kind: 'sse' | 'ws', heartbeat: number): Promise<Slow> {
+  const host = await startHost(t, 'memory', { stream: { heartbeat } })
+  const base = await host.listen()
+  const { task_id } = await host.as('ada').create({ adjustment_query: 'x'.repeat(LARGE) })
+  const connected = once(host.app.server, 'connection')
+  let close
+  if (kind === 'sse') {
+    const { hostname, port, pathname } = new URL(`${base}/stream/${task_id}`)
+    const socket = connect(Number(port), hostname).pause().on('error', () => {})
+    socket.write(`GET ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\nx-user: ada\r\n\r\n`)
+    close = () => socket.destroy()
+  } else {
+    const reader = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
+    await reader.task()
+    reader.socket.pause()
+    close = () => reader.socket.terminate()
+  }
+  t.teardown(close)
+  const [server] = await connected as [Socket]
+  let updates = 0
+  const update = async () => {
+    await host.progress(task_id, { step: `step ${++updates % 2}` })
+    await setImmediate()
+  }
+  return {
+    host,
+    base,
+    task_id,
+    server,
+    close,
+    update,
+    async fill () {
+      for (let stuck = 0; stuck < 20; stuck = server.writableLength > 0 ? stuck + 1 : 0) await update()
+    }
+  }
+}
+
+for (const kind of ['sse', 'ws'] as const) {
+  t.test(`a reader that never reads, by ${kind}, is cut, and holds one frame until then`, async t => {
+    const { host, base, task_id, server, fill, update } = await startSlow(t, kind, 150)
+    let most = 0
+    await fill()
+    while (!server.destroyed) {
+      await update()
+      most = Math.max(most, server.writableLength)
+    }
+    t.ok(most > 0 && most <= 2 * FRAME, 'a pending frame, not a growing buffer', { most })
+
+    const other = await openSse(`${base}/stream/${task_id}`, ada)
+    t.equal((await other.task())!.task_id, task_id, 'others are served')
+    await host.finish(task_id, { content: 1 })
+    for (let task = await other.task(); task; task = await other.task()) if (task.status === 'COMPLETED') t.pass('to the end')
+  })
+
+  t.test(`a reader that never reads, by ${kind}, does not hold up app.close()`, async t => {
+    const { host, fill } = await startSlow(t, kind, 60_000)
+    await fill()
+    const begin = performance.now()
+    await host.app.close()
+    const took = performance.now() - begin
+    t.ok(took < 2_000, 'ends at once', { took })
+  })
+}
+
+t.test('a reader that falls behind skips states, but never the last', async t => {
+  const host = await startHost(t, 'memory', { stream: { heartbeat: 60_000 } })
+  const base = await host.listen()
+  const { task_id } = await host.as('ada').create({ adjustment_query: 'x'.repeat(LARGE) })
+  const connected = once(host.app.server, 'connection')
+  const stream = await openSse(`${base}/stream/${task_id}`, ada)
+  const [server] = await connected as [Socket]
+  stream.response.pause()
+  let updates = 0
+  for (let stuck = 0; stuck < 20; stuck = server.writableLength > 0 ? stuck + 1 : 0) {
+    await host.progress(task_id, { step: `step ${++updates % 2}` })
+    await setImmediate()
+  }
+  await host.finish(task_id, { content: 1 })
+  const versions = []
+  let last
+  for (let task = await stream.task(); task; task = await stream.task()) {
+    versions.push(task.version)
+    last = task
+  }
+  t.equal(last!.status, 'COMPLETED')
+  t.strictSame(versions, [...new Set(versions)].sort((a, b) => a - b), 'strictly increasing')
+  t.ok(versions.length < updates, 'without all that came in between', { seen: versions.length, updates })
+})
