@@ -14,6 +14,8 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['validator', ['ajv', 'ajv-formats']],
   ['options', [...entities, 'validator', '@sinclair/typebox', 'ajv']],
   ['store/redis/', [...entities, 'store/redis/', 'type store/task-store', 'type ioredis']],
+  ['store/conformance', ['store/conformance/', 'type store/task-store']],
+  ['store/conformance/', [...entities, 'store/conformance/', 'type store/task-store']],
   ['store/', [...entities, 'store/task-store', 'store/sorted-set']],
   ['service/', [...entities, 'validator', 'service/', 'type store/task-store', 'ajv']],
   ['http/', [...entities, 'validator', 'service/', 'http/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],

@@ -1,0 +1,25 @@
+import { backoff } from './conformance/backoff.ts'
+import { cancel } from './conformance/cancel.ts'
+import { endings } from './conformance/endings.ts'
+import { enqueue } from './conformance/enqueue.ts'
+import { hints, waiting } from './conformance/hints.ts'
+import { idempotencyKeys } from './conformance/idempotency.ts'
+import { leases } from './conformance/leases.ts'
+import { limits } from './conformance/limits.ts'
+import { message } from './conformance/message.ts'
+import { progress } from './conformance/progress.ts'
+import { retained } from './conformance/retention.ts'
+import { same } from './conformance/same.ts'
+import type { ConformanceCase } from './conformance/scene.ts'
+
+export type { ConformanceCase, OpenStore } from './conformance/scene.ts'
+export type * from './task-store.ts'
+
+/**
+ * What every store must keep, as cases for any test runner: call `run` of each with what opens an empty store.
+ * A store that passes them all may be given as the option `store`.
+ */
+export const storeConformance: readonly ConformanceCase[] = [
+  ...enqueue, ...same, ...idempotencyKeys, ...leases, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
+  ...hints, ...waiting
+]

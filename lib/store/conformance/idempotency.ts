@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { cases, DAY } from './scene.ts'
+
+const idempotency = { key: 'key', body: 'body' }
+const keyed = { idempotency }
+const other = { idempotency: { key: 'key', body: 'another body' } }
+
+export const idempotencyKeys = cases('an Idempotency-Key', {
+  'seen before answers with the task as it is now': async scene => {
+    const { task_id } = await scene.enqueue(keyed)
+    const { task } = await scene.take()
+    assert.equal(task.status, 'PROCESSING')
+    assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task })
+    const cancelled = await scene.store.cancel(task_id)
+    assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task: cancelled!.task })
+    assert.equal((await scene.store.stats()).queue_length, 0)
+  },
+
+  'goes before force': async scene => {
+    const { task_id } = await scene.enqueue({ ...keyed, force: true })
+    const again = await scene.store.enqueue(scene.draft({ ...keyed, force: true }))
+    assert.equal(again.outcome, 'replayed')
+    assert.equal('task' in again && again.task.task_id, task_id)
+  },
+
+  'with another body is refused, and changes nothing': async scene => {
+    const { task_id } = await scene.enqueue(keyed)
+    await scene.unchanged(task_id, async () => {
+      assert.deepEqual(await scene.store.enqueue(scene.draft(other)), { outcome: 'key_reused' })
+    })
+    assert.equal((await scene.store.stats()).queue_length, 1)
+  },
+
+  'of another caller is another key': async scene => {
+    await scene.enqueue(keyed)
+    await scene.enqueue({ idempotency: { key: 'another key', body: 'body' } })
+  },
+
+  'belongs to the active task that answered': async scene => {
+    const { task_id } = await scene.enqueue({ same: 'alike' })
+    const first = await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed }))
+    assert.equal(first.outcome, 'already_active')
+    const { finished } = await scene.complete(await scene.take())
+    assert.equal(finished?.task_id, task_id)
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'replayed', task: finished })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...other })), { outcome: 'key_reused' })
+  },
+
+  'belongs to the finished chart that answered': async scene => {
+    const task = await scene.completed({ same: 'alike' })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'chart_exists', task })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'replayed', task })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...other })), { outcome: 'key_reused' })
+  },
+
+  'is kept as long as its task': async scene => {
+    const task = await scene.completed(keyed)
+    scene.pass(DAY - 1)
+    const replayed = await scene.store.enqueue(scene.draft(keyed))
+    assert.equal(replayed.outcome, 'replayed')
+    assert.equal('task' in replayed && replayed.task.task_id, task.task_id)
+    scene.pass(1)
+    await scene.enqueue(keyed)
+  },
+
+  'that a new task has taken over is not forgotten with the old task': async scene => {
+    await scene.completed(keyed)
+    scene.pass(DAY)
+    const { task_id } = await scene.enqueue(keyed)
+    await scene.store.cleanup()
+    const again = await scene.store.enqueue(scene.draft(keyed))
+    assert.equal(again.outcome, 'replayed')
+    assert.equal('task' in again && again.task.task_id, task_id)
+  },
+
+  'is answered even where there is no room for a new task': async scene => {
+    const { task_id } = await scene.enqueue(keyed)
+    const again = await scene.store.enqueue(scene.draft({ ...keyed, waitingPerTenant: 1, queueLength: 1 }))
+    assert.equal(again.outcome, 'replayed')
+    assert.equal('task' in again && again.task.task_id, task_id)
+  },
+
+  'of a refused task is free': async scene => {
+    await scene.enqueue()
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ ...keyed, waitingPerTenant: 1 })), { outcome: 'tenant_full' })
+    await scene.enqueue(other)
+  }
+})

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { cases, completion, failing, idsOf, LEASE, leaseOf, releasing } from './scene.ts'
+
+export const leases = cases('a lease', {
+  'begins when a worker takes the task': async scene => {
+    const queued = await scene.enqueue({ adjustment_query: 'log scale' })
+    scene.pass(700)
+    const { task, request, lease } = await scene.take()
+    assert.deepEqual(task, {
+      ...queued, status: 'PROCESSING', current_step: 'started', started_at: scene.date, attempt: 1, version: 2
+    })
+    assert.deepEqual(request, JSON.parse((await scene.store.readRequest(queued.task_id))!))
+    assert.equal(lease, 1)
+    assert.deepEqual(await scene.read(queued.task_id), task)
+  },
+
+  'is given once: nobody else is handed the task': async scene => {
+    await scene.enqueue()
+    await scene.take()
+    assert.deepEqual(await scene.takeIds({ worker_id: 'another' }), [])
+  },
+
+  'a take repeated with the same id hands out the same tasks, and no more of them': async scene => {
+    await scene.enqueueMany(5)
+    const wish = scene.wish({ count: 2 })
+    const first = await scene.store.dequeue(wish)
+    const again = await scene.store.dequeue(wish)
+    assert.equal(first.tasks.length, 2)
+    assert.deepEqual(again.tasks, first.tasks)
+    assert.equal((await scene.store.stats()).queue_length, 3)
+  },
+
+  'a take repeated leaves out what is no longer its own': async scene => {
+    await scene.enqueueMany(3)
+    const wish = scene.wish({ count: 3 })
+    const { tasks } = await scene.store.dequeue(wish)
+    await scene.complete(tasks[0]!)
+    await scene.release(tasks[1]!)
+    await scene.take({ worker_id: 'another' })
+    const again = await scene.store.dequeue(wish)
+    assert.deepEqual(idsOf(again.tasks), idsOf(tasks.slice(2)))
+  },
+
+  'a take whose id only begins like the last one is a new take': async scene => {
+    const ids = await scene.enqueueMany(2)
+    assert.deepEqual(await scene.takeIds({ take_id: 'take-10' }), ids.slice(0, 1))
+    assert.deepEqual(await scene.takeIds({ take_id: 'take-1' }), ids.slice(1))
+  },
+
+  'the next tasks are taken as leases end': async scene => {
+    await scene.enqueueMany(3)
+    const first = await scene.take()
+    const wish = scene.wish({ count: 2 })
+    const closing = completion(first)
+    const { closed, taken } = await scene.store.closeLeases([closing], wish)
+    assert.equal(closed[0]?.finished?.status, 'COMPLETED')
+    assert.equal(taken.tasks.length, 2)
+    const again = await scene.store.closeLeases([closing], wish)
+    assert.deepEqual(again, { closed, taken }, 'the same again for a repeated call')
+  },
+
+  'only the current one may write: the number is the fence': async scene => {
+    const { task: { task_id }, lease } = await scene.taken()
+    for (const wrong of [lease - 1, lease + 1]) {
+      const held = { task: { task_id }, lease: wrong }
+      await scene.unchanged(task_id, async () => {
+        assert.deepEqual(await scene.store.progress([{ task_id, lease: wrong, progress: 50, step: 'late', step_progress: { late: 1 } }]), [false])
+        assert.deepEqual(await scene.store.extend([{ task_id, lease: wrong }], LEASE), ['stale'])
+        for (const closing of [completion(held), failing(held), failing(held, { delay: 'never' }), releasing(held)]) {
+          assert.deepEqual(await scene.close(closing), { current: false, finished: null })
+        }
+      })
+    }
+  },
+
+  'of an unknown task is not current': async scene => {
+    const held = { task: { task_id: randomUUID() }, lease: 1 }
+    assert.deepEqual(await scene.store.extend([leaseOf(held)], LEASE), ['stale'])
+    assert.deepEqual(await scene.store.progress([{ ...leaseOf(held), progress: 1, step: null, step_progress: {} }]), [false])
+    assert.deepEqual(await scene.close(completion(held)), { current: false, finished: null })
+    assert.deepEqual(await scene.store.read([held.task.task_id]), [null])
+  },
+
+  'that is prolonged does not expire': async scene => {
+    const taken = await scene.taken()
+    for (let i = 0; i < 5; i++) {
+      scene.pass(LEASE - 1)
+      assert.deepEqual(await scene.store.extend([leaseOf(taken)], LEASE), ['ok'])
+      assert.deepEqual(await scene.takeIds({ worker_id: 'another' }), [])
+    }
+    assert.equal((await scene.complete(taken)).current, true)
+  },
+
+  'several are prolonged at once, each answered for itself': async scene => {
+    const done = await scene.taken()
+    await scene.complete(done)
+    const cancelled = await scene.taken()
+    await scene.store.cancel(cancelled.task.task_id)
+    const held = await scene.taken()
+    const answers = await scene.store.extend([leaseOf(done), leaseOf(held), leaseOf(cancelled), { task_id: randomUUID(), lease: 1 }], LEASE)
+    assert.deepEqual(answers, ['stale', 'ok', 'cancelled', 'stale'])
+    assert.deepEqual(await scene.store.extend([], LEASE), [])
+  },
+
+  'that expires gives the task to another, who tries again from the beginning': async scene => {
+    const first = await scene.taken()
+    const { task_id, started_at } = first.task
+    await scene.store.progress([{ task_id, lease: first.lease, progress: 40, step: 'rendering', step_progress: { rendering: 40 } }])
+    scene.pass(LEASE)
+    const { tasks: [second], lost } = await scene.dequeue({ worker_id: 'another' })
+    assert.deepEqual(lost, [])
+    assert.equal(second?.task.task_id, task_id)
+    assert.equal(second.lease, 2)
+    const { attempt, progress, step_progress, current_step } = second.task
+    assert.deepEqual({ attempt, progress, step_progress, current_step }, { attempt: 2, progress: 0, step_progress: {}, current_step: 'started' })
+    assert.equal(second.task.started_at, started_at)
+  },
+
+  'waits as queued between its expiry and the next try': async scene => {
+    const { task } = await scene.taken()
+    scene.pass(LEASE)
+    await scene.dequeue({ count: 0 })
+    const { status, current_step, attempt } = await scene.read(task.task_id)
+    assert.deepEqual({ status, current_step, attempt }, { status: 'PENDING', current_step: 'queued', attempt: 1 })
+  },
+
+  'that has passed may still write until its expiry is collected': async scene => {
+    const taken = await scene.taken()
+    scene.pass(10 * LEASE)
+    assert.deepEqual(await scene.store.progress([{ ...leaseOf(taken), progress: 90, step: null, step_progress: {} }]), [true])
+    const { current, finished } = await scene.complete(taken)
+    assert.equal(current, true)
+    assert.equal(finished?.status, 'COMPLETED')
+  },
+
+  'whose expiry was collected writes nothing any more': async scene => {
+    const late = await scene.taken()
+    const { task: { task_id } } = late
+    scene.pass(LEASE)
+    await scene.dequeue({ count: 0 })
+    await scene.unchanged(task_id, async () => {
+      assert.deepEqual(await scene.store.extend([leaseOf(late)], LEASE), ['stale'])
+      assert.deepEqual(await scene.store.progress([{ ...leaseOf(late), progress: 90, step: null, step_progress: {} }]), [false])
+      for (const closing of [completion(late), failing(late), releasing(late)]) assert.equal((await scene.close(closing)).current, false)
+    })
+    const next = await scene.take()
+    await scene.unchanged(task_id, async () => assert.equal((await scene.complete(late)).current, false))
+    const done = completion(next)
+    assert.equal((await scene.close(done)).current, true)
+    await scene.unchanged(task_id, async () => assert.equal((await scene.complete(late)).current, false))
+    assert.equal((await scene.read(task_id)).chart_id, done.chart_id)
+  },
+
+  'that expires for the last time ends the task': async scene => {
+    const { task: { task_id } } = await scene.taken({ attempts: 2 })
+    scene.pass(LEASE)
+    await scene.take()
+    scene.pass(LEASE)
+    const { tasks, lost } = await scene.dequeue()
+    assert.deepEqual(tasks, [])
+    assert.deepEqual(lost, [await scene.read(task_id)])
+    const { status, error_code, error_message, current_step, completed_at, attempt } = lost[0]!
+    assert.deepEqual({ status, error_code, current_step, completed_at, attempt }, {
+      status: 'FAILED', error_code: 'CHARTS_ERR_WORKER_LOST', current_step: 'failed', completed_at: scene.date, attempt: 2
+    })
+    assert.ok(error_message, 'it says why')
+    assert.deepEqual((await scene.dequeue()).lost, [], 'it is lost once')
+  },
+
+  'is collected also by who only ends leases': async scene => {
+    const { task: { task_id } } = await scene.taken({ attempts: 1 })
+    scene.pass(LEASE)
+    const { taken } = await scene.store.closeLeases([], null)
+    assert.deepEqual(idsOf(taken.lost), [task_id])
+  },
+
+  'has a number that is never given back': async scene => {
+    await scene.enqueue({ attempts: 100 })
+    const numbers: number[] = []
+    for (let i = 0; i < 3; i++) {
+      const released = await scene.take()
+      numbers.push(released.lease)
+      await scene.release(released)
+      const expired = await scene.take()
+      numbers.push(expired.lease)
+      scene.pass(LEASE)
+    }
+    assert.deepEqual(numbers, [1, 2, 3, 4, 5, 6])
+  },
+
+  'is told when something will be due: the next expiry or retry': async scene => {
+    assert.equal((await scene.dequeue()).due, null)
+    await scene.enqueueMany(2)
+    assert.equal((await scene.dequeue()).due, LEASE)
+    scene.pass(LEASE / 2)
+    const second = await scene.dequeue({ leaseDuration: 2 * LEASE })
+    assert.equal(second.due, LEASE / 2, 'the earlier of two leases')
+    const { taken } = await scene.store.closeLeases([failing(second.tasks[0]!, { delay: 1_200 })], null)
+    assert.equal(taken.due, 1_200, 'a retry before any lease')
+    scene.pass(LEASE)
+    assert.equal((await scene.dequeue({ count: 0 })).due, null, 'what was due is in the queue')
+  }
+})

@@ -1,0 +1,140 @@
+import assert from 'node:assert/strict'
+import { cases, completion, LEASE, type Scene, type Wish } from './scene.ts'
+
+const outcome = async (scene: Scene, wish: Wish) => (await scene.store.enqueue(scene.draft(wish))).outcome
+const acme: Wish = { org_id: 'acme' }
+const other: Wish = { org_id: 'another' }
+const capped = { runningPerTenant: 1, count: 10 }
+
+export const limits = cases('limits', {
+  'a tenant may have only so much waiting': async scene => {
+    const limit = { waitingPerTenant: 2 }
+    await scene.enqueueMany(2, { ...acme, ...limit })
+    assert.equal(await outcome(scene, { ...acme, ...limit }), 'tenant_full')
+    assert.equal(await outcome(scene, { ...acme, ...limit, user_id: 'bob', force: true }), 'tenant_full', 'the tenant is the org')
+    assert.equal(await outcome(scene, { ...other, ...limit }), 'queued')
+    assert.equal(await outcome(scene, limit), 'queued', 'who has no org is a tenant of their own')
+    assert.equal((await scene.store.stats()).queue_length, 4)
+  },
+
+  'what runs or has ended does not wait': async scene => {
+    const wish = { ...acme, waitingPerTenant: 1 }
+    await scene.taken(wish)
+    await scene.cancelled(wish)
+    assert.equal(await outcome(scene, wish), 'queued')
+    assert.equal(await outcome(scene, wish), 'tenant_full')
+  },
+
+  'what waits for another try waits': async scene => {
+    const wish = { ...acme, waitingPerTenant: 1 }
+    await scene.fail(await scene.taken(wish))
+    assert.equal(await outcome(scene, wish), 'tenant_full')
+  },
+
+  'the queue may be only so long': async scene => {
+    const limit = { queueLength: 2 }
+    await scene.enqueue({ ...acme, ...limit })
+    await scene.enqueue({ ...other, ...limit })
+    assert.equal(await outcome(scene, limit), 'queue_full')
+    await scene.take()
+    assert.equal(await outcome(scene, limit), 'queued')
+  },
+
+  'nought is off': async scene => {
+    await scene.enqueueMany(30, { ...acme, waitingPerTenant: 0, queueLength: 0 })
+    assert.equal((await scene.takeIds({ count: 30, runningPerTenant: 0 })).length, 30)
+  },
+
+  'a task that is there already answers even where there is no room': async scene => {
+    const limit = { waitingPerTenant: 1, queueLength: 1 }
+    await scene.completed({ same: 'finished' })
+    await scene.enqueue({ same: 'alike' })
+    assert.equal(await outcome(scene, { ...limit, same: 'alike' }), 'already_active')
+    assert.equal(await outcome(scene, { ...limit, same: 'finished' }), 'chart_exists')
+  },
+
+  'never apply to what was accepted once': async scene => {
+    const wish = { ...acme, waitingPerTenant: 1, queueLength: 1 }
+    const released = await scene.taken(wish)
+    const expired = await scene.taken(wish)
+    await scene.enqueue(wish)
+    await scene.release(released)
+    scene.pass(LEASE)
+    assert.deepEqual((await scene.takeIds({ count: 2 })).sort(), [released, expired].map(({ task }) => task.task_id).sort())
+  },
+
+  'a tenant at its cap does not hold up others': async scene => {
+    const [first] = await scene.enqueueMany(3, acme)
+    const [theirs] = await scene.enqueueMany(1, other)
+    assert.deepEqual(await scene.takeIds(capped), [first, theirs])
+    assert.deepEqual(await scene.takeIds(capped), [])
+    const { queue_length, processing_count } = await scene.store.stats()
+    assert.deepEqual({ queue_length, processing_count }, { queue_length: 2, processing_count: 2 })
+  },
+
+  'a tenant at its cap runs its next task when one ends': async scene => {
+    const [, ...rest] = await scene.enqueueMany(4, acme)
+    let running = await scene.take({ runningPerTenant: 1 })
+    assert.deepEqual(await scene.takeIds(capped), [])
+    const endings = [
+      () => scene.store.closeLeases([completion(running)], null),
+      () => scene.store.cancel(running.task.task_id),
+      () => scene.fail(running, { delay: 'never' })
+    ]
+    for (const end of endings) {
+      await end()
+      running = await scene.take({ runningPerTenant: 1 })
+      assert.equal(running.task.task_id, rest.shift())
+      assert.deepEqual(await scene.takeIds(capped), [])
+    }
+  },
+
+  'the next task of a tenant is taken as the one before ends': async scene => {
+    const [, second] = await scene.enqueueMany(2, acme)
+    const first = await scene.take({ runningPerTenant: 1 })
+    await scene.takeIds(capped)
+    const { taken } = await scene.store.closeLeases([completion(first)], scene.wish(capped))
+    assert.deepEqual(taken.tasks.map(({ task }) => task.task_id), [second])
+  },
+
+  'a lease that expires frees its place': async scene => {
+    const [, second] = await scene.enqueueMany(2, { ...acme, attempts: 1 })
+    await scene.take({ runningPerTenant: 1 })
+    await scene.takeIds(capped)
+    scene.pass(LEASE)
+    assert.deepEqual(await scene.takeIds(capped), [second])
+  },
+
+  'a cap above one is kept too': async scene => {
+    const ids = await scene.enqueueMany(4, acme)
+    assert.deepEqual(await scene.takeIds({ runningPerTenant: 3, count: 10 }), ids.slice(0, 3))
+  },
+
+  'what is held back by the cap waits like everything else': async scene => {
+    const ids = await scene.enqueueMany(3, acme)
+    await scene.takeIds(capped)
+    assert.equal(await outcome(scene, { ...acme, waitingPerTenant: 2 }), 'tenant_full')
+    const cancelled = await scene.store.cancel(ids[1]!)
+    assert.equal(cancelled?.task.status, 'CANCELLED')
+    assert.equal((await scene.store.stats()).queue_length, 1)
+    assert.equal(await outcome(scene, { ...acme, waitingPerTenant: 2 }), 'queued')
+  },
+
+  'a place freed for a task that is then cancelled goes to the next': async scene => {
+    const [, second, third] = await scene.enqueueMany(3, acme)
+    const first = await scene.take({ runningPerTenant: 1 })
+    await scene.takeIds(capped)
+    await scene.complete(first)
+    await scene.store.cancel(second!)
+    assert.deepEqual(await scene.takeIds(capped), [third])
+  },
+
+  'what was held back keeps its turn': async scene => {
+    const [first, second] = await scene.enqueueMany(2, acme)
+    assert.deepEqual(await scene.takeIds(capped), [first])
+    scene.pass(5)
+    const [theirs] = await scene.enqueueMany(1, other)
+    await scene.store.cancel(first!)
+    assert.deepEqual(await scene.takeIds(capped), [second, theirs])
+  }
+})

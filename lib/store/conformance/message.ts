@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { cases, idsOf, type Scene, type Wish } from './scene.ts'
+
+const message_id = '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11'
+const NOTHING = { active: [], completed: [], failed: [] }
+
+async function find (scene: Scene, user_id = 'ada', org_id: string | null = null, limit = 50) {
+  const { active, completed, failed } = await scene.store.readMessage(message_id, user_id, org_id, limit)
+  return { active: idsOf(active), completed: idsOf(completed), failed: idsOf(failed) }
+}
+
+async function completedIds (scene: Scene, count: number, wish: Wish = {}): Promise<string[]> {
+  const ids: string[] = []
+  for (let i = 0; i < count; i++) {
+    ids.push((await scene.completed({ message_id, ...wish })).task_id)
+    scene.pass(1)
+  }
+  return ids
+}
+
+export const message = cases('the tasks of a message', {
+  'are none where nobody has asked for any': async scene => {
+    assert.deepEqual(await find(scene), NOTHING)
+    assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [])
+  },
+
+  'are each in exactly one list, whatever becomes of them': async scene => {
+    const { task_id } = await scene.enqueue({ message_id })
+    assert.deepEqual(await find(scene), { ...NOTHING, active: [task_id] })
+    const first = await scene.take()
+    assert.deepEqual(await find(scene), { ...NOTHING, active: [task_id] })
+    await scene.fail(first, { delay: 0 })
+    assert.deepEqual(await find(scene), { ...NOTHING, active: [task_id] })
+    await scene.complete(await scene.take())
+    assert.deepEqual(await find(scene), { ...NOTHING, completed: [task_id] })
+    const failed = await scene.failed({ message_id })
+    assert.deepEqual(await find(scene), { ...NOTHING, completed: [task_id], failed: [failed.task_id] })
+    await scene.cancelled({ message_id })
+    assert.deepEqual(await find(scene), { ...NOTHING, completed: [task_id], failed: [failed.task_id] })
+  },
+
+  'are the tasks as they are now': async scene => {
+    const done = await scene.completed({ message_id })
+    const failed = await scene.failed({ message_id })
+    await scene.enqueue({ message_id })
+    const { task, lease } = await scene.take()
+    await scene.store.progress([{ task_id: task.task_id, lease, progress: 40, step: 'rendering', step_progress: { rendering: 10 } }])
+    const running = await scene.read(task.task_id)
+    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), { active: [running], completed: [done], failed: [failed] })
+    assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [running])
+  },
+
+  'are of this message only': async scene => {
+    await scene.enqueue({ message_id: randomUUID() })
+    await scene.complete(await scene.take())
+    assert.deepEqual(await find(scene), NOTHING)
+  },
+
+  'come newest first': async scene => {
+    const completed = await completedIds(scene, 3)
+    const failed = [await scene.failed({ message_id }), await scene.failed({ message_id })]
+    const active = await scene.enqueueMany(3, { message_id })
+    assert.deepEqual(await find(scene), { active: active.reverse(), completed: completed.reverse(), failed: idsOf(failed).reverse() })
+  },
+
+  'are at most as many of each kind as asked for, the newest of them': async scene => {
+    const completed = await completedIds(scene, 4)
+    const failed = idsOf([await scene.failed({ message_id }), await scene.failed({ message_id }), await scene.failed({ message_id })])
+    const active = await scene.enqueueMany(3, { message_id })
+    assert.deepEqual(await find(scene, 'ada', null, 2), {
+      active: active.reverse().slice(0, 2), completed: completed.reverse().slice(0, 2), failed: failed.reverse().slice(0, 2)
+    })
+    assert.deepEqual(idsOf(await scene.store.readActive(message_id, 'ada', 2)), active.slice(0, 2))
+  },
+
+  'do not hide behind finished ones of another kind': async scene => {
+    const [completed] = await completedIds(scene, 1)
+    for (let i = 0; i < 120; i++) await scene.cancelled({ message_id })
+    assert.deepEqual((await find(scene, 'ada', null, 1)).completed, [completed])
+  },
+
+  'of a private chart are its owner’s alone': async scene => {
+    await scene.completed({ message_id, org_id: 'acme' })
+    assert.deepEqual(await find(scene, 'bob', 'acme'), NOTHING)
+    assert.deepEqual(await find(scene, 'bob', null), NOTHING)
+  },
+
+  'of a shared chart are seen by the org, and by nobody else': async scene => {
+    const shared = await completedIds(scene, 1, { org_id: 'acme', visibility: 'ORGANIZATION' })
+    const open = await completedIds(scene, 1, { org_id: 'acme', visibility: 'PUBLIC' })
+    const all = [...open, ...shared]
+    assert.deepEqual(await find(scene, 'bob', 'acme'), { ...NOTHING, completed: all })
+    assert.deepEqual(await find(scene, 'ada', 'acme'), { ...NOTHING, completed: all }, 'each of them once')
+    assert.deepEqual(await find(scene, 'bob', 'another'), NOTHING)
+    assert.deepEqual(await find(scene, 'bob', null), NOTHING)
+  },
+
+  'of somebody without an org are shared with nobody': async scene => {
+    await completedIds(scene, 1, { visibility: 'PUBLIC' })
+    await completedIds(scene, 1, { visibility: 'ORGANIZATION' })
+    assert.deepEqual(await find(scene, 'bob', null), NOTHING)
+    assert.deepEqual(await find(scene, 'bob', ''), NOTHING)
+  },
+
+  'that are not finished, or have failed, are the owner’s alone even where shared': async scene => {
+    const wish: Wish = { message_id, org_id: 'acme', visibility: 'ORGANIZATION' }
+    await scene.failed(wish)
+    await scene.enqueue(wish)
+    assert.deepEqual(await find(scene, 'bob', 'acme'), NOTHING)
+    assert.deepEqual(await scene.store.readActive(message_id, 'bob', 50), [])
+  },
+
+  'of oneself and of the org come as one list': async scene => {
+    const wish: Wish = { org_id: 'acme', visibility: 'ORGANIZATION' }
+    const ids = [
+      ...await completedIds(scene, 1, wish), ...await completedIds(scene, 1, { ...wish, user_id: 'bob' }),
+      ...await completedIds(scene, 1, { org_id: 'acme' }), ...await completedIds(scene, 1, { ...wish, user_id: 'cleo' })
+    ].reverse()
+    assert.deepEqual((await find(scene, 'ada', 'acme')).completed, ids)
+    assert.deepEqual((await find(scene, 'ada', 'acme', 3)).completed, ids.slice(0, 3))
+  }
+})

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict'
+import type { ChartTask } from '../../task.ts'
+import { cases, DAY, LEASE, type Scene, type Wish } from './scene.ts'
+
+const retention = { task: 100, status: 10, messageIndex: 200 }
+const YEARS = 1_000 * DAY
+
+/** Whether a finished task is still known, asked in every way there is. */
+async function known (scene: Scene, task: ChartTask): Promise<boolean[]> {
+  const { store } = scene
+  const { task_id, message_id, user_id } = task
+  const { completed, failed } = await store.readMessage(message_id, user_id, null, 10)
+  const others = task.status === 'CANCELLED' ? [] : [[...completed, ...failed].some(found => found.task_id === task_id)]
+  return [(await store.read([task_id]))[0] !== null, await store.readRequest(task_id) !== null, await store.cancel(task_id) !== null, ...others]
+}
+
+export const retained = cases('retention', {
+  'a finished task is known until it is over, then nowhere': async scene => {
+    const wish: Wish = { retention }
+    for (const end of [() => scene.completed(wish), () => scene.failed(wish), () => scene.cancelled(wish)]) {
+      const task = await end()
+      scene.pass(99_999)
+      assert.ok((await known(scene, task)).every(Boolean))
+      scene.pass(1)
+      assert.ok(!(await known(scene, task)).some(Boolean))
+    }
+  },
+
+  'a task that nobody has cleaned up is forgotten all the same': async scene => {
+    const wish: Wish = { retention, same: 'alike' }
+    await scene.completed(wish)
+    scene.pass(100_000)
+    await scene.enqueue(wish)
+  },
+
+  'the steps are over before the task': async scene => {
+    const { task, lease, request } = await scene.taken({ retention })
+    await scene.store.progress([{ task_id: task.task_id, lease, progress: 80, step: 'rendering', step_progress: { rendering: 50 } }])
+    const { finished } = await scene.complete({ task, lease, request })
+    scene.pass(9_999)
+    assert.deepEqual(await scene.read(task.task_id), finished)
+    scene.pass(1)
+    assert.deepEqual(await scene.read(task.task_id), { ...finished, step_progress: {} })
+    const { completed } = await scene.store.readMessage(task.message_id, task.user_id, null, 1)
+    assert.deepEqual(completed, [{ ...finished, step_progress: {} }])
+  },
+
+  'nothing unfinished is ever over': async scene => {
+    const short = { retention: { task: 1, status: 1, messageIndex: 1 }, attempts: 100 }
+    const message_id = '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11'
+    const keyed = { ...short, message_id, same: 'alike', idempotency: { key: 'key', body: 'body' } }
+    await scene.completed({ ...short, message_id })
+    const { task_id } = await scene.enqueue(keyed)
+    const stillThere = async () => {
+      scene.pass(YEARS)
+      await scene.store.cleanup()
+      const task = await scene.read(task_id)
+      assert.ok(await scene.store.readRequest(task_id))
+      assert.deepEqual(await scene.store.readActive(message_id, 'ada', 10), [task])
+      assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task })
+      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, same: 'alike' })), { outcome: 'already_active', task })
+    }
+    await stillThere()
+    const { task, lease } = await scene.take()
+    assert.equal(task.task_id, task_id)
+    await scene.store.progress([{ task_id, lease, progress: 80, step: 'rendering', step_progress: { rendering: 50 } }])
+    await stillThere()
+    assert.deepEqual((await scene.read(task_id)).step_progress, { rendering: 50 })
+    await scene.dequeue({ count: 0 })
+    await stillThere()
+    await scene.fail(await scene.take(), { delay: 5 * YEARS })
+    await stillThere()
+  },
+
+  'a clean-up removes what is over, and says how many that was': async scene => {
+    const wish: Wish = { retention }
+    const first = await scene.completed(wish)
+    scene.pass(50_000)
+    const second = await scene.failed(wish)
+    await scene.cancelled(wish)
+    const { task_id } = await scene.enqueue(wish)
+    assert.equal(await scene.store.cleanup(), 0)
+    scene.pass(50_000)
+    assert.equal(await scene.store.cleanup(), 1)
+    assert.equal(await scene.store.readContent(first.chart_id!), null)
+    assert.ok((await known(scene, second)).every(Boolean))
+    scene.pass(50_000)
+    assert.equal(await scene.store.cleanup(), 2)
+    assert.equal(await scene.store.cleanup(), 0)
+    await scene.read(task_id)
+  },
+
+  'a clean-up copes with more than a few': async scene => {
+    const { store } = scene
+    const drafts = Array.from({ length: 1_100 }, () => scene.draft({ retention }))
+    await Promise.all(drafts.map(async draft => {
+      await store.enqueue(draft)
+      await store.cancel(draft.task_id)
+    }))
+    scene.pass(100_000)
+    assert.equal(await store.cleanup(), 1_100)
+  },
+
+  'what a lease of a forgotten task says changes nothing': async scene => {
+    const taken = await scene.taken({ retention })
+    await scene.complete(taken)
+    scene.pass(100_000)
+    await scene.store.cleanup()
+    assert.deepEqual(await scene.complete(taken), { current: false, finished: null })
+    assert.deepEqual(await scene.store.extend([{ task_id: taken.task.task_id, lease: taken.lease }], LEASE), ['stale'])
+    assert.deepEqual(await scene.store.read([taken.task.task_id]), [null])
+  },
+
+  'each task keeps its own': async scene => {
+    const short = await scene.completed({ retention })
+    const long = await scene.completed()
+    scene.pass(DAY - 1)
+    assert.deepEqual((await scene.store.read([short.task_id, long.task_id])).map(task => task?.task_id), [undefined, long.task_id])
+  }
+})

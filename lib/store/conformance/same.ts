@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import type { EnqueueOutcome, TaskDraft } from '../task-store.ts'
+import { cases, type Scene, type Wish } from './scene.ts'
+
+const outcomeOf = (result: EnqueueOutcome) => ({ outcome: result.outcome, task_id: 'task' in result ? result.task.task_id : null })
+const alike: Wish = { same: 'alike' }
+
+async function ask (scene: Scene, wish: Wish = {}) {
+  const draft = scene.draft({ ...alike, ...wish })
+  return { own: draft.task_id, ...outcomeOf(await scene.store.enqueue(draft)) }
+}
+
+async function queued (scene: Scene, wish: Wish = {}): Promise<void> {
+  const { own, outcome, task_id } = await ask(scene, wish)
+  assert.deepEqual({ outcome, task_id }, { outcome: 'queued', task_id: own })
+}
+
+async function answered (scene: Scene, outcome: EnqueueOutcome['outcome'], by: string, wish: Wish = {}): Promise<void> {
+  const before = await scene.store.stats()
+  const { own: _own, ...answer } = await ask(scene, wish)
+  assert.deepEqual(answer, { outcome, task_id: by })
+  assert.deepEqual(await scene.store.stats(), before, 'nothing was queued')
+}
+
+export const same = cases('the same chart', {
+  'an active task answers, waiting, running and waiting for another try': async scene => {
+    const { task_id } = await scene.enqueue(alike)
+    await answered(scene, 'already_active', task_id)
+    const taken = await scene.take()
+    await answered(scene, 'already_active', task_id)
+    await scene.fail(taken)
+    await answered(scene, 'already_active', task_id)
+  },
+
+  'an active task that was forced answers too': async scene => {
+    const { task_id } = await scene.enqueue({ ...alike, force: true })
+    await answered(scene, 'already_active', task_id)
+  },
+
+  'what is not the same is queued': async scene => {
+    await scene.enqueue(alike)
+    await queued(scene, { same: 'alike, but not quite' })
+  },
+
+  'a forced one is always queued': async scene => {
+    await scene.completed(alike)
+    await queued(scene, { force: true })
+    await queued(scene, { force: true })
+  },
+
+  'a finished chart answers': async scene => {
+    const { task_id } = await scene.completed(alike)
+    await answered(scene, 'chart_exists', task_id)
+    scene.pass(3_600_000)
+    await answered(scene, 'chart_exists', task_id)
+  },
+
+  'of several finished charts the newest answers': async scene => {
+    await scene.completed(alike)
+    const newer = await scene.completed({ ...alike, force: true })
+    await answered(scene, 'chart_exists', newer.task_id)
+  },
+
+  'the chart that was finished last is the newest, whichever was asked for first': async scene => {
+    await scene.enqueue(alike)
+    const first = await scene.take()
+    await scene.completed({ ...alike, force: true })
+    await scene.complete(first)
+    await answered(scene, 'chart_exists', first.task.task_id)
+  },
+
+  'an active task goes before a finished chart': async scene => {
+    await scene.completed(alike)
+    const { task_id } = await scene.enqueue({ ...alike, force: true })
+    await answered(scene, 'already_active', task_id)
+  },
+
+  'what FAILED or was CANCELLED does not count': async scene => {
+    await scene.failed(alike)
+    await scene.cancelled(alike)
+    await queued(scene)
+  },
+
+  'a failure leaves an older chart as it was': async scene => {
+    const { task_id } = await scene.completed(alike)
+    await scene.failed({ ...alike, force: true })
+    await scene.cancelled({ ...alike, force: true })
+    await answered(scene, 'chart_exists', task_id)
+  },
+
+  'a chart whose content is gone does not count': async scene => {
+    await scene.completed(alike, null)
+    await queued(scene)
+  },
+
+  'a chart that the host keeps is taken to exist': async scene => {
+    const { task_id } = await scene.completed(alike, null)
+    await answered(scene, 'chart_exists', task_id, { charts_inside: false })
+  },
+
+  'a chart that the host has lost does not count': async scene => {
+    const { task_id, chart_id } = await scene.completed(alike, null)
+    await answered(scene, 'chart_exists', task_id, { charts_inside: false, missing_chart: '00000000-0000-0000-0000-000000000000' })
+    await queued(scene, { charts_inside: false, missing_chart: chart_id })
+  },
+
+  'fifty at once make one task': async scene => {
+    const drafts: TaskDraft[] = Array.from({ length: 50 }, () => scene.draft(alike))
+    const answers = (await Promise.all(drafts.map(draft => scene.store.enqueue(draft)))).map(outcomeOf)
+    assert.equal(answers.filter(({ outcome }) => outcome === 'queued').length, 1)
+    assert.equal(answers.filter(({ outcome }) => outcome === 'already_active').length, 49)
+    assert.equal(new Set(answers.map(({ task_id }) => task_id)).size, 1)
+    assert.equal((await scene.store.stats()).queue_length, 1)
+  }
+})

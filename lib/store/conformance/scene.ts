@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { ChartVisibility, type ChartTask } from '../../task.ts'
+import type { Closed, Closing, RetryPolicy, Take, Taken, TakenTask, TaskDraft, TaskStore } from '../task-store.ts'
+
+/** Opens a store that is empty and nobody else's; `now` is its only clock (ms). The case closes it. */
+export type OpenStore = (options: { now: () => number }) => Promise<TaskStore>
+
+/** One promise of the port; `run` rejects where a store does not keep it. */
+export interface ConformanceCase {
+  readonly name: string
+  run (open: OpenStore): Promise<void>
+}
+
+/** What a case asks for; it fills in only what it is about. */
+export interface Wish extends Partial<Omit<TaskDraft, 'request' | 'retry'>> {
+  readonly org_id?: string | null
+  readonly visibility?: ChartVisibility
+  readonly adjustment_query?: string | null
+  readonly attempts?: number
+  readonly backoff?: Partial<RetryPolicy['backoff']>
+  readonly request?: string
+}
+
+export const LEASE = 10_000
+export const DAY = 86_400_000
+export const CONTENT = '{"mark":"bar"}'
+
+/** A store of its own, a clock that moves only when told to, and the verbs with everything filled in that a case is not about. */
+export class Scene {
+  readonly store: TaskStore
+  readonly #clock: { ms: number }
+
+  private constructor (store: TaskStore, clock: { ms: number }) {
+    this.store = store
+    this.#clock = clock
+  }
+
+  static async play (open: OpenStore, play: (scene: Scene) => Promise<void>): Promise<void> {
+    const clock = { ms: Date.parse('2030-01-01T00:00:00.000Z') }
+    const store = await open({ now: () => clock.ms })
+    try {
+      await play(new Scene(store, clock))
+    } finally {
+      await store.close()
+    }
+  }
+
+  /** Moves the store's time on. */
+  pass (ms: number): void {
+    this.#clock.ms += ms
+  }
+
+  /** The store's time as tasks show it. */
+  get date (): string {
+    return new Date(this.#clock.ms).toISOString()
+  }
+
+  draft (wish: Wish = {}): TaskDraft {
+    const { org_id = null, visibility = ChartVisibility.PRIVATE, adjustment_query = null, attempts = 3, backoff, request, ...fields } = wish
+    const { task_id = randomUUID(), message_id = randomUUID(), user_id = 'ada', force = false } = fields
+    return {
+      task_id,
+      message_id,
+      user_id,
+      force,
+      tenant: org_id === null ? `user:${user_id}` : `org:${org_id}`,
+      shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
+      same: randomUUID(),
+      idempotency: null,
+      request: request ?? JSON.stringify({ task_id, message_id, user_id, org_id, visibility, force_create: force, adjustment_query }),
+      retention: { task: 86_400, status: 3_600, messageIndex: 86_400 },
+      retry: { attempts, backoff: { type: 'fixed', delay: 1_000, max: 60_000, jitter: 0, ...backoff } },
+      waitingPerTenant: 0,
+      queueLength: 0,
+      charts_inside: true,
+      missing_chart: null,
+      ...fields
+    }
+  }
+
+  /** Accepts a task that must be new. */
+  async enqueue (wish: Wish = {}): Promise<ChartTask> {
+    const result = await this.store.enqueue(this.draft(wish))
+    assert.equal(result.outcome, 'queued')
+    return 'task' in result ? result.task : assert.fail('a queued task is shown')
+  }
+
+  async enqueueMany (count: number, wish: Wish = {}): Promise<string[]> {
+    const ids: string[] = []
+    for (let i = 0; i < count; i++) ids.push((await this.enqueue(wish)).task_id)
+    return ids
+  }
+
+  wish (take: Partial<Take> = {}): Take {
+    return { worker_id: 'worker', take_id: randomUUID(), count: 1, leaseDuration: LEASE, runningPerTenant: 0, ...take }
+  }
+
+  dequeue (take: Partial<Take> = {}): Promise<Taken> {
+    return this.store.dequeue(this.wish(take))
+  }
+
+  /** The ids of what is handed out. */
+  async takeIds (take: Partial<Take> = {}): Promise<string[]> {
+    return idsOf((await this.dequeue(take)).tasks)
+  }
+
+  /** Takes a task that must be there. */
+  async take (take: Partial<Take> = {}): Promise<TakenTask> {
+    const { tasks } = await this.dequeue(take)
+    assert.equal(tasks.length, 1, 'a task is handed out')
+    return tasks[0]!
+  }
+
+  /** A new task that a worker has taken. */
+  async taken (wish: Wish = {}): Promise<TakenTask> {
+    const { task_id } = await this.enqueue(wish)
+    const taken = await this.take()
+    assert.equal(taken.task.task_id, task_id)
+    return taken
+  }
+
+  async close (closing: Closing): Promise<Closed> {
+    const { closed } = await this.store.closeLeases([closing], null)
+    assert.equal(closed.length, 1)
+    return closed[0]!
+  }
+
+  complete (taken: TakenTask, content: string | null = CONTENT): Promise<Closed> {
+    return this.close(completion(taken, content))
+  }
+
+  fail (taken: TakenTask, failure: Partial<Failure> = {}): Promise<Closed> {
+    return this.close(failing(taken, failure))
+  }
+
+  release (taken: TakenTask): Promise<Closed> {
+    return this.close(releasing(taken))
+  }
+
+  /** A task that has been worked to its end. */
+  async completed (wish: Wish = {}, content: string | null = CONTENT): Promise<ChartTask> {
+    const { current, finished } = await this.complete(await this.taken(wish), content)
+    assert.equal(current, true)
+    assert.equal(finished?.status, 'COMPLETED')
+    return finished
+  }
+
+  async failed (wish: Wish = {}): Promise<ChartTask> {
+    const { finished } = await this.fail(await this.taken(wish), { delay: 'never' })
+    assert.equal(finished?.status, 'FAILED')
+    return finished
+  }
+
+  async cancelled (wish: Wish = {}): Promise<ChartTask> {
+    const { task_id } = await this.enqueue(wish)
+    const cancelled = await this.store.cancel(task_id)
+    assert.equal(cancelled?.task.status, 'CANCELLED')
+    return cancelled.task
+  }
+
+  /** The task as it is stored now. */
+  async read (task_id: string): Promise<ChartTask> {
+    const [task] = await this.store.read([task_id])
+    assert.ok(task, 'the task is known')
+    return task
+  }
+
+  /** Runs what must not change a task, and holds it to that. */
+  async unchanged (task_id: string, run: () => Promise<unknown>): Promise<void> {
+    const before = await this.read(task_id)
+    await run()
+    assert.deepEqual(await this.read(task_id), before, 'nothing was changed')
+  }
+}
+
+type Failure = Omit<Extract<Closing, { verb: 'fail' }>, 'task_id' | 'lease' | 'verb'>
+type Held = Pick<TakenTask, 'lease'> & { readonly task: Pick<ChartTask, 'task_id'> }
+
+export function completion ({ task, lease }: Held, content: string | null = CONTENT): Closing & { readonly chart_id: string } {
+  return { task_id: task.task_id, lease, verb: 'complete', chart_id: randomUUID(), content }
+}
+
+export function failing ({ task, lease }: Held, failure: Partial<Failure> = {}): Closing {
+  return { task_id: task.task_id, lease, verb: 'fail', code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null, ...failure }
+}
+
+export function releasing ({ task, lease }: Held): Closing {
+  return { task_id: task.task_id, lease, verb: 'release' }
+}
+
+export const leaseOf = ({ task, lease }: Held) => ({ task_id: task.task_id, lease })
+
+export const idsOf = (tasks: readonly (ChartTask | TakenTask)[]): string[] =>
+  tasks.map(task => 'lease' in task ? task.task.task_id : task.task_id)
+
+/** Names the cases of one theme. */
+export function cases (theme: string, scenes: Readonly<Record<string, (scene: Scene) => Promise<void>>>): ConformanceCase[] {
+  return Object.entries(scenes).map(([name, play]) => ({ name: `${theme}: ${name}`, run: open => Scene.play(open, play) }))
+}
