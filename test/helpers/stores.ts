@@ -8,12 +8,15 @@ interface Test {
   teardown (end: () => unknown): void
 }
 
-/** Opens empty stores, each with a prefix of its own. Once the test is over their keys are gone, and the client is closed. */
-export function openOn (t: Test, redis: Redis): OpenStore {
-  t.teardown(() => redis.disconnect())
+/** Opens empty stores on `host`, each with a prefix of its own. Once the test is over their keys are gone, and the clients are closed. */
+export function openOn (t: Test, redis: Redis, host = redis): OpenStore {
+  t.teardown(() => {
+    redis.disconnect()
+    host.disconnect()
+  })
   return async ({ now }) => {
     const keyPrefix = uniquePrefix(t)
     t.teardown(() => removeKeys(redis, keyPrefix))
-    return new RedisStore({ redis, keyPrefix, now })
+    return new RedisStore({ redis: host, keyPrefix, now })
   }
 }

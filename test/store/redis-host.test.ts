@@ -1,0 +1,73 @@
+import { Redis, type RedisOptions } from 'ioredis'
+import { test } from 'tap'
+import { storeConformance } from '../../lib/store/conformance.ts'
+import { Scene } from '../../lib/store/conformance/scene.ts'
+import { RedisStore } from '../../lib/store/redis/redis-store.ts'
+import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
+import { openOn } from '../helpers/stores.ts'
+
+const url = await redisUrl()
+
+/** What a host may have set for its own commands, and what must not reach ours. */
+const peculiar = {
+  keyPrefix: 'host:', stringNumbers: true, replyMapping: 'resp3', enableAutoPipelining: true, commandTimeout: 150, maxRetriesPerRequest: null
+} as const satisfies RedisOptions
+
+for (const { name, run } of storeConformance) {
+  test(`on a client with settings of its own, ${name}`, async t => {
+    await t.resolves(run(openOn(t, new Redis(url), new Redis(url, { ...peculiar, lazyConnect: true }))))
+  })
+  test(`on a client that speaks RESP2, ${name}`, async t => {
+    await t.resolves(run(openOn(t, new Redis(url, { protocol: 2 }))))
+  })
+}
+
+test("the host's client is left as it is", async t => {
+  const redis = new Redis(url, peculiar)
+  const admin = new Redis(url)
+  const keyPrefix = uniquePrefix(t)
+  t.teardown(async () => {
+    await removeKeys(admin, keyPrefix)
+    await admin.unlink(`host:${keyPrefix}`)
+    redis.disconnect()
+    admin.disconnect()
+  })
+  await redis.set(keyPrefix, 'before')
+  const look = () => ({
+    options: { ...redis.options },
+    properties: Object.getOwnPropertyNames(redis).filter(name => typeof redis[name as keyof Redis] === 'function').sort(),
+    listeners: redis.eventNames().map(name => [String(name), redis.listenerCount(name)]),
+    commands: [...redis.getBuiltinCommands()].length,
+    scripts: Object.keys(redis.options.scripts ?? {}),
+    status: redis.status,
+    mode: redis.mode
+  })
+  const before = look()
+  const id = await redis.client('ID')
+  await Scene.play(async () => new RedisStore({ redis, keyPrefix }), async scene => {
+    scene.store.listen({ hint () {}, cancelled () {}, feed () {} })
+    await scene.store.ready(5_000)
+    await scene.completed()
+    await scene.store.waitForWork(1_000, new AbortController().signal)
+    t.same(look(), before, 'while it is worked with')
+  })
+  t.same(look(), before, 'after close()')
+  t.equal(await redis.get(keyPrefix), 'before', 'it still answers')
+  t.same(await redis.client('ID'), id, 'on the same connection')
+})
+
+test("a client that the host has not connected is not connected for it, and a host's end is not ours", async t => {
+  const redis = new Redis(url, { lazyConnect: true })
+  const admin = new Redis(url)
+  const keyPrefix = uniquePrefix(t)
+  t.teardown(async () => {
+    await removeKeys(admin, keyPrefix)
+    admin.disconnect()
+  })
+  await Scene.play(async () => new RedisStore({ redis, keyPrefix }), async scene => {
+    await scene.completed()
+    t.equal(redis.status, 'wait')
+    redis.disconnect()
+    await scene.completed()
+  })
+})
