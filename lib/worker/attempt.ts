@@ -38,7 +38,9 @@ export class Attempt {
   readonly #log: Logger
   readonly #abort = new AbortController()
   #report: ProgressReport | null = null
+  #taken: ProgressReport | null = null
   #leaseTimer: NodeJS.Timeout | undefined
+  #leaseEnd = 0
   #settled = false
 
   /** `sentAt`: when the request that gave the lease was sent, on this process's monotonic clock. */
@@ -56,8 +58,17 @@ export class Attempt {
     const { leaseDuration } = this.#options
     clearTimeout(this.#leaseTimer)
     if (this.#settled) return
-    const margin = Math.min(LEASE_MARGIN, leaseDuration / 10)
-    this.#leaseTimer = setTimeout(() => this.abort('LEASE_LOST'), Math.max(0, sentAt + leaseDuration - margin - performance.now()))
+    this.#leaseEnd = sentAt + leaseDuration - Math.min(LEASE_MARGIN, leaseDuration / 10)
+    this.#leaseTimer = setTimeout(() => this.abort('LEASE_LOST'), Math.max(0, this.#leaseEnd - performance.now()))
+  }
+
+  /** Whether the lease is to be prolonged. One that has been lost must be free for others, whatever the generator still does. */
+  holdsLease (): boolean {
+    if (this.#settled) return true
+    // A process that was stopped may come here before its timers do.
+    if (performance.now() >= this.#leaseEnd) this.abort('LEASE_LOST')
+    const { aborted, reason } = this.#abort.signal
+    return !aborted || reason.code === 'TIMEOUT' || reason.code === 'SHUTDOWN'
   }
 
   /** Asks the generator to stop, and abandons it if it does not within a second. Nothing happens once it has answered. */
@@ -68,8 +79,14 @@ export class Attempt {
   /** What has been reported since the last call, as one report. */
   takeReport (): ProgressReport | null {
     const report = this.#report
+    if (report) this.#taken = report
     this.#report = null
     return report
+  }
+
+  /** A report that could not be stored is sent again, unless a later one was on its way already. */
+  putBack (report: ProgressReport): void {
+    if (report === this.#taken) this.#report = this.#report ? merge(report, this.#report) : report
   }
 
   /** Runs the generator. How the lease is to be closed; null when it is not this attempt's to close any more. */

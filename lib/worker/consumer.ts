@@ -36,10 +36,11 @@ export class Consumer {
   readonly done: Promise<void>
   readonly #options: ConsumerOptions
   readonly #worker_id = randomUUID()
-  readonly #running = new Map<string, Attempt>()
+  /** Not by task: one that was lost may come back under a new lease while its last try is still being given up. */
+  readonly #running = new Set<Attempt>()
   readonly #heartbeat: Heartbeat
   readonly #progress: ProgressSender
-  readonly #closings: Closing[] = []
+  readonly #ended: Array<{ readonly attempt: Attempt, readonly closing: Closing }> = []
   readonly #stopping = new AbortController()
   readonly #offCancelled: () => void
   readonly #cleanup: NodeJS.Timeout
@@ -57,7 +58,9 @@ export class Consumer {
     this.#progress = new ProgressSender({
       leases: service.leases, attempts: this.#running, logger, onStale: () => { this.#heartbeat.beat() }
     })
-    this.#offCancelled = service.feed.onCancelled(task_id => this.#running.get(task_id)?.abort('CANCELLED'))
+    this.#offCancelled = service.feed.onCancelled(task_id => {
+      for (const attempt of this.#running) if (attempt.task_id === task_id) attempt.abort('CANCELLED')
+    })
     this.#cleanup = setInterval(() => {
       service.leases.cleanup().catch(error => logger.debug({ err: error }, 'clean-up failed'))
     }, CLEANUP_INTERVAL).unref()
@@ -74,7 +77,7 @@ export class Consumer {
     logger.info({ running: this.#running.size }, 'the worker drains')
     this.#stopping.abort()
     const abort = setTimeout(() => {
-      for (const attempt of this.#running.values()) attempt.abort('SHUTDOWN')
+      for (const attempt of this.#running) attempt.abort('SHUTDOWN')
     }, shutdownTimeout)
     // With nothing running there is nothing to wait for but the store's answer.
     const giveUp = setTimeout(() => this.#hurry.abort(), (this.#running.size > 0 ? shutdownTimeout : 0) + LAST_WORD)
@@ -94,7 +97,7 @@ export class Consumer {
     const stopping = this.#stopping.signal
     try {
       while (!this.#hurry.signal.aborted && !(stopping.aborted && this.#running.size === 0)) {
-        if (this.#closings.length > 0 || (this.#look && !stopping.aborted)) await this.#exchange()
+        if (this.#ended.length > 0 || (this.#look && !stopping.aborted)) await this.#exchange()
         else await this.#idle()
       }
     } finally {
@@ -114,8 +117,9 @@ export class Consumer {
   async #exchange (): Promise<void> {
     const { leaseDuration, concurrency, logger } = this.#options
     this.#look = false
-    const closings = this.#closings.splice(0)
-    const count = concurrency - this.#running.size + closings.length
+    const ended = this.#ended.splice(0)
+    const closings = ended.map(({ closing }) => closing)
+    const count = concurrency - this.#running.size + ended.length
     const wish = () => ({ worker_id: this.#worker_id, take_id: randomUUID(), count, leaseDuration })
     let take = this.#stopping.signal.aborted ? null : wish()
     let sentAt = performance.now()
@@ -123,7 +127,7 @@ export class Consumer {
       try {
         const taken = await this.#unlessHurried(this.#send(closings, take))
         if (this.#hurry.signal.aborted) return
-        for (const { task_id } of closings) this.#running.delete(task_id)
+        for (const { attempt } of ended) this.#running.delete(attempt)
         // Leases count from the first time this take was sent: it may have been then that the store gave them.
         if (taken) this.#accept(taken, sentAt)
         if (failed) {
@@ -176,8 +180,9 @@ export class Consumer {
     const attempt = new Attempt({
       taken, generate, leases: service.leases, leaseDuration, attemptTimeout, logger, onProgress: () => this.#progress.soon()
     }, sentAt)
-    this.#running.set(task_id, attempt)
-    if (this.#stopping.signal.aborted) {
+    this.#running.add(attempt)
+    // What is left of the lease must outlast the next heartbeat; handed back, the task comes with a new one.
+    if (this.#stopping.signal.aborted || performance.now() - sentAt > leaseDuration / 2) {
       this.#end(attempt, { task_id, lease, verb: 'release' })
       return
     }
@@ -189,9 +194,9 @@ export class Consumer {
 
   #end (attempt: Attempt, closing: Closing | null): void {
     if (closing) {
-      this.#closings.push(closing)
+      this.#ended.push({ attempt, closing })
     } else {
-      this.#running.delete(attempt.task_id)
+      this.#running.delete(attempt)
       this.#look = true
     }
     this.#signal()

@@ -4,7 +4,7 @@ import type { Attempt } from './attempt.ts'
 
 export interface HeartbeatOptions {
   readonly leases: Leases
-  readonly attempts: ReadonlyMap<string, Attempt>
+  readonly attempts: ReadonlySet<Attempt>
   readonly leaseDuration: number
   readonly logger: Logger
 }
@@ -32,7 +32,7 @@ export class Heartbeat {
 
   async #extend (): Promise<void> {
     const { leases, attempts, leaseDuration, logger } = this.#options
-    const held = [...attempts.values()]
+    const held = [...attempts].filter(attempt => attempt.holdsLease())
     if (held.length === 0) return
     const sentAt = performance.now()
     try {

@@ -4,10 +4,12 @@ import type { Attempt } from './attempt.ts'
 
 /** ms between two batches of progress of one worker. */
 const INTERVAL = 50
+/** ms before what could not be stored is sent again. */
+const RETRY = 1_000
 
 export interface ProgressSenderOptions {
   readonly leases: Leases
-  readonly attempts: ReadonlyMap<string, Attempt>
+  readonly attempts: ReadonlySet<Attempt>
   readonly logger: Logger
   /** Called when some lease turned out not to be current. */
   readonly onStale: () => void
@@ -19,6 +21,7 @@ export class ProgressSender {
   #timer: NodeJS.Timeout | undefined
   #inFlight = false
   #pending = false
+  #stopped = false
   #last = -INTERVAL
 
   constructor (options: ProgressSenderOptions) {
@@ -28,34 +31,42 @@ export class ProgressSender {
   /** There is something to send. */
   soon (): void {
     this.#pending = true
-    if (this.#inFlight || this.#timer) return
-    const wait = Math.max(0, this.#last + INTERVAL - performance.now())
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      this.flush()
-    }, wait)
+    if (!this.#inFlight) this.#send(Math.max(0, this.#last + INTERVAL - performance.now()))
   }
 
   /** Sends everything reported so far. */
   flush (): void {
     if (!this.#pending) return
     this.#pending = false
-    const reports = [...this.#options.attempts.values()].map(attempt => attempt.takeReport()).filter(report => report !== null)
-    if (reports.length === 0) return
+    const sent = [...this.#options.attempts].flatMap(attempt => {
+      const report = attempt.takeReport()
+      return report ? [{ attempt, report }] : []
+    })
+    if (sent.length === 0) return
     this.#last = performance.now()
     this.#inFlight = true
-    this.#options.leases.progress(reports).then(current => {
-      if (current.includes(false)) this.#options.onStale()
-    }, error => {
-      // The next report carries on from there: nobody waits for this one.
-      this.#options.logger.debug({ err: error }, 'progress could not be stored')
-    }).finally(() => {
+    this.#options.leases.progress(sent.map(({ report }) => report)).then(current => {
       this.#inFlight = false
+      if (current.includes(false)) this.#options.onStale()
       if (this.#pending) this.soon()
+    }, error => {
+      this.#inFlight = false
+      this.#options.logger.debug({ err: error }, 'progress could not be stored')
+      for (const { attempt, report } of sent) attempt.putBack(report)
+      this.#pending = true
+      if (!this.#stopped) this.#send(RETRY)
     })
   }
 
   stop (): void {
+    this.#stopped = true
     clearTimeout(this.#timer)
+  }
+
+  #send (wait: number): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.flush()
+    }, wait)
   }
 }
