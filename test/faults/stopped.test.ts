@@ -1,0 +1,81 @@
+import t from 'tap'
+import { setTimeout as delay } from 'node:timers/promises'
+import { inTime } from '../helpers/gate.ts'
+import { startQueue } from '../helpers/queue.ts'
+import { redisUrl } from '../helpers/redis.ts'
+import { startWorkerProcess } from '../helpers/worker-process.ts'
+
+const LEASE = 1_000
+
+t.test('what a worker reports that was stopped beyond its lease is refused', async t => {
+  const queue = await startQueue(t, 'redis')
+  const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 3 }
+  const stopped = await startWorkerProcess(t, options)
+  const deaf = (await queue.enqueue({ adjustment_query: 'deaf' })).task_id
+  const hold = (await queue.enqueue({ adjustment_query: 'hold' })).task_id
+  const ids = [deaf, hold]
+  await Promise.all(ids.map(id => stopped.next('started', ({ task_id }) => task_id === id)))
+  stopped.signal('SIGSTOP')
+  const other = await startWorkerProcess(t, options)
+  await inTime(Promise.all(ids.map(id => other.next('started', ({ task_id }) => task_id === id))), LEASE + 1_000, 'another runs them')
+
+  stopped.signal('SIGCONT')
+  stopped.send({ command: 'finish', task_id: deaf })
+  const aborts = await Promise.all(ids.map(id => stopped.next('aborted', ({ task_id }) => task_id === id)))
+  t.same(aborts.map(({ code }) => code), ['LEASE_LOST', 'LEASE_LOST'])
+  for (const id of ids) t.match(await queue.service.getTaskStatus(id), { status: 'PROCESSING', attempt: 2, step_progress: { 'try 2': 50 } })
+  // The slots of the one that was stopped are free again: it works on.
+  await other.kill()
+  await Promise.all(ids.map(id => stopped.next('started', ({ task_id, attempt }) => task_id === id && attempt === 3)))
+  for (const task_id of ids) stopped.send({ command: 'finish', task_id })
+  for (const id of ids) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 3 })
+  t.equal((await queue.redis!.keys(`{${queue.keyPrefix}}:chart:*`)).length, 2)
+})
+
+t.test('a task is completed once, by the worker that took it over', async t => {
+  const queue = await startQueue(t, 'redis')
+  const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE }
+  const stopped = await startWorkerProcess(t, options)
+  const { task_id } = await queue.enqueue({ adjustment_query: 'deaf' })
+  await stopped.next('started')
+  stopped.signal('SIGSTOP')
+  const other = await startWorkerProcess(t, options)
+  await other.next('started')
+  other.send({ command: 'finish', task_id })
+  const task = await queue.ended(task_id)
+  stopped.send({ command: 'finish', task_id })
+  stopped.signal('SIGCONT')
+  await stopped.next('aborted')
+  const next = await queue.enqueue({ adjustment_query: 'after 10' })
+  await queue.ended(next.task_id)
+  await delay(LEASE)
+  t.same(await queue.service.getTaskStatus(task_id), task)
+  t.same(await queue.content(task), { pid: other.pid, told: true })
+  t.equal(stopped.all('finished').filter(event => event.task_id === task_id).length, 0)
+})
+
+t.test('an event loop that is blocked beyond the lease is taken for dead, and its result refused', async t => {
+  const queue = await startQueue(t, 'redis')
+  const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 1 }
+  const blocked = await startWorkerProcess(t, options)
+  const { task_id } = await queue.enqueue({ adjustment_query: `block ${3 * LEASE}` })
+  await blocked.next('started')
+  const other = await queue.work(async ({ task_id }, { attempt }) => ({ task_id, attempt }), { leaseDuration: LEASE })
+  const task = await inTime(queue.ended(task_id), LEASE + 1_500, 'another completes it')
+  t.match(task, { status: 'COMPLETED', attempt: 2 })
+  await other.stop()
+  const next = await queue.enqueue({ adjustment_query: 'after 10' })
+  t.match(await queue.ended(next.task_id), { status: 'COMPLETED', attempt: 1 }, 'the blocked one works on')
+  t.same(await queue.service.getTaskStatus(task_id), task)
+  t.same(await queue.content(task), { task_id, attempt: 2 })
+})
+
+t.test('an event loop that is blocked beyond the lease delivers its chart where nobody has collected it', async t => {
+  const queue = await startQueue(t, 'redis')
+  const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 1 }
+  const blocked = await startWorkerProcess(t, options)
+  const { task_id } = await queue.enqueue({ adjustment_query: `block ${2 * LEASE}` })
+  const task = await queue.ended(task_id)
+  t.match(task, { status: 'COMPLETED', attempt: 1 })
+  t.equal(blocked.all('started').length, 1)
+})

@@ -1,0 +1,102 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { RunWorkerOptions } from '../../lib/index.ts'
+
+/** What a worker process tells; `at` is in ms of the clock that all processes of a machine share. */
+export type WorkerEvent =
+  | { readonly event: 'ready', readonly listeners: number }
+  | { readonly event: 'started', readonly task_id: string, readonly attempt: number, readonly at: number }
+  | { readonly event: 'aborted', readonly task_id: string, readonly attempt: number, readonly code: string, readonly at: number }
+  | { readonly event: 'finished', readonly task_id: string, readonly status: string }
+  | { readonly event: 'done', readonly at: number }
+type EventOf<E extends WorkerEvent['event']> = Extract<WorkerEvent, { event: E }>
+
+export interface WorkerCommand {
+  readonly command: 'finish' | 'stop'
+  readonly task_id?: string
+}
+
+export interface WorkerProcessOptions extends Partial<Pick<RunWorkerOptions,
+  'keyPrefix' | 'concurrency' | 'leaseDuration' | 'attemptTimeout' | 'shutdownTimeout' | 'handleSignals'>> {
+  readonly url: string
+}
+
+interface Test { teardown (ended: () => unknown): unknown }
+
+const fixture = fileURLToPath(new URL('../fixtures/worker.ts', import.meta.url))
+
+/** A worker in a process of its own; ready when this resolves, gone with the test. */
+export async function startWorkerProcess (t: Test, { url, ...options }: WorkerProcessOptions): Promise<WorkerProcess> {
+  const child = fork(fixture, {
+    env: { PATH: process.env['PATH'], REDIS_URL: url, WORKER_OPTIONS: JSON.stringify(options) },
+    execArgv: ['--import', 'tsx']
+  })
+  const worker = new WorkerProcess(child)
+  t.teardown(() => worker.kill())
+  await worker.next('ready')
+  return worker
+}
+
+export class WorkerProcess {
+  readonly events: WorkerEvent[] = []
+  /** How it ended: its exit code, or the signal. */
+  readonly exited: Promise<number | NodeJS.Signals>
+  readonly #child: ChildProcess
+  readonly #wake = new Set<() => void>()
+
+  constructor (child: ChildProcess) {
+    this.#child = child
+    this.exited = once(child, 'exit').then(([code, signal]) => signal ?? code)
+    const wake = () => { for (const look of this.#wake) look() }
+    child.on('message', (event: WorkerEvent) => {
+      this.events.push(event)
+      wake()
+    })
+    this.exited.then(wake)
+  }
+
+  get pid (): number {
+    return this.#child.pid!
+  }
+
+  get running (): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  all<E extends WorkerEvent['event']> (name: E): Array<EventOf<E>> {
+    return this.events.filter((event): event is EventOf<E> => event.event === name)
+  }
+
+  /** The first such event that has come or comes; fails when the process ends without it. */
+  async next<E extends WorkerEvent['event']> (name: E, wanted: (event: EventOf<E>) => boolean = () => true): Promise<EventOf<E>> {
+    for (;;) {
+      const found = this.all(name).find(wanted)
+      if (found) return found
+      if (!this.running) throw new Error(`The worker ended without ${name}`)
+      await new Promise<void>(resolve => {
+        const look = () => {
+          this.#wake.delete(look)
+          resolve()
+        }
+        this.#wake.add(look)
+      })
+    }
+  }
+
+  signal (name: NodeJS.Signals): void {
+    this.#child.kill(name)
+  }
+
+  send (command: WorkerCommand): void {
+    this.#child.send(command)
+  }
+
+  async kill (): Promise<void> {
+    if (this.running) this.signal('SIGKILL')
+    await this.exited
+  }
+}
+
+/** Now, on the clock of `at`. */
+export const monotonic = () => Number(process.hrtime.bigint()) / 1e6
