@@ -1,0 +1,16 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import asyncCharts, { type AsyncChartsOptions } from 'fastify-async-charts'
+import { chatPage } from './chat/chat-page.ts'
+import { identify } from './chat/chat-user.ts'
+
+export interface ChatOptions extends Omit<AsyncChartsOptions, 'identify' | 'prefix'> {
+  logLevel: string
+}
+
+/** The chat: its page, and the routes of the plugin. */
+export async function buildApp ({ logLevel, ...options }: ChatOptions): Promise<FastifyInstance> {
+  const app = Fastify({ logger: { level: logLevel } })
+  await app.register(asyncCharts, { ...options, identify })
+  await app.register(chatPage)
+  return app
+}

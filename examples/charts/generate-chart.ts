@@ -1,0 +1,73 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { GenerateChart, GenerateContext, JsonValue } from 'fastify-async-charts'
+import { messages } from '../chat/messages.ts'
+import type { Row } from '../datasets/dataset.ts'
+import { checkPlan } from './check-plan.ts'
+import type { ChartPlanner } from './plan.ts'
+import { refusals } from './refusals.ts'
+import { renderSvg } from './render-svg.ts'
+import { ruleBasedPlanner } from './rule-based-planner.ts'
+import { shapeRows } from './shape-rows.ts'
+import { vegaLiteSpec, type VegaLiteSpec } from './vega-lite-spec.ts'
+
+export interface ChartGeneratorOptions {
+  /** Default: by rules, without a model. */
+  planner?: ChartPlanner
+  /** ms that every step takes at least, so that one can watch. Default 0. */
+  pace?: number
+}
+
+/** What a chart of this example is: `spec` draws `rows`, `svg` is the drawing. */
+export interface ChartContent {
+  readonly title: string
+  readonly spec: VegaLiteSpec
+  readonly svg: string
+  readonly rows: readonly Row[]
+}
+
+/** The steps in their order, with the overall progress at the end of each. */
+const STEPS = { data_extraction: 25, llm_generation: 60, schema_creation: 75, rendering: 99 }
+type Step = keyof typeof STEPS
+
+/** From a message of the chat to a chart. */
+export function chartGenerator ({ planner = ruleBasedPlanner, pace = 0 }: ChartGeneratorOptions = {}): GenerateChart {
+  return async ({ message_id, adjustment_query }, context) => {
+    const { signal } = context
+    const message = messages.find(({ id }) => id === message_id)
+    if (!message) throw refusals.unknownMessage()
+    const { question, dataset } = message
+    const inStep = stepper(context, pace)
+
+    const table = await inStep('data_extraction', () => dataset.rows(signal))
+    const plan = await inStep('llm_generation', () => planner.plan({ question, dataset, rows: table, adjustment: adjustment_query }, signal))
+    const { spec, rows } = await inStep('schema_creation', async () => {
+      checkPlan(plan, dataset)
+      const shaped = shapeRows(table, plan, dataset)
+      return { spec: vegaLiteSpec(plan, shaped, dataset), rows: shaped.rows }
+    })
+    const svg = await inStep('rendering', () => renderSvg(spec, rows))
+    return { title: plan.title, spec, svg, rows } satisfies ChartContent as unknown as JsonValue
+  }
+}
+
+/** Does one step after the other, tells how far it is, and begins none that nobody wants any more. */
+function stepper ({ signal, progress }: GenerateContext, pace: number) {
+  let reached = 0
+  return async <T>(step: Step, work: () => Promise<T>): Promise<T> => {
+    const begun = reached
+    const report = (step_progress: number) => {
+      reached = begun + (STEPS[step] - begun) * step_progress / 100
+      progress({ step, step_progress, progress: Math.round(reached) })
+    }
+    report(0)
+    for (const part of [20, 40, 60, 80]) {
+      signal.throwIfAborted()
+      if (pace > 0) await delay(pace / 4, undefined, { signal })
+      report(part)
+    }
+    signal.throwIfAborted()
+    const result = await work()
+    report(100)
+    return result
+  }
+}

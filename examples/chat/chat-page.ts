@@ -1,0 +1,25 @@
+import fastifyStatic from '@fastify/static'
+import type { FastifyInstance } from 'fastify'
+import { welcome } from './chat-user.ts'
+import { messages } from './messages.ts'
+
+/** From the root of the package: the page is not compiled, and this file also runs from where it is compiled to. */
+const PUBLIC = new URL('./examples/public/', import.meta.resolve('fastify-async-charts/package.json'))
+
+const HEADERS = {
+  'cache-control': 'private, no-cache',
+  // Charts are shown as images from blobs; nothing is loaded from elsewhere, and no markup runs a script.
+  'content-security-policy': "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  'referrer-policy': 'same-origin',
+  'x-content-type-options': 'nosniff'
+}
+
+/** The page, and the messages that it shows. */
+export async function chatPage (fastify: FastifyInstance): Promise<void> {
+  fastify.addHook('onRequest', async (request, reply) => {
+    reply.headers(HEADERS)
+    welcome(request, reply)
+  })
+  await fastify.register(fastifyStatic, { root: PUBLIC, cacheControl: false })
+  fastify.get('/messages', async () => messages.map(({ dataset, ...shown }) => ({ ...shown, dataset: dataset.title })))
+}

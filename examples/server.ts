@@ -1,0 +1,11 @@
+// The web process of the chat: tasks are in Redis, charts are made by worker.ts.
+import { buildApp } from './app.ts'
+import { serve } from './serve.ts'
+import { connectRedis, settings } from './settings.ts'
+
+const { keyPrefix, logLevel } = settings
+const redis = connectRedis(error => console.error(`Redis: ${error.message}`))
+const app = await buildApp({ redis, keyPrefix, logLevel })
+app.addHook('onClose', () => redis.disconnect())
+
+console.log(`The chat is at ${await serve(app, settings)}; its charts are made by examples/worker.js`)
