@@ -6,6 +6,8 @@ export type RedisClient = Redis | Cluster
 
 /** How long a command may take, reconnecting included (ms): with it, a route answers 503 within two seconds. */
 const COMMAND_DEADLINE = 1_500
+/** How long a connection may owe an answer until it is taken for dead (ms); one that is being made, until it is ready. */
+const SILENCE = { answer: 1_000, ready: 2_000 }
 
 const isCluster = (client: RedisClient): client is Cluster => 'isCluster' in client && client.isCluster === true
 
@@ -32,6 +34,8 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
     monitor: false,
     enableAutoPipelining: false,
     connectTimeout: 2_000,
+    // A dead connection does not say good-bye: until this has passed, there is no new one.
+    disconnectTimeout: 200,
     // A replica that was promoted away answers READONLY for ever: connecting again finds the new master.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY')
   }
@@ -47,6 +51,14 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
     : host.duplicate({ ...settings, enableOfflineQueue: false, lazyConnect: true, retryStrategy: reconnect, sentinelRetryStrategy: reconnect })
   // Without a listener, ioredis prints every failed attempt to connect.
   client.on('error', () => {})
+  // Every command waits for the connection that is being made: that they are many is no leak.
+  client.setMaxListeners(0)
+  client.on('connect', () => {
+    // What accepts a connection and then says nothing would be waited for without end.
+    const giveUp = setTimeout(() => { if (client.status === 'connect') client.disconnect(true) }, SILENCE.ready).unref()
+    client.once('ready', () => clearTimeout(giveUp))
+    client.once('close', () => clearTimeout(giveUp))
+  })
   client.connect().catch(() => {})
   return client
 }
@@ -76,12 +88,17 @@ export function whenReady (client: RedisClient, timeout: number): Promise<void> 
 export async function within<T> (client: RedisClient, command: () => Promise<T>, deadline = COMMAND_DEADLINE): Promise<T> {
   const begin = performance.now()
   if (client.status !== 'ready') await whenReady(client, deadline)
+  const sent = performance.now()
   let timer: NodeJS.Timeout | undefined
   try {
     return await Promise.race([
       command(),
       new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(() => reject(new Error('no answer in time')), deadline - (performance.now() - begin))
+        timer = setTimeout(() => {
+          reject(new Error('no answer in time'))
+          // It may have died without a word, which TCP finds out after a quarter of an hour. A new one shows.
+          if (client.status === 'ready' && performance.now() - sent >= SILENCE.answer) client.disconnect(true)
+        }, deadline - (sent - begin))
       })
     ])
   } catch (error) {
