@@ -12,12 +12,14 @@ export interface Proxy {
   stall (): void
   /** Requests go through, their replies do not come back. */
   stallReplies (): void
+  /** The connections that there are go silent for good, as if the other end had lost its power; new ones work. */
+  abandon (): void
   /** Accepts and passes on again, what was held back first. */
   restore (): Promise<void>
   stop (): Promise<void>
 }
 
-interface Connection { readonly client: Socket, readonly upstream: Socket }
+interface Connection { readonly client: Socket, readonly upstream: Socket, abandoned?: boolean }
 
 /** The network between a client and Redis, to be taken away and given back. */
 export async function startProxy (target: string): Promise<Proxy> {
@@ -32,9 +34,9 @@ export async function startProxy (target: string): Promise<Proxy> {
   let passing = { requests: true, replies: true }
 
   const server = createServer({ noDelay: true }, client => {
-    const connection = { client, upstream: connect({ port: upstreamPort, host: upstreamHost, noDelay: true }) }
+    const connection: Connection = { client, upstream: connect({ port: upstreamPort, host: upstreamHost, noDelay: true }) }
     connections.add(connection)
-    for (const socket of Object.values(connection)) {
+    for (const socket of [connection.client, connection.upstream]) {
       // A broken connection is what this is for; the close that follows does the rest.
       socket.on('error', () => {})
       socket.on('close', () => { drop(connection) })
@@ -42,9 +44,10 @@ export async function startProxy (target: string): Promise<Proxy> {
     direct(connection)
   })
 
-  function direct ({ client, upstream }: Connection) {
+  function direct ({ client, upstream, abandoned }: Connection) {
     client.unpipe(upstream)
     upstream.unpipe(client)
+    if (abandoned) return
     if (passing.requests) client.pipe(upstream)
     if (passing.replies) upstream.pipe(client)
   }
@@ -76,6 +79,9 @@ export async function startProxy (target: string): Promise<Proxy> {
     cut,
     stall () { pass(false, false) },
     stallReplies () { pass(true, false) },
+    abandon () {
+      for (const connection of connections) direct(Object.assign(connection, { abandoned: true }))
+    },
     async restore () {
       pass(true, true)
       await listen()

@@ -1,0 +1,239 @@
+import t, { type Test } from 'tap'
+import { Redis } from 'ioredis'
+import { startHost, type Caller, type Host, type HostOptions } from '../helpers/app.ts'
+import { startProxy, type Proxy } from '../helpers/proxy.ts'
+import { redisUrl, startRedis } from '../helpers/redis.ts'
+import { openSse, openWebSocket } from '../helpers/streams.ts'
+
+/** ms within which every route answers, whatever Redis does. */
+const DEADLINE = 2_000
+
+const ada = { 'x-user': 'ada' }
+const asked: Array<[name: string, ask: (caller: Caller, task_id: string) => ReturnType<Caller['get']>]> = [
+  ['create', caller => caller.post({ message_id: crypto.randomUUID() })],
+  ['status', (caller, task_id) => caller.get(`/async/${task_id}/status`)],
+  ['result', (caller, task_id) => caller.get(`/async/${task_id}/result`)],
+  ['cancel', (caller, task_id) => caller.delete(`/async/${task_id}`)],
+  ['by-message', (caller, task_id) => caller.get(`/by-message/${task_id}`)],
+  ['stats', caller => caller.get('/async/stats')]
+]
+
+/** What may happen to the way to Redis. */
+const faults: Record<string, (proxy: Proxy) => unknown> = {
+  'is cut': proxy => proxy.cut(),
+  'answers nothing': proxy => proxy.stall(),
+  'hears, and is not heard': proxy => proxy.stallReplies()
+}
+
+/** A client whose commands wait until they are answered, however long that takes. */
+const PATIENT = { maxRetriesPerRequest: null, enableOfflineQueue: true, retryStrategy: () => 60_000 }
+
+async function startBehindProxy (t: Test, { client = {}, down = false, ...options }: HostOptions & { client?: Partial<typeof PATIENT>, down?: boolean } = {}) {
+  const proxy = await startProxy(await redisUrl())
+  if (down) await proxy.cut()
+  const redis = new Redis(proxy.url, client)
+  redis.on('error', () => {})
+  t.teardown(async () => {
+    redis.disconnect()
+    await proxy.stop()
+  })
+  const host = await startHost(t, 'redis', { redis, authorize: () => true, stream: { poll: 50 }, ...options })
+  return { proxy, host, base: await host.listen() }
+}
+
+async function timed<T> (t: Test, name: string, answer: () => Promise<T>): Promise<T> {
+  const begin = performance.now()
+  const result = await answer()
+  const took = performance.now() - begin
+  t.ok(took < DEADLINE, `${name} within two seconds`, { took })
+  return result
+}
+
+/** Everything at once, as it comes when Redis goes away. */
+async function refusesAll (t: Test, host: Host, base: string, task_id: string): Promise<void> {
+  await Promise.all([
+    ...asked.map(async ([name, ask]) => {
+      const response = await timed(t, name, () => ask(host.as('ada'), task_id))
+      t.equal(response.statusCode, 503, name)
+      t.match(response.headers['retry-after'], /^[1-9]\d*$/)
+      t.strictSame(response.json(), {
+        statusCode: 503, code: 'CHARTS_ERR_STORE_UNAVAILABLE', error: 'Service Unavailable', message: 'The chart queue is not reachable, try again later'
+      })
+    }),
+    timed(t, 'stream', async () => {
+      const reader = await openSse(`${base}/stream/${task_id}`, ada)
+      t.equal(reader.status, 200, 'any other status would stop an EventSource for good')
+      t.match(await reader.rest(), [{ retry: '5000', comment: /\w/, data: undefined }])
+    }),
+    timed(t, 'ws', async () => {
+      const reader = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
+      t.match(await reader.closed, { code: 1013 })
+    })
+  ])
+  t.equal((await host.nobody.get('/async/stats')).statusCode, 401, 'who is nobody is told so all the same')
+  t.equal((await host.as('ada').post({})).statusCode, 400)
+}
+
+async function recovers (host: Host): Promise<void> {
+  while ((await host.as('ada').post({ message_id: crypto.randomUUID() })).statusCode !== 202);
+}
+
+t.test('Redis is down at the start', async t => {
+  const { proxy, host, base } = await startBehindProxy(t, { down: true })
+  await refusesAll(t, host, base, crypto.randomUUID())
+  t.strictSame(await host.service.checkHealth(), { store: false, feed: false })
+  await proxy.restore()
+  await recovers(host)
+  t.match(await host.service.checkHealth(), { store: true })
+})
+
+for (const [name, fault] of Object.entries(faults)) {
+  for (const client of [{}, PATIENT]) {
+    t.test(`Redis ${name}, with ${client === PATIENT ? 'a client that waits for ever' : 'a client as it comes'}`, async t => {
+      const { proxy, host, base } = await startBehindProxy(t, { client })
+      const { task_id } = await host.as('ada').create()
+      await fault(proxy)
+      await refusesAll(t, host, base, task_id)
+      await proxy.restore()
+      await recovers(host)
+    })
+  }
+
+  t.test(`Redis ${name} while somebody watches`, async t => {
+    const { proxy, host, base } = await startBehindProxy(t)
+    const workshop = await startHost(t, 'redis', { keyPrefix: host.keyPrefix })
+    const { task_id } = await host.as('ada').create()
+    const stream = await openSse(`${base}/stream/${task_id}`, ada)
+    const socket = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
+    t.equal((await stream.task())!.version, 1)
+    t.equal((await socket.task())!.version, 1)
+    await fault(proxy)
+    await workshop.progress(task_id, { step: 'rendering', progress: 50 })
+    await workshop.finish(task_id, { content: 1 })
+    await proxy.restore()
+    for (const reader of [stream, socket]) {
+      const versions = [1]
+      let last
+      for (let task = await reader.task(); task; task = await reader.task()) {
+        versions.push(task.version)
+        last = task
+      }
+      t.strictSame(last, (await workshop.as('ada').get(`/async/${task_id}/status`)).json(), 'ends on the finished task, without coming back for it')
+      t.strictSame(versions, [...new Set(versions)].sort((a, b) => a - b))
+    }
+    t.match(await socket.closed, { code: 1000 })
+  })
+
+  t.test(`app.close() while Redis ${name}`, async t => {
+    const { proxy, host, base } = await startBehindProxy(t)
+    const { task_id } = await host.as('ada').create()
+    const stream = await openSse(`${base}/stream/${task_id}`, ada)
+    const socket = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
+    await Promise.all([stream.task(), socket.task()])
+    await fault(proxy)
+    await timed(t, 'close', () => host.app.close())
+    t.match((await stream.rest()).at(-1), { retry: /^\d+$/ })
+    t.match(await socket.closed, { code: 1012 })
+  })
+}
+
+t.test('a POST that was queued all the same is found by its Idempotency-Key, and without force_create', async t => {
+  const { proxy, host } = await startBehindProxy(t)
+  const caller = host.as('ada')
+  const keyed = { 'idempotency-key': 'once' }
+  const forced = { message_id: crypto.randomUUID(), force_create: true }
+  const plain = { message_id: crypto.randomUUID() }
+  proxy.stallReplies()
+  const answers = await Promise.all([caller.post(forced, keyed), caller.post(plain)])
+  for (const response of answers) t.equal(response.statusCode, 503)
+  await proxy.restore()
+  await recovers(host)
+  const again = await caller.post(forced, keyed)
+  t.equal(again.headers['idempotent-replayed'], 'true')
+  t.equal((await caller.post(plain)).json().message, 'Chart generation already in progress')
+  for (const { message_id } of [forced, plain]) t.equal((await host.service.getActiveTasksByMessageId(message_id, 'ada')).length, 1)
+})
+
+t.test('a task that vanishes ends its streams', async t => {
+  const { proxy, host, base } = await startBehindProxy(t)
+  const { task_id } = await host.as('ada').create()
+  const stream = await openSse(`${base}/stream/${task_id}`, ada)
+  const socket = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
+  await Promise.all([stream.task(), socket.task()])
+  await proxy.cut()
+  await host.redis!.unlink(['task', 'request', 'status'].map(name => `{${host.keyPrefix}}:${name}:${task_id}`))
+  await proxy.restore()
+  t.match(await socket.closed, { code: 4404 })
+  t.equal(await stream.task(), null)
+  t.equal((await openSse(`${base}/stream/${task_id}`, { ...ada, 'last-event-id': '1' })).status, 404, 'which stops an EventSource')
+})
+
+t.test('Redis goes silent between two steps of one request', async t => {
+  let stalls = false
+  const { proxy, host } = await startBehindProxy(t, {
+    authorize: () => {
+      if (stalls) proxy.stall()
+      return true
+    }
+  })
+  const { task_id } = await host.as('ada').finished({ content: 1 })
+  for (const [name, ask] of asked.filter(([name]) => ['result', 'cancel', 'by-message'].includes(name))) {
+    stalls = true
+    const response = await timed(t, name, () => ask(host.as('ada'), task_id))
+    t.equal(response.statusCode, 503, name)
+    stalls = false
+    await proxy.restore()
+    await recovers(host)
+  }
+})
+
+t.test('connections that have died without a word are replaced', { timeout: 30_000 }, async t => {
+  const { proxy, host, base } = await startBehindProxy(t)
+  const { task_id } = await host.as('ada').create()
+  const stream = await openSse(`${base}/stream/${task_id}`, ada)
+  await stream.task()
+  proxy.abandon()
+  const first = await timed(t, 'create', () => host.as('ada').post({ message_id: crypto.randomUUID() }))
+  t.equal(first.statusCode, 503)
+  await recovers(host)
+  await host.finish(task_id, { content: 1 })
+  let last
+  for (let task = await stream.task(); task; task = await stream.task()) last = task
+  t.equal(last!.status, 'COMPLETED', 'and who watches learns of the end')
+})
+
+t.test('a full Redis takes no new task, and ends what there is', async t => {
+  const server = await startRedis()
+  const redis = new Redis(server.url)
+  t.teardown(async () => {
+    redis.disconnect()
+    await server.stop()
+  })
+  const host = await startHost(t, 'redis', { redis })
+  const { task_id } = await host.as('ada').create()
+  const other = await host.as('ada').create()
+  await host.take(task_id)
+  await redis.config('SET', 'maxmemory', '1')
+  const response = await timed(t, 'create', () => host.as('ada').post({ message_id: crypto.randomUUID() }))
+  t.equal(response.statusCode, 503)
+  t.ok(response.headers['retry-after'])
+  t.equal(response.json().code, 'CHARTS_ERR_STORE_UNAVAILABLE')
+  t.notMatch(response.body, /OOM|maxmemory/)
+  t.equal((await host.as('ada').get(`/async/${task_id}/status`)).statusCode, 200)
+  t.equal((await host.as('ada').delete(`/async/${other.task_id}`)).json().status, 'CANCELLED')
+  await host.finish(task_id, { content: 1 })
+  t.strictSame((await host.as('ada').get(`/async/${task_id}/result`)).json().content, 1)
+  await redis.config('SET', 'maxmemory', '0')
+  t.equal((await host.as('ada').post({ message_id: crypto.randomUUID() })).statusCode, 202)
+})
+
+t.test('many requests at once while Redis is away are no leak', async t => {
+  const warnings: Error[] = []
+  const warn = (warning: Error) => warnings.push(warning)
+  process.on('warning', warn)
+  t.teardown(() => process.off('warning', warn))
+  const { host } = await startBehindProxy(t, { down: true })
+  const answers = await Promise.all(Array.from({ length: 30 }, () => host.as('ada').get('/async/stats')))
+  for (const response of answers) t.equal(response.statusCode, 503)
+  t.strictSame(warnings, [])
+})
