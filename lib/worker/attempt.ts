@@ -89,6 +89,12 @@ export class Attempt {
     if (report === this.#taken) this.#report = this.#report ? merge(report, this.#report) : report
   }
 
+  /** Hands the task back before anything was done for it. */
+  decline (): Closing {
+    this.#settle()
+    return { task_id: this.task_id, lease: this.lease, verb: 'release' }
+  }
+
   /** Runs the generator. How the lease is to be closed; null when it is not this attempt's to close any more. */
   async run (): Promise<Closing | null> {
     const { attemptTimeout, leases, taken } = this.#options
@@ -101,9 +107,8 @@ export class Attempt {
     } catch (error) {
       if (!signal.aborted) throw error
     } finally {
-      this.#settled = true
+      this.#settle()
       clearTimeout(timeout)
-      clearTimeout(this.#leaseTimer)
     }
     return this.#closeAborted((signal.reason as AbortError).code)
   }
@@ -150,6 +155,11 @@ export class Attempt {
     const first = this.#report === null
     this.#report = this.#report ? merge(this.#report, report) : report
     if (first) this.#options.onProgress()
+  }
+
+  #settle (): void {
+    this.#settled = true
+    clearTimeout(this.#leaseTimer)
   }
 
   #closeAborted (code: AbortCode): Closing | null | Promise<Closing> {

@@ -183,7 +183,7 @@ export class Consumer {
     this.#running.add(attempt)
     // What is left of the lease must outlast the next heartbeat; handed back, the task comes with a new one.
     if (this.#stopping.signal.aborted || performance.now() - sentAt > leaseDuration / 2) {
-      this.#end(attempt, { task_id, lease, verb: 'release' })
+      this.#end(attempt, attempt.decline())
       return
     }
     attempt.run().then(closing => this.#end(attempt, closing), error => {
