@@ -45,6 +45,11 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
 
   const consumer = generate && settings ? new Consumer({ service, generate, ...settings, logger }) : null
+  // Before the last requests are waited for: draining must not begin when they have ended.
+  fastify.addHook('preClose', done => {
+    consumer?.stop()
+    done()
+  })
   fastify.addHook('onClose', async () => {
     await consumer?.stop()
     await service.close()
