@@ -118,7 +118,7 @@ const invalid = (message: string) => new errors.CHARTS_ERR_INVALID_OPTIONS(messa
 
 function shown (value: unknown): string {
   if (typeof value === 'function') return 'a function'
-  if (typeof value === 'bigint' || typeof value === 'symbol') return String(value)
+  if (typeof value === 'bigint' || typeof value === 'symbol' || typeof value === 'number') return String(value)
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return 'an object'
   return JSON.stringify(value) ?? 'undefined'
 }

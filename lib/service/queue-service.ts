@@ -51,6 +51,16 @@ export function checkIdentity (identity: Identity): { user_id: string, org_id: s
   return { user_id, org_id }
 }
 
+/** @throws CHARTS_ERR_INVALID_OPTIONS */
+function compileRequest (paramsSchema: object | undefined): ValidateFunction {
+  const { properties } = CreateChartRequestSchema
+  try {
+    return strictAjv().compile({ ...CreateChartRequestSchema, properties: { ...properties, params: paramsSchema ?? false } })
+  } catch (error) {
+    throw new errors.CHARTS_ERR_INVALID_OPTIONS(`options.paramsSchema must be a JSON Schema: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
 /**
  * The queue: accepts chart tasks, hands them out under leases, tells everybody how they do. It knows no HTTP and asks
  * nobody's permission: identity is given, ownership is the caller's business.
@@ -74,11 +84,7 @@ export class QueueService {
     this.#charts = new Charts(store, chartStore)
     this.leases = new Leases({ store, chartStore, limits, logger, finished: task => this.#finished(task) })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
-    const { properties } = CreateChartRequestSchema
-    this.#validate = strictAjv().compile({
-      ...CreateChartRequestSchema,
-      properties: { ...properties, params: options.paramsSchema ?? false }
-    })
+    this.#validate = compileRequest(options.paramsSchema)
   }
 
   /**
