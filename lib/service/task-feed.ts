@@ -142,14 +142,17 @@ export class TaskFeed implements HintListener {
     try {
       await this.#refresh([topic])
     } catch (error) {
-      this.#topics.delete(topic.task_id)
+      this.#drop(topic)
       throw error
     }
   }
 
   #leave (topic: Topic, wake: () => void): void {
     topic.wake.delete(wake)
-    if (topic.wake.size > 0 || this.#topics.get(topic.task_id) !== topic) return
+    if (topic.wake.size === 0 && this.#topics.get(topic.task_id) === topic) this.#drop(topic)
+  }
+
+  #drop (topic: Topic): void {
     this.#topics.delete(topic.task_id)
     this.#store.unsubscribe(topic.task_id)
     if (this.#topics.size === 0) {
