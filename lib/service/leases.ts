@@ -9,6 +9,16 @@ import { failureOf, serializeContent, type Outcome } from './outcome.ts'
 /** ms between two tries to save a chart: doubled each time, up to the second. */
 const SAVE_RETRY = { first: 100, longest: 5_000 }
 
+/** A store of the host that never answers must not hold the attempt for ever. */
+async function unlessAborted (saved: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  let giveUp: () => void = () => {}
+  const aborted = new Promise<never>((_resolve, reject) => {
+    giveUp = () => reject(signal.reason)
+    signal.addEventListener('abort', giveUp)
+  })
+  await Promise.race([saved, aborted]).finally(() => signal.removeEventListener('abort', giveUp))
+}
+
 /** A worker's wish for tasks; the cap per tenant is the service's. */
 export type LeasesTake = Omit<Take, 'runningPerTenant'>
 
@@ -110,7 +120,7 @@ export class Leases {
     }
     for (let wait = SAVE_RETRY.first; ; wait = Math.min(wait * 2, SAVE_RETRY.longest)) {
       try {
-        await chartStore.save(chart)
+        await unlessAborted(chartStore.save(chart), signal)
         return
       } catch (error) {
         signal.throwIfAborted()
