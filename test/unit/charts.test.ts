@@ -1,0 +1,120 @@
+import t from 'tap'
+import { ChartQueueService, memoryStore, type Chart, type ChartQueueServiceOptions, type CreateChartRequest, type Identity } from '../../lib/index.ts'
+import { chartIdOf } from '../../lib/service/chart-identity.ts'
+import { hostStore } from '../helpers/chart-store.ts'
+
+const message_id = '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11'
+const ada: Identity = { user_id: 'ada', org_id: 'acme' }
+const bob: Identity = { user_id: 'bob', org_id: 'acme' }
+const stranger: Identity = { user_id: 'mallory', org_id: 'another' }
+
+function start (t: { teardown (end: () => unknown): unknown }, options: Partial<ChartQueueServiceOptions> = {}) {
+  const chartStore = hostStore()
+  const store = memoryStore()
+  const service = new ChartQueueService({ store, chartStore, ...options })
+  t.teardown(() => service.close())
+  const chart = async (request: Partial<CreateChartRequest> = {}, identity = ada) => {
+    const { task: { task_id } } = await service.enqueueChartTask({ message_id, force_create: true, ...request }, identity)
+    const { lease } = (await service.dequeueChartTask())!
+    await service.completeTask(task_id, lease, { content: { asked: request.adjustment_query ?? null } })
+    return (await service.getTaskStatus(task_id))!
+  }
+  const list = async (identity: Identity, options = { limit: 50, content: true }) => service.getMessageCharts(message_id, identity, options)
+  return { service, chartStore, store, chart, list }
+}
+
+t.test('a finished chart is the one that the host keeps', async t => {
+  const { service, chartStore, store, chart } = start(t)
+  const task = await chart({ adjustment_query: 'log scale' })
+  t.equal(task.chart_id, chartIdOf(task.task_id, 1))
+  t.strictSame(await service.getChart(task), chartStore.charts.get(task.chart_id!))
+  t.equal(await store.readContent(task.chart_id!), null, 'it is kept once')
+  chartStore.charts.clear()
+  t.equal(await service.getChart(task), null)
+})
+
+t.test('a task without a chart has none', async t => {
+  const { service, chartStore } = start(t)
+  const { task } = await service.enqueueChartTask({ message_id }, ada)
+  t.equal(await service.getChart(task), null)
+  t.strictSame(chartStore.calls, [])
+})
+
+t.test('a chart that the host has lost does not count as existing', async t => {
+  const { service, chartStore, chart } = start(t)
+  const task = await chart({ force_create: false })
+  t.match(await service.enqueueChartTask({ message_id }, ada), { outcome: 'chart_exists', task: { task_id: task.task_id } })
+  chartStore.charts.clear()
+  const { outcome, task: anew } = await service.enqueueChartTask({ message_id }, ada)
+  t.equal(outcome, 'queued')
+  t.not(anew.task_id, task.task_id)
+})
+
+t.test('only the current lease puts a chart into the host’s store', async t => {
+  const { service, chartStore } = start(t)
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const { lease } = (await service.dequeueChartTask())!
+  t.equal(await service.completeTask(task_id, lease + 1, { content: 1 }), false)
+  await service.cancelTask(task_id)
+  t.equal(await service.completeTask(task_id, lease, { content: 1 }), false)
+  t.strictSame(chartStore.calls, [])
+})
+
+t.test('a completion repeated by the same lease answers true, and saves nothing more', async t => {
+  const { service, chartStore } = start(t)
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const { lease } = (await service.dequeueChartTask())!
+  t.equal(await service.completeTask(task_id, lease, { content: 1 }), true)
+  t.equal(await service.completeTask(task_id, lease, { content: 1 }), true)
+  t.strictSame(chartStore.calls, [`save ${chartIdOf(task_id, lease)}`])
+})
+
+t.test('a chart whose task does not name it is never shown', async t => {
+  const { service, chartStore, chart, list } = start(t)
+  const task = await chart()
+  const orphan: Chart = { ...chartStore.charts.get(task.chart_id!)!, chart_id: chartIdOf(task.task_id, 7), content: 'of a lost lease' }
+  chartStore.charts.set(orphan.chart_id, orphan)
+  const { task: running } = await service.enqueueChartTask({ message_id, force_create: true }, ada)
+  const early: Chart = { ...orphan, chart_id: chartIdOf(running.task_id, 1), task_id: running.task_id }
+  chartStore.charts.set(early.chart_id, early)
+  const { charts, active_tasks } = await list(ada)
+  t.strictSame(charts.map(({ chart_id }) => chart_id), [task.chart_id])
+  t.strictSame(active_tasks.map(({ task_id }) => task_id), [running.task_id])
+})
+
+t.test('a chart outlives its task where the host keeps it', async t => {
+  let now = Date.now()
+  const store = memoryStore({ now: () => now })
+  const { service, chart, list } = start(t, { store })
+  const { chart_id } = await chart()
+  now += 86_400_000
+  await service.cleanupExpiredTasks()
+  t.strictSame((await list(ada)).charts.map(chart => chart.chart_id), [chart_id])
+})
+
+for (const [where, chartStore] of [["in the host's store", true], ['beside the tasks', false]] as const) {
+  t.test(`charts of a message, ${where}: one’s own, and those of the org that are meant for it`, async t => {
+    const { chart, list } = start(t, chartStore ? {} : { chartStore: undefined })
+    await chart({ adjustment_query: 'private' })
+    await chart({ adjustment_query: 'shared', visibility: 'ORGANIZATION' })
+    await chart({ adjustment_query: 'public', visibility: 'PUBLIC' })
+    await chart({ adjustment_query: 'planted', visibility: 'PUBLIC' }, stranger)
+    await chart({ adjustment_query: 'of nobody’s org', visibility: 'ORGANIZATION' }, { user_id: 'cleo' })
+    const asked = async (identity: Identity) => (await list(identity)).charts.map(({ adjustment_query }) => adjustment_query).sort()
+    t.strictSame(await asked(ada), ['private', 'public', 'shared'])
+    t.strictSame(await asked(bob), ['public', 'shared'])
+    t.strictSame(await asked(stranger), ['planted'])
+    t.strictSame(await asked({ user_id: 'dan' }), [], 'two users without an org are not of the same org')
+  })
+
+  t.test(`charts of a message, ${where}: with their contents or without, no more than asked for`, async t => {
+    const { chart, list } = start(t, chartStore ? {} : { chartStore: undefined })
+    for (const adjustment_query of ['one', 'two', 'three']) await chart({ adjustment_query })
+    const { charts } = await list(ada, { limit: 2, content: true })
+    t.equal(charts.length, 2)
+    for (const { adjustment_query, content } of charts) t.strictSame(content, { asked: adjustment_query })
+    const bare = await list(ada, { limit: 50, content: false })
+    t.equal(bare.charts.length, 3)
+    t.notOk(bare.charts.some(chart => 'content' in chart))
+  })
+}

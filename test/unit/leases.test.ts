@@ -1,0 +1,204 @@
+import { setImmediate } from 'node:timers/promises'
+import t from 'tap'
+import { memoryStore } from '../../lib/index.ts'
+import { chartIdOf } from '../../lib/service/chart-identity.ts'
+import { Leases, type LeasesOptions } from '../../lib/service/leases.ts'
+import { LEASE, Scene } from '../../lib/store/conformance/scene.ts'
+import type { TakenTask, TaskStore } from '../../lib/store/task-store.ts'
+import type { ChartTask } from '../../lib/task.ts'
+import { hostStore } from '../helpers/chart-store.ts'
+import { gate, inTime } from '../helpers/gate.ts'
+import { recordingLogger } from '../helpers/recording-logger.ts'
+import { someTask } from '../helpers/scripted-store.ts'
+
+const never = new AbortController().signal
+
+function leasesOver (store: TaskStore, options: Partial<LeasesOptions> = {}) {
+  const finished: ChartTask[] = []
+  const logger = recordingLogger()
+  const limits = { chartBytes: 1_000, runningPerTenant: 0 }
+  const leases = new Leases({ store, chartStore: undefined, limits, logger, finished: task => finished.push(task), ...options })
+  return { leases, finished, logger }
+}
+
+const inMemory = (play: (scene: Scene) => Promise<void>) => Scene.play(async ({ now }) => memoryStore({ now }), play)
+
+async function complete (leases: Leases, { task, lease }: TakenTask, content = 'a chart') {
+  const closing = await leases.prepare(task, lease, { content }, never)
+  const { closed } = await leases.close([closing], null)
+  return closed[0]!
+}
+
+/** Everything that was under way without anybody waiting for it. */
+const settled = async () => { for (let i = 0; i < 5; i++) await setImmediate() }
+
+t.test('an outcome becomes what ends the lease', () => inMemory(async scene => {
+  const { leases, logger } = leasesOver(scene.store)
+  const { task, lease } = await scene.taken()
+  const { task_id } = task
+  t.strictSame(await leases.prepare(task, lease, { content: { mark: 'bar' } }, never), {
+    task_id, lease, verb: 'complete', chart_id: chartIdOf(task_id, lease), content: '{"mark":"bar"}'
+  })
+  t.strictSame(await leases.prepare(task, lease, { error: new Error('secret') }, never), {
+    task_id, lease, verb: 'fail', code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null
+  })
+  t.strictSame(await leases.prepare(task, lease, { content: undefined }, never), {
+    task_id, lease, verb: 'fail', code: 'CHARTS_ERR_INVALID_CHART', message: null, delay: 'never'
+  })
+  t.match(await leases.prepare(task, lease, { content: 'x'.repeat(1_000) }, never), { verb: 'fail', code: 'CHARTS_ERR_CHART_TOO_LARGE', delay: 'never' })
+  t.equal(logger.said('the generator returned no usable chart').length, 2)
+}))
+
+t.test('whatever ends here is told, once for each', () => inMemory(async scene => {
+  const { leases, finished } = leasesOver(scene.store)
+  const done = await scene.taken()
+  await complete(leases, done)
+  const lost = await scene.taken({ attempts: 1 })
+  scene.pass(LEASE)
+  await leases.take({ worker_id: 'worker', take_id: 'take', count: 1, leaseDuration: LEASE })
+  const back = await scene.taken()
+  await leases.close([{ task_id: back.task.task_id, lease: back.lease, verb: 'release' }], null)
+  t.strictSame(finished.map(({ task_id, status }) => [task_id, status]), [[done.task.task_id, 'COMPLETED'], [lost.task.task_id, 'FAILED']])
+}))
+
+t.test('the cap of a tenant goes along with every take', () => inMemory(async scene => {
+  const { leases } = leasesOver(scene.store, { limits: { chartBytes: 0, runningPerTenant: 1 } })
+  await scene.enqueueMany(3)
+  const take = { worker_id: 'worker', count: 3, leaseDuration: LEASE }
+  const { tasks } = await leases.take({ ...take, take_id: 'one' })
+  t.equal(tasks.length, 1)
+  const { taken } = await leases.close([await leases.prepare(tasks[0]!.task, tasks[0]!.lease, { content: 1 }, never)], { ...take, take_id: 'two' })
+  t.equal(taken.tasks.length, 1)
+}))
+
+t.test("a chart goes to the host's store before its task names it", () => inMemory(async scene => {
+  const chartStore = hostStore()
+  const { leases } = leasesOver(scene.store, { chartStore })
+  const { task, lease } = await scene.taken({ org_id: 'acme', visibility: 'ORGANIZATION', adjustment_query: 'log scale' })
+  const closing = await leases.prepare(task, lease, { content: { rows: [1] } }, never)
+  const { task_id, message_id } = task
+  const chart_id = chartIdOf(task_id, lease)
+  t.strictSame(closing, { task_id, lease, verb: 'complete', chart_id, content: null })
+  t.match(chartStore.charts.get(chart_id), {
+    chart_id, task_id, message_id, user_id: 'ada', org_id: 'acme', visibility: 'ORGANIZATION', adjustment_query: 'log scale', created_at: /^\d{4}-.*Z$/, content: { rows: [1] }
+  })
+  t.equal((await scene.read(task_id)).status, 'PROCESSING')
+  const { closed: [closed] } = await leases.close([closing], null)
+  t.equal(closed?.finished?.chart_id, chart_id)
+  await settled()
+  t.strictSame(chartStore.calls, [`save ${chart_id}`], 'and nothing is deleted')
+}))
+
+t.test('a save that fails is tried again with the content at hand', () => inMemory(async scene => {
+  const chartStore = hostStore()
+  chartStore.troubles.push(
+    () => { throw new Error('deadlock') },
+    () => Promise.reject(new Error('connection lost')))
+  const { leases, logger } = leasesOver(scene.store, { chartStore })
+  const taken = await scene.taken()
+  const content: { rows: number[] } = { rows: [1] }
+  const preparing = leases.prepare(taken.task, taken.lease, { content }, never)
+  // What the generator does with its own object afterwards must not reach the chart.
+  content.rows.push(2)
+  t.match(await preparing, { verb: 'complete' })
+  t.equal(chartStore.saved.length, 3)
+  t.strictSame(chartStore.saved.map(chart => chart.content), Array.from({ length: 3 }, () => ({ rows: [1] })))
+  t.strictSame(chartStore.saved[2], chartStore.saved[0], 'the very same chart each time')
+  t.strictSame(logger.said(/could not be saved/).map(({ details }) => (details['err'] as Error).message), ['deadlock', 'connection lost'])
+}))
+
+t.test('what is no usable chart is never saved', () => inMemory(async scene => {
+  const chartStore = hostStore()
+  const { leases } = leasesOver(scene.store, { chartStore })
+  const { task, lease } = await scene.taken()
+  await leases.prepare(task, lease, { content: 'x'.repeat(1_000) }, never)
+  await leases.prepare(task, lease, { error: new Error('no') }, never)
+  t.strictSame(chartStore.calls, [])
+}))
+
+t.test('saving ends when the attempt is aborted', () => inMemory(async scene => {
+  const chartStore = hostStore()
+  const { leases } = leasesOver(scene.store, { chartStore })
+  const { task, lease } = await scene.taken()
+  const reason = new Error('cancelled')
+  for (const trouble of ['a save that fails', 'a save that never answers']) {
+    const tried = gate()
+    const abort = new AbortController()
+    chartStore.saved.length = 0
+    chartStore.troubles.push(() => {
+      tried.open()
+      return trouble === 'a save that fails' ? Promise.reject(new Error('deadlock')) : new Promise(() => {})
+    })
+    const preparing = leases.prepare(task, lease, { content: 1 }, abort.signal)
+    const rejected = t.rejects(inTime(preparing, 1_000, trouble), trouble)
+    await tried.opened
+    await settled()
+    abort.abort(reason)
+    await rejected
+    t.equal(chartStore.saved.length, 1, 'it is not tried again')
+  }
+  t.equal(chartStore.charts.size, 0)
+}))
+
+t.test('what earlier leases have left is deleted once a later one has completed', () => inMemory(async scene => {
+  const chartStore = hostStore()
+  const { leases } = leasesOver(scene.store, { chartStore })
+  const first = await scene.taken()
+  const { task_id } = first.task
+  const late = await leases.prepare(first.task, first.lease, { content: 'first' }, never)
+  scene.pass(LEASE)
+  const second = await scene.take()
+  await settled()
+  t.strictSame([...chartStore.charts.keys()], [chartIdOf(task_id, 1)], 'not before')
+  await complete(leases, second)
+  await settled()
+  t.strictSame([...chartStore.charts.keys()], [chartIdOf(task_id, 2)])
+  t.strictSame((await leases.close([late], null)).closed, [{ current: false, finished: null }])
+  await settled()
+  t.strictSame([...chartStore.charts.keys()], [chartIdOf(task_id, 2)], 'the chart that the task names stays')
+}))
+
+t.test('what a refused completion has saved is deleted', () => inMemory(async scene => {
+  const chartStore = hostStore()
+  const { leases } = leasesOver(scene.store, { chartStore })
+  const taken = await scene.taken()
+  const closing = await leases.prepare(taken.task, taken.lease, { content: 'late' }, never)
+  await scene.store.cancel(taken.task.task_id)
+  t.equal((await leases.close([closing], null)).closed[0]?.current, false)
+  await settled()
+  t.equal(chartStore.charts.size, 0)
+}))
+
+t.test('a chart is deleted only after reading that its task names another', async t => {
+  const task = someTask()
+  const chart_id = chartIdOf(task.task_id, 1)
+  const found: Record<string, () => Promise<Array<ChartTask | null>>> = {
+    'the task names this very chart': async () => [{ ...task, status: 'COMPLETED', chart_id }],
+    'the task is gone': async () => [null],
+    'the store does not answer': async () => { throw new Error('unreachable') }
+  }
+  for (const [name, read] of Object.entries(found)) {
+    const chartStore = hostStore()
+    const store = {
+      read,
+      closeLeases: async () => ({ closed: [{ current: false, finished: null }], taken: { tasks: [], lost: [], due: null } })
+    } as unknown as TaskStore
+    const { leases } = leasesOver(store, { chartStore })
+    await leases.close([await leases.prepare(task, 1, { content: 1 }, never)], null)
+    await settled()
+    t.strictSame([...chartStore.charts.keys()], [chart_id], name)
+  }
+})
+
+t.test("a host's store that deletes nothing, or fails to, stops nobody", () => inMemory(async scene => {
+  const { delete: _delete, ...keeping } = hostStore()
+  const failing = { ...hostStore(), delete: () => Promise.reject(new Error('read-only')) }
+  for (const chartStore of [keeping, failing]) {
+    const { leases, logger } = leasesOver(scene.store, { chartStore })
+    await scene.taken()
+    scene.pass(LEASE)
+    t.equal((await complete(leases, await scene.take())).finished?.status, 'COMPLETED')
+    await settled()
+    t.equal(logger.said(/could not be deleted/).length, chartStore === failing ? 1 : 0)
+  }
+}))
