@@ -104,3 +104,9 @@ export class Queue {
     await Promise.all(this.closing.map(close => close()))
   }
 }
+
+/** The ids of the package's own connections for one purpose, whoever holds them. */
+export async function connections (redis: Redis, purpose: 'commands' | 'subscriber' | 'blocking'): Promise<number[]> {
+  const list = String(await redis.client('LIST'))
+  return list.split('\n').filter(line => line.includes(`name=async-charts:${purpose}`)).map(line => Number(/id=(\d+)/.exec(line)![1]))
+}
