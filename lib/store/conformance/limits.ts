@@ -111,13 +111,16 @@ export const limits = cases('limits', {
   },
 
   'what is held back by the cap waits like everything else': async scene => {
-    const ids = await scene.enqueueMany(3, acme)
-    await scene.takeIds(capped)
+    const [, second, third] = await scene.enqueueMany(3, acme)
+    const { tasks: [running] } = await scene.dequeue(capped)
     assert.equal(await outcome(scene, { ...acme, waitingPerTenant: 2 }), 'tenant_full')
-    const cancelled = await scene.store.cancel(ids[1]!)
+    const cancelled = await scene.store.cancel(second!)
     assert.equal(cancelled?.task.status, 'CANCELLED')
     assert.equal((await scene.store.stats()).queue_length, 1)
     assert.equal(await outcome(scene, { ...acme, waitingPerTenant: 2 }), 'queued')
+    assert.deepEqual(await scene.takeIds(capped), [])
+    await scene.complete(running!)
+    assert.deepEqual(await scene.takeIds(capped), [third])
   },
 
   'a place freed for a task that is then cancelled goes to the next': async scene => {
