@@ -10,7 +10,7 @@ import { sseFrame } from './views.ts'
 
 /** ms after which a browser comes back when a stream breaks, and when it was refused for now. */
 const RETRY = { broken: 2_000, refused: 5_000 }
-/** ms that a stream that was ended gets to send its last bytes. */
+/** ms that a stream gets to send its last bytes in a shutdown. */
 const LAST_BYTES = 250
 
 export interface StreamOptions {
@@ -88,8 +88,8 @@ export function sseHandler ({ service, gate, streams, options }: Dependencies) {
       retry = RETRY.refused
     } finally {
       clearTimeout(expiry)
+      await writer.end(retry)
       release()
-      writer.end(retry)
     }
   }
 }
@@ -98,14 +98,18 @@ export function sseHandler ({ service, gate, streams, options }: Dependencies) {
 class SseWriter {
   readonly #raw: ServerResponse
   readonly #stream: AbortController
+  readonly #patience: number
   readonly #heartbeat: NodeJS.Timeout
   #stuck = 0
 
   constructor (raw: ServerResponse, heartbeat: number, stream: AbortController) {
     this.#raw = raw
     this.#stream = stream
+    this.#patience = 2 * heartbeat
     // The response, not the request: the request closes as soon as its body was read.
     raw.on('close', () => stream.abort())
+    // Gone while its task was looked up: the event has passed.
+    if (raw.destroyed) stream.abort()
     raw.on('drain', () => { this.#stuck = 0 })
     this.#heartbeat = setInterval(() => this.#beat(), heartbeat)
   }
@@ -116,14 +120,24 @@ class SseWriter {
     return !this.#stream.signal.aborted
   }
 
-  /** `retry`: ms after which the reader should come back, 0 where it need not. */
-  end (retry: number): void {
+  /**
+   * `retry`: ms after which the reader should come back, 0 where it need not. Resolves when the last bytes have left, or
+   * are given up: the finished state is worth some patience, a shutdown must not be held up.
+   */
+  async end (retry: number): Promise<void> {
     clearInterval(this.#heartbeat)
     if (this.#raw.destroyed) return
-    this.#raw.end(retry > 0 ? `retry: ${retry}\n\n` : undefined)
-    // A reader that does not read must not hold up a shutdown.
-    const cut = setTimeout(() => this.#raw.destroy(), LAST_BYTES)
-    this.#raw.on('close', () => clearTimeout(cut))
+    const { signal } = this.#stream
+    const cut = () => { this.#raw.destroy() }
+    const hurry = () => setTimeout(cut, LAST_BYTES).unref()
+    const patience = setTimeout(cut, this.#patience)
+    if (signal.aborted) hurry()
+    else signal.addEventListener('abort', hurry)
+    await new Promise(resolve => {
+      this.#raw.on('close', resolve)
+      this.#raw.end(retry > 0 ? `retry: ${retry}\n\n` : undefined)
+    })
+    clearTimeout(patience)
   }
 
   #beat (): void {
