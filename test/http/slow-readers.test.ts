@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout as delay } from 'node:timers/promises'
 import { startHost, type Host } from '../helpers/app.ts'
 import { openSse, openWebSocket } from '../helpers/streams.ts'
 
@@ -20,6 +20,16 @@ interface Slow {
   /** Goes on until the reader's connection takes no more. */
   fill (): Promise<void>
   update (): Promise<void>
+}
+
+/** Updates the task until its reader's connection takes no more; how often that was. */
+async function fillConnection (host: Host, task_id: string, server: Socket): Promise<number> {
+  let updates = 0
+  for (let stuck = 0; stuck < 20; stuck = server.writableLength > 0 ? stuck + 1 : 0) {
+    await host.progress(task_id, { step: `step ${++updates % 2}` })
+    await setImmediate()
+  }
+  return updates
 }
 
 /** One reader that reads nothing of what it is sent. */
@@ -55,7 +65,7 @@ async function startSlow (t: Test, kind: 'sse' | 'ws', heartbeat: number): Promi
     close,
     update,
     async fill () {
-      for (let stuck = 0; stuck < 20; stuck = server.writableLength > 0 ? stuck + 1 : 0) await update()
+      await fillConnection(host, task_id, server)
     }
   }
 }
@@ -95,11 +105,7 @@ t.test('a reader that falls behind skips states, but never the last', async t =>
   const stream = await openSse(`${base}/stream/${task_id}`, ada)
   const [server] = await connected as [Socket]
   stream.response.pause()
-  let updates = 0
-  for (let stuck = 0; stuck < 20; stuck = server.writableLength > 0 ? stuck + 1 : 0) {
-    await host.progress(task_id, { step: `step ${++updates % 2}` })
-    await setImmediate()
-  }
+  const updates = await fillConnection(host, task_id, server)
   await host.finish(task_id, { content: 1 })
   const versions = []
   let last
@@ -110,4 +116,68 @@ t.test('a reader that falls behind skips states, but never the last', async t =>
   t.equal(last!.status, 'COMPLETED')
   t.strictSame(versions, [...new Set(versions)].sort((a, b) => a - b), 'strictly increasing')
   t.ok(versions.length < updates, 'without all that came in between', { seen: versions.length, updates })
+})
+
+t.test('the finished state waits for a reader that pauses, however small it is', async t => {
+  const host = await startHost(t, 'memory')
+  const base = await host.listen()
+  const { task_id } = await host.as('ada').create()
+  const connected = once(host.app.server, 'connection')
+  const stream = await openSse(`${base}/stream/${task_id}`, ada)
+  const [server] = await connected as [Socket]
+  stream.response.pause()
+  await fillConnection(host, task_id, server)
+  await host.finish(task_id, { content: 1 })
+  // Longer than the last bytes of a shutdown get: nothing happens meanwhile, so there is nothing to wait for.
+  await delay(600)
+  let last
+  for (let task = await stream.task(); task; task = await stream.task()) last = task
+  t.equal(last!.status, 'COMPLETED')
+})
+
+t.test('app.close() does not wait for a reader that pauses before the end', async t => {
+  const host = await startHost(t, 'memory')
+  const base = await host.listen()
+  const { task_id } = await host.as('ada').create()
+  const connected = once(host.app.server, 'connection')
+  const stream = await openSse(`${base}/stream/${task_id}`, ada)
+  const [server] = await connected as [Socket]
+  stream.response.pause().on('error', () => {})
+  await fillConnection(host, task_id, server)
+  await host.finish(task_id, { content: 1 })
+  await setImmediate()
+  const begin = performance.now()
+  await host.app.close()
+  const took = performance.now() - begin
+  t.ok(took < 2_000, 'ends at once', { took })
+})
+
+t.test('a reader that has gone before its stream began leaves nothing behind', { timeout: 20_000 }, async t => {
+  let gone: Promise<unknown> = Promise.resolve()
+  const host = await startHost(t, 'memory', {
+    stream: { maxPerUser: 1 },
+    authorize: async () => {
+      await gone
+      return true
+    }
+  })
+  const base = await host.listen()
+  const { task_id } = await host.as('ada').create()
+  const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
+  for (const [kind, headers] of [['stream', ''], ['ws', upgrade]] as const) {
+    const connected = once(host.app.server, 'connection')
+    const { hostname, port, pathname } = new URL(`${base}/${kind}/${task_id}`)
+    const client = connect(Number(port), hostname)
+    const [server] = await connected as [Socket]
+    // Of a socket that waits for its upgrade nobody is told that it has closed.
+    gone = once(kind === 'stream' ? server : client, 'close')
+    client.write(`GET ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\nx-user: ada\r\n${headers}\r\n`, () => client.destroy())
+    await gone
+    for (let free = false; !free;) {
+      const next = await openSse(`${base}/stream/${task_id}`, ada)
+      free = await next.task() !== null
+      next.destroy()
+    }
+    t.pass(`the place is free: ${kind}`)
+  }
 })
