@@ -54,6 +54,20 @@ for (const kind of storeKinds) {
     })
   })
 
+  t.test(`users with odd names on ${kind}`, async t => {
+    const host = await startHost(t, kind, { identify: request => ({ user_id: decodeURIComponent(String(request.headers['x-user'])) }) })
+    const names = ['a:b', 'a b', 'a\nb', '{x}', '*', '__proto__', 'constructor', 'jürgen', '\u{1f4c8}', '0', 'x'.repeat(500)]
+    const callers = names.map(name => host.as(encodeURIComponent(name)))
+    const tasks = await Promise.all(callers.map(caller => caller.create({ message_id })))
+    t.equal(new Set(tasks.map(({ task_id }) => task_id)).size, names.length)
+    for (const [i, caller] of callers.entries()) {
+      t.same((await caller.get(`/by-message/${message_id}`)).json().active_tasks.map((task: { task_id: string }) => task.task_id), [tasks[i]!.task_id], names[i]!)
+      t.equal((await caller.get(`/async/${tasks.at(i - 1)!.task_id}/status`)).statusCode, 404)
+    }
+    for (const { task_id } of tasks) await host.finish(task_id, { content: 1 })
+    for (const [i, caller] of callers.entries()) t.equal((await caller.get(`/async/${tasks[i]!.task_id}/result`)).json().user_id, names[i])
+  })
+
   t.test(`ids on ${kind}`, async t => {
     let now = Date.UTC(2030, 0, 1)
     const host = await startHost(t, kind, { now: () => now, retention: { task: 10, status: 10, messageIndex: 10 } })

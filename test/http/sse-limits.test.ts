@@ -142,6 +142,24 @@ t.test('many watchers of one task cost one subscription', async t => {
   t.equal(count('unsubscribe'), 1, 'the last to leave ends it')
 })
 
+t.test('while hints do not arrive, watchers are polled', async t => {
+  const inner = memoryStore()
+  const store = new Proxy(inner, {
+    get (target, verb: keyof TaskStore) {
+      if (verb === 'listen') return () => () => {}
+      return (target[verb] as (...args: unknown[]) => unknown).bind(target)
+    }
+  })
+  const { host, base } = await start(t, { store, stream: { poll: 50 } })
+  const { task_id } = await host.as('ada').create()
+  const readers = [await openSse(`${base}/stream/${task_id}`, ada), await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })]
+  for (const reader of readers) await reader.task()
+  await host.take(task_id)
+  for (const reader of readers) t.equal((await reader.task())!.version, 2)
+  await host.finish(task_id, { content: 1 })
+  for (const reader of readers) t.equal((await reader.task())!.status, 'COMPLETED')
+})
+
 t.test('a frame is made once for all', async t => {
   const host = await startHost(t, 'memory')
   const { task_id } = await host.as('ada').create()

@@ -147,6 +147,16 @@ t.test('Origin', async t => {
   }
 })
 
+t.test('behind a proxy, the origin is that of the host that the proxy was asked for', async t => {
+  const host = await startHost(t, 'memory', { fastify: { trustProxy: true } })
+  const base = await host.listen()
+  const { task_id } = await host.as('ada@acme').create()
+  const url = `${base}/ws/${task_id}`
+  const forwarded = { ...ada, 'x-forwarded-host': 'app.example' }
+  ;(await openWebSocket(url, { headers: { ...forwarded, origin: 'https://app.example' } })).socket.terminate()
+  t.equal((await refusal(url, { ...forwarded, origin: new URL(base).origin })).status, 403)
+})
+
 t.test('a ping every heartbeat; who misses a pong is gone', async t => {
   const host = await startHost(t, 'memory', { stream: { heartbeat: 60, maxPerUser: 2 } })
   const base = await host.listen()
