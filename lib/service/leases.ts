@@ -9,14 +9,21 @@ import { failureOf, serializeContent, type Outcome } from './outcome.ts'
 /** ms between two tries to save a chart: doubled each time, up to the second. */
 const SAVE_RETRY = { first: 100, longest: 5_000 }
 
+/** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */
+const SAVE_GRACE = 900
+
 /** A store of the host that never answers must not hold the attempt for ever. */
 async function unlessAborted (saved: Promise<unknown>, signal: AbortSignal): Promise<void> {
   let giveUp: () => void = () => {}
+  let timer: NodeJS.Timeout | undefined
   const aborted = new Promise<never>((_resolve, reject) => {
-    giveUp = () => reject(signal.reason)
+    giveUp = () => { timer = setTimeout(() => reject(signal.reason), SAVE_GRACE) }
     signal.addEventListener('abort', giveUp)
   })
-  await Promise.race([saved, aborted]).finally(() => signal.removeEventListener('abort', giveUp))
+  await Promise.race([saved, aborted]).finally(() => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', giveUp)
+  })
 }
 
 /** A worker's wish for tasks; the cap per tenant is the service's. */
@@ -89,9 +96,9 @@ export class Leases {
   /** Ends leases, and takes the next tasks in the same round trip. */
   async close (closings: readonly Closing[], take: LeasesTake | null): Promise<{ closed: Closed[], taken: Taken }> {
     const { closed, taken } = await this.#store.closeLeases(closings, take && this.#capped(take))
-    closed.forEach(({ current, finished }, i) => {
-      if (finished) this.#finished(finished)
-      this.#forgetOthers(closings[i]!, current)
+    closed.forEach((end, i) => {
+      if (end.finished) this.#finished(end.finished)
+      this.#forgetOthers(closings[i]!, end)
     })
     return { closed, taken: this.#taken(taken) }
   }
@@ -118,36 +125,57 @@ export class Leases {
       created_at: new Date().toISOString(),
       content: JSON.parse(json)
     }
-    for (let wait = SAVE_RETRY.first; ; wait = Math.min(wait * 2, SAVE_RETRY.longest)) {
-      try {
-        await unlessAborted(chartStore.save(chart), signal)
-        return
-      } catch (error) {
-        signal.throwIfAborted()
-        this.#logger.warn({ err: error, task_id, chart_id }, 'the chart could not be saved, trying again')
-        await delay(wait, undefined, { signal })
+    let saving: Promise<unknown> = Promise.resolve()
+    try {
+      for (let wait = SAVE_RETRY.first; ; wait = Math.min(wait * 2, SAVE_RETRY.longest)) {
+        try {
+          saving = chartStore.save(chart)
+          await unlessAborted(saving, signal)
+          return
+        } catch (error) {
+          signal.throwIfAborted()
+          this.#logger.warn({ err: error, task_id, chart_id }, 'the chart could not be saved, trying again')
+          await delay(wait, undefined, { signal })
+        }
       }
+    } catch (error) {
+      // It may have been saved all the same, or will be.
+      this.#forget([chart_id], async () => {
+        await saving.catch(() => {})
+        const task = await this.#read(task_id)
+        return task && isFinished(task) ? task : null
+      })
+      throw error
     }
   }
 
-  /** Charts in the host's store that no task names: of earlier leases once this one has completed, of this one if it was refused. */
-  #forgetOthers (closing: Closing, current: boolean): void {
-    if (closing.verb !== 'complete' || !this.#chartStore?.delete) return
-    const { task_id, lease, chart_id } = closing
+  /** Forgets what earlier leases of an ended task may have saved, or what came too late to count. */
+  #forgetOthers (closing: Closing, { current, finished }: Closed): void {
+    const { task_id, lease } = closing
+    if (finished) this.#forget(Array.from({ length: lease }, (_, i) => chartIdOf(task_id, i + 1)), async () => finished)
+    else if (!current && closing.verb === 'complete') this.#forget([closing.chart_id], () => this.#read(task_id))
+  }
+
+  /** Deletes those charts in the host's store that `known`, their task, does not name; none where it is not known. */
+  #forget (chart_ids: string[], known: () => Promise<ChartTask | null>): void {
+    const chartStore = this.#chartStore
+    if (!chartStore?.delete) return
     const forget = async () => {
-      if (current) {
-        for (let earlier = 1; earlier < lease; earlier++) await this.#chartStore!.delete!(chartIdOf(task_id, earlier))
-        return
-      }
-      const [task] = await this.#store.read([task_id])
-      if (task && task.chart_id !== chart_id) await this.#chartStore!.delete!(chart_id)
+      const task = await known()
+      if (!task) return
+      for (const chart_id of chart_ids) if (chart_id !== task.chart_id) await chartStore.delete!(chart_id)
     }
-    forget().catch(error => this.#logger.warn({ err: error, task_id }, 'a chart that no task names could not be deleted'))
+    forget().catch(error => this.#logger.warn({ err: error, chart_ids }, 'a chart that no task names could not be deleted'))
+  }
+
+  async #read (task_id: string): Promise<ChartTask | null> {
+    const [task] = await this.#store.read([task_id])
+    return task!
   }
 
   /** Whether a completion by this lease has already been stored: its reply may have been lost. */
   async isCompletedBy (task_id: string, lease: number): Promise<boolean> {
-    const [task] = await this.#store.read([task_id])
-    return task != null && isFinished(task) && task.chart_id === chartIdOf(task_id, lease)
+    const task = await this.#read(task_id)
+    return task !== null && isFinished(task) && task.chart_id === chartIdOf(task_id, lease)
   }
 }
