@@ -5,6 +5,9 @@ import { startQueue, type Queue } from '../helpers/queue.ts'
 import { redisUrl } from '../helpers/redis.ts'
 import { startWorkerProcess } from '../helpers/worker-process.ts'
 
+// They wait more than they work.
+t.jobs = 2
+
 const LEASE = 1_500
 
 async function many (queue: Queue, n: number, adjustment_query: string): Promise<string[]> {
@@ -15,7 +18,7 @@ async function charts (queue: Queue): Promise<number> {
   return (await queue.redis!.keys(`{${queue.keyPrefix}}:chart:*`)).length
 }
 
-t.test('tasks of a worker that was killed run again within a lease and a second, each to one end and one chart', async t => {
+t.test('tasks of a worker that was killed run again within a lease and a second, each to one end and one chart', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 5 }
   const victim = await startWorkerProcess(t, options)
@@ -39,15 +42,14 @@ t.test('tasks of a worker that was killed run again within a lease and a second,
   t.same(heir.all('finished').map(({ status }) => status), Array(5).fill('COMPLETED'))
 })
 
-t.test('a worker that idles takes over without being told', async t => {
+t.test('a worker that idles takes over without being told', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 1 }
   const heir = await startWorkerProcess(t, options)
   const victim = await startWorkerProcess(t, options)
   const ids = await many(queue, 2, 'hold')
-  const first = await heir.next('started')
+  const [first, second] = await Promise.all([heir.next('started'), victim.next('started')])
   heir.send({ command: 'finish', task_id: first.task_id })
-  const second = await victim.next('started')
   t.not(first.task_id, second.task_id)
   await queue.ended(first.task_id)
   await victim.kill()
@@ -57,7 +59,7 @@ t.test('a worker that idles takes over without being told', async t => {
   t.same(ids.sort(), [first.task_id, second.task_id].sort())
 })
 
-t.test('a task whose last worker is lost fails, and onFinished is called where that was found', async t => {
+t.test('a task whose last worker is lost fails, and onFinished is called where that was found', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis', { retry: { attempts: 1 } })
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE }
   const victim = await startWorkerProcess(t, options)
@@ -72,7 +74,7 @@ t.test('a task whose last worker is lost fails, and onFinished is called where t
   t.equal(finder.all('started').length, 0)
 })
 
-t.test('all tries of a task whose worker dies each time', async t => {
+t.test('all tries of a task whose worker dies each time', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis', { retry: { attempts: 2 } })
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: 500 }
   const { task_id } = await queue.enqueue({ adjustment_query: 'hold' })

@@ -5,8 +5,11 @@ import { startProxy } from '../helpers/proxy.ts'
 import { redisUrl } from '../helpers/redis.ts'
 import { monotonic, startWorkerProcess } from '../helpers/worker-process.ts'
 
+// They wait more than they work.
+t.jobs = 3
+
 for (const name of ['SIGTERM', 'SIGINT'] as const) {
-  t.test(`${name} drains: what runs finishes, nothing new is taken, the process ends by itself`, async t => {
+  t.test(`${name} drains: what runs finishes, nothing new is taken, the process ends by itself`, { buffered: true }, async t => {
     const queue = await startQueue(t, 'redis')
     const worker = await startWorkerProcess(t, { url: await redisUrl(), keyPrefix: queue.keyPrefix, concurrency: 2 })
     t.equal((await worker.next('ready')).listeners, 1)
@@ -24,7 +27,7 @@ for (const name of ['SIGTERM', 'SIGINT'] as const) {
   })
 }
 
-t.test('SIGTERM hands back what does not finish in time, to another at once', async t => {
+t.test('SIGTERM hands back what does not finish in time, to another at once', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: 30_000, concurrency: 2 }
   const worker = await startWorkerProcess(t, { ...options, shutdownTimeout: 500 })
@@ -42,7 +45,7 @@ t.test('SIGTERM hands back what does not finish in time, to another at once', as
   for (const id of ids) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 1 })
 })
 
-t.test('a second SIGTERM ends the process as a signal does', async t => {
+t.test('a second SIGTERM ends the process as a signal does', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const worker = await startWorkerProcess(t, { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: 1_000 })
   const { task_id } = await queue.enqueue({ adjustment_query: 'hold' })
@@ -57,14 +60,14 @@ t.test('a second SIGTERM ends the process as a signal does', async t => {
   t.match(await inTime(queue.ended(task_id), 2_000, 'the task runs again'), { status: 'COMPLETED', attempt: 2 })
 })
 
-t.test('an idle worker ends at once on SIGTERM', async t => {
+t.test('an idle worker ends at once on SIGTERM', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const worker = await startWorkerProcess(t, { url: await redisUrl(), keyPrefix: queue.keyPrefix })
   worker.signal('SIGTERM')
   t.equal(await inTime(worker.exited, 1_000, 'it ends'), 0)
 })
 
-t.test('handleSignals: false leaves the process to its host', async t => {
+t.test('handleSignals: false leaves the process to its host', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const worker = await startWorkerProcess(t, { url: await redisUrl(), keyPrefix: queue.keyPrefix, handleSignals: false })
   t.equal((await worker.next('ready')).listeners, 0)
@@ -74,7 +77,7 @@ t.test('handleSignals: false leaves the process to its host', async t => {
 })
 
 for (const fault of ['cut', 'stall', 'stallReplies'] as const) {
-  t.test(`SIGTERM keeps its time while Redis is not reachable: ${fault}`, async t => {
+  t.test(`SIGTERM keeps its time while Redis is not reachable: ${fault}`, { buffered: true }, async t => {
     const proxy = await startProxy(await redisUrl())
     t.teardown(() => proxy.stop())
     const queue = await startQueue(t, 'redis')

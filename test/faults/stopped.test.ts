@@ -5,9 +5,12 @@ import { startQueue } from '../helpers/queue.ts'
 import { redisUrl } from '../helpers/redis.ts'
 import { startWorkerProcess } from '../helpers/worker-process.ts'
 
+// They wait more than they work.
+t.jobs = 2
+
 const LEASE = 1_000
 
-t.test('what a worker reports that was stopped beyond its lease is refused', async t => {
+t.test('what a worker reports that was stopped beyond its lease is refused', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 3 }
   const stopped = await startWorkerProcess(t, options)
@@ -32,7 +35,7 @@ t.test('what a worker reports that was stopped beyond its lease is refused', asy
   t.equal((await queue.redis!.keys(`{${queue.keyPrefix}}:chart:*`)).length, 2)
 })
 
-t.test('a task is completed once, by the worker that took it over', async t => {
+t.test('a task is completed once, by the worker that took it over', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE }
   const stopped = await startWorkerProcess(t, options)
@@ -54,7 +57,7 @@ t.test('a task is completed once, by the worker that took it over', async t => {
   t.equal(stopped.all('finished').filter(event => event.task_id === task_id).length, 0)
 })
 
-t.test('an event loop that is blocked beyond the lease is taken for dead, and its result refused', async t => {
+t.test('an event loop that is blocked beyond the lease is taken for dead, and its result refused', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 1 }
   const blocked = await startWorkerProcess(t, options)
@@ -70,7 +73,7 @@ t.test('an event loop that is blocked beyond the lease is taken for dead, and it
   t.same(await queue.content(task), { task_id, attempt: 2 })
 })
 
-t.test('an event loop that is blocked beyond the lease delivers its chart where nobody has collected it', async t => {
+t.test('an event loop that is blocked beyond the lease delivers its chart where nobody has collected it', { buffered: true }, async t => {
   const queue = await startQueue(t, 'redis')
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 1 }
   const blocked = await startWorkerProcess(t, options)

@@ -6,10 +6,13 @@ import { connections, startQueue } from '../helpers/queue.ts'
 import { redisServerPath, redisUrl, startRedis } from '../helpers/redis.ts'
 import { startWorkerProcess } from '../helpers/worker-process.ts'
 
+// They wait more than they work.
+t.jobs = 4
+
 const LEASE = 2_000
 
 for (const fault of ['cut', 'stall', 'stallReplies'] as const) {
-  t.test(`a worker that cannot reach Redis aborts before another starts: ${fault}`, async t => {
+  t.test(`a worker that cannot reach Redis aborts before another starts: ${fault}`, { buffered: true }, async t => {
     const proxy = await startProxy(await redisUrl())
     t.teardown(() => proxy.stop())
     const queue = await startQueue(t, 'redis')
@@ -40,7 +43,7 @@ for (const fault of ['cut', 'stall', 'stallReplies'] as const) {
     t.match(await inTime(queue.ended(next.task_id), 15_000, 'the lonely one works on'), { status: 'COMPLETED', attempt: 1 })
   })
 
-  t.test(`a blip shorter than the lease loses nothing: ${fault}`, async t => {
+  t.test(`a blip shorter than the lease loses nothing: ${fault}`, { buffered: true }, async t => {
     const proxy = await startProxy(await redisUrl())
     t.teardown(() => proxy.stop())
     const queue = await startQueue(t, 'redis')
@@ -59,7 +62,7 @@ for (const fault of ['cut', 'stall', 'stallReplies'] as const) {
     t.equal(worker.all('started').length, 2)
   })
 
-  t.test(`a chart that was finished meanwhile is delivered when Redis is back: ${fault}`, async t => {
+  t.test(`a chart that was finished meanwhile is delivered when Redis is back: ${fault}`, { buffered: true }, async t => {
     const proxy = await startProxy(await redisUrl())
     t.teardown(() => proxy.stop())
     const queue = await startQueue(t, 'redis')
@@ -76,7 +79,7 @@ for (const fault of ['cut', 'stall', 'stallReplies'] as const) {
     t.equal((await queue.redis!.keys(`{${queue.keyPrefix}}:chart:*`)).length, 1)
   })
 
-  t.test(`tasks that are taken while the network fails run once, at no cost: ${fault}`, async t => {
+  t.test(`tasks that are taken while the network fails run once, at no cost: ${fault}`, { buffered: true }, async t => {
     const proxy = await startProxy(await redisUrl())
     t.teardown(() => proxy.stop())
     const queue = await startQueue(t, 'redis')
@@ -95,7 +98,7 @@ for (const fault of ['cut', 'stall', 'stallReplies'] as const) {
   })
 }
 
-t.test('a cancel that could not be heard reaches the generator at the next extension', { skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
+t.test('a cancel that could not be heard reaches the generator at the next extension', { buffered: true, skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
   const queue = await startQueue(t, 'redis', { url: server.url })
@@ -120,7 +123,7 @@ t.test('a cancel that could not be heard reaches the generator at the next exten
   t.equal(await inTime(aborted.opened, lease / 3 + 1_000, 'the generator is aborted'), 'CANCELLED')
 })
 
-t.test('a worker that starts before its Redis works when it comes', async t => {
+t.test('a worker that starts before its Redis works when it comes', { buffered: true }, async t => {
   const proxy = await startProxy(await redisUrl())
   t.teardown(() => proxy.stop())
   await proxy.cut()
