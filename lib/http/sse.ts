@@ -10,7 +10,7 @@ import { sseFrame } from './views.ts'
 
 /** ms after which a browser comes back when a stream breaks, and when it was refused for now. */
 const RETRY = { broken: 2_000, refused: 5_000 }
-/** ms that a stream gets to send its last bytes in a shutdown. */
+/** ms that a stream that was told to end gets to send its last bytes. */
 const LAST_BYTES = 250
 
 export interface StreamOptions {
@@ -122,22 +122,17 @@ class SseWriter {
 
   /**
    * `retry`: ms after which the reader should come back, 0 where it need not. Resolves when the last bytes have left, or
-   * are given up: the finished state is worth some patience, a shutdown must not be held up.
+   * are given up: the finished state is worth some patience, a stream that was told to end must not hold anything up.
    */
   async end (retry: number): Promise<void> {
     clearInterval(this.#heartbeat)
     if (this.#raw.destroyed) return
-    const { signal } = this.#stream
-    const cut = () => { this.#raw.destroy() }
-    const hurry = () => setTimeout(cut, LAST_BYTES).unref()
-    const patience = setTimeout(cut, this.#patience)
-    if (signal.aborted) hurry()
-    else signal.addEventListener('abort', hurry)
+    const cut = setTimeout(() => this.#raw.destroy(), this.#stream.signal.aborted ? LAST_BYTES : this.#patience)
     await new Promise(resolve => {
       this.#raw.on('close', resolve)
       this.#raw.end(retry > 0 ? `retry: ${retry}\n\n` : undefined)
     })
-    clearTimeout(patience)
+    clearTimeout(cut)
   }
 
   #beat (): void {
