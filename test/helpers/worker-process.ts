@@ -9,6 +9,7 @@ export type WorkerEvent =
   | { readonly event: 'started', readonly task_id: string, readonly attempt: number, readonly at: number }
   | { readonly event: 'aborted', readonly task_id: string, readonly attempt: number, readonly code: string, readonly at: number }
   | { readonly event: 'finished', readonly task_id: string, readonly status: string }
+  | { readonly event: 'draining' }
   | { readonly event: 'done', readonly at: number }
 type EventOf<E extends WorkerEvent['event']> = Extract<WorkerEvent, { event: E }>
 

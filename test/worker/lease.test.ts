@@ -6,10 +6,13 @@ import { startQueue, stores } from '../helpers/queue.ts'
 import { spyOnStore } from '../helpers/spy-store.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 
-const LEASE = 600
+const LEASE = 900
+
+// They wait more than they work.
+t.jobs = 3
 
 for (const kind of stores) {
-  t.test(`an attempt is aborted before its lease ends where the store does not answer, ${kind}`, async t => {
+  t.test(`an attempt is aborted before its lease ends where the store does not answer, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose } = spyOnStore(queue)
     const aborted = gate<{ code: string, at: number }>()
@@ -36,7 +39,7 @@ for (const kind of stores) {
     t.equal(await queue.content(task), 'second')
   })
 
-  t.test(`a blip shorter than the lease loses nothing, ${kind}`, async t => {
+  t.test(`a blip shorter than the lease loses nothing, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const finish = gate()
@@ -59,7 +62,7 @@ for (const kind of stores) {
     t.equal(runs, 1)
   })
 
-  t.test(`a finished chart is delivered when the store comes back, not made anew, ${kind}`, async t => {
+  t.test(`a finished chart is delivered when the store comes back, not made anew, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const started = gate()
@@ -82,7 +85,7 @@ for (const kind of stores) {
     t.equal(runs, 1)
   })
 
-  t.test(`it comes too late once another has taken the task over, ${kind}`, async t => {
+  t.test(`it comes too late once another has taken the task over, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const started = gate()
@@ -108,7 +111,7 @@ for (const kind of stores) {
     t.equal(await queue.content(task), 'second')
   })
 
-  t.test(`replies that are lost take nothing twice and cost no try, ${kind}`, async t => {
+  t.test(`replies that are lost take nothing twice and cost no try, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const runs = new Map<string, number>()
@@ -132,7 +135,7 @@ for (const kind of stores) {
     for (const task of tasks) t.equal(await queue.content(task), task.task_id)
   })
 
-  t.test(`a reply that is lost until the lease is nearly over costs no try, ${kind}`, async t => {
+  t.test(`a reply that is lost until the lease is nearly over costs no try, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const { task_id } = await queue.enqueue()
@@ -151,7 +154,7 @@ for (const kind of stores) {
     t.equal(runs, 1)
   })
 
-  t.test(`progress that could not be stored is stored later, ${kind}`, async t => {
+  t.test(`progress that could not be stored is stored later, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const go = gate()
@@ -175,7 +178,7 @@ for (const kind of stores) {
     t.match(await queue.ended(task_id), { status: 'COMPLETED' })
   })
 
-  t.test(`a task that comes back to the worker that lost it runs there under its new lease, ${kind}`, async t => {
+  t.test(`a task that comes back to the worker that lost it runs there under its new lease, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, log } = spyOnStore(queue)
     const logger = recordingLogger()
@@ -210,7 +213,7 @@ for (const kind of stores) {
     t.equal(most, 2)
   })
 
-  t.test(`a lease that was lost is not kept from others while its generator ignores that, ${kind}`, async t => {
+  t.test(`a lease that was lost is not kept from others while its generator ignores that, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore } = spyOnStore(queue)
     const lost = gate()
