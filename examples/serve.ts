@@ -1,8 +1,18 @@
 import type { FastifyInstance } from 'fastify'
 
+/** ms that running requests get to be answered when the process is to end. */
+const GRACE = 1_000
+
 /** Listens until SIGINT or SIGTERM; a second one ends the process at once. Resolves to the address. */
-export async function serve (app: FastifyInstance, place: { host: string, port: number }): Promise<string> {
-  const address = await app.listen(place)
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())
+export async function serve (app: FastifyInstance, { host, port }: { host: string, port: number }): Promise<string> {
+  const address = await app.listen({ host, port })
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => close(app))
   return address
+}
+
+async function close (app: FastifyInstance): Promise<void> {
+  // Browsers keep connections in store that they have never used, and Node would wait for those too.
+  const cut = setTimeout(() => app.server.closeAllConnections(), GRACE)
+  await app.close()
+  clearTimeout(cut)
 }

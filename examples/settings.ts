@@ -18,7 +18,7 @@ export const settings = {
   leaseDuration: wholeNumber('LEASE_DURATION', 10_000),
   /** ms that each of the four steps of a chart takes at least, so that one can watch. */
   pace: wholeNumber('PACE', 800),
-  logLevel: env['LOG_LEVEL'] ?? 'warn'
+  logLevel: env['LOG_LEVEL'] ?? 'error'
 }
 
 /** `REDIS_URL`, else `REDIS_HOST`, `REDIS_PORT`, `REDIS_DB` and `REDIS_PASSWORD`. */
