@@ -1,7 +1,7 @@
 // One chart of a message: waiting, coming, there, or with what went wrong.
 import { ApiError, cancelChart, resultOf } from './api.js'
 import { followTask, isFinished } from './follow-task.js'
-import { create, fromTemplate, tableOf } from './parts.js'
+import { create, fromTemplate, tableOf, whileBusy } from './parts.js'
 
 const STEPS = {
   data_extraction: 'Reading the data',
@@ -14,7 +14,6 @@ const MOST_ROWS = 60
 export class ChartCard {
   element
   #parts
-  #adjustment = ''
   #task_id = null
   #unfollow = () => {}
 
@@ -29,10 +28,10 @@ export class ChartCard {
     element.setAttribute('aria-labelledby', parts.heading.id)
     parts['retry-adjustment'].id = `retry-${id}`
     parts['retry-label'].htmlFor = parts['retry-adjustment'].id
-    parts.cancel.addEventListener('click', () => this.#cancel())
+    parts.cancel.addEventListener('click', () => whileBusy(parts.cancel, () => this.#cancel()))
     parts.retry.addEventListener('submit', event => {
       event.preventDefault()
-      this.#retry(retry)
+      whileBusy(parts.retry.querySelector('button'), () => this.#retry(retry))
     })
   }
 
@@ -80,8 +79,8 @@ export class ChartCard {
 
   #name ({ task_id, adjustment_query }) {
     this.#task_id = task_id
-    this.#adjustment = adjustment_query ?? ''
-    this.#parts.heading.textContent = this.#adjustment === '' ? 'Chart for the question' : `Chart, “${this.#adjustment}”`
+    this.#parts['retry-adjustment'].value = adjustment_query ?? ''
+    this.#parts.heading.textContent = adjustment_query ? `Chart, “${adjustment_query}”` : 'Chart for the question'
   }
 
   #show (task) {
@@ -117,30 +116,22 @@ export class ChartCard {
   }
 
   async #cancel () {
-    const { cancel } = this.#parts
-    cancel.disabled = true
     try {
       const task = await cancelChart(this.#task_id)
       this.#unfollow()
       this.#show(task)
     } catch (error) {
+      if (!(error instanceof ApiError)) throw error
       // It has just finished: the stream says so.
       if (error.status !== 409) this.#parts.status.textContent = `Not cancelled: ${error.message}`
-    } finally {
-      cancel.disabled = false
     }
   }
 
   async #retry (retry) {
-    const { 'retry-adjustment': input, retry: form } = this.#parts
-    const button = form.querySelector('button')
-    button.disabled = true
     try {
-      await retry(input.value.trim(), this)
+      await retry(this.#parts['retry-adjustment'].value.trim(), this)
     } catch (error) {
       this.#fail(error)
-    } finally {
-      button.disabled = false
     }
   }
 
@@ -150,11 +141,10 @@ export class ChartCard {
   }
 
   #showProblem (reason, code) {
-    const { reason: text, code: mark, 'retry-adjustment': input } = this.#parts
+    const { reason: text, code: mark } = this.#parts
     text.textContent = reason
     mark.textContent = code
     mark.hidden = code === ''
-    input.value = this.#adjustment
     this.#turnTo('problem', '')
   }
 
@@ -166,7 +156,9 @@ export class ChartCard {
     if (line.textContent !== status) line.textContent = status
     for (const name of ['running', 'figure', 'problem']) parts[name].hidden = name !== side
     cancel.hidden = percent.hidden = side !== 'running'
-    if (hadFocus && document.activeElement.closest('[hidden]')) this.element.focus()
+    // Browsers differ in when they take it away from what is hidden.
+    const { activeElement } = document
+    if (hadFocus && (!this.element.contains(activeElement) || activeElement.closest('[hidden]'))) this.element.focus()
   }
 }
 

@@ -1,7 +1,7 @@
 // One message of the chat, its charts, and the form that asks for more of them.
 import { ApiError, chartsOf, createChart } from './api.js'
 import { ChartCard } from './chart-card.js'
-import { create, fromTemplate, tableOf } from './parts.js'
+import { create, fromTemplate, tableOf, whileBusy } from './parts.js'
 
 export class MessageView {
   element
@@ -32,7 +32,7 @@ export class MessageView {
     })))
     parts.form.addEventListener('submit', event => {
       event.preventDefault()
-      this.#generate()
+      whileBusy(parts.generate, () => this.#generate())
     })
   }
 
@@ -57,19 +57,20 @@ export class MessageView {
   }
 
   async #generate () {
-    const { adjustment, force, generate, notice } = this.#parts
-    generate.disabled = true
+    const { adjustment, force, notice } = this.#parts
+    const wish = { adjustment: adjustment.value, force: force.checked }
     notice.hidden = true
+    // At once: what is typed while the server answers is the next wish.
+    adjustment.value = ''
+    force.checked = false
     try {
-      await this.#create(adjustment.value.trim(), force.checked)
-      adjustment.value = ''
-      force.checked = false
+      await this.#create(wish.adjustment.trim(), wish.force)
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
       notice.replaceChildren(`${error.message} `, create('code', error.code))
       notice.hidden = false
-    } finally {
-      generate.disabled = false
+      if (adjustment.value === '') adjustment.value = wish.adjustment
+      force.checked ||= wish.force
     }
   }
 

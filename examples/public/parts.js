@@ -10,6 +10,17 @@ export function create (tag, text, properties = {}) {
   return Object.assign(document.createElement(tag), { textContent: text, ...properties })
 }
 
+/** Does the work of a button once at a time. A button that is really disabled would lose the keyboard to the page. */
+export async function whileBusy (button, work) {
+  if (button.ariaDisabled === 'true') return
+  button.ariaDisabled = 'true'
+  try {
+    await work()
+  } finally {
+    button.ariaDisabled = 'false'
+  }
+}
+
 const headed = field => field.charAt(0).toUpperCase() + field.slice(1).replaceAll('_', ' ')
 const shown = value => typeof value === 'number' && !Number.isInteger(value) ? String(Number(value.toFixed(2))) : String(value ?? '–')
 

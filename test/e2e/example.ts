@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
-interface Test {
+export interface Test {
   teardown (ended: () => unknown): unknown
 }
 
