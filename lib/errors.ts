@@ -20,6 +20,9 @@ export const errors = {
   CHARTS_ERR_IDEMPOTENCY_KEY_INVALID: coded('CHARTS_ERR_IDEMPOTENCY_KEY_INVALID', 'Idempotency-Key must be 1 to 255 printable ASCII characters', 400),
   CHARTS_ERR_IDEMPOTENCY_KEY_REUSED: coded('CHARTS_ERR_IDEMPOTENCY_KEY_REUSED', 'This Idempotency-Key was used with another request', 422),
   CHARTS_ERR_UPGRADE_REQUIRED: coded('CHARTS_ERR_UPGRADE_REQUIRED', 'This route speaks WebSocket only', 426),
+  CHARTS_ERR_BATCH_NOT_FOUND: coded('CHARTS_ERR_BATCH_NOT_FOUND', 'Chart batch not found', 404),
+  CHARTS_ERR_DEPENDENCY_UNKNOWN: coded<[string]>('CHARTS_ERR_DEPENDENCY_UNKNOWN', 'depends_on names %s, which is no task of yours', 400),
+  CHARTS_ERR_DEPENDENCY_FAILED: coded<[string]>('CHARTS_ERR_DEPENDENCY_FAILED', 'depends_on names %s, which has failed or was cancelled', 409),
   CHARTS_ERR_TOO_MANY_TASKS: coded('CHARTS_ERR_TOO_MANY_TASKS', 'Too many charts are waiting already, try again later', 429),
   CHARTS_ERR_QUEUE_FULL: coded('CHARTS_ERR_QUEUE_FULL', 'The chart queue is full, try again later', 503),
   CHARTS_ERR_STORE_UNAVAILABLE: coded<[{ cause: unknown }?]>('CHARTS_ERR_STORE_UNAVAILABLE', 'The chart queue is not reachable, try again later', 503),
@@ -36,6 +39,9 @@ export const failures = {
   CHARTS_ERR_ATTEMPT_TIMEOUT: 'Chart generation took too long',
   CHARTS_ERR_INVALID_CHART: 'Chart generation gave no usable chart',
   CHARTS_ERR_CHART_TOO_LARGE: 'The chart is too large',
+  CHARTS_ERR_CHECKPOINT_TOO_LARGE: 'Chart generation has too much to remember',
+  CHARTS_ERR_INVALID_CHECKPOINT: 'Chart generation cannot remember a step',
+  CHARTS_ERR_DEPENDENCY_FAILED: 'A chart that this one needs has failed',
   CHARTS_ERR_WORKER_LOST: 'Chart generation was interrupted too often'
 } as const
 export type FailureCode = keyof typeof failures

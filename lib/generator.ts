@@ -1,4 +1,4 @@
-import type { ChartRequest, JsonValue } from './task.ts'
+import type { Chart, ChartRequest, JsonValue } from './task.ts'
 
 /** The part of a pino logger that this package uses. */
 export interface Logger {
@@ -30,6 +30,14 @@ export interface GenerateContext {
   readonly attempt: number
   /** Reports progress. Never throws, never blocks, and costs nothing in a tight loop: updates are coalesced. */
   progress (update: ProgressUpdate): void
+  /**
+   * Remembers what `fn` returned for this task: a later try, after a crash, a deployment or an error, gets it back without
+   * running `fn` again. The value goes through JSON; all of a task's are bounded by `limits.checkpointBytes`, and forgotten
+   * when it ends. Reports `name` as the current step.
+   */
+  step<T> (name: string, fn: () => T | Promise<T>): Promise<T>
+  /** The charts that this one was told to wait for (`depends_on`), in the order asked. */
+  readonly dependencies: readonly Chart[]
   /** Carries task_id, message_id and attempt. */
   readonly log: Logger
 }

@@ -32,7 +32,8 @@ export const LimitsSchema = group({
   runningPerTenant: most('Tasks of one tenant that may run at a time; the others wait', 0),
   queueLength: most('Tasks of everybody that may wait; beyond it POST answers 503', 10_000),
   requestBytes: most('Bytes of the body of a POST, and of the request as it is stored', 65_536),
-  chartBytes: most('Bytes of a chart as JSON; a larger one fails its task', 1_048_576)
+  chartBytes: most('Bytes of a chart as JSON; a larger one fails its task', 1_048_576),
+  checkpointBytes: most('Bytes of all that the steps of one task return, as JSON', 1_048_576)
 }, 'What one tenant, one request and one chart may take')
 
 const workerProperties = {

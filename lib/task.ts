@@ -21,6 +21,10 @@ export const ChartVisibility = {
 } as const
 export type ChartVisibility = (typeof ChartVisibility)[keyof typeof ChartVisibility]
 
+/** Which tasks go first. Under full load, of every 21 tasks 16 are high, 4 normal and 1 low: nothing starves. */
+export const ChartPriority = { HIGH: 'high', NORMAL: 'normal', LOW: 'low' } as const
+export type ChartPriority = (typeof ChartPriority)[keyof typeof ChartPriority]
+
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const oneOf = <T extends Record<string, string>>(values: T) =>
   Type.Unsafe<T[keyof T]>({ type: 'string', enum: Object.values(values) })
@@ -81,9 +85,26 @@ export const CreateChartRequestSchema = Type.Object({
   visibility: Type.Optional(oneOf(ChartVisibility)),
   force_create: Type.Optional(Type.Boolean()),
   adjustment_query: Type.Optional(nullable(Type.String())),
+  priority: Type.Optional(oneOf(ChartPriority)),
+  run_at: Type.Optional(nullable(Timestamp)),
+  depends_on: Type.Optional(Type.Array(Uuid, { maxItems: 20, uniqueItems: true, description: 'Tasks of your own that must be completed first' })),
+  supersede: Type.Optional(Type.Boolean({ description: "Cancels the caller's older active tasks of the message" })),
   params: Type.Optional(Type.Unsafe<JsonValue>({}))
 }, { additionalProperties: false })
 export type CreateChartRequest = Static<typeof CreateChartRequestSchema>
+
+/** One of a batch: `ref` is a name by which others of the batch may depend on it. */
+export const BatchedChartRequestSchema = Type.Object({
+  ...CreateChartRequestSchema.properties,
+  ref: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'A name for `depends_on` of others in the batch' })),
+  depends_on: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { maxItems: 20, uniqueItems: true, description: 'task_ids of your own, or refs of this batch' }))
+}, { additionalProperties: false })
+export type BatchedChartRequest = Static<typeof BatchedChartRequestSchema>
+
+/** Up to 100 charts, accepted together or not at all: the body of the batch route. */
+export const BatchRequestSchema = Type.Object({
+  tasks: Type.Array(BatchedChartRequestSchema, { minItems: 1, maxItems: 100 })
+}, { additionalProperties: false })
 
 /** What the generator is asked for: exactly what the caller sent, with the defaults filled in. */
 export interface ChartRequest {

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import { checkIdentity, type QueueService } from '../service/queue-service.ts'
+import { checkIdentity } from '../service/intake.ts'
+import type { QueueService } from '../service/queue-service.ts'
 import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 
 /** What a caller wants to do, for the host's `authorize`. */
@@ -71,6 +72,13 @@ export class Gate {
     const own = task?.user_id === user_id
     if (!task || !(own || isShared(task, org_id))) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     return { task: await this.#checked(request, task, 'read'), own }
+  }
+
+  /** The tasks of a batch of the caller's own. @throws CHARTS_ERR_BATCH_NOT_FOUND */
+  async batch (request: FastifyRequest, batch_id: string): Promise<readonly ChartTask[]> {
+    const batch = await this.#service.getBatch(batch_id)
+    if (batch?.user_id !== callerOf(request).user_id) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
+    return batch.tasks
   }
 
   async #checked (request: FastifyRequest, task: ChartTask, action: 'read' | 'cancel'): Promise<ChartTask> {

@@ -1,12 +1,15 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import type { EnqueueResult, QueueService } from '../service/queue-service.ts'
+import type { QueueService } from '../service/queue-service.ts'
 import { ChartStatus, CreateChartRequestSchema, isFinished, type ChartTask, type CreateChartRequest } from '../task.ts'
 import { nameFaults, strictAjv } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
+import { documented, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
+import { batchRoutes } from './batches.ts'
 import { OpenStreams } from './open-streams.ts'
-import { MessageParams, MessageQuery, StreamQuery, TaskParams, responses } from './schemas.ts'
-import { sseHandler, type StreamOptions } from './sse.ts'
+import { Patience } from './prefer.ts'
+import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, responses, withParams } from './schemas.ts'
+import { batchStream, messageStream, taskStream, type StreamOptions } from './sse.ts'
 import { etagOf, matches, publicTask } from './views.ts'
 import { admit, registerWebSocket, webSocketHandler } from './websocket.ts'
 
@@ -24,30 +27,12 @@ const RETRY_AFTER = { unfinished: 1, full: 5, unavailable: 2 }
 
 type TaskRequest = FastifyRequest<{ Params: { task_id: string } }>
 
-function messageOf ({ task, outcome }: EnqueueResult): string {
-  if (outcome === 'queued') return 'Chart generation queued successfully'
-  switch (task.status) {
-    case ChartStatus.COMPLETED: return 'Chart already exists'
-    case ChartStatus.FAILED: return 'Chart generation has failed'
-    case ChartStatus.CANCELLED: return 'Chart generation was cancelled'
-    default: return 'Chart generation already in progress'
-  }
-}
-
-/** The caller's key; quoted, as the draft of the header has it, or bare. */
-function idempotencyKeyOf (request: FastifyRequest): string | undefined {
-  const header = request.headers['idempotency-key']
-  if (header === undefined) return undefined
-  const key = typeof header === 'string' ? /^"(.*)"$/.exec(header)?.[1] ?? header : ''
-  if (!/^[\x20-\x7e]{1,255}$/.test(key)) throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_INVALID()
-  return key
-}
-
 /** The routes of the contract, in a scope of their own: their validator settings are not the host's. */
 export async function chartRoutes (fastify: FastifyInstance, options: RoutesOptions): Promise<void> {
   const { service } = options
   const gate = new Gate(service, options.authorize)
   const streams = new OpenStreams(options.stream.maxPerUser)
+  const patience = new Patience(service, streams)
   const streaming = { service, gate, streams, options: options.stream }
 
   // Before the WebSocket plugin's own, which closes without a code.
@@ -72,36 +57,46 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     throw error
   })
 
-  const { params: _, ...own } = CreateChartRequestSchema.properties
   fastify.post<{ Body: CreateChartRequest }>('/charts/async', {
     bodyLimit: options.requestBytes || Number.MAX_SAFE_INTEGER,
     schema: documented('Generate a chart in the background', {
-      body: { ...CreateChartRequestSchema, properties: options.paramsSchema ? { ...own, params: options.paramsSchema } : own },
+      body: withParams(CreateChartRequestSchema, options.paramsSchema),
       response: responses.create
     })
   }, async (request, reply) => {
     const idempotencyKey = idempotencyKeyOf(request)
     await gate.create(request, request.body)
-    const result = await service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey })
-    const { task, outcome } = result
+    const enqueued = await service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey })
+    const { outcome } = enqueued
+    const task = await patience.wait(request, reply, enqueued.task)
     const finished = isFinished(task)
     if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
     if (!finished) reply.header('retry-after', RETRY_AFTER.unfinished)
     return reply
       .code(finished ? 200 : 202)
-      .header('location', `${fastify.prefix}/charts/async/${task.task_id}/status`)
+      .header('location', `${pathOf(request)}/${task.task_id}/status`)
       .type('application/json; charset=utf-8')
-      .send(JSON.stringify({ ...publicTask(task), message: messageOf(result) }))
+      .send(JSON.stringify({ ...publicTask(task), message: messageOf(task, outcome) }))
   })
+
+  batchRoutes(fastify, { service, gate, paramsSchema: options.paramsSchema, requestBytes: options.requestBytes })
 
   fastify.get('/charts/async/:task_id/status', {
     schema: documented('How a chart is doing', { params: TaskParams, response: responses.status })
-  }, async (request: TaskRequest, reply) => sendTask(request, reply, await gate.own(request, request.params.task_id, 'read')))
+  }, async (request: TaskRequest, reply) => {
+    const task = await gate.own(request, request.params.task_id, 'read')
+    const ifNoneMatch = request.headers['if-none-match']
+    // A caller that has this state already waits for another; one that has none, for the end.
+    const same = ifNoneMatch !== undefined && matches(ifNoneMatch, etagOf(JSON.stringify(publicTask(task))))
+    if (ifNoneMatch !== undefined && !same) return sendTask(request, reply, task)
+    return sendTask(request, reply, await patience.wait(request, reply, task, { change: same }))
+  })
 
   fastify.get('/charts/async/:task_id/result', {
     schema: documented('The finished chart', { params: TaskParams, response: responses.result })
   }, async (request: TaskRequest, reply) => {
-    const { task, own } = await gate.visible(request, request.params.task_id)
+    const { task: found, own } = await gate.visible(request, request.params.task_id)
+    const task = own ? await patience.wait(request, reply, found) : found
     const chart = task.status === ChartStatus.COMPLETED ? await service.getChart(task) : null
     if (chart) return sendJson(reply, chart)
     if (!own) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
@@ -128,7 +123,9 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   }, async (request, reply) => {
     const { message_id } = request.params
     await gate.message(request, message_id)
-    const { charts, active_tasks, failed_tasks } = await service.getMessageCharts(message_id, callerOf(request), request.query)
+    const { charts, active_tasks, failed_tasks, cursor } = await service.getMessageCharts(message_id, callerOf(request), request.query)
+    // Where a stream of the message goes on without a gap.
+    reply.header('stream-cursor', cursor)
     return sendJson(reply, {
       charts,
       active_tasks: active_tasks.map(publicTask),
@@ -147,7 +144,17 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   fastify.get('/charts/stream/:task_id', {
     exposeHeadRoute: false,
     schema: documented('Live updates as server-sent events', { params: TaskParams, querystring: StreamQuery, response: responses.stream })
-  }, sseHandler(streaming))
+  }, taskStream(streaming))
+
+  fastify.get('/charts/stream/by-message/:message_id', {
+    exposeHeadRoute: false,
+    schema: documented("Live updates of all of a message's charts", { params: MessageParams, querystring: StreamQuery, response: responses.stream })
+  }, messageStream(streaming))
+
+  fastify.get('/charts/stream/batch/:batch_id', {
+    exposeHeadRoute: false,
+    schema: documented('Live updates of all charts of a batch', { params: BatchParams, querystring: StreamQuery, response: responses.stream })
+  }, batchStream(streaming))
 
   fastify.route<{ Params: { task_id: string } }>({
     method: 'GET',
@@ -163,20 +170,12 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   })
 }
 
-/** `summary` is for the host's @fastify/swagger, whose types are not ours to import. */
-const documented = (summary: string, schema: FastifySchema): FastifySchema => Object.assign({ summary }, schema)
-
 /** The response schemas are for the reader only: a host whose error handler answers in another shape is not held to them. */
 function serialize (body: unknown): string {
   if (!(body instanceof Error)) return JSON.stringify(body)
   // What Fastify hands over where nobody has handled it: these four cannot be enumerated.
   const { statusCode, code, error, message } = body as Error & { statusCode?: number, code?: string, error?: string }
   return JSON.stringify({ statusCode, code, error, message })
-}
-
-/** As it is: what has been read from the store is not judged again. */
-function sendJson (reply: FastifyReply, body: object): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
 }
 
 function sendTask (request: FastifyRequest, reply: FastifyReply, task: ChartTask): FastifyReply {

@@ -2,6 +2,7 @@ import { Type, type TSchema } from '@sinclair/typebox'
 import { ChartSchema, ChartTaskSchema, Uuid } from '../task.ts'
 
 export const TaskParams = Type.Object({ task_id: Uuid })
+export const BatchParams = Type.Object({ batch_id: Uuid })
 export const MessageParams = Type.Object({ message_id: Uuid })
 export const MessageQuery = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'Most charts and tasks of each kind' }),
@@ -21,7 +22,7 @@ const TaskWithMessage = Type.Composite([ChartTaskSchema, Type.Object({ message: 
 const StatsBody = Type.Object({
   queue_length: Type.Integer(),
   processing_count: Type.Integer(),
-  retrying_count: Type.Integer(),
+  delayed_count: Type.Integer(),
   oldest_waiting_at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()]),
   updated_at: Type.String({ format: 'date-time' })
 })
@@ -32,6 +33,20 @@ const MessageBody = Type.Object({
   failed_tasks: Type.Array(ChartTaskSchema)
 })
 
+const BatchBody = Type.Object({
+  batch_id: Uuid,
+  total: Type.Integer(),
+  counts: Type.Record(Type.String(), Type.Integer(), { description: 'How many tasks have each status' }),
+  progress: Type.Integer({ minimum: 0, maximum: 100, description: 'Of all its tasks' }),
+  tasks: Type.Array(ChartTaskSchema, { description: 'In the order asked, those that are still kept' })
+})
+
+/** A body with the host's own schema of `params`; without one, `params` is refused like any unknown field. */
+export function withParams<T extends { properties: { params?: unknown } }> (schema: T, paramsSchema: object | undefined): object {
+  const { params: _, ...own } = schema.properties
+  return { ...schema, properties: paramsSchema ? { ...own, params: paramsSchema } : own }
+}
+
 const described = <T extends TSchema>(schema: T, description: string): T => ({ ...schema, description })
 const refused = (...codes: number[]) => Object.fromEntries(codes.map(code => [code, ErrorBody]))
 
@@ -39,8 +54,13 @@ export const responses = {
   create: {
     200: described(TaskWithMessage, 'The chart exists already, or the task of this Idempotency-Key has ended'),
     202: described(TaskWithMessage, 'Queued, or in progress already'),
-    ...refused(400, 401, 403, 413, 422, 429, 503)
+    ...refused(400, 401, 403, 409, 413, 422, 429, 503)
   },
+  createBatch: {
+    202: Type.Object({ batch_id: Uuid, tasks: Type.Array(TaskWithMessage) }, { description: 'Accepted, in the order asked' }),
+    ...refused(400, 401, 403, 409, 413, 422, 429, 503)
+  },
+  batch: { 200: BatchBody, ...refused(400, 401, 404, 503) },
   status: { 200: ChartTaskSchema, 304: Type.Null({ description: 'Not changed' }), ...refused(400, 401, 404, 503) },
   result: { 200: ChartSchema, ...refused(400, 401, 404, 409, 410, 503) },
   cancel: { 200: described(ChartTaskSchema, 'The cancelled task'), ...refused(400, 401, 404, 409, 503) },

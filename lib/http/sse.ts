@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isStoreUnavailable } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
-import { isFinished, type ChartTask } from '../task.ts'
+import { END } from '../service/group-feed.ts'
+import { isFinished } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
 import { comeBackIn, type OpenStreams } from './open-streams.ts'
-import { sseFrame } from './views.ts'
+import { groupFrame, sseFrame } from './views.ts'
 
 /** ms after which a browser comes back when a stream breaks, and when it was refused for now. */
 const RETRY = { broken: 2_000, refused: 5_000 }
@@ -25,11 +26,15 @@ interface Dependencies {
   readonly options: StreamOptions
 }
 
-type StreamRequest = FastifyRequest<{ Params: { task_id: string }, Querystring: { last_event_id?: string } }>
+type StreamRequest<P> = FastifyRequest<{ Params: P, Querystring: { last_event_id?: string } }>
+type TaskStreamRequest = StreamRequest<{ task_id: string }>
+type MessageStreamRequest = StreamRequest<{ message_id: string }>
+type BatchStreamRequest = StreamRequest<{ batch_id: string }>
 
-function cursorOf (request: StreamRequest): number | undefined {
-  const id = request.headers['last-event-id'] ?? request.query.last_event_id
-  return typeof id === 'string' && /^\d{1,15}$/.test(id) ? Number(id) : undefined
+/** Where the reader goes on: the header, else the query for a first connection that knows. */
+function cursorOf (request: FastifyRequest): string | undefined {
+  const id = request.headers['last-event-id'] ?? (request.query as { last_event_id?: string }).last_event_id
+  return typeof id === 'string' && id !== '' ? id : undefined
 }
 
 /** Takes the connection over; headers that the host has set (CORS) are kept. */
@@ -51,20 +56,57 @@ function refuseForNow (reply: FastifyReply, reason: string): void {
 }
 
 /** The stream route: every state of the task as it comes, the finished one last. */
-export function sseHandler ({ service, gate, streams, options }: Dependencies) {
-  return async (request: StreamRequest, reply: FastifyReply): Promise<void> => {
-    let task: ChartTask
+export function taskStream (dependencies: Dependencies) {
+  const { service, gate } = dependencies
+  return serve<TaskStreamRequest>(dependencies, async request => {
+    const task = await gate.own(request, request.params.task_id, 'read')
+    const id = cursorOf(request)
+    const after = id !== undefined && /^\d{1,15}$/.test(id) ? Number(id) : undefined
+    if (isFinished(task) && after === task.version) return null
+    return signal => map(service.watchTask(task.task_id, { after, signal }), sseFrame)
+  })
+}
+
+/** All of the caller's tasks of a message over one connection, new ones included. */
+export function messageStream (dependencies: Dependencies) {
+  const { service, gate } = dependencies
+  return serve<MessageStreamRequest>(dependencies, async request => {
+    const { message_id } = request.params
+    await gate.message(request, message_id)
+    const after = cursorOf(request)
+    return signal => map(service.watchMessage(message_id, callerOf(request), { after, signal }), groupFrame)
+  })
+}
+
+/** All tasks of a batch over one connection, until the last of them has ended. */
+export function batchStream (dependencies: Dependencies) {
+  const { service, gate } = dependencies
+  return serve<BatchStreamRequest>(dependencies, async request => {
+    const { batch_id } = request.params
+    await gate.batch(request, batch_id)
+    const after = cursorOf(request)
+    return after === END ? null : signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
+  })
+}
+
+async function * map<T> (states: AsyncIterable<T>, frame: (state: T) => Buffer): AsyncGenerator<Buffer, void, void> {
+  for await (const state of states) yield frame(state)
+}
+
+type Frames = (signal: AbortSignal) => AsyncIterable<Buffer>
+
+/** Serves what `admit` lets in; null where the reader has seen it all. */
+function serve<R extends FastifyRequest> ({ streams, options }: Dependencies, admit: (request: R) => Promise<Frames | null>) {
+  return async (request: R, reply: FastifyReply): Promise<void> => {
+    let frames: Frames | null
     try {
-      task = await gate.own(request, request.params.task_id, 'read')
+      frames = await admit(request)
     } catch (error) {
       if (!isStoreUnavailable(error)) throw error
       return refuseForNow(reply, 'not reachable, come back')
     }
-    const after = cursorOf(request)
-    if (isFinished(task) && after === task.version) {
-      // Nothing will ever follow: 204 is how an EventSource is told to stop.
-      return reply.code(204).send()
-    }
+    // Nothing will ever follow: 204 is how an EventSource is told to stop.
+    if (!frames) return reply.code(204).send()
     const stream = new AbortController()
     let retry = 0
     const release = streams.open(callerOf(request).user_id, jitter => {
@@ -80,8 +122,8 @@ export function sseHandler ({ service, gate, streams, options }: Dependencies) {
     }, options.maxDuration)
     try {
       raw.write(`retry: ${RETRY.broken}\n\n`)
-      for await (const state of service.watchTask(task.task_id, { after, signal: stream.signal })) {
-        if (!await writer.write(sseFrame(state))) break
+      for await (const frame of frames(stream.signal)) {
+        if (!await writer.write(frame)) break
       }
     } catch (error) {
       if (!isStoreUnavailable(error)) request.log.error({ err: error }, 'the stream broke')

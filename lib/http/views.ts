@@ -22,10 +22,14 @@ function once<T> (make: (task: ChartTask) => T): (task: ChartTask) => T {
 /** A WebSocket message: the task itself. */
 export const webSocketFrame = once(task => Buffer.from(JSON.stringify(publicTask(task))))
 
+const sseData = once(task => Buffer.concat([Buffer.from('data: {"type":"status_update","data":'), webSocketFrame(task), Buffer.from('}\n\n')]))
+
+/** An SSE event of one task among many: the cursor is what `Last-Event-ID` comes back with. */
+export const groupFrame = ({ task, cursor }: { task: ChartTask, cursor: string }): Buffer =>
+  Buffer.concat([Buffer.from(`id: ${cursor}\n`), sseData(task)])
+
 /** An SSE event: the version is what `Last-Event-ID` comes back with. */
-export const sseFrame = once(task => Buffer.concat([
-  Buffer.from(`id: ${task.version}\ndata: {"type":"status_update","data":`), webSocketFrame(task), Buffer.from('}\n\n')
-]))
+export const sseFrame = once(task => Buffer.concat([Buffer.from(`id: ${task.version}\n`), sseData(task)]))
 
 /** A strong validator of a body (RFC 9110). */
 export function etagOf (body: string): string {

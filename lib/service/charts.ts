@@ -1,6 +1,7 @@
 import type { TaskStore } from '../store/task-store.ts'
 import { ChartVisibility, type Chart, type ChartTask, type Identity } from '../task.ts'
 import type { ChartStore } from './chart-store.ts'
+import { cursorAt } from './group-feed.ts'
 
 /** A chart as a list shows it: `content` is left out where the caller did not want it. */
 export type ListedChart = Omit<Chart, 'content'> & Partial<Pick<Chart, 'content'>>
@@ -9,6 +10,8 @@ export interface MessageCharts {
   readonly charts: ListedChart[]
   readonly active_tasks: ChartTask[]
   readonly failed_tasks: ChartTask[]
+  /** Where a stream of the message goes on without a gap. */
+  readonly cursor: string
 }
 
 interface Caller extends Identity {
@@ -42,10 +45,10 @@ export class Charts {
 
   /** Ids are read at once, contents after: large charts must not block the store. */
   async ofMessage (message_id: string, caller: Caller, { limit, content }: { limit: number, content: boolean }): Promise<MessageCharts> {
-    const { active, completed, failed } = await this.#store.readMessage(message_id, caller.user_id, caller.org_id, limit)
+    const { active, completed, failed, read_at } = await this.#store.readMessage(message_id, caller.user_id, caller.org_id, limit)
     if (!this.#chartStore) {
       const charts = content ? await Promise.all(completed.map(task => this.of(task))) : completed.map(describe)
-      return { charts: charts.filter(chart => chart !== null), active_tasks: active, failed_tasks: failed }
+      return { charts: charts.filter(chart => chart !== null), active_tasks: active, failed_tasks: failed, cursor: cursorAt(read_at) }
     }
     const charts = await this.#kept(this.#chartStore, message_id, caller, limit)
     // What has completed since the tasks were read is among the charts.
@@ -53,7 +56,8 @@ export class Charts {
     return {
       charts: content ? charts : charts.map(({ content: _content, ...chart }) => chart),
       active_tasks: active.filter(task => !done.has(task.task_id)),
-      failed_tasks: failed
+      failed_tasks: failed,
+      cursor: cursorAt(read_at)
     }
   }
 

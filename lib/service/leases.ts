@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../generator.ts'
-import type { Closed, Closing, ProgressReport, Take, Taken, TaskStore } from '../store/task-store.ts'
-import { isFinished, type ChartTask } from '../task.ts'
+import type { Closed, Closing, ProgressReport, Take, Taken, TakenTask, TaskStore } from '../store/task-store.ts'
+import { isFinished, type Chart, type ChartTask } from '../task.ts'
 import { chartIdOf } from './chart-identity.ts'
+import type { Charts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { failureOf, serializeContent, type Outcome } from './outcome.ts'
 
@@ -32,7 +33,8 @@ export type LeasesTake = Omit<Take, 'runningPerTenant'>
 export interface LeasesOptions {
   readonly store: TaskStore
   readonly chartStore: ChartStore | undefined
-  readonly limits: { readonly chartBytes: number, readonly runningPerTenant: number }
+  readonly charts: Charts
+  readonly limits: { readonly chartBytes: number, readonly checkpointBytes: number, readonly runningPerTenant: number }
   readonly logger: Logger
   readonly finished: (task: ChartTask) => void
 }
@@ -41,6 +43,7 @@ export interface LeasesOptions {
 export class Leases {
   readonly #store: TaskStore
   readonly #chartStore: ChartStore | undefined
+  readonly #charts: Charts
   readonly #limits: LeasesOptions['limits']
   readonly #logger: Logger
   readonly #finished: (task: ChartTask) => void
@@ -48,6 +51,7 @@ export class Leases {
   constructor (options: LeasesOptions) {
     this.#store = options.store
     this.#chartStore = options.chartStore
+    this.#charts = options.charts
     this.#limits = options.limits
     this.#logger = options.logger
     this.#finished = options.finished
@@ -63,6 +67,19 @@ export class Leases {
 
   progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
     return this.#store.progress(reports)
+  }
+
+  /** The charts that a task was told to wait for, in the order asked; null when one of them is no longer kept. */
+  async dependencies ({ depends_on }: TakenTask): Promise<Chart[] | null> {
+    if (depends_on.length === 0) return []
+    const tasks = await this.#store.read(depends_on)
+    const charts = await Promise.all(tasks.map(task => task && this.#charts.of(task)))
+    return charts.includes(null) ? null : charts as Chart[]
+  }
+
+  /** Remembers what a step of a try returned. */
+  checkpoint (task_id: string, lease: number, name: string, value: string): Promise<'ok' | 'stale' | 'too_large'> {
+    return this.#store.checkpoint(task_id, lease, name, value, this.#limits.checkpointBytes)
   }
 
   extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {

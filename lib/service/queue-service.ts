@@ -1,15 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { ValidateFunction } from 'ajv'
-import { errors } from '../errors.ts'
 import type { Logger, ProgressUpdate } from '../generator.ts'
-import type { QueueStats, RetryPolicy, Retention, TaskStore } from '../store/task-store.ts'
-import {
-  ChartVisibility, CreateChartRequestSchema, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
-} from '../task.ts'
-import { nameFaults, strictAjv } from '../validator.ts'
-import { digest } from './chart-identity.ts'
+import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskStore } from '../store/task-store.ts'
+import type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRequest, Identity } from '../task.ts'
 import { Charts, type MessageCharts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
+import { watchGroup, type GroupState } from './group-feed.ts'
+import { Intake, checkIdentity } from './intake.ts'
 import { Leases } from './leases.ts'
 import type { Outcome } from './outcome.ts'
 import { toReport } from './progress.ts'
@@ -25,6 +21,7 @@ export interface QueueServiceOptions {
     readonly queueLength: number
     readonly requestBytes: number
     readonly chartBytes: number
+    readonly checkpointBytes: number
   }
   readonly leaseDuration: number
   readonly poll: number
@@ -34,32 +31,21 @@ export interface QueueServiceOptions {
   readonly logger: Logger
 }
 
-export interface EnqueueResult {
-  readonly task: ChartTask
-  /** `replayed`: the Idempotency-Key was seen before; the task as it is now. */
-  readonly outcome: 'queued' | 'already_active' | 'chart_exists' | 'replayed'
+/** What came of asking for a chart; `replayed`: the Idempotency-Key was seen before, the task is as it is now. */
+export type EnqueueResult = EnqueuedTask
+
+/** What came of asking for many, in the order asked. */
+export interface EnqueueBatchResult {
+  readonly batch_id: string
+  readonly outcome: 'accepted' | 'replayed'
+  readonly tasks: EnqueueResult[]
 }
+
+/** Most tasks of each kind that a stream of a message begins with. */
+const MOST_LISTED = 100
 
 /** Most active tasks of a message that are read at once. */
 const MOST_ACTIVE = 1_000
-
-/** @throws CHARTS_ERR_INVALID_IDENTITY */
-export function checkIdentity (identity: Identity): { user_id: string, org_id: string | null } {
-  const { user_id, org_id = null } = identity ?? {}
-  const valid = typeof user_id === 'string' && user_id !== '' && (org_id === null || (typeof org_id === 'string' && org_id !== ''))
-  if (!valid) throw new errors.CHARTS_ERR_INVALID_IDENTITY()
-  return { user_id, org_id }
-}
-
-/** @throws CHARTS_ERR_INVALID_OPTIONS */
-function compileRequest (paramsSchema: object | undefined): ValidateFunction {
-  const { properties } = CreateChartRequestSchema
-  try {
-    return strictAjv().compile({ ...CreateChartRequestSchema, properties: { ...properties, params: paramsSchema ?? false } })
-  } catch (error) {
-    throw new errors.CHARTS_ERR_INVALID_OPTIONS(`options.paramsSchema must be a JSON Schema: ${error instanceof Error ? error.message : error}`)
-  }
-}
 
 /**
  * The queue: accepts chart tasks, hands them out under leases, tells everybody how they do. It knows no HTTP and asks
@@ -73,7 +59,7 @@ export class QueueService {
   readonly #store: TaskStore
   readonly #options: QueueServiceOptions
   readonly #charts: Charts
-  readonly #validate: ValidateFunction
+  readonly #intake: Intake
   readonly #worker_id = randomUUID()
   readonly #finishing = new Set<Promise<void>>()
 
@@ -82,9 +68,10 @@ export class QueueService {
     this.#options = options
     this.#store = store
     this.#charts = new Charts(store, chartStore)
-    this.leases = new Leases({ store, chartStore, limits, logger, finished: task => this.#finished(task) })
+    this.leases = new Leases({ store, chartStore, charts: this.#charts, limits, logger, finished: task => this.#finished(task) })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
-    this.#validate = compileRequest(options.paramsSchema)
+    const { paramsSchema, retention, retry } = options
+    this.#intake = new Intake({ store, chartStore, paramsSchema, retention, retry, limits, finished: task => this.#finished(task) })
   }
 
   /**
@@ -92,57 +79,23 @@ export class QueueService {
    * adjustment and params, unless `force_create`.
    * @param options.idempotencyKey a key of the caller's choice: repeated with it, the same request is the same task.
    * @throws CHARTS_ERR_INVALID_REQUEST, CHARTS_ERR_REQUEST_TOO_LARGE, CHARTS_ERR_TOO_MANY_TASKS, CHARTS_ERR_QUEUE_FULL,
-   * CHARTS_ERR_IDEMPOTENCY_KEY_REUSED, CHARTS_ERR_STORE_UNAVAILABLE (then it may have been queued all the same)
+   * CHARTS_ERR_IDEMPOTENCY_KEY_REUSED, CHARTS_ERR_DEPENDENCY_UNKNOWN, CHARTS_ERR_DEPENDENCY_FAILED, CHARTS_ERR_STORE_UNAVAILABLE (then it may have been queued all the same)
    */
-  async enqueueChartTask (request: CreateChartRequest, identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueResult> {
-    const { user_id, org_id } = checkIdentity(identity)
-    this.#checkRequest(request)
-    const { retention, retry, limits, chartStore } = this.#options
-    const { message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params } = request
-    const task_id = randomUUID()
-    const chartRequest: ChartRequest = {
-      task_id,
-      message_id,
-      user_id,
-      org_id,
-      visibility,
-      force_create,
-      adjustment_query,
-      ...(params === undefined ? {} : { params })
-    }
-    const raw = JSON.stringify(chartRequest)
-    const bytes = Buffer.byteLength(raw)
-    if (limits.requestBytes > 0 && bytes > limits.requestBytes) throw new errors.CHARTS_ERR_REQUEST_TOO_LARGE(bytes, limits.requestBytes)
-    const message = message_id.toLowerCase()
-    const same = digest(message, user_id, org_id, visibility, adjustment_query, params)
-    const key = options.idempotencyKey
-    const enqueue = (missing_chart: string | null) => this.#store.enqueue({
-      task_id,
-      message_id: message,
-      user_id,
-      tenant: org_id === null ? `user:${user_id}` : `org:${org_id}`,
-      shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
-      same,
-      force: force_create,
-      idempotency: key === undefined ? null : { key: digest(user_id, org_id, key), body: digest(same, force_create) },
-      request: raw,
-      retention,
-      retry,
-      waitingPerTenant: limits.waitingPerTenant,
-      queueLength: limits.queueLength,
-      charts_inside: !chartStore,
-      missing_chart
-    })
-    let result = await enqueue(null)
-    if (result.outcome === 'chart_exists' && chartStore && !(await chartStore.get(result.task.chart_id!))) {
-      result = await enqueue(result.task.chart_id)
-    }
-    switch (result.outcome) {
-      case 'key_reused': throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
-      case 'tenant_full': throw new errors.CHARTS_ERR_TOO_MANY_TASKS()
-      case 'queue_full': throw new errors.CHARTS_ERR_QUEUE_FULL()
-      default: return result
-    }
+  enqueueChartTask (request: CreateChartRequest, identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueResult> {
+    return this.#intake.one(request, identity, options.idempotencyKey)
+  }
+
+  /**
+   * Accepts up to 100 chart tasks, all of them or none. Each may have a `ref`, by which others of the batch depend on it.
+   * @throws what `enqueueChartTask` throws; a circle or an unknown ref is a CHARTS_ERR_INVALID_REQUEST that names it
+   */
+  enqueueChartTasks (requests: readonly BatchedChartRequest[], identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueBatchResult> {
+    return this.#intake.many(requests, identity, options.idempotencyKey)
+  }
+
+  /** The tasks of a batch in the order asked, those that are still kept; null when it is unknown or no longer kept. */
+  getBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
+    return this.#store.readBatch(batch_id.toLowerCase())
   }
 
   /**
@@ -205,7 +158,7 @@ export class QueueService {
   /** Ends a task that nobody wants any more. A finished one is returned as it is; null: unknown. */
   async cancelTask (task_id: string): Promise<ChartTask | null> {
     const cancelled = await this.#store.cancel(task_id.toLowerCase())
-    if (cancelled?.changed) this.#finished(cancelled.task)
+    for (const task of cancelled?.ended ?? []) this.#finished(task)
     return cancelled && cancelled.task
   }
 
@@ -243,6 +196,28 @@ export class QueueService {
     return this.feed.watch(task_id.toLowerCase(), options)
   }
 
+  /**
+   * The states of all of a user's tasks of a message over one iteration, new tasks included; it does not end by itself.
+   * @param options.after a cursor given before: what has ended until then is left out.
+   */
+  watchMessage (message_id: string, identity: Identity, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
+    const { user_id } = checkIdentity(identity)
+    const message = message_id.toLowerCase()
+    const list = async () => {
+      const { active, completed, failed } = await this.#store.readMessage(message, user_id, null, MOST_LISTED)
+      return [...active, ...completed, ...failed].sort((a, b) => a.created_at.localeCompare(b.created_at))
+    }
+    const onMore = (more: () => void) => this.feed.onMore(message, user_id, more)
+    return watchGroup({ list, onMore, closed: false }, (task_id, options) => this.feed.watch(task_id, options), options)
+  }
+
+  /** The states of all tasks of a batch over one iteration, which ends when the last of them has ended. */
+  watchBatch (batch_id: string, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
+    const list = async () => (await this.getBatch(batch_id))?.tasks ?? []
+    const onMore = async () => () => {}
+    return watchGroup({ list, onMore, closed: true }, (task_id, options) => this.feed.watch(task_id, options), options)
+  }
+
   /** For the host's readiness probe: whether the store answers, and whether live updates arrive without polling. */
   checkHealth (): Promise<{ store: boolean, feed: boolean }> {
     return this.#store.checkHealth()
@@ -257,15 +232,6 @@ export class QueueService {
   async close (): Promise<void> {
     this.feed.close()
     await Promise.allSettled(this.#finishing)
-  }
-
-  #checkRequest (request: CreateChartRequest): void {
-    const valid: boolean = this.#validate(request)
-    if (valid) return
-    if (this.#options.paramsSchema === undefined && request?.params !== undefined) {
-      throw new errors.CHARTS_ERR_INVALID_REQUEST('params is not accepted: the host has given no paramsSchema')
-    }
-    throw new errors.CHARTS_ERR_INVALID_REQUEST(nameFaults(this.#validate.errors!, 'request'))
   }
 
   #finished (task: ChartTask): void {

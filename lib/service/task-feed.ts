@@ -35,6 +35,7 @@ export class TaskFeed implements HintListener {
   readonly #poll: number
   readonly #logger: Logger
   readonly #topics = new Map<string, Topic>()
+  readonly #messages = new Map<string, Set<() => void>>()
   readonly #cancelListeners = new Set<(task_id: string) => void>()
   readonly #unlisten: () => void
   #timer: NodeJS.Timeout | undefined
@@ -90,6 +91,25 @@ export class TaskFeed implements HintListener {
     }
   }
 
+  /** Calls `more` when a user's tasks of a message may have become more. Returns what ends that. */
+  async onMore (message_id: string, user_id: string, more: () => void): Promise<() => void> {
+    const key = `${message_id}:${user_id}`
+    const known = this.#messages.get(key)
+    if (known) known.add(more)
+    else this.#messages.set(key, new Set([more]))
+    // While hints do not arrive, it may have at any time.
+    const timer = setInterval(() => { if (!this.#up) more() }, this.#poll).unref()
+    await this.#store.subscribeMessage(message_id, user_id)
+    return () => {
+      clearInterval(timer)
+      const listeners = this.#messages.get(key)
+      listeners?.delete(more)
+      if (listeners?.size !== 0) return
+      this.#messages.delete(key)
+      this.#store.unsubscribeMessage(message_id, user_id)
+    }
+  }
+
   /** Calls `listener` when a running task was cancelled anywhere. Returns what ends that. */
   onCancelled (listener: (task_id: string) => void): () => void {
     this.#cancelListeners.add(listener)
@@ -108,6 +128,10 @@ export class TaskFeed implements HintListener {
     }
   }
 
+  added (message_id: string, user_id: string): void {
+    for (const more of this.#messages.get(`${message_id}:${user_id}`) ?? []) more()
+  }
+
   cancelled (task_id: string): void {
     for (const listener of this.#cancelListeners) listener(task_id)
   }
@@ -115,7 +139,9 @@ export class TaskFeed implements HintListener {
   feed (up: boolean): void {
     this.#up = up
     this.#logger.debug({ up }, up ? 'task updates arrive' : 'task updates do not arrive, polling')
-    if (up) this.#check()
+    if (!up) return
+    this.#check()
+    for (const listeners of this.#messages.values()) for (const more of listeners) more()
   }
 
   close (): void {

@@ -1,16 +1,16 @@
 import { failures, type FailureCode } from '../errors.ts'
-import { ChartStatus, isFinished, type ChartRequest, type ChartTask } from '../task.ts'
+import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
+import { FairQueue } from './fair-queue.ts'
+import { newTask } from './new-task.ts'
 import { SortedSet } from './sorted-set.ts'
 import type {
-  Closed, Closing, EnqueueOutcome, HintListener, MessageTasks, ProgressReport, QueueStats, Take, Taken, TakenTask, TaskDraft, TaskStore
+  BatchOutcome, Closed, Closing, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, ProgressReport, QueueStats, Take, Taken, TakenTask, TaskDraft, TaskStore
 } from './task-store.ts'
 
 /** Steps that a task can show. */
 const MOST_STEPS = 64
 /** Expired leases and due retries that one call deals with. */
 const MOST_DUE = 100
-/** Far before every time of day: what has run before goes ahead of everything new. */
-const AHEAD = 1e15
 
 interface Entry {
   readonly draft: TaskDraft
@@ -22,7 +22,10 @@ interface Entry {
   take_id: string | null
   /** When it was created and, once finished, ended: later is greater, also within one millisecond. */
   order: number
-  readonly keys: string[]
+  readonly deps: readonly string[]
+  /** Of `deps`, those that have not completed yet. */
+  left: number
+  readonly checkpoints: Map<string, string>
   expires: number
   detailsExpire: number
 }
@@ -46,17 +49,20 @@ class MemoryStore implements TaskStore {
   readonly #contents = new Map<string, string>()
   readonly #byMessage = new Map<string, Set<Entry>>()
   readonly #bySame = new Map<string, Set<Entry>>()
-  readonly #byKey = new Map<string, { readonly entry: Entry, readonly body: string }>()
-  readonly #queue = new SortedSet()
+  readonly #byKey = new Map<string, { readonly batch_id: string | null, readonly entries: readonly Entry[], readonly body: string }>()
+  readonly #batches = new Map<string, { readonly user_id: string, readonly entries: readonly Entry[] }>()
+  /** Who waits for a task. */
+  readonly #dependents = new Map<string, readonly string[]>()
+  readonly #queue = new FairQueue()
   readonly #delayed = new SortedSet()
   readonly #processing = new SortedSet()
   readonly #finished = new SortedSet()
-  readonly #capped = new Map<string, SortedSet>()
   readonly #waiting = new Map<string, number>()
   readonly #running = new Map<string, number>()
   readonly #takes = new Map<string, { readonly take_id: string, readonly ids: string[], readonly expires: number }>()
   readonly #listeners = new Set<HintListener>()
   readonly #waiters = new Set<() => void>()
+  #ended: Entry[] = []
   #marker = false
   #order = 0
 
@@ -65,76 +71,25 @@ class MemoryStore implements TaskStore {
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
-    const repeated = this.#entries.get(draft.task_id)
-    if (repeated) return { outcome: 'queued', task: this.#shown(repeated)! }
-    const { idempotency, same, tenant } = draft
-    if (idempotency) {
-      const seen = this.#byKey.get(idempotency.key)
-      const task = seen && this.#shown(seen.entry)
-      if (task) return seen.body === idempotency.body ? { outcome: 'replayed', task } : { outcome: 'key_reused' }
-    }
-    if (!draft.force) {
-      const found = this.#findSame(draft)
-      if (found) {
-        this.#remember(draft, found)
-        return { outcome: isFinished(found.task) ? 'chart_exists' : 'already_active', task: this.#shown(found)! }
-      }
-    }
-    if (draft.waitingPerTenant > 0 && (this.#waiting.get(tenant) ?? 0) >= draft.waitingPerTenant) return { outcome: 'tenant_full' }
-    if (draft.queueLength > 0 && (this.#waiting.get('') ?? 0) >= draft.queueLength) return { outcome: 'queue_full' }
+    const result = this.#enqueue([draft], null)
+    if (!('tasks' in result)) return result
+    return { ...result.tasks[0]!, superseded: result.superseded }
+  }
 
-    const request = JSON.parse(draft.request) as ChartRequest
-    const entry: Entry = {
-      draft,
-      task: {
-        task_id: draft.task_id,
-        message_id: request.message_id,
-        chart_id: null,
-        status: ChartStatus.PENDING,
-        progress: 0,
-        current_step: 'queued',
-        step_progress: {},
-        error_message: null,
-        error_code: null,
-        created_at: this.#date(),
-        started_at: null,
-        completed_at: null,
-        estimated_completion: null,
-        visibility: request.visibility,
-        adjustment_query: request.adjustment_query,
-        attempt: 0,
-        max_attempts: draft.retry.attempts,
-        version: 1,
-        user_id: request.user_id,
-        org_id: request.org_id
-      },
-      lease: 0,
-      closed: null,
-      take_id: null,
-      order: ++this.#order,
-      keys: [],
-      expires: Infinity,
-      detailsExpire: Infinity
-    }
-    this.#entries.set(draft.task_id, entry)
-    this.#remember(draft, entry)
-    add(this.#byMessage, draft.message_id, entry)
-    add(this.#bySame, same, entry)
-    this.#queue.add(draft.task_id, Math.max(this.#now(), (this.#queue.last?.score ?? 0) + 1))
-    count(this.#waiting, tenant, 1)
-    this.#announce(entry)
-    this.#wake()
-    return { outcome: 'queued', task: entry.task }
+  async enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
+    return this.#enqueue(drafts, batch_id)
   }
 
   async dequeue (take: Take): Promise<Taken> {
-    return this.#take(take)
+    this.#ended = []
+    return this.#take(take, new Set())
   }
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
+    this.#ended = []
     const closed = closings.map(closing => this.#close(closing))
     const nothing = { worker_id: '', take_id: '', count: 0, leaseDuration: 0, runningPerTenant: 0 }
-    return { closed, taken: this.#take(take ?? nothing) }
+    return { closed, taken: this.#take(take ?? nothing, new Set(closings.map(({ task_id }) => task_id))) }
   }
 
   async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
@@ -156,6 +111,16 @@ class MemoryStore implements TaskStore {
     })
   }
 
+  async checkpoint (task_id: string, lease: number, name: string, value: string, most: number): Promise<'ok' | 'stale' | 'too_large'> {
+    const entry = this.#current(task_id, lease)
+    if (!entry) return 'stale'
+    const others = [...entry.checkpoints].filter(([other]) => other !== name).map(([, text]) => text)
+    const bytes = [...others, value].reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+    if (most > 0 && bytes > most) return 'too_large'
+    entry.checkpoints.set(name, value)
+    return 'ok'
+  }
+
   async extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
     return leases.map(({ task_id, lease }) => {
       const entry = this.#entries.get(task_id)
@@ -167,24 +132,14 @@ class MemoryStore implements TaskStore {
     })
   }
 
-  async cancel (task_id: string): Promise<{ task: ChartTask, changed: boolean } | null> {
+  async cancel (task_id: string): Promise<{ task: ChartTask, ended: ChartTask[] } | null> {
+    this.#ended = []
     const entry = this.#entries.get(task_id)
     const task = entry && this.#shown(entry)
     if (!task) return null
-    if (isFinished(task)) return { task, changed: false }
-    const { tenant } = entry.draft
-    if (task.status === ChartStatus.PENDING) {
-      this.#queue.remove(task_id)
-      this.#delayed.remove(task_id)
-      this.#capped.get(tenant)?.remove(task_id)
-      count(this.#waiting, tenant, -1)
-      this.#uncap(tenant)
-    } else {
-      this.#closeLease(entry, 'cancel')
-      this.#hint(listener => listener.cancelled(task_id))
-    }
-    this.#finish(entry, ChartStatus.CANCELLED, {})
-    return { task: entry.task, changed: true }
+    if (isFinished(task)) return { task, ended: [] }
+    this.#cancel(entry)
+    return { task: entry.task, ended: this.#others(new Set()) }
   }
 
   async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
@@ -209,7 +164,8 @@ class MemoryStore implements TaskStore {
     return {
       active: tasks(entry => own(entry) && !isFinished(entry.task)),
       completed: tasks(entry => visible(entry) && entry.task.status === ChartStatus.COMPLETED),
-      failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED)
+      failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED),
+      read_at: this.#now()
     }
   }
 
@@ -218,13 +174,19 @@ class MemoryStore implements TaskStore {
     return active
   }
 
+  async readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
+    const batch = this.#batches.get(batch_id)
+    const tasks = (batch?.entries ?? []).map(entry => this.#shown(entry)).filter(task => task !== null)
+    return batch && tasks.length > 0 ? { user_id: batch.user_id, tasks } : null
+  }
+
   async stats (): Promise<QueueStats> {
-    const head = this.#queue.first && this.#entries.get(this.#queue.first.id)
+    const [oldest] = this.#queue.heads.map(task_id => this.#entries.get(task_id)!.task.created_at).sort()
     return {
       queue_length: this.#waiting.get('') ?? 0,
       processing_count: this.#processing.size,
-      retrying_count: this.#delayed.size,
-      oldest_waiting_at: head?.task.created_at ?? null,
+      delayed_count: this.#delayed.size,
+      oldest_waiting_at: oldest ?? null,
       updated_at: this.#date()
     }
   }
@@ -239,8 +201,10 @@ class MemoryStore implements TaskStore {
       if (entry.task.chart_id) this.#contents.delete(entry.task.chart_id)
       remove(this.#byMessage, message_id, entry)
       remove(this.#bySame, same, entry)
-      for (const key of entry.keys) if (this.#byKey.get(key)?.entry === entry) this.#byKey.delete(key)
+      this.#dependents.delete(task_id)
     }
+    for (const [key, { entries }] of this.#byKey) if (entries.every(entry => this.#isGone(entry))) this.#byKey.delete(key)
+    for (const [batch_id, { entries }] of this.#batches) if (entries.every(entry => this.#isGone(entry))) this.#batches.delete(batch_id)
     for (const [worker_id, { expires }] of this.#takes) if (expires <= this.#now()) this.#takes.delete(worker_id)
     return ids.length
   }
@@ -276,6 +240,12 @@ class MemoryStore implements TaskStore {
 
   unsubscribe (): void {}
 
+  async subscribeMessage (): Promise<boolean> {
+    return true
+  }
+
+  unsubscribeMessage (): void {}
+
   async checkHealth (): Promise<{ store: boolean, feed: boolean }> {
     return { store: true, feed: true }
   }
@@ -307,10 +277,152 @@ class MemoryStore implements TaskStore {
     return completed
   }
 
-  #remember ({ idempotency }: TaskDraft, entry: Entry): void {
-    if (!idempotency) return
-    this.#byKey.set(idempotency.key, { entry, body: idempotency.body })
-    entry.keys.push(idempotency.key)
+  #isGone (entry: Entry): boolean {
+    return this.#entries.get(entry.draft.task_id) !== entry
+  }
+
+  #activeOf ({ message_id, user_id }: TaskDraft): Entry[] {
+    const entries = [...this.#byMessage.get(message_id) ?? []].sort((a, b) => b.order - a.order)
+    return entries.filter(entry => entry.draft.user_id === user_id && !isFinished(entry.task))
+  }
+
+  /** All of the drafts, or none of them: first it is decided what becomes of each, then it is done. */
+  #enqueue (drafts: readonly TaskDraft[], batch_id: string | null): BatchOutcome {
+    this.#ended = []
+    const [{ idempotency, tenant, user_id, waitingPerTenant, queueLength, task_id }] = drafts as [TaskDraft]
+    const answer = (outcome: 'accepted' | 'replayed', id: string | null, tasks: Array<Pick<EnqueuedTask, 'outcome'> & { entry: Entry }>): BatchOutcome => ({
+      outcome,
+      batch_id: id ?? '',
+      tasks: tasks.map(({ outcome, entry }) => ({ outcome, task: this.#shown(entry)! })),
+      superseded: this.#others(new Set())
+    })
+    if (this.#entries.has(task_id)) {
+      return answer('accepted', batch_id, drafts.map(draft => ({ outcome: 'queued', entry: this.#entries.get(draft.task_id)! })))
+    }
+    // With a chart that was found to be lost, the key was bound a moment ago to the task that names it.
+    const again = drafts.some(({ missing_chart }) => missing_chart !== null)
+    const seen = idempotency && !again ? this.#byKey.get(idempotency.key) : undefined
+    const known = seen?.entries.filter(entry => this.#shown(entry)) ?? []
+    if (seen && known.length > 0) {
+      if (seen.body !== idempotency!.body) return { outcome: 'key_reused' }
+      return answer('replayed', seen.batch_id, known.map(entry => ({ outcome: 'replayed', entry })))
+    }
+
+    const planned = new Map<string, TaskDraft>()
+    const becomes = new Map<string, { outcome: EnqueuedTask['outcome'], id: string }>()
+    for (const draft of drafts) {
+      const twin = draft.force ? undefined : planned.get(draft.same)
+      const found = draft.force || twin ? null : this.#findSame(draft)
+      if (twin) {
+        becomes.set(draft.task_id, { outcome: 'already_active', id: twin.task_id })
+      } else if (found) {
+        becomes.set(draft.task_id, { outcome: isFinished(found.task) ? 'chart_exists' : 'already_active', id: found.task.task_id })
+      } else {
+        planned.set(draft.same, draft)
+        becomes.set(draft.task_id, { outcome: 'queued', id: draft.task_id })
+      }
+    }
+    const fresh = drafts.filter(draft => becomes.get(draft.task_id)!.outcome === 'queued')
+    const kept = new Set([...becomes.values()].map(({ id }) => id))
+    const needs = new Map<TaskDraft, { deps: string[], left: number }>()
+    for (const draft of fresh) {
+      const deps = draft.depends_on.map(need => becomes.get(need)?.id ?? need)
+      let left = 0
+      for (const [i, dep] of deps.entries()) {
+        kept.add(dep)
+        if (becomes.get(dep)?.outcome === 'queued') {
+          left++
+          continue
+        }
+        const entry = this.#entries.get(dep)
+        const task = this.#shown(entry)
+        if (!task || entry!.draft.user_id !== user_id) return { outcome: 'dependency_unknown', task_id: draft.depends_on[i]! }
+        if (!isFinished(task)) left++
+        else if (task.status !== ChartStatus.COMPLETED) return { outcome: 'dependency_failed', task_id: draft.depends_on[i]! }
+      }
+      needs.set(draft, { deps, left })
+    }
+    const older = new Set(drafts.filter(({ supersede }) => supersede).flatMap(draft => this.#activeOf(draft)).filter(({ task }) => !kept.has(task.task_id)))
+    // What is about to be cancelled makes room.
+    const freed = [...older].filter(({ task }) => task.status === ChartStatus.PENDING)
+    const full = (limit: number, field: string, room: number) =>
+      fresh.length > 0 && limit > 0 && (this.#waiting.get(field) ?? 0) - room + fresh.length > limit
+    if (full(waitingPerTenant, tenant, freed.filter(entry => entry.draft.tenant === tenant).length)) return { outcome: 'tenant_full' }
+    if (full(queueLength, '', freed.length)) return { outcome: 'queue_full' }
+
+    for (const entry of older) this.#cancel(entry)
+    for (const draft of fresh) this.#create(draft, needs.get(draft)!)
+    if (fresh.length > 0) this.#wake()
+    const tasks = drafts.map(draft => {
+      const { outcome, id } = becomes.get(draft.task_id)!
+      return { outcome, entry: this.#entries.get(id)! }
+    })
+    const entries = tasks.map(({ entry }) => entry)
+    if (batch_id !== null) this.#batches.set(batch_id, { user_id, entries })
+    if (idempotency) this.#byKey.set(idempotency.key, { batch_id, entries, body: idempotency.body })
+    return answer('accepted', batch_id, tasks)
+  }
+
+  #create (draft: TaskDraft, { deps, left }: { deps: string[], left: number }): void {
+    const entry: Entry = {
+      draft,
+      deps,
+      left,
+      task: newTask(draft, this.#date(), 'waiting_for_dependencies'),
+      lease: 0,
+      closed: null,
+      take_id: null,
+      order: ++this.#order,
+      checkpoints: new Map(),
+      expires: Infinity,
+      detailsExpire: Infinity
+    }
+    this.#entries.set(draft.task_id, entry)
+    add(this.#byMessage, draft.message_id, entry)
+    add(this.#bySame, draft.same, entry)
+    count(this.#waiting, draft.tenant, 1)
+    for (const dep of left > 0 ? deps : []) this.#dependents.set(dep, [...this.#dependents.get(dep) ?? [], draft.task_id])
+    if (left === 0) entry.task = { ...entry.task, current_step: this.#admit(entry) }
+    this.#hint(listener => listener.added(draft.message_id, draft.user_id))
+  }
+
+  /** Into the queue, or aside until its time has come; what kind of waiting that is. */
+  #admit ({ draft: { task_id, tenant, priority, run_at } }: Entry): 'scheduled' | 'queued' {
+    if (run_at !== null && run_at > this.#now()) {
+      this.#delayed.add(task_id, run_at)
+      return 'scheduled'
+    }
+    this.#queue.pushBack(task_id, tenant, priority)
+    return 'queued'
+  }
+
+  #cancel (entry: Entry): void {
+    const { task_id, status } = entry.task
+    if (status === ChartStatus.PENDING) {
+      this.#unqueue(entry)
+    } else {
+      this.#closeLease(entry, 'cancel')
+      this.#hint(listener => listener.cancelled(task_id))
+    }
+    this.#finish(entry, ChartStatus.CANCELLED, {})
+  }
+
+  #unqueue ({ task: { task_id }, deps, draft: { tenant } }: Entry): void {
+    this.#queue.remove(task_id, tenant)
+    this.#delayed.remove(task_id)
+    for (const dep of deps) {
+      const others = this.#dependents.get(dep)?.filter(dependent => dependent !== task_id) ?? []
+      if (others.length > 0) this.#dependents.set(dep, others)
+      else this.#dependents.delete(dep)
+    }
+    this.#waitsNoMore(tenant)
+    // The place may have been freed for this very task.
+    if (this.#queue.unpark(tenant)) this.#wake()
+  }
+
+  /** What this call has ended, in order, but for `own`. */
+  #others (own: ReadonlySet<string>): ChartTask[] {
+    return this.#ended.filter(({ task }) => !own.has(task.task_id)).map(({ task }) => task)
   }
 
   #current (task_id: string, lease: number): Entry | null {
@@ -318,24 +430,24 @@ class MemoryStore implements TaskStore {
     return entry?.lease === lease && entry.task.status === ChartStatus.PROCESSING ? entry : null
   }
 
-  #take ({ worker_id, take_id, count: wanted, leaseDuration, runningPerTenant }: Take): Taken {
+  #take (take: Take, own: ReadonlySet<string>): Taken {
+    const { worker_id, take_id, count: wanted, leaseDuration, runningPerTenant } = take
     const before = this.#takes.get(worker_id)
     if (before?.take_id === take_id && before.expires > this.#now()) {
       const again = before.ids.map(task_id => this.#entries.get(task_id)!)
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
-      return { tasks: still.map(toTaken), lost: [], due: this.#due() }
+      return { tasks: still.map(toTaken), lost: this.#others(own), due: this.#due() }
     }
-    const lost = this.#expire()
+    this.#expire()
     this.#promote()
     const tasks: TakenTask[] = []
     while (tasks.length < wanted) {
-      const head = this.#queue.shift()
+      const head = this.#queue.pop()
       if (!head) break
       const entry = this.#entries.get(head.id)!
       const { tenant } = entry.draft
       if (runningPerTenant > 0 && (this.#running.get(tenant) ?? 0) >= runningPerTenant) {
-        if (!this.#capped.has(tenant)) this.#capped.set(tenant, new SortedSet())
-        this.#capped.get(tenant)!.add(head.id, head.score)
+        this.#queue.park(head, tenant)
         continue
       }
       this.#start(entry, take_id, leaseDuration)
@@ -344,29 +456,33 @@ class MemoryStore implements TaskStore {
     if (tasks.length > 0) {
       this.#takes.set(worker_id, { take_id, ids: tasks.map(({ task }) => task.task_id), expires: this.#now() + leaseDuration })
     }
-    if (this.#queue.size > 0) this.#wake()
-    return { tasks, lost, due: this.#due() }
+    if (this.#queue.any) this.#wake()
+    return { tasks, lost: this.#others(own), due: this.#due() }
   }
 
-  #expire (): ChartTask[] {
-    const lost: ChartTask[] = []
+  #expire (): void {
     for (const task_id of this.#processing.upTo(this.#now(), MOST_DUE)) {
       const entry = this.#entries.get(task_id)!
       this.#closeLease(entry, 'expire')
       if (entry.task.attempt < entry.task.max_attempts) {
         this.#requeue(entry, 'queued', 0)
       } else {
-        this.#fail(entry, 'CHARTS_ERR_WORKER_LOST', null)
-        lost.push(entry.task)
+        this.#finish(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_WORKER_LOST', null))
       }
     }
-    return lost
   }
 
   #promote (): void {
     for (const task_id of this.#delayed.upTo(this.#now(), MOST_DUE)) {
       this.#delayed.remove(task_id)
-      this.#queue.add(task_id, this.#now() - AHEAD)
+      const entry = this.#entries.get(task_id)!
+      const { tenant, priority } = entry.draft
+      if (entry.task.current_step === 'scheduled') {
+        this.#queue.pushBack(task_id, tenant, priority)
+        this.#change(entry, { current_step: 'queued' })
+      } else {
+        this.#queue.pushFront(task_id, this.#now())
+      }
     }
   }
 
@@ -377,7 +493,7 @@ class MemoryStore implements TaskStore {
 
   #start (entry: Entry, take_id: string, leaseDuration: number): void {
     const { task, draft: { tenant } } = entry
-    count(this.#waiting, tenant, -1)
+    this.#waitsNoMore(tenant)
     count(this.#running, tenant, 1)
     this.#processing.add(task.task_id, this.#now() + leaseDuration)
     entry.lease++
@@ -415,7 +531,7 @@ class MemoryStore implements TaskStore {
       }
       case 'fail': {
         const { code, message, delay } = closing
-        if (delay === 'never' || task.attempt >= task.max_attempts) this.#fail(entry, code, message)
+        if (delay === 'never' || task.attempt >= task.max_attempts) this.#finish(entry, ChartStatus.FAILED, failureFields(code, message))
         else this.#requeue(entry, 'retrying', delay ?? backoff(retry.backoff, task.attempt))
         break
       }
@@ -425,46 +541,58 @@ class MemoryStore implements TaskStore {
     }
   }
 
-  #fail (entry: Entry, code: string, message: string | null): void {
-    const error_message = message ?? failures[code as FailureCode] ?? failures.CHARTS_ERR_GENERATION_FAILED
-    this.#finish(entry, ChartStatus.FAILED, { error_code: code, error_message })
-  }
-
   #closeLease (entry: Entry, verb: Entry['closed']): void {
     const { task, draft: { tenant } } = entry
     this.#processing.remove(task.task_id)
     entry.closed = verb
     count(this.#running, tenant, -1)
-    this.#uncap(tenant)
-  }
-
-  /** A place that a tenant at its cap gives up goes to its own longest waiting task. */
-  #uncap (tenant: string): void {
-    const capped = this.#capped.get(tenant)
-    const head = capped?.shift()
-    if (capped?.size === 0) this.#capped.delete(tenant)
-    if (head) {
-      this.#queue.add(head.id, head.score)
-      this.#wake()
-    }
+    if (this.#queue.unpark(tenant)) this.#wake()
   }
 
   #requeue (entry: Entry, current_step: string, delay: number, attempt = entry.task.attempt): void {
     const { task_id } = entry.task
     count(this.#waiting, entry.draft.tenant, 1)
     if (delay > 0) this.#delayed.add(task_id, this.#now() + delay)
-    else this.#queue.add(task_id, this.#now() - AHEAD)
+    else this.#queue.pushFront(task_id, this.#now())
     this.#change(entry, { status: ChartStatus.PENDING, current_step, progress: 0, step_progress: {}, attempt })
     this.#wake()
   }
 
-  #finish (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
+  #putFinal (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
     const { retention } = entry.draft
+    entry.checkpoints.clear()
     entry.order = ++this.#order
     entry.expires = this.#now() + retention.task * 1000
     entry.detailsExpire = this.#now() + retention.status * 1000
     this.#finished.add(entry.task.task_id, entry.expires)
     this.#change(entry, { status, current_step: status.toLowerCase(), completed_at: this.#date(), ...fields })
+    this.#ended.push(entry)
+  }
+
+  /** In rounds, not by recursion: a chain of dependents may be long. */
+  #finish (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
+    this.#putFinal(entry, status, fields)
+    const untold = [entry]
+    for (let ended = untold.pop(); ended; ended = untold.pop()) untold.push(...this.#tell(ended))
+  }
+
+  /** A dependency that completes lets its dependents run; any other end is theirs too. Those it ended. */
+  #tell ({ task: { task_id, status } }: Entry): Entry[] {
+    const dependents = (this.#dependents.get(task_id) ?? []).map(dependent => this.#entries.get(dependent)!)
+    this.#dependents.delete(task_id)
+    if (status !== ChartStatus.COMPLETED) {
+      for (const dependent of dependents) {
+        this.#unqueue(dependent)
+        this.#putFinal(dependent, ChartStatus.FAILED, failureFields('CHARTS_ERR_DEPENDENCY_FAILED', null))
+      }
+      return dependents
+    }
+    for (const dependent of dependents) {
+      if (--dependent.left > 0) continue
+      this.#change(dependent, { current_step: this.#admit(dependent) })
+      this.#wake()
+    }
+    return []
   }
 
   #change (entry: Entry, fields: Partial<ChartTask>): void {
@@ -481,6 +609,12 @@ class MemoryStore implements TaskStore {
     for (const listener of this.#listeners) queueMicrotask(() => tell(listener))
   }
 
+  #waitsNoMore (tenant: string): void {
+    count(this.#waiting, tenant, -1)
+    if (!this.#waiting.has(tenant)) this.#queue.forget(tenant)
+    if (!this.#waiting.has('')) this.#queue.reset()
+  }
+
   #wake (): void {
     const [waiter] = this.#waiters
     if (waiter) waiter()
@@ -489,7 +623,12 @@ class MemoryStore implements TaskStore {
 }
 
 /** Each try gets a request of its own: what it does to it must not reach the next one. */
-const toTaken = ({ task, draft, lease }: Entry): TakenTask => ({ task, request: JSON.parse(draft.request), lease })
+const toTaken = ({ task, draft, lease, checkpoints, deps }: Entry): TakenTask =>
+  ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(checkpoints), depends_on: deps })
+
+function failureFields (code: string, message: string | null): Partial<ChartTask> {
+  return { error_code: code, error_message: message ?? failures[code as FailureCode] ?? failures.CHARTS_ERR_GENERATION_FAILED }
+}
 
 function backoff ({ type, delay, max, jitter }: TaskDraft['retry']['backoff'], attempt: number): number {
   const wait = Math.min(type === 'exponential' ? delay * 2 ** (attempt - 1) : delay, max)

@@ -1,4 +1,4 @@
-import type { ChartRequest, ChartTask } from '../task.ts'
+import type { ChartPriority, ChartRequest, ChartTask } from '../task.ts'
 
 /** Backoff between tries, stored with the task when it is created. */
 export interface RetryPolicy {
@@ -34,6 +34,13 @@ export interface TaskDraft {
   /** Hash of everything that makes two requests ask for the same chart. */
   readonly same: string
   readonly force: boolean
+  readonly priority: ChartPriority
+  /** When it may run at the earliest, ms since the epoch; null: at once. */
+  readonly run_at: number | null
+  /** Tasks of the same user that must be completed first, in the order asked; of the same batch too. */
+  readonly depends_on: readonly string[]
+  /** Cancels the caller's older active tasks of the message in the same step. */
+  readonly supersede: boolean
   /** Hashes of the caller's Idempotency-Key and of what came with it. */
   readonly idempotency: { readonly key: string, readonly body: string } | null
   /** The request, byte for byte as it is to be stored. */
@@ -49,9 +56,30 @@ export interface TaskDraft {
   readonly missing_chart: string | null
 }
 
-export type EnqueueOutcome =
-  | { readonly outcome: 'queued' | 'already_active' | 'chart_exists' | 'replayed', readonly task: ChartTask }
+/** A task, and what came of asking for it. */
+export interface EnqueuedTask {
+  readonly outcome: 'queued' | 'already_active' | 'chart_exists' | 'replayed'
+  readonly task: ChartTask
+}
+
+/** Why nothing was accepted, and nothing changed; `task_id`: the dependency at fault. */
+export type EnqueueRefusal =
   | { readonly outcome: 'key_reused' | 'tenant_full' | 'queue_full' }
+  | { readonly outcome: 'dependency_unknown' | 'dependency_failed', readonly task_id: string }
+
+export type BatchOutcome =
+  | {
+    readonly outcome: 'accepted' | 'replayed'
+    readonly batch_id: string
+    /** In the order asked, each with what became of it. */
+    readonly tasks: readonly EnqueuedTask[]
+    readonly superseded: readonly ChartTask[]
+  }
+  | EnqueueRefusal
+
+export type EnqueueOutcome =
+  | EnqueuedTask & { readonly superseded: readonly ChartTask[] }
+  | EnqueueRefusal
 
 /** One worker's wish for tasks. */
 export interface Take {
@@ -70,11 +98,15 @@ export interface TakenTask {
   readonly request: ChartRequest
   /** The fence: grows with every take of the task, and is never given back. */
   readonly lease: number
+  /** What steps of earlier tries returned, as JSON. */
+  readonly checkpoints: ReadonlyMap<string, string>
+  /** The tasks that it needed, all completed, in the order asked. */
+  readonly depends_on: readonly string[]
 }
 
 export interface Taken {
   readonly tasks: TakenTask[]
-  /** Tasks that this call found without a worker for the last time: FAILED. */
+  /** What else this call ended: tasks without a worker for the last time, and dependents of what failed. */
   readonly lost: ChartTask[]
   /** ms until a lease expires or a retry is due; null when nothing will be due by itself. */
   readonly due: number | null
@@ -114,6 +146,8 @@ export type TaskState = Pick<ChartTask,
 export interface HintListener {
   hint (task_id: string, state: TaskState): void
   cancelled (task_id: string): void
+  /** A task was added to a message. */
+  added (message_id: string, user_id: string): void
   /** Whether hints arrive at all; `true` again means that some may have been missed. */
   feed (up: boolean): void
 }
@@ -124,14 +158,16 @@ export interface MessageTasks {
   /** COMPLETED tasks of the caller and, where shared, of the caller's org. */
   readonly completed: ChartTask[]
   readonly failed: ChartTask[]
+  /** When that was, by the store's clock: ms since the epoch. */
+  readonly read_at: number
 }
 
 export interface QueueStats {
   /** Tasks that wait, for whatever reason. */
   readonly queue_length: number
   readonly processing_count: number
-  /** Those of the waiting that wait for another try. */
-  readonly retrying_count: number
+  /** Those of the waiting that wait for a time: for another try, or as scheduled. */
+  readonly delayed_count: number
   /** When the task at the head of the queue was created. */
   readonly oldest_waiting_at: string | null
   readonly updated_at: string
@@ -147,16 +183,20 @@ export interface QueueStats {
 export interface TaskStore {
   /** Accepts a task, or answers with the one that there is already. */
   enqueue (draft: TaskDraft): Promise<EnqueueOutcome>
+  /** Accepts the tasks of one caller, all or none; they share tenant, retention, retry, limits and idempotency key. */
+  enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome>
   /** Takes up to `count` tasks; recovers those whose lease has expired and those due for a retry on the way. */
   dequeue (take: Take): Promise<Taken>
   /** Ends leases and, with `take`, takes the next tasks in the same round trip. */
   closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }>
   /** Stores and announces progress; false where the lease is not the current one. */
   progress (reports: readonly ProgressReport[]): Promise<boolean[]>
+  /** Remembers what a step returned, for later tries; forgotten when the task ends. `most`: bytes of all of a task's, 0 = off. */
+  checkpoint (task_id: string, lease: number, name: string, value: string, most: number): Promise<'ok' | 'stale' | 'too_large'>
   /** Prolongs leases by `leaseDuration` ms from now. */
   extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>>
-  /** Ends a waiting or running task. `changed` is true for the call that ended it. Null: unknown. */
-  cancel (task_id: string): Promise<{ task: ChartTask, changed: boolean } | null>
+  /** Ends a waiting or running task. `ended`: what this call ended, its dependents included. Null: unknown. */
+  cancel (task_id: string): Promise<{ task: ChartTask, ended: readonly ChartTask[] } | null>
   /** Tasks as they are now; null for what is unknown or expired. */
   read (task_ids: readonly string[]): Promise<Array<ChartTask | null>>
   /** The request byte for byte as it was stored. */
@@ -167,6 +207,8 @@ export interface TaskStore {
   readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks>
   /** The caller's unfinished tasks of a message, newest first, at most `limit`. */
   readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]>
+  /** The tasks of a batch in the order asked, those that are still kept; null for an unknown batch. */
+  readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null>
   stats (): Promise<QueueStats>
   /** Removes what its retention has passed; how many tasks that was. */
   cleanup (): Promise<number>
@@ -176,6 +218,9 @@ export interface TaskStore {
   /** Starts the hints of a task; true once they are sure to arrive. */
   subscribe (task_id: string): Promise<boolean>
   unsubscribe (task_id: string): void
+  /** Starts to say when a user's tasks of a message become more; true once that is sure to arrive. */
+  subscribeMessage (message_id: string, user_id: string): Promise<boolean>
+  unsubscribeMessage (message_id: string, user_id: string): void
   /** Where hints go from now on; called before any `subscribe`. Returns what ends that. */
   listen (listener: HintListener): () => void
 

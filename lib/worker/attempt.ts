@@ -2,6 +2,7 @@ import type { AbortCode, GenerateChart, Logger, ProgressUpdate } from '../genera
 import type { Leases } from '../service/leases.ts'
 import { AttemptError, type Outcome } from '../service/outcome.ts'
 import { merge, toReport } from '../service/progress.ts'
+import { Checkpoints } from './checkpoints.ts'
 import type { Closing, ProgressReport, TakenTask } from '../store/task-store.ts'
 
 /** ms that a generator gets to answer its signal before it is abandoned. */
@@ -115,12 +116,15 @@ export class Attempt {
 
   /** The generator's outcome; null when it was aborted and did not answer in time. */
   #generate (): Promise<Outcome | null> {
-    const { generate, taken } = this.#options
+    const { generate, leases, taken } = this.#options
     const { signal } = this.#abort
+    const progress = (update: ProgressUpdate) => this.#progress(update)
+    const checkpoints = new Checkpoints({ taken, leases, signal, log: this.#log, progress, onStale: () => this.abort('LEASE_LOST') })
     const context = {
       signal,
       attempt: taken.task.attempt,
-      progress: (update: ProgressUpdate) => this.#progress(update),
+      progress,
+      step: <T>(name: string, fn: () => T | Promise<T>) => checkpoints.step(name, fn),
       log: this.#log
     }
     return new Promise(resolve => {
@@ -137,8 +141,11 @@ export class Attempt {
         }, GRACE)
       }
       signal.addEventListener('abort', abandonSoon)
-      Promise.resolve(taken.request)
-        .then(request => generate(request, context))
+      leases.dependencies(taken)
+        .then(dependencies => {
+          if (!dependencies) throw new AttemptError('CHARTS_ERR_DEPENDENCY_FAILED', { retryable: false })
+          return generate(taken.request, { ...context, dependencies })
+        })
         .then(content => settle({ content }), error => settle({ error }))
     })
   }

@@ -5,12 +5,16 @@ import { startHost } from '../helpers/app.ts'
 
 /** Every route with the statuses that section 8 of the contract names for it. */
 const routes: Record<string, Record<string, number[]>> = {
-  '/charts/async': { post: [200, 202, 400, 401, 403, 413, 422, 429, 503] },
+  '/charts/async': { post: [200, 202, 400, 401, 403, 409, 413, 422, 429, 503] },
   '/charts/async/{task_id}/status': { get: [200, 304, 400, 401, 404, 503] },
   '/charts/async/{task_id}/result': { get: [200, 400, 401, 404, 409, 410, 503] },
   '/charts/async/{task_id}': { delete: [200, 400, 401, 404, 409, 503] },
   '/charts/by-message/{message_id}': { get: [200, 400, 401, 404, 503] },
   '/charts/async/stats': { get: [200, 401, 403, 503] },
+  '/charts/async/batch': { post: [202, 400, 401, 403, 409, 413, 422, 429, 503] },
+  '/charts/async/batch/{batch_id}': { get: [200, 400, 401, 404, 503], delete: [200, 400, 401, 404, 503] },
+  '/charts/stream/by-message/{message_id}': { get: [200, 204, 400, 401, 404] },
+  '/charts/stream/batch/{batch_id}': { get: [200, 204, 400, 401, 404] },
   '/charts/stream/{task_id}': { get: [200, 204, 400, 401, 404] },
   '/charts/ws/{task_id}': { get: [400, 401, 403, 404, 426] }
 }
@@ -53,7 +57,7 @@ for (const version of ['3.0.3', '3.1.0']) {
     }
     const create = paths['/api/v1/analytics/charts/async']!['post']!
     t.strictSame(Object.keys(create.requestBody!.content['application/json']!.schema.properties),
-      ['message_id', 'visibility', 'force_create', 'adjustment_query', 'params'])
+      ['message_id', 'visibility', 'force_create', 'adjustment_query', 'priority', 'run_at', 'depends_on', 'supersede', 'params'])
     const stream = paths['/api/v1/analytics/charts/stream/{task_id}']!['get']!
     t.strictSame(Object.keys(stream.responses['200']!.content!), ['text/event-stream'])
   })

@@ -45,7 +45,7 @@ test("the host's client is left as it is", async t => {
   const before = look()
   const id = await redis.client('ID')
   await Scene.play(async () => new RedisStore({ redis, keyPrefix }), async scene => {
-    scene.store.listen({ hint () {}, cancelled () {}, feed () {} })
+    scene.store.listen({ hint () {}, cancelled () {}, added () {}, feed () {} })
     await scene.store.ready(5_000)
     await scene.completed()
     await scene.store.waitForWork(1_000, new AbortController().signal)

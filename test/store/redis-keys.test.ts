@@ -77,7 +77,7 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
       t.equal(unfinished.length, 5)
       const needed = [
         ...unfinished.flatMap(id => [`task:${id}`, `request:${id}`]), `status:${running.task.task_id}`,
-        'queue', 'processing', 'delayed', 'waiting', 'running', 'same:alike', 'idempotency:key', `message_tasks:${message_id}:ada`
+        'queue:normal', 'shares', 'turns:normal', 'processing', 'delayed', 'waiting', 'running', 'same:alike', 'idempotency:key', `message_tasks:${message_id}:ada`
       ]
       t.same(Object.fromEntries(needed.map(key => [key, found.get(key)])), Object.fromEntries(needed.map(key => [key, -1])))
     })
@@ -86,10 +86,10 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
   await t.test('what has ended is kept as long as its retention says', async t => {
     await play(async scene => {
       const wish = { message_id, org_id: 'acme', visibility: 'PUBLIC', same: 'alike', idempotency: { key: 'key', body: 'body' } } as const
-      const { task, lease, request } = await scene.taken(wish)
-      const { task_id } = task
+      const taken = await scene.taken(wish)
+      const { task: { task_id }, lease } = taken
       await scene.store.progress([{ task_id, lease, progress: 1, step: 'step', step_progress: { step: 1 } }])
-      const { finished } = await scene.complete({ task, lease, request })
+      const { finished } = await scene.complete(taken)
       const expected: Record<string, number> = {
         [`task:${task_id}`]: DAY,
         [`request:${task_id}`]: DAY,

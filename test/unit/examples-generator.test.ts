@@ -20,7 +20,7 @@ async function generate ({ message_id = weather, adjustment = null, signal = new
   const request = {
     task_id: crypto.randomUUID(), message_id, user_id: 'ada', org_id: null, visibility: 'PRIVATE', force_create: false, adjustment_query: adjustment
   } as const
-  const context: GenerateContext = { signal, attempt: 1, progress, log }
+  const context: GenerateContext = { signal, attempt: 1, progress, log, dependencies: [], step: async (_name, fn) => fn() }
   return await chartGenerator(options)(request, context) as unknown as ChartContent
 }
 

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { memoryStore } from '../../lib/index.ts'
 import { chartIdOf } from '../../lib/service/chart-identity.ts'
+import { Charts } from '../../lib/service/charts.ts'
 import { Leases, type LeasesOptions } from '../../lib/service/leases.ts'
 import { LEASE, Scene } from '../../lib/store/conformance/scene.ts'
 import type { TakenTask, TaskStore } from '../../lib/store/task-store.ts'
@@ -16,8 +17,8 @@ const never = new AbortController().signal
 function leasesOver (store: TaskStore, options: Partial<LeasesOptions> = {}) {
   const finished: ChartTask[] = []
   const logger = recordingLogger()
-  const limits = { chartBytes: 1_000, runningPerTenant: 0 }
-  const leases = new Leases({ store, chartStore: undefined, limits, logger, finished: task => finished.push(task), ...options })
+  const limits = { chartBytes: 1_000, checkpointBytes: 1_000, runningPerTenant: 0 }
+  const leases = new Leases({ store, chartStore: undefined, charts: new Charts(store, options.chartStore), limits, logger, finished: task => finished.push(task), ...options })
   return { leases, finished, logger }
 }
 
@@ -62,7 +63,7 @@ t.test('whatever ends here is told, once for each', () => inMemory(async scene =
 }))
 
 t.test('the cap of a tenant goes along with every take', () => inMemory(async scene => {
-  const { leases } = leasesOver(scene.store, { limits: { chartBytes: 0, runningPerTenant: 1 } })
+  const { leases } = leasesOver(scene.store, { limits: { chartBytes: 0, checkpointBytes: 0, runningPerTenant: 1 } })
   await scene.enqueueMany(3)
   const take = { worker_id: 'worker', count: 3, leaseDuration: LEASE }
   const { tasks } = await leases.take({ ...take, take_id: 'one' })

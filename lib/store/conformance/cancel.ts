@@ -4,16 +4,14 @@ import { cases, completion, failing, LEASE, leaseOf, type Scene } from './scene.
 async function ends (scene: Scene, task_id: string): Promise<void> {
   const before = await scene.read(task_id)
   const cancelled = await scene.store.cancel(task_id)
-  assert.deepEqual(cancelled, {
-    changed: true,
-    task: { ...before, status: 'CANCELLED', current_step: 'cancelled', completed_at: scene.date, version: before.version + 1 }
-  })
+  const after = { ...before, status: 'CANCELLED', current_step: 'cancelled', completed_at: scene.date, version: before.version + 1 }
+  assert.deepEqual(cancelled, { task: after, ended: [after] })
   assert.deepEqual(await scene.read(task_id), cancelled?.task)
-  await scene.unchanged(task_id, async () => assert.deepEqual(await scene.store.cancel(task_id), { task: cancelled?.task, changed: false }))
+  await scene.unchanged(task_id, async () => assert.deepEqual(await scene.store.cancel(task_id), { task: cancelled?.task, ended: [] }))
   scene.pass(LEASE)
   assert.deepEqual(await scene.takeIds({ count: 10 }), [], 'it never runs again')
-  const { queue_length, processing_count, retrying_count } = await scene.store.stats()
-  assert.deepEqual({ queue_length, processing_count, retrying_count }, { queue_length: 0, processing_count: 0, retrying_count: 0 })
+  const { queue_length, processing_count, delayed_count } = await scene.store.stats()
+  assert.deepEqual({ queue_length, processing_count, delayed_count }, { queue_length: 0, processing_count: 0, delayed_count: 0 })
 }
 
 export const cancel = cases('a cancel', {
@@ -48,7 +46,7 @@ export const cancel = cases('a cancel', {
 
   'leaves a finished task as it is': async scene => {
     for (const task of [await scene.completed(), await scene.failed()]) {
-      await scene.unchanged(task.task_id, async () => assert.deepEqual(await scene.store.cancel(task.task_id), { task, changed: false }))
+      await scene.unchanged(task.task_id, async () => assert.deepEqual(await scene.store.cancel(task.task_id), { task, ended: [] }))
     }
   },
 
@@ -69,7 +67,7 @@ export const cancel = cases('a cancel', {
   'that comes after the completion loses': async scene => {
     const closing = completion(await scene.taken())
     const { finished } = await scene.close(closing)
-    assert.deepEqual(await scene.store.cancel(closing.task_id), { task: finished, changed: false })
+    assert.deepEqual(await scene.store.cancel(closing.task_id), { task: finished, ended: [] })
     assert.ok(await scene.store.readContent(closing.chart_id))
   },
 
@@ -80,7 +78,7 @@ export const cancel = cases('a cancel', {
       const [closed, cancelled] = i % 2 === 0
         ? await Promise.all([calls[0](), calls[1]()])
         : await Promise.all([calls[1](), calls[0]()]).then(([b, a]) => [a, b] as const)
-      assert.equal(closed.current, !cancelled!.changed)
+      assert.equal(closed.current, cancelled!.ended.length === 0)
       assert.equal((await scene.read(closing.task_id)).status, closed.current ? 'COMPLETED' : 'CANCELLED')
     }
   },

@@ -28,9 +28,10 @@ export const endings = cases('a try', {
   },
 
   'that completes keeps the steps it has shown': async scene => {
-    const { task, lease } = await scene.taken()
+    const taken = await scene.taken()
+    const { task, lease } = taken
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 80, step: 'rendering', step_progress: { rendering: 100 } }])
-    const { finished } = await scene.complete({ task, lease, request: JSON.parse('{}') })
+    const { finished } = await scene.complete(taken)
     assert.deepEqual(finished?.step_progress, { rendering: 100 })
   },
 
@@ -91,8 +92,8 @@ export const endings = cases('a try', {
     const closing = failing(await scene.taken())
     await scene.close(closing)
     await scene.unchanged(closing.task_id, async () => assert.deepEqual(await scene.close(closing), { current: true, finished: null }))
-    const { queue_length, retrying_count } = await scene.store.stats()
-    assert.deepEqual({ queue_length, retrying_count }, { queue_length: 1, retrying_count: 1 })
+    const { queue_length, delayed_count } = await scene.store.stats()
+    assert.deepEqual({ queue_length, delayed_count }, { queue_length: 1, delayed_count: 1 })
   },
 
   'that is handed back costs nothing': async scene => {

@@ -79,7 +79,7 @@ export const enqueue = cases('enqueue', {
   },
 
   'the statistics count what waits, what runs and what is to be retried': async scene => {
-    const empty = { queue_length: 0, processing_count: 0, retrying_count: 0, oldest_waiting_at: null }
+    const empty = { queue_length: 0, processing_count: 0, delayed_count: 0, oldest_waiting_at: null }
     assert.deepEqual(await scene.store.stats(), { ...empty, updated_at: scene.date })
     const created_at = scene.date
     await scene.enqueueMany(3)
@@ -88,10 +88,10 @@ export const enqueue = cases('enqueue', {
     const first = await scene.take()
     await scene.take()
     assert.deepEqual(await scene.store.stats(), {
-      queue_length: 1, processing_count: 2, retrying_count: 0, oldest_waiting_at: created_at, updated_at: scene.date
+      queue_length: 1, processing_count: 2, delayed_count: 0, oldest_waiting_at: created_at, updated_at: scene.date
     })
     await scene.fail(first)
-    const { queue_length, processing_count, retrying_count } = await scene.store.stats()
-    assert.deepEqual({ queue_length, processing_count, retrying_count }, { queue_length: 2, processing_count: 1, retrying_count: 1 })
+    const { queue_length, processing_count, delayed_count } = await scene.store.stats()
+    assert.deepEqual({ queue_length, processing_count, delayed_count }, { queue_length: 2, processing_count: 1, delayed_count: 1 })
   }
 })

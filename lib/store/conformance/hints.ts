@@ -11,6 +11,7 @@ const DEADLINE = 5_000
 class Ears implements HintListener {
   readonly heard: Array<{ task_id: string, state: TaskState }> = []
   readonly cancels: string[] = []
+  readonly additions: Array<[message_id: string, user_id: string]> = []
   readonly off: () => void
   #up = false
   #notify: () => void = () => {}
@@ -26,6 +27,11 @@ class Ears implements HintListener {
 
   cancelled (task_id: string): void {
     this.cancels.push(task_id)
+    this.#notify()
+  }
+
+  added (message_id: string, user_id: string): void {
+    this.additions.push([message_id, user_id])
     this.#notify()
   }
 
@@ -87,7 +93,6 @@ export const hints = cases('hints', {
     const changed = async () => { states.push(await scene.read(task_id)) }
 
     await scene.enqueue({ task_id, attempts: 2 })
-    await changed()
     const first = await scene.take()
     await changed()
     await scene.store.progress([{ task_id, lease: 1, progress: 40, step: 'rendering', step_progress: { rendering: 10, '"': 0 } }])
@@ -103,7 +108,7 @@ export const hints = cases('hints', {
     await scene.close(completion(third))
     await changed()
 
-    await ears.hears(task_id, states.length)
+    await ears.hears(task_id, states.at(-1)!.version)
     assert.deepEqual(ears.heard.map(({ state }) => stateOf(state)), states.map(stateOf))
     assert.deepEqual(ears.cancels, [])
   },
@@ -134,7 +139,17 @@ export const hints = cases('hints', {
     await scene.store.extend([{ task_id, lease }], LEASE)
     await scene.store.progress([{ ...report, progress: 50 }])
     await ears.hears(task_id, 4)
-    assert.deepEqual(ears.heard.map(({ state }) => state.version), [1, 2, 3, 4])
+    assert.deepEqual(ears.heard.map(({ state }) => state.version), [2, 3, 4])
+  },
+
+  'what is added to a message is announced': async scene => {
+    const ears = new Ears(scene.store)
+    await ears.up()
+    const message_id = randomUUID()
+    assert.equal(await scene.store.subscribeMessage(message_id, 'ada:b'), true)
+    await scene.enqueue({ message_id, user_id: 'ada:b' })
+    await ears.until('the addition', () => ears.additions.length > 0)
+    assert.deepEqual(ears.additions, [[message_id, 'ada:b']])
   },
 
   'a cancel is announced to the worker of a running task': async scene => {
@@ -159,13 +174,14 @@ export const hints = cases('hints', {
     const task_id = randomUUID()
     const ears = await listening(scene, task_id)
     await scene.enqueue({ task_id })
-    await ears.hears(task_id, 1)
+    const taken = await scene.take()
+    await ears.hears(task_id, 2)
     ears.off()
-    await scene.store.cancel((await scene.take()).task.task_id)
+    await scene.store.cancel(taken.task.task_id)
     const next = await listening(scene, task_id)
     await scene.enqueue({ task_id: randomUUID() })
     next.off()
-    assert.deepEqual(ears.heard.map(({ state }) => state.version), [1])
+    assert.deepEqual(ears.heard.map(({ state }) => state.version), [2])
     assert.deepEqual(ears.cancels, [])
   },
 

@@ -10,9 +10,9 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
     const { task_id } = await scene.enqueue(keyed)
     const { task } = await scene.take()
     assert.equal(task.status, 'PROCESSING')
-    assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task })
+    assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task, superseded: [] })
     const cancelled = await scene.store.cancel(task_id)
-    assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task: cancelled!.task })
+    assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task: cancelled!.task, superseded: [] })
     assert.equal((await scene.store.stats()).queue_length, 0)
   },
 
@@ -42,14 +42,14 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
     assert.equal(first.outcome, 'already_active')
     const { finished } = await scene.complete(await scene.take())
     assert.equal(finished?.task_id, task_id)
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'replayed', task: finished })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'replayed', task: finished, superseded: [] })
     assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...other })), { outcome: 'key_reused' })
   },
 
   'belongs to the finished chart that answered': async scene => {
     const task = await scene.completed({ same: 'alike' })
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'chart_exists', task })
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'replayed', task })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'chart_exists', task, superseded: [] })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...keyed })), { outcome: 'replayed', task, superseded: [] })
     assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...other })), { outcome: 'key_reused' })
   },
 

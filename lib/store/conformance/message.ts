@@ -47,7 +47,7 @@ export const message = cases('the tasks of a message', {
     const { task, lease } = await scene.take()
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 40, step: 'rendering', step_progress: { rendering: 10 } }])
     const running = await scene.read(task.task_id)
-    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), { active: [running], completed: [done], failed: [failed] })
+    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), { active: [running], completed: [done], failed: [failed], read_at: Date.parse(scene.date) })
     assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [running])
   },
 

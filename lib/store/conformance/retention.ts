@@ -34,9 +34,10 @@ export const retained = cases('retention', {
   },
 
   'the steps are over before the task': async scene => {
-    const { task, lease, request } = await scene.taken({ retention })
+    const taken = await scene.taken({ retention })
+    const { task, lease } = taken
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 80, step: 'rendering', step_progress: { rendering: 50 } }])
-    const { finished } = await scene.complete({ task, lease, request })
+    const { finished } = await scene.complete(taken)
     scene.pass(9_999)
     assert.deepEqual(await scene.read(task.task_id), finished)
     scene.pass(1)
@@ -57,8 +58,8 @@ export const retained = cases('retention', {
       const task = await scene.read(task_id)
       assert.ok(await scene.store.readRequest(task_id))
       assert.deepEqual(await scene.store.readActive(message_id, 'ada', 10), [task])
-      assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task })
-      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, same: 'alike' })), { outcome: 'already_active', task })
+      assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task, superseded: [] })
+      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, same: 'alike' })), { outcome: 'already_active', task, superseded: [] })
     }
     await stillThere()
     const { task, lease } = await scene.take()

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { ChartVisibility, type ChartTask } from '../../task.ts'
+import { ChartPriority, ChartVisibility, type ChartTask } from '../../task.ts'
 import type { Closed, Closing, RetryPolicy, Take, Taken, TakenTask, TaskDraft, TaskStore } from '../task-store.ts'
 
 /** Opens a store that is empty and nobody else's; `now` is its only clock (ms). The case closes it. */
@@ -75,6 +75,10 @@ export class Scene {
       queueLength: 0,
       charts_inside: true,
       missing_chart: null,
+      priority: ChartPriority.NORMAL,
+      run_at: null,
+      supersede: false,
+      depends_on: [],
       ...fields
     }
   }

@@ -11,6 +11,7 @@ export function keyspace (keyPrefix: string) {
     request: (task_id: string) => `${prefix}request:${task_id}`,
     chart: (chart_id: string) => `${prefix}chart:${chart_id}`,
     updates: (task_id: string) => `${prefix}updates:${task_id}`,
+    message: (message_id: string, user_id: string) => `${prefix}message:${message_id}:${user_id}`,
     cancelled: `${prefix}cancelled`,
     ping: (process_id: string) => `${prefix}ping:${process_id}`
   }

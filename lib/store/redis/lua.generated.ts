@@ -1,7 +1,41 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 export const scripts = {
+  batch: {
+    sha: '307c1933649a2621194b538a2a750a6127dd45ff',
+    source: `#!lua flags=no-writes
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function read(id)
+  local fields = call('HMGET', record(id), 'expires', 'details_expire')
+  if fields[1] and tonumber(fields[1]) <= now then return false end
+  local task = call('HGETALL', record(id))
+  if #task == 0 then return false end
+  local steps = {}
+  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+end
+local function announce(id)
+  call('HINCRBY', record(id), 'version', 1)
+  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
+  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+end
+local t = call('HMGET', P .. 'batch:' .. ARGV[2], 'user', 'ids')
+if not t[1] then return { false } end
+local records = {}
+for id in string.gmatch(t[2], '%S+') do records[#records + 1] = read(id) or nil end
+if #records == 0 then return { false } end
+return { t[1], records }`
+  },
   cancel: {
-    sha: '9067d2ac68ce6105e3fb0215ea098e40daa1e486',
+    sha: 'af55e671f349e356714ea8df96c4bf74661afefe',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -12,6 +46,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -40,9 +75,20 @@ local function index_finished(key, id, keep_task, keep_index)
   call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
   index_expire(key, keep_index)
 end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local RANK = 2 ^ 44
+local function queue(name) return P .. 'queue:' .. name end
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then call('HDEL', P .. key, field) end
+    if call('HINCRBY', P .. key, field, by) <= 0 then
+      call('HDEL', P .. key, field)
+      if key == 'waiting' then
+        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
+        if field == '' then call('DEL', P .. 'shares') end
+      end
+    end
   end
 end
 local function wake()
@@ -51,30 +97,72 @@ local function wake()
     call('PEXPIRE', P .. 'wake', 60000)
   end
 end
-local function queue_back(id)
-  local last = tonumber(call('ZRANGE', P .. 'queue', -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', P .. 'queue', math.max(now, last + 1), id)
-end
-local function queue_front(id)
-  call('ZADD', P .. 'queue', now - 1e15, id)
-end
-local function uncap(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if head[1] then
-    call('ZADD', P .. 'queue', head[2], head[1])
-    wake()
+local function enter(priority, id, score)
+  call('ZADD', queue(priority), score, id)
+  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
+    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
+local function queue_back(id, tenant, priority)
+  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
+  enter(priority, id, string.format('%.17g', turn + order))
+end
+local function admit(id, tenant, priority, run_at)
+  if run_at > now then
+    call('HSET', record(id), 'step', 'scheduled')
+    call('ZADD', P .. 'delayed', run_at, id)
+  else
+    call('HSET', record(id), 'step', 'queued')
+    queue_back(id, tenant, priority)
+  end
+end
+local function queue_front(id)
+  enter('again', id, now)
+end
+local function pop()
+  local head = call('ZPOPMIN', queue('again'))
+  if head[1] then return head[1], 1, head[2] end
+  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local best, due
+  for i, priority in ipairs(PRIORITIES) do
+    local share = tonumber(shares[i])
+    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+  end
+  if not best then return end
+  local priority = PRIORITIES[best]
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
+  head = call('ZPOPMIN', queue(priority))
+  return head[1], best + 1, head[2]
+end
+local function any_queued()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+end
+local function park(id, tenant, at, score)
+  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+end
+local function unpark(tenant)
+  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
+  if not head[1] then return end
+  local name = QUEUES[math.floor(head[2] / RANK)]
+  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
+  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  wake()
+end
 local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
-  uncap(tenant)
+  unpark(tenant)
 end
 local function close_lease(id, tenant, verb)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  uncap(tenant)
+  unpark(tenant)
 end
 local function requeue(id, tenant, step, delay)
   call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
@@ -88,9 +176,18 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local function finish(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys')
-  local message, user, shared, same, keep, keys = unpack(t)
+local ended, untold = {}, {}
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = read(id) end
+  end
+  return records
+end
+local function put_final(id, status, fields)
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
+  local message, user, shared, same, keep, keys, batches = unpack(t)
+  ended[#ended + 1], untold[#untold + 1] = id, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -98,6 +195,7 @@ local function finish(id, status, fields)
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
   announce(id)
   call('PEXPIRE', record(id), keep_task)
+  call('DEL', checkpoints(id))
   call('PEXPIRE', P .. 'request:' .. id, keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
@@ -112,24 +210,95 @@ local function finish(id, status, fields)
     call('ZREM', P .. 'same:' .. same, id)
     index_expire(P .. 'same:' .. same, keep_task)
   end
+  for batch in string.gmatch(batches or '', '%S+') do
+    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', P .. 'batch:' .. batch, 'key')
+      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+    end
+  end
+end
+local function tell(id)
+  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  if #dependents == 0 then return end
+  call('DEL', P .. 'dependents:' .. id)
+  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
+  for _, dependent in ipairs(dependents) do
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    if not completed then
+      unqueue(dependent, t[1])
+      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
+      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      announce(dependent)
+      wake()
+    end
+  end
+end
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  while #untold > 0 do tell(table.remove(untold)) end
+end
+local function cancel(id)
+  local t = call('HMGET', record(id), 'status', 'tenant')
+  if t[1] == 'PENDING' then
+    unqueue(id, t[2])
+  elseif t[1] == 'PROCESSING' then
+    close_lease(id, t[2], 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    return false
+  end
+  finish(id, 'CANCELLED', {})
+  return true
 end
 local id = ARGV[2]
 local known = read(id)
 if not known then return { 'gone' } end
-local t = call('HMGET', record(id), 'status', 'tenant')
-if t[1] == 'PENDING' then
-  unqueue(id, t[2])
-elseif t[1] == 'PROCESSING' then
-  close_lease(id, t[2], 'cancel')
-  call('PUBLISH', P .. 'cancelled', id)
-else
-  return { t[1] == 'CANCELLED' and 'ok' or 'finished', known }
+if cancel(id) then return { 'ok', read(id), others({}) } end
+return { call('HGET', record(id), 'status') == 'CANCELLED' and 'ok' or 'finished', known }`
+  },
+  checkpoint: {
+    sha: 'db22dd68906877b16ec3b418cbd6f0d62f2bf152',
+    source: `#!lua
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-finish(id, 'CANCELLED', {})
-return { 'ok', read(id), 1 }`
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function read(id)
+  local fields = call('HMGET', record(id), 'expires', 'details_expire')
+  if fields[1] and tonumber(fields[1]) <= now then return false end
+  local task = call('HGETALL', record(id))
+  if #task == 0 then return false end
+  local steps = {}
+  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+end
+local function announce(id)
+  call('HINCRBY', record(id), 'version', 1)
+  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
+  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+end
+local id, name, value, most = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local t = call('HMGET', record(id), 'lease', 'status')
+if t[1] ~= ARGV[3] or t[2] ~= 'PROCESSING' then return 'stale' end
+local bytes = #value
+for i, text in ipairs(call('HGETALL', checkpoints(id))) do
+  if i % 2 == 0 then bytes = bytes + #text end
+end
+bytes = bytes - call('HSTRLEN', checkpoints(id), name)
+if most > 0 and bytes > most then return 'too_large' end
+call('HSET', checkpoints(id), name, value)
+return 'ok'`
   },
   cleanup: {
-    sha: 'a535539280c8f64b78761072d9e630a924b6e07d',
+    sha: '1c961b98502b93a83b204ef3d65ad46985eaf84a',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -140,6 +309,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -164,7 +334,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'b59ccea8433328ffc5f447e11b6a6455906fe948',
+    sha: '69bec293960fa7eedd53843f5e246139fdf1ab50',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -175,6 +345,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -203,9 +374,20 @@ local function index_finished(key, id, keep_task, keep_index)
   call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
   index_expire(key, keep_index)
 end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local RANK = 2 ^ 44
+local function queue(name) return P .. 'queue:' .. name end
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then call('HDEL', P .. key, field) end
+    if call('HINCRBY', P .. key, field, by) <= 0 then
+      call('HDEL', P .. key, field)
+      if key == 'waiting' then
+        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
+        if field == '' then call('DEL', P .. 'shares') end
+      end
+    end
   end
 end
 local function wake()
@@ -214,30 +396,72 @@ local function wake()
     call('PEXPIRE', P .. 'wake', 60000)
   end
 end
-local function queue_back(id)
-  local last = tonumber(call('ZRANGE', P .. 'queue', -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', P .. 'queue', math.max(now, last + 1), id)
-end
-local function queue_front(id)
-  call('ZADD', P .. 'queue', now - 1e15, id)
-end
-local function uncap(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if head[1] then
-    call('ZADD', P .. 'queue', head[2], head[1])
-    wake()
+local function enter(priority, id, score)
+  call('ZADD', queue(priority), score, id)
+  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
+    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
+local function queue_back(id, tenant, priority)
+  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
+  enter(priority, id, string.format('%.17g', turn + order))
+end
+local function admit(id, tenant, priority, run_at)
+  if run_at > now then
+    call('HSET', record(id), 'step', 'scheduled')
+    call('ZADD', P .. 'delayed', run_at, id)
+  else
+    call('HSET', record(id), 'step', 'queued')
+    queue_back(id, tenant, priority)
+  end
+end
+local function queue_front(id)
+  enter('again', id, now)
+end
+local function pop()
+  local head = call('ZPOPMIN', queue('again'))
+  if head[1] then return head[1], 1, head[2] end
+  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local best, due
+  for i, priority in ipairs(PRIORITIES) do
+    local share = tonumber(shares[i])
+    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+  end
+  if not best then return end
+  local priority = PRIORITIES[best]
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
+  head = call('ZPOPMIN', queue(priority))
+  return head[1], best + 1, head[2]
+end
+local function any_queued()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+end
+local function park(id, tenant, at, score)
+  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+end
+local function unpark(tenant)
+  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
+  if not head[1] then return end
+  local name = QUEUES[math.floor(head[2] / RANK)]
+  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
+  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  wake()
+end
 local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
-  uncap(tenant)
+  unpark(tenant)
 end
 local function close_lease(id, tenant, verb)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  uncap(tenant)
+  unpark(tenant)
 end
 local function requeue(id, tenant, step, delay)
   call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
@@ -251,9 +475,18 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local function finish(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys')
-  local message, user, shared, same, keep, keys = unpack(t)
+local ended, untold = {}, {}
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = read(id) end
+  end
+  return records
+end
+local function put_final(id, status, fields)
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
+  local message, user, shared, same, keep, keys, batches = unpack(t)
+  ended[#ended + 1], untold[#untold + 1] = id, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -261,6 +494,7 @@ local function finish(id, status, fields)
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
   announce(id)
   call('PEXPIRE', record(id), keep_task)
+  call('DEL', checkpoints(id))
   call('PEXPIRE', P .. 'request:' .. id, keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
@@ -275,9 +509,49 @@ local function finish(id, status, fields)
     call('ZREM', P .. 'same:' .. same, id)
     index_expire(P .. 'same:' .. same, keep_task)
   end
+  for batch in string.gmatch(batches or '', '%S+') do
+    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', P .. 'batch:' .. batch, 'key')
+      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+    end
+  end
+end
+local function tell(id)
+  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  if #dependents == 0 then return end
+  call('DEL', P .. 'dependents:' .. id)
+  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
+  for _, dependent in ipairs(dependents) do
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    if not completed then
+      unqueue(dependent, t[1])
+      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
+      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      announce(dependent)
+      wake()
+    end
+  end
+end
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  while #untold > 0 do tell(table.remove(untold)) end
+end
+local function cancel(id)
+  local t = call('HMGET', record(id), 'status', 'tenant')
+  if t[1] == 'PENDING' then
+    unqueue(id, t[2])
+  elseif t[1] == 'PROCESSING' then
+    close_lease(id, t[2], 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    return false
+  end
+  finish(id, 'CANCELLED', {})
+  return true
 end
 local function expire()
-  local lost = {}
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
     local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
     close_lease(id, t[3], 'expire')
@@ -285,15 +559,20 @@ local function expire()
       requeue(id, t[3], 'queued', 0)
     else
       finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
-      lost[#lost + 1] = read(id)
     end
   end
-  return lost
 end
 local function promote()
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, 100)) do
     call('ZREM', P .. 'delayed', id)
-    queue_front(id)
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority')
+    if t[1] == 'scheduled' then
+      call('HSET', record(id), 'step', 'queued')
+      queue_back(id, t[2], t[3])
+      announce(id)
+    else
+      queue_front(id)
+    end
   end
 end
 local function next_due()
@@ -314,35 +593,39 @@ local function start(id, tenant, take_id, lease_duration)
   call('HINCRBY', record(id), 'lease', 1)
   announce(id)
 end
-local function take(worker, take_id, wanted, lease_duration, running_per_tenant)
+local function handed(id)
+  local known = read(id)
+  if tonumber(call('HGET', record(id), 'lease')) > 1 then known[5] = call('HGETALL', checkpoints(id)) end
+  return known
+end
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   local before = call('GET', P .. 'take:' .. worker)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = read(id) end
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
     end
-    return { taken, {}, next_due() }
+    return { taken, others(own), next_due() }
   end
-  local lost = expire()
+  expire()
   promote()
   local ids = { take_id }
   while #taken < wanted do
-    local head = call('ZPOPMIN', P .. 'queue')
-    local id = head[1]
+    local id, at, score = pop()
     if not id then break end
     local tenant = call('HGET', record(id), 'tenant')
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
-      call('ZADD', P .. 'capped:' .. tenant, head[2], id)
+      park(id, tenant, at, score)
     else
       start(id, tenant, take_id, lease_duration)
-      taken[#taken + 1] = read(id)
+      taken[#taken + 1] = handed(id)
       ids[#ids + 1] = id
     end
   end
   if #taken > 0 then call('SET', P .. 'take:' .. worker, table.concat(ids, ' '), 'PX', lease_duration) end
-  if call('EXISTS', P .. 'queue') == 1 then wake() end
-  return { taken, lost, next_due() }
+  if any_queued() then wake() end
+  return { taken, others(own), next_due() }
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
@@ -367,11 +650,12 @@ function verbs.release(id, tenant)
   call('HINCRBY', record(id), 'attempt', -1)
   requeue(id, tenant, 'queued', 0)
 end
-local closed = {}
+local closed, own = {}, {}
 for i = 7, #ARGV, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local t = call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant')
   local answer = { 'stale' }
+  own[id] = true
   if t[1] == lease then
     if t[2] == 'PROCESSING' then
       close_lease(id, t[4], verb)
@@ -385,10 +669,10 @@ for i = 7, #ARGV, 7 do
   if status == 'COMPLETED' or status == 'FAILED' then answer[2] = read(id) end
   closed[#closed + 1] = answer
 end
-return { closed, take(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '3b8465a8077d3cd4d2ac8690b5d36a2a6319d4e5',
+    sha: '43bcbff8cfbcb3d4b186ca7c474ba47830fa6358',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -399,6 +683,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -427,9 +712,20 @@ local function index_finished(key, id, keep_task, keep_index)
   call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
   index_expire(key, keep_index)
 end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local RANK = 2 ^ 44
+local function queue(name) return P .. 'queue:' .. name end
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then call('HDEL', P .. key, field) end
+    if call('HINCRBY', P .. key, field, by) <= 0 then
+      call('HDEL', P .. key, field)
+      if key == 'waiting' then
+        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
+        if field == '' then call('DEL', P .. 'shares') end
+      end
+    end
   end
 end
 local function wake()
@@ -438,30 +734,72 @@ local function wake()
     call('PEXPIRE', P .. 'wake', 60000)
   end
 end
-local function queue_back(id)
-  local last = tonumber(call('ZRANGE', P .. 'queue', -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', P .. 'queue', math.max(now, last + 1), id)
-end
-local function queue_front(id)
-  call('ZADD', P .. 'queue', now - 1e15, id)
-end
-local function uncap(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if head[1] then
-    call('ZADD', P .. 'queue', head[2], head[1])
-    wake()
+local function enter(priority, id, score)
+  call('ZADD', queue(priority), score, id)
+  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
+    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
+local function queue_back(id, tenant, priority)
+  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
+  enter(priority, id, string.format('%.17g', turn + order))
+end
+local function admit(id, tenant, priority, run_at)
+  if run_at > now then
+    call('HSET', record(id), 'step', 'scheduled')
+    call('ZADD', P .. 'delayed', run_at, id)
+  else
+    call('HSET', record(id), 'step', 'queued')
+    queue_back(id, tenant, priority)
+  end
+end
+local function queue_front(id)
+  enter('again', id, now)
+end
+local function pop()
+  local head = call('ZPOPMIN', queue('again'))
+  if head[1] then return head[1], 1, head[2] end
+  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local best, due
+  for i, priority in ipairs(PRIORITIES) do
+    local share = tonumber(shares[i])
+    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+  end
+  if not best then return end
+  local priority = PRIORITIES[best]
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
+  head = call('ZPOPMIN', queue(priority))
+  return head[1], best + 1, head[2]
+end
+local function any_queued()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+end
+local function park(id, tenant, at, score)
+  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+end
+local function unpark(tenant)
+  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
+  if not head[1] then return end
+  local name = QUEUES[math.floor(head[2] / RANK)]
+  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
+  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  wake()
+end
 local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
-  uncap(tenant)
+  unpark(tenant)
 end
 local function close_lease(id, tenant, verb)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  uncap(tenant)
+  unpark(tenant)
 end
 local function requeue(id, tenant, step, delay)
   call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
@@ -475,9 +813,18 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local function finish(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys')
-  local message, user, shared, same, keep, keys = unpack(t)
+local ended, untold = {}, {}
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = read(id) end
+  end
+  return records
+end
+local function put_final(id, status, fields)
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
+  local message, user, shared, same, keep, keys, batches = unpack(t)
+  ended[#ended + 1], untold[#untold + 1] = id, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -485,6 +832,7 @@ local function finish(id, status, fields)
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
   announce(id)
   call('PEXPIRE', record(id), keep_task)
+  call('DEL', checkpoints(id))
   call('PEXPIRE', P .. 'request:' .. id, keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
@@ -499,9 +847,49 @@ local function finish(id, status, fields)
     call('ZREM', P .. 'same:' .. same, id)
     index_expire(P .. 'same:' .. same, keep_task)
   end
+  for batch in string.gmatch(batches or '', '%S+') do
+    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', P .. 'batch:' .. batch, 'key')
+      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+    end
+  end
+end
+local function tell(id)
+  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  if #dependents == 0 then return end
+  call('DEL', P .. 'dependents:' .. id)
+  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
+  for _, dependent in ipairs(dependents) do
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    if not completed then
+      unqueue(dependent, t[1])
+      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
+      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      announce(dependent)
+      wake()
+    end
+  end
+end
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  while #untold > 0 do tell(table.remove(untold)) end
+end
+local function cancel(id)
+  local t = call('HMGET', record(id), 'status', 'tenant')
+  if t[1] == 'PENDING' then
+    unqueue(id, t[2])
+  elseif t[1] == 'PROCESSING' then
+    close_lease(id, t[2], 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    return false
+  end
+  finish(id, 'CANCELLED', {})
+  return true
 end
 local function expire()
-  local lost = {}
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
     local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
     close_lease(id, t[3], 'expire')
@@ -509,15 +897,20 @@ local function expire()
       requeue(id, t[3], 'queued', 0)
     else
       finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
-      lost[#lost + 1] = read(id)
     end
   end
-  return lost
 end
 local function promote()
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, 100)) do
     call('ZREM', P .. 'delayed', id)
-    queue_front(id)
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority')
+    if t[1] == 'scheduled' then
+      call('HSET', record(id), 'step', 'queued')
+      queue_back(id, t[2], t[3])
+      announce(id)
+    else
+      queue_front(id)
+    end
   end
 end
 local function next_due()
@@ -538,40 +931,44 @@ local function start(id, tenant, take_id, lease_duration)
   call('HINCRBY', record(id), 'lease', 1)
   announce(id)
 end
-local function take(worker, take_id, wanted, lease_duration, running_per_tenant)
+local function handed(id)
+  local known = read(id)
+  if tonumber(call('HGET', record(id), 'lease')) > 1 then known[5] = call('HGETALL', checkpoints(id)) end
+  return known
+end
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   local before = call('GET', P .. 'take:' .. worker)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = read(id) end
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
     end
-    return { taken, {}, next_due() }
+    return { taken, others(own), next_due() }
   end
-  local lost = expire()
+  expire()
   promote()
   local ids = { take_id }
   while #taken < wanted do
-    local head = call('ZPOPMIN', P .. 'queue')
-    local id = head[1]
+    local id, at, score = pop()
     if not id then break end
     local tenant = call('HGET', record(id), 'tenant')
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
-      call('ZADD', P .. 'capped:' .. tenant, head[2], id)
+      park(id, tenant, at, score)
     else
       start(id, tenant, take_id, lease_duration)
-      taken[#taken + 1] = read(id)
+      taken[#taken + 1] = handed(id)
       ids[#ids + 1] = id
     end
   end
   if #taken > 0 then call('SET', P .. 'take:' .. worker, table.concat(ids, ' '), 'PX', lease_duration) end
-  if call('EXISTS', P .. 'queue') == 1 then wake() end
-  return { taken, lost, next_due() }
+  if any_queued() then wake() end
+  return { taken, others(own), next_due() }
 end
-return take(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
+return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: 'd2837d399aa63ae7963a303a15569fd254887ebe',
+    sha: '5fd02708d023d8118aae74b90efb48806a34cd36',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -582,6 +979,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -610,9 +1008,20 @@ local function index_finished(key, id, keep_task, keep_index)
   call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
   index_expire(key, keep_index)
 end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local RANK = 2 ^ 44
+local function queue(name) return P .. 'queue:' .. name end
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then call('HDEL', P .. key, field) end
+    if call('HINCRBY', P .. key, field, by) <= 0 then
+      call('HDEL', P .. key, field)
+      if key == 'waiting' then
+        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
+        if field == '' then call('DEL', P .. 'shares') end
+      end
+    end
   end
 end
 local function wake()
@@ -621,30 +1030,72 @@ local function wake()
     call('PEXPIRE', P .. 'wake', 60000)
   end
 end
-local function queue_back(id)
-  local last = tonumber(call('ZRANGE', P .. 'queue', -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', P .. 'queue', math.max(now, last + 1), id)
-end
-local function queue_front(id)
-  call('ZADD', P .. 'queue', now - 1e15, id)
-end
-local function uncap(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if head[1] then
-    call('ZADD', P .. 'queue', head[2], head[1])
-    wake()
+local function enter(priority, id, score)
+  call('ZADD', queue(priority), score, id)
+  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
+    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
+local function queue_back(id, tenant, priority)
+  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
+  enter(priority, id, string.format('%.17g', turn + order))
+end
+local function admit(id, tenant, priority, run_at)
+  if run_at > now then
+    call('HSET', record(id), 'step', 'scheduled')
+    call('ZADD', P .. 'delayed', run_at, id)
+  else
+    call('HSET', record(id), 'step', 'queued')
+    queue_back(id, tenant, priority)
+  end
+end
+local function queue_front(id)
+  enter('again', id, now)
+end
+local function pop()
+  local head = call('ZPOPMIN', queue('again'))
+  if head[1] then return head[1], 1, head[2] end
+  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local best, due
+  for i, priority in ipairs(PRIORITIES) do
+    local share = tonumber(shares[i])
+    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+  end
+  if not best then return end
+  local priority = PRIORITIES[best]
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
+  head = call('ZPOPMIN', queue(priority))
+  return head[1], best + 1, head[2]
+end
+local function any_queued()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+end
+local function park(id, tenant, at, score)
+  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+end
+local function unpark(tenant)
+  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
+  if not head[1] then return end
+  local name = QUEUES[math.floor(head[2] / RANK)]
+  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
+  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  wake()
+end
 local function unqueue(id, tenant)
-  for _, key in ipairs({ 'queue', 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
-  uncap(tenant)
+  unpark(tenant)
 end
 local function close_lease(id, tenant, verb)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  uncap(tenant)
+  unpark(tenant)
 end
 local function requeue(id, tenant, step, delay)
   call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
@@ -658,63 +1109,238 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local id, message, user, tenant, shared, same = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local key, body = ARGV[9], ARGV[10]
-local index = P .. 'same:' .. same
-if call('EXISTS', record(id)) == 1 then return { 'queued', read(id) } end
-if key ~= '' then
-  local seen = call('GET', P .. 'idempotency:' .. key)
-  local known = seen and read(string.sub(seen, 1, 36))
-  if known then
-    if string.sub(seen, 37) ~= body then return { 'key_reused' } end
-    return { 'replayed', known }
+local ended, untold = {}, {}
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = read(id) end
   end
+  return records
 end
-local function remember(task_id, ttl)
-  if key == '' then return end
-  call('SET', P .. 'idempotency:' .. key, task_id .. body)
-  if ttl then
-    call('PEXPIRE', P .. 'idempotency:' .. key, ttl)
+local function put_final(id, status, fields)
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
+  local message, user, shared, same, keep, keys, batches = unpack(t)
+  ended[#ended + 1], untold[#untold + 1] = id, id
+  local k = {}
+  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
+  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
+  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
+    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  announce(id)
+  call('PEXPIRE', record(id), keep_task)
+  call('DEL', checkpoints(id))
+  call('PEXPIRE', P .. 'request:' .. id, keep_task)
+  call('PEXPIRE', details(id), keep_details)
+  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZADD', P .. 'finished', now + keep_task, id)
+  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
+  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
+  if status == 'COMPLETED' then
+    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
+    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
+    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
   else
-    call('HSET', record(task_id), 'keys', (call('HGET', record(task_id), 'keys') or '') .. ' ' .. key)
+    call('ZREM', P .. 'same:' .. same, id)
+    index_expire(P .. 'same:' .. same, keep_task)
+  end
+  for batch in string.gmatch(batches or '', '%S+') do
+    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', P .. 'batch:' .. batch, 'key')
+      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+    end
   end
 end
-if ARGV[8] == '0' then
-  local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
-  if active then
-    remember(active)
-    return { 'already_active', read(active) }
+local function tell(id)
+  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  if #dependents == 0 then return end
+  call('DEL', P .. 'dependents:' .. id)
+  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
+  for _, dependent in ipairs(dependents) do
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    if not completed then
+      unqueue(dependent, t[1])
+      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
+      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      announce(dependent)
+      wake()
+    end
   end
+end
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  while #untold > 0 do tell(table.remove(untold)) end
+end
+local function cancel(id)
+  local t = call('HMGET', record(id), 'status', 'tenant')
+  if t[1] == 'PENDING' then
+    unqueue(id, t[2])
+  elseif t[1] == 'PROCESSING' then
+    close_lease(id, t[2], 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    return false
+  end
+  finish(id, 'CANCELLED', {})
+  return true
+end
+local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
+local drafts = {}
+for i = 13, #ARGV, 11 do
+  drafts[#drafts + 1] = {
+    id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
+    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10]
+  }
+end
+local function answer(outcome, records)
+  return { outcome, records, others({}) }
+end
+if call('EXISTS', record(drafts[1].id)) == 1 then
+  local repeated = {}
+  for i, draft in ipairs(drafts) do repeated[i] = { 'queued', read(draft.id) } end
+  return answer('accepted', repeated)
+end
+local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
+local again = false
+for _, draft in ipairs(drafts) do again = again or draft.missing ~= '' end
+if seen and not again then
+  local records = {}
+  local first = string.sub(seen, 1, 36)
+  for id in string.gmatch(call('HGET', P .. 'batch:' .. first, 'ids') or first, '%S+') do
+    local known = read(id)
+    if known then records[#records + 1] = { 'replayed', known } end
+  end
+  if #records > 0 then
+    if string.sub(seen, 37) ~= body then return { 'key_reused' } end
+    return { 'replayed', records, {}, first }
+  end
+end
+local function find_alike(draft)
+  local index = P .. 'same:' .. draft.same
+  local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
+  if active then return active, 'already_active' end
   local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
-  local known = finished and read(finished)
-  if known then
-    local chart = call('HGET', record(finished), 'chart')
-    if chart ~= ARGV[17] and (ARGV[18] == '0' or call('EXISTS', P .. 'chart:' .. chart) == 1) then
-      remember(finished, tonumber(call('HGET', record(finished), 'expires')) - now)
-      return { 'chart_exists', known }
+  if not finished or not read(finished) then return end
+  local chart = call('HGET', record(finished), 'chart')
+  if chart ~= draft.missing and (ARGV[11] == '0' or call('EXISTS', P .. 'chart:' .. chart) == 1) then return finished, 'chart_exists' end
+end
+local becomes, outcomes, planned, kept, fresh = {}, {}, {}, {}, 0
+for _, draft in ipairs(drafts) do
+  local id, outcome
+  if not draft.force then
+    if planned[draft.same] then
+      id, outcome = planned[draft.same], 'already_active'
+    else
+      id, outcome = find_alike(draft)
+    end
+  end
+  if not id then
+    id, outcome = draft.id, 'queued'
+    planned[draft.same] = id
+    fresh = fresh + 1
+  end
+  becomes[draft.id], outcomes[draft.id], kept[id] = id, outcome, true
+end
+for _, draft in ipairs(drafts) do
+  draft.deps, draft.left = {}, 0
+  if outcomes[draft.id] == 'queued' then
+    for need in string.gmatch(draft.needs, '%S+') do
+      local dep = becomes[need] or need
+      kept[dep] = true
+      draft.deps[#draft.deps + 1] = dep
+      local t = call('HMGET', record(dep), 'status', 'user', 'expires')
+      if outcomes[dep] == 'queued' then
+        draft.left = draft.left + 1
+      elseif not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then
+        return { 'dependency_unknown', need }
+      elseif t[1] == 'FAILED' or t[1] == 'CANCELLED' then
+        return { 'dependency_failed', need }
+      elseif t[1] ~= 'COMPLETED' then
+        draft.left = draft.left + 1
+      end
+    end
+  end
+end
+local older, freed = {}, { [tenant] = 0, [''] = 0 }
+for _, draft in ipairs(drafts) do
+  if draft.supersede then
+    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
+      if not kept[id] then
+        kept[id] = true
+        older[#older + 1] = id
+        local t = call('HMGET', record(id), 'status', 'tenant')
+        if t[1] == 'PENDING' then
+          freed[''] = freed[''] + 1
+          if t[2] == tenant then freed[tenant] = freed[tenant] + 1 end
+        end
+      end
     end
   end
 end
 local function full(field, limit)
-  return limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) >= limit
+  return fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - freed[field] + fresh > limit
 end
-if full(tenant, tonumber(ARGV[11])) then return { 'tenant_full' } end
-if full('', tonumber(ARGV[12])) then return { 'queue_full' } end
-call('SET', P .. 'request:' .. id, ARGV[16])
-call('HSET', record(id), 'format', 1, 'message', message, 'user', user, 'tenant', tenant, 'shared', shared, 'same', same,
-  'keep', ARGV[13], 'max', ARGV[14], 'backoff', ARGV[15], 'keys', '', 'status', 'PENDING', 'step', 'queued', 'progress', 0,
-  'created', now, 'attempt', 0, 'lease', 0)
-remember(id)
-queue_back(id)
-count('waiting', tenant, 1)
-index_active(index, id)
-index_active(P .. 'message_tasks:' .. message .. ':' .. user, id)
-announce(id)
-wake()
-return { 'queued', read(id) }`
+if full(tenant, tonumber(ARGV[6])) then return { 'tenant_full' } end
+if full('', tonumber(ARGV[7])) then return { 'queue_full' } end
+for _, id in ipairs(older) do cancel(id) end
+local function create(draft)
+  local id = draft.id
+  call('SET', P .. 'request:' .. id, draft.request)
+  call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
+    'priority', draft.priority, 'keep', ARGV[8], 'max', ARGV[9], 'backoff', ARGV[10], 'keys', '', 'status', 'PENDING', 'progress', 0, 'version', 1,
+    'created', now, 'attempt', 0, 'lease', 0)
+  count('waiting', tenant, 1)
+  if draft.run_at > 0 then call('HSET', record(id), 'run_at', draft.run_at) end
+  if #draft.deps > 0 then call('HSET', record(id), 'deps', table.concat(draft.deps, ' '), 'left', draft.left) end
+  if draft.left > 0 then
+    call('HSET', record(id), 'step', 'waiting_for_dependencies')
+    for _, dep in ipairs(draft.deps) do call('RPUSH', P .. 'dependents:' .. dep, id) end
+  else
+    admit(id, tenant, draft.priority, draft.run_at)
+  end
+  index_active(P .. 'same:' .. draft.same, id)
+  index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
+  call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
+end
+for _, draft in ipairs(drafts) do
+  if outcomes[draft.id] == 'queued' then create(draft) end
+end
+if fresh > 0 then wake() end
+local function note(id, field, value)
+  call('HSET', record(id), field, (call('HGET', record(id), field) or '') .. ' ' .. value)
+end
+local records, ids, unfinished, last = {}, {}, 0, now
+for i, draft in ipairs(drafts) do
+  local id = becomes[draft.id]
+  ids[i] = id
+  if outcomes[draft.id] == 'queued' then
+    records[i] = { 'queued', false, tostring(now), call('HGET', record(id), 'step') }
+  else
+    records[i] = { outcomes[draft.id], read(id) }
+  end
+  local expires = tonumber(call('HGET', record(id), 'expires'))
+  if expires then
+    last = math.max(last, expires)
+  elseif batch ~= '' then
+    unfinished = unfinished + 1
+    note(id, 'batches', batch)
+  elseif key ~= '' then
+    note(id, 'keys', key)
+  end
+end
+if batch ~= '' then
+  call('HSET', P .. 'batch:' .. batch, 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
+  if unfinished == 0 then call('PEXPIRE', P .. 'batch:' .. batch, last - now) end
+end
+if key ~= '' then
+  call('SET', P .. 'idempotency:' .. key, (batch ~= '' and batch or ids[1]) .. body)
+  if last > now and unfinished == 0 then call('PEXPIRE', P .. 'idempotency:' .. key, last - now) end
+end
+return answer('accepted', records)`
   },
   extend: {
-    sha: '3cb949c731e04eb0742a28ba4c6ab81a1d43a31a',
+    sha: '1faac5725173b4c006c35382587fcafcf350e7dc',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -725,6 +1351,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -754,7 +1381,7 @@ end
 return answers`
   },
   message: {
-    sha: '4b8f671fca116d66b652b78a7458ec5741f1cad0',
+    sha: 'e95d22a6b9a2e6a039c052370bebaec5604596f7',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -765,6 +1392,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -803,10 +1431,10 @@ if ARGV[4] ~= '' then
     if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
   end
 end
-return { active, found.COMPLETED, found.FAILED, others }`
+return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
   },
   progress: {
-    sha: '4fd77eb465e3f77eacf18da43b45ce86bfbc159f',
+    sha: '007ce8a18a64d2bdf4b5779c87dbed047c1eef9a',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -817,6 +1445,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -867,7 +1496,7 @@ end
 return answers`
   },
   read: {
-    sha: 'bf3e8ff4b066267faa34608d80eceba03cf12b3e',
+    sha: '56727f26200fcad3e46ed40df4ce2d16fd97df3b',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -878,6 +1507,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -897,7 +1527,7 @@ for i = 2, #ARGV do records[#records + 1] = read(ARGV[i]) end
 return records`
   },
   stats: {
-    sha: '50364950f5dd9a8e5985be02a47f28c9044abe6d',
+    sha: 'cf8bba8df131a3635f8f665a37de2b0e752d9bd4',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -908,6 +1538,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function read(id)
   local fields = call('HMGET', record(id), 'expires', 'details_expire')
   if fields[1] and tonumber(fields[1]) <= now then return false end
@@ -922,12 +1553,17 @@ local function announce(id)
   local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
   call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
 end
-local head = call('ZRANGE', P .. 'queue', 0, 0)[1]
+local oldest = false
+for _, name in ipairs({ 'again', 'high', 'normal', 'low' }) do
+  local head = call('ZRANGE', P .. 'queue:' .. name, 0, 0)[1]
+  local created = head and call('HGET', record(head), 'created')
+  if created and (not oldest or created < oldest) then oldest = created end
+end
 return {
   tonumber(call('HGET', P .. 'waiting', '') or 0),
   call('ZCARD', P .. 'processing'),
   call('ZCARD', P .. 'delayed'),
-  head and call('HGET', record(head), 'created') or false,
+  oldest,
   tostring(now)
 }`
   }

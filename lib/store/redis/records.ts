@@ -3,7 +3,7 @@ import type { ChartRequest, ChartStatus, ChartTask } from '../../task.ts'
 import type { TaskState } from '../task-store.ts'
 
 /** A record as the scripts return it: id, fields, steps and the request; false where there is none. */
-export type RawRecord = [id: string, fields: string[], steps: string[], request: string]
+export type RawRecord = [id: string, fields: string[], steps: string[], request: string, checkpoints?: string[]]
 
 const date = (ms: string | false | undefined) => ms ? new Date(Number(ms)).toISOString() : null
 const text = (value: string | false | undefined) => value || null
@@ -70,6 +70,17 @@ export function toTask ([task_id, flat, steps, raw]: RawRecord): ChartTask {
 }
 
 export const toRequest = (record: RawRecord): ChartRequest => JSON.parse(record[3])
+
+export function checkpointsOf ([,,,, flat = []]: RawRecord): Map<string, string> {
+  const checkpoints = new Map<string, string>()
+  for (let i = 0; i < flat.length; i += 2) checkpoints.set(flat[i]!, flat[i + 1]!)
+  return checkpoints
+}
+
+export function dependenciesOf (record: RawRecord): string[] {
+  const deps = pairs(record[1])['deps']
+  return deps ? deps.split(' ') : []
+}
 
 export function leaseOf (record: RawRecord): number {
   return Number(record[1][record[1].indexOf('lease') + 1])

@@ -2,12 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../../generator.ts'
 import type { ChartTask } from '../../task.ts'
 import type {
-  Closed, Closing, EnqueueOutcome, HintListener, MessageTasks, ProgressReport, QueueStats, Take, Taken, TaskDraft, TaskStore
+  BatchOutcome, Closed, Closing, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, ProgressReport, QueueStats, Take, Taken, TaskDraft, TaskStore
 } from '../task-store.ts'
+import { newTask } from '../new-task.ts'
 import { duplicate, whenReady, within, type RedisClient } from './connections.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './lua.generated.ts'
-import { leaseOf, parseHint, toRequest, toTask, type RawRecord } from './records.ts'
+import { checkpointsOf, dependenciesOf, leaseOf, parseHint, toRequest, toTask, type RawRecord } from './records.ts'
 import { Subscriber } from './subscriber.ts'
 
 export interface RedisStoreOptions {
@@ -25,12 +26,25 @@ type FoundRecord = RawRecord | null
 
 const tasks = (records: FoundRecord[]): ChartTask[] => records.filter(record => record !== null).map(toTask)
 const toTaken = ([taken, lost, due]: [RawRecord[], RawRecord[], number]): Taken => ({
-  tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record) })),
+  tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record), depends_on: dependenciesOf(record) })),
   lost: tasks(lost),
   due: due < 0 ? null : due
 })
 const takeArguments = (take: Take | null): Argument[] =>
   take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant] : ['', '', 0, 0, 0]
+
+function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
+  const { user_id, tenant, idempotency, waitingPerTenant, queueLength, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!
+  return [
+    user_id, tenant, idempotency?.key ?? '', idempotency?.body ?? '', waitingPerTenant, queueLength,
+    `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`,
+    attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`, charts_inside ? 1 : 0, batch_id,
+    ...drafts.flatMap(draft => [
+      draft.task_id, draft.message_id, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0, draft.request, draft.missing_chart ?? '',
+      draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' ')
+    ])
+  ]
+}
 
 function closingArguments (closing: Closing): Argument[] {
   const { task_id, lease, verb } = closing
@@ -60,16 +74,14 @@ export class RedisStore implements TaskStore {
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
-    const { retention, retry } = draft
-    const { backoff } = retry
-    const [outcome, record] = await this.#run<[EnqueueOutcome['outcome'], FoundRecord?]>('enqueue', [
-      draft.task_id, draft.message_id, draft.user_id, draft.tenant, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0,
-      draft.idempotency?.key ?? '', draft.idempotency?.body ?? '', draft.waitingPerTenant, draft.queueLength,
-      `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`,
-      retry.attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`,
-      draft.request, draft.missing_chart ?? '', draft.charts_inside ? 1 : 0
-    ])
-    return (record ? { outcome, task: toTask(record) } : { outcome }) as EnqueueOutcome
+    const result = await this.#enqueue([draft], '')
+    if (!('tasks' in result)) return result
+    const { outcome, task } = result.tasks[0]!
+    return { outcome, task, superseded: result.superseded }
+  }
+
+  enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
+    return this.#enqueue(drafts, batch_id)
   }
 
   async dequeue (take: Take): Promise<Taken> {
@@ -93,13 +105,17 @@ export class RedisStore implements TaskStore {
     return current.map(Boolean)
   }
 
+  checkpoint (task_id: string, lease: number, name: string, value: string, most: number): Promise<'ok' | 'stale' | 'too_large'> {
+    return this.#run('checkpoint', [task_id, lease, name, value, most])
+  }
+
   extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
     return this.#run('extend', [leaseDuration, ...leases.flatMap(({ task_id, lease }) => [task_id, lease])])
   }
 
-  async cancel (task_id: string): Promise<{ task: ChartTask, changed: boolean } | null> {
-    const [answer, record, changed] = await this.#run<[string, FoundRecord?, number?]>('cancel', [task_id])
-    return answer === 'gone' ? null : { task: toTask(record!), changed: changed === 1 }
+  async cancel (task_id: string): Promise<{ task: ChartTask, ended: ChartTask[] } | null> {
+    const [answer, record, ended] = await this.#run<[string, FoundRecord?, FoundRecord[]?]>('cancel', [task_id])
+    return answer === 'gone' ? null : { task: toTask(record!), ended: tasks(ended ?? []) }
   }
 
   async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
@@ -117,12 +133,14 @@ export class RedisStore implements TaskStore {
   }
 
   async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
-    const [active, completed, failed, others] = await this.#run<FoundRecord[][]>('message', [message_id, user_id, org_id ?? '', limit])
+    const [active, completed, failed, others, now] = await this.#run<[FoundRecord[], FoundRecord[], FoundRecord[], FoundRecord[], string]>(
+      'message', [message_id, user_id, org_id ?? '', limit])
     const newestFirst = (a: ChartTask, b: ChartTask) => b.completed_at!.localeCompare(a.completed_at!)
     return {
-      active: tasks(active!),
-      completed: [...tasks(completed!), ...tasks(others!)].sort(newestFirst).slice(0, limit),
-      failed: tasks(failed!)
+      active: tasks(active),
+      completed: [...tasks(completed), ...tasks(others)].sort(newestFirst).slice(0, limit),
+      failed: tasks(failed),
+      read_at: Number(now)
     }
   }
 
@@ -131,13 +149,18 @@ export class RedisStore implements TaskStore {
     return tasks(active)
   }
 
+  async readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
+    const [user_id, records] = await this.#run<[string | null, FoundRecord[]?]>('batch', [batch_id])
+    return user_id === null ? null : { user_id, tasks: tasks(records ?? []) }
+  }
+
   async stats (): Promise<QueueStats> {
-    const [queue_length, processing_count, retrying_count, oldest, now] =
+    const [queue_length, processing_count, delayed_count, oldest, now] =
       await this.#run<[number, number, number, string | null, string]>('stats', [])
     return {
       queue_length,
       processing_count,
-      retrying_count,
+      delayed_count,
       oldest_waiting_at: oldest && new Date(Number(oldest)).toISOString(),
       updated_at: new Date(Number(now)).toISOString()
     }
@@ -179,8 +202,10 @@ export class RedisStore implements TaskStore {
 
   listen (listener: HintListener): () => void {
     const updates = this.#keys.updates('')
+    const messages = `${this.#keys.prefix}message:`
     const subscriber = new Subscriber(this.#host, this.#commands, this.#keys, (channel, message) => {
       if (channel === this.#keys.cancelled) listener.cancelled(message)
+      else if (channel.startsWith(messages)) listener.added(channel.slice(messages.length, messages.length + 36), channel.slice(messages.length + 37))
       else if (channel.startsWith(updates)) listener.hint(channel.slice(updates.length), parseHint(message))
     }, up => listener.feed(up))
     this.#subscriber = subscriber
@@ -193,6 +218,14 @@ export class RedisStore implements TaskStore {
 
   unsubscribe (task_id: string): void {
     this.#subscriber?.unsubscribe(this.#keys.updates(task_id))
+  }
+
+  subscribeMessage (message_id: string, user_id: string): Promise<boolean> {
+    return this.#subscriber?.subscribe(this.#keys.message(message_id, user_id)) ?? Promise.resolve(false)
+  }
+
+  unsubscribeMessage (message_id: string, user_id: string): void {
+    this.#subscriber?.unsubscribe(this.#keys.message(message_id, user_id))
   }
 
   async checkHealth (): Promise<{ store: boolean, feed: boolean }> {
@@ -213,6 +246,19 @@ export class RedisStore implements TaskStore {
     this.#subscriber?.close()
     this.#blocking?.disconnect()
     this.#commands.disconnect()
+  }
+
+  async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
+    type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord, now?: string, step?: string]
+    const [answer, found, ended, replayed_batch] = await this.#run<[string, Found[] | string, FoundRecord[]?, string?]>(
+      'enqueue', enqueueArguments(drafts, batch_id))
+    if (answer === 'accepted' || answer === 'replayed') {
+      const enqueued = (found as Found[]).map(([outcome, record, now, step], i) => ({
+        outcome, task: record ? toTask(record) : newTask(drafts[i]!, new Date(Number(now)).toISOString(), step!)
+      }))
+      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: enqueued, superseded: tasks(ended ?? []) }
+    }
+    return { outcome: answer, ...(found === undefined ? {} : { task_id: found }) } as BatchOutcome
   }
 
   async #run<T> (name: keyof typeof scripts, args: readonly Argument[]): Promise<T> {

@@ -38,11 +38,12 @@ function verbs.release(id, tenant)
   requeue(id, tenant, 'queued', 0)
 end
 
-local closed = {}
+local closed, own = {}, {}
 for i = 7, #ARGV, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local t = call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant')
   local answer = { 'stale' }
+  own[id] = true
   if t[1] == lease then
     if t[2] == 'PROCESSING' then
       close_lease(id, t[4], verb)
@@ -57,4 +58,4 @@ for i = 7, #ARGV, 7 do
   if status == 'COMPLETED' or status == 'FAILED' then answer[2] = read(id) end
   closed[#closed + 1] = answer
 end
-return { closed, take(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }

@@ -2,11 +2,11 @@
 -- dequeue: takes up to n tasks, each with a lease; collects expired leases and due retries on the way.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] worker  [3] take id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
--- Returns { taken records, records of tasks that failed for want of a worker, ms until something is due or -1 }
+-- Returns { taken records, records of tasks that ended for want of a worker, ms until something is due or -1 }
 -- Atomic because a task between two lists is lost when its worker dies there.
 --- @include "base"
 --- @include "index"
 --- @include "queue"
 --- @include "finish"
 --- @include "take"
-return take(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))

@@ -2,13 +2,18 @@
 -- stats: how busy the queue is.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)
--- Returns { waiting, processing, waiting for a retry, when the head of the queue was created or false, now }
+-- Returns { waiting, processing, waiting for a time, when the oldest head of a queue was created or false, now }
 --- @include "base"
-local head = call('ZRANGE', P .. 'queue', 0, 0)[1]
+local oldest = false
+for _, name in ipairs({ 'again', 'high', 'normal', 'low' }) do
+  local head = call('ZRANGE', P .. 'queue:' .. name, 0, 0)[1]
+  local created = head and call('HGET', record(head), 'created')
+  if created and (not oldest or created < oldest) then oldest = created end
+end
 return {
   tonumber(call('HGET', P .. 'waiting', '') or 0),
   call('ZCARD', P .. 'processing'),
   call('ZCARD', P .. 'delayed'),
-  head and call('HGET', record(head), 'created') or false,
+  oldest,
   tostring(now)
 }

@@ -9,6 +9,7 @@ end
 local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
 
 -- The record as it is known now: nothing once its retention has passed, even where Redis has not yet expired it.
 local function read(id)

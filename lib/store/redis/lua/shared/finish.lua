@@ -1,7 +1,19 @@
+-- What has ended in this call, in order; and those of them whose dependents have not been told yet.
+local ended, untold = {}, {}
+
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = read(id) end
+  end
+  return records
+end
+
 -- The one way into a final status: from here on retention runs, and nothing changes the task any more.
-local function finish(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys')
-  local message, user, shared, same, keep, keys = unpack(t)
+local function put_final(id, status, fields)
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
+  local message, user, shared, same, keep, keys, batches = unpack(t)
+  ended[#ended + 1], untold[#untold + 1] = id, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -11,6 +23,7 @@ local function finish(id, status, fields)
   announce(id)
 
   call('PEXPIRE', record(id), keep_task)
+  call('DEL', checkpoints(id))
   call('PEXPIRE', P .. 'request:' .. id, keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
@@ -27,4 +40,51 @@ local function finish(id, status, fields)
     call('ZREM', P .. 'same:' .. same, id)
     index_expire(P .. 'same:' .. same, keep_task)
   end
+  for batch in string.gmatch(batches or '', '%S+') do
+    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', P .. 'batch:' .. batch, 'key')
+      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+    end
+  end
+end
+
+-- A dependency that completes lets the task run; any other end is the task's end too.
+local function tell(id)
+  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  if #dependents == 0 then return end
+  call('DEL', P .. 'dependents:' .. id)
+  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
+  for _, dependent in ipairs(dependents) do
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    if not completed then
+      unqueue(dependent, t[1])
+      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
+      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      announce(dependent)
+      wake()
+    end
+  end
+end
+
+-- In rounds, not by recursion: a chain of dependents may be long.
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  while #untold > 0 do tell(table.remove(untold)) end
+end
+
+-- Ends what has not ended; false where it has. A worker that runs it is told so.
+local function cancel(id)
+  local t = call('HMGET', record(id), 'status', 'tenant')
+  if t[1] == 'PENDING' then
+    unqueue(id, t[2])
+  elseif t[1] == 'PROCESSING' then
+    close_lease(id, t[2], 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    return false
+  end
+  finish(id, 'CANCELLED', {})
+  return true
 end

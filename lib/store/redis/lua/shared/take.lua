@@ -1,7 +1,6 @@
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
--- Returns { taken, lost, ms until something is due or -1 }.
+-- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1 }.
 local function expire()
-  local lost = {}
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
     local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
     close_lease(id, t[3], 'expire')
@@ -9,16 +8,21 @@ local function expire()
       requeue(id, t[3], 'queued', 0)
     else
       finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
-      lost[#lost + 1] = read(id)
     end
   end
-  return lost
 end
 
 local function promote()
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, 100)) do
     call('ZREM', P .. 'delayed', id)
-    queue_front(id)
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority')
+    if t[1] == 'scheduled' then
+      call('HSET', record(id), 'step', 'queued')
+      queue_back(id, t[2], t[3])
+      announce(id)
+    else
+      queue_front(id)
+    end
   end
 end
 
@@ -42,35 +46,41 @@ local function start(id, tenant, take_id, lease_duration)
   announce(id)
 end
 
-local function take(worker, take_id, wanted, lease_duration, running_per_tenant)
+-- What its earlier tries have reached comes with a task; a first one has none.
+local function handed(id)
+  local known = read(id)
+  if tonumber(call('HGET', record(id), 'lease')) > 1 then known[5] = call('HGETALL', checkpoints(id)) end
+  return known
+end
+
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   -- The reply to this very take may have been lost: the same tasks again, not more of them.
   local before = call('GET', P .. 'take:' .. worker)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = read(id) end
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
     end
-    return { taken, {}, next_due() }
+    return { taken, others(own), next_due() }
   end
 
-  local lost = expire()
+  expire()
   promote()
   local ids = { take_id }
   while #taken < wanted do
-    local head = call('ZPOPMIN', P .. 'queue')
-    local id = head[1]
+    local id, at, score = pop()
     if not id then break end
     local tenant = call('HGET', record(id), 'tenant')
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
-      call('ZADD', P .. 'capped:' .. tenant, head[2], id)
+      park(id, tenant, at, score)
     else
       start(id, tenant, take_id, lease_duration)
-      taken[#taken + 1] = read(id)
+      taken[#taken + 1] = handed(id)
       ids[#ids + 1] = id
     end
   end
   if #taken > 0 then call('SET', P .. 'take:' .. worker, table.concat(ids, ' '), 'PX', lease_duration) end
-  if call('EXISTS', P .. 'queue') == 1 then wake() end
-  return { taken, lost, next_due() }
+  if any_queued() then wake() end
+  return { taken, others(own), next_due() }
 end

@@ -1,0 +1,36 @@
+import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import { errors } from '../errors.ts'
+import type { EnqueueResult } from '../service/queue-service.ts'
+import { ChartStatus, type ChartTask } from '../task.ts'
+
+/** What came of a request for a chart, in words. */
+export function messageOf (task: ChartTask, outcome: EnqueueResult['outcome']): string {
+  switch (task.status) {
+    case ChartStatus.COMPLETED: return outcome === 'queued' ? 'Chart generated successfully' : 'Chart already exists'
+    case ChartStatus.FAILED: return 'Chart generation has failed'
+    case ChartStatus.CANCELLED: return 'Chart generation was cancelled'
+    default: return outcome === 'queued' ? 'Chart generation queued successfully' : 'Chart generation already in progress'
+  }
+}
+
+/** The caller's key; quoted, as the draft of the header has it, or bare. */
+export function idempotencyKeyOf (request: FastifyRequest): string | undefined {
+  const header = request.headers['idempotency-key']
+  if (header === undefined) return undefined
+  const key = typeof header === 'string' ? /^"(.*)"$/.exec(header)?.[1] ?? header : ''
+  if (!/^[\x20-\x7e]{1,255}$/.test(key)) throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_INVALID()
+  return key
+}
+
+/** The path as the caller has written it: a host's prefix may have parameters. */
+export function pathOf (request: FastifyRequest): string {
+  return request.originalUrl.split('?', 1)[0]!.replace(/\/+$/, '')
+}
+
+/** `summary` is for the host's @fastify/swagger, whose types are not ours to import. */
+export const documented = (summary: string, schema: FastifySchema): FastifySchema => Object.assign({ summary }, schema)
+
+/** As it is: what has been read from the store is not judged again. */
+export function sendJson (reply: FastifyReply, body: object): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(body))
+}

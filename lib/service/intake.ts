@@ -1,0 +1,223 @@
+import { randomUUID } from 'node:crypto'
+import type { ValidateFunction } from 'ajv'
+import { errors } from '../errors.ts'
+import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDraft, TaskStore } from '../store/task-store.ts'
+import {
+  BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema,
+  type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
+} from '../task.ts'
+import { nameFaults, strictAjv } from '../validator.ts'
+import { digest } from './chart-identity.ts'
+import type { ChartStore } from './chart-store.ts'
+
+/** ms ahead that a task may be scheduled. */
+const FARTHEST_AHEAD = 30 * 86_400_000
+
+export interface IntakeOptions {
+  readonly store: TaskStore
+  readonly chartStore: ChartStore | undefined
+  readonly paramsSchema: object | undefined
+  readonly retention: Retention
+  readonly retry: RetryPolicy
+  readonly limits: { readonly waitingPerTenant: number, readonly queueLength: number, readonly requestBytes: number }
+  readonly finished: (task: ChartTask) => void
+}
+
+interface Caller {
+  readonly user_id: string
+  readonly org_id: string | null
+}
+
+/** Throws for the identity that is none; `null` is no org. */
+export function checkIdentity (identity: Identity): Caller {
+  const { user_id, org_id = null } = identity ?? {}
+  const valid = typeof user_id === 'string' && user_id !== '' && (org_id === null || (typeof org_id === 'string' && org_id !== ''))
+  if (!valid) throw new errors.CHARTS_ERR_INVALID_IDENTITY()
+  return { user_id, org_id }
+}
+
+/** Judges requests, and hands them to the store: one, or many of which all are accepted or none. */
+export class Intake {
+  readonly #options: IntakeOptions
+  readonly #judgeOne: ValidateFunction
+  readonly #judgeBatch: ValidateFunction
+
+  constructor (options: IntakeOptions) {
+    this.#options = options
+    const { tasks } = BatchRequestSchema.properties
+    this.#judgeOne = compile(withParams(CreateChartRequestSchema, options.paramsSchema))
+    this.#judgeBatch = compile({ ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, options.paramsSchema) } } })
+  }
+
+  async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined): Promise<EnqueuedTask> {
+    const caller = checkIdentity(identity)
+    this.#check(this.#judgeOne, request, request?.params)
+    const draft = this.#draft(request, caller, randomUUID(), request.depends_on ?? [], idempotencyKey)
+    let result = await this.#options.store.enqueue(draft)
+    if ('superseded' in result) {
+      result.superseded.forEach(this.#options.finished)
+      if (await this.#isLost(result)) result = await this.#options.store.enqueue({ ...draft, missing_chart: result.task.chart_id })
+    }
+    if (!('task' in result)) throw refusal(result, task_id => task_id)
+    return { task: result.task, outcome: result.outcome }
+  }
+
+  async many (requests: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
+    const caller = checkIdentity(identity)
+    this.#check(this.#judgeBatch, { tasks: requests }, requests?.some?.(request => request?.params !== undefined))
+    const { order, ids, names } = arrange(requests)
+    const drafts = new Map<BatchedChartRequest, TaskDraft>()
+    for (const request of order) {
+      const needs = (request.depends_on ?? []).map(name => ids.get(name) ?? name)
+      // Two batches alike are the same although their tasks have other ids.
+      const inputs = (request.depends_on ?? []).map(name => drafts.get(requests.find(({ ref }) => ref === name)!)?.same ?? name)
+      drafts.set(request, this.#draft(request, caller, ids.get(request) ?? randomUUID(), needs, undefined, inputs))
+    }
+    const inOrder = requests.map(request => drafts.get(request)!)
+    const { user_id, org_id } = caller
+    const idempotency = idempotencyKey === undefined
+      ? null
+      : { key: digest(user_id, org_id, idempotencyKey), body: digest('batch', ...inOrder.map(bodyOf)) }
+    const batch_id = randomUUID()
+    const enqueue = (missing: ReadonlySet<string>) => this.#options.store.enqueueBatch(batch_id, inOrder.map(draft => ({
+      ...draft, idempotency, missing_chart: missing.has(draft.same) ? lost.get(draft.same)! : null
+    })))
+    const lost = new Map<string, string>()
+    let result = await enqueue(new Set())
+    if ('tasks' in result) {
+      result.superseded.forEach(this.#options.finished)
+      for (const [i, enqueued] of result.tasks.entries()) {
+        if (result.outcome === 'accepted' && await this.#isLost(enqueued)) lost.set(inOrder[i]!.same, enqueued.task.chart_id!)
+      }
+      if (lost.size > 0) result = await enqueue(new Set(lost.keys()))
+    }
+    if (!('tasks' in result)) throw refusal(result, task_id => names.get(task_id) ?? task_id)
+    return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
+  }
+
+  /** Whether the host's store no longer has the chart that would answer. */
+  async #isLost ({ outcome, task }: EnqueuedTask): Promise<boolean> {
+    const { chartStore } = this.#options
+    return outcome === 'chart_exists' && chartStore !== undefined && !(await chartStore.get(task.chart_id!))
+  }
+
+  #check (judge: ValidateFunction, request: unknown, params: unknown): void {
+    const valid: boolean = judge(request)
+    if (valid) return
+    if (this.#options.paramsSchema === undefined && params) {
+      throw new errors.CHARTS_ERR_INVALID_REQUEST('params is not accepted: the host has given no paramsSchema')
+    }
+    throw new errors.CHARTS_ERR_INVALID_REQUEST(nameFaults(judge.errors!, 'request'))
+  }
+
+  #draft (request: CreateChartRequest, { user_id, org_id }: Caller, task_id: string, needs: readonly string[], idempotencyKey: string | undefined, inputs = needs): TaskDraft {
+    const { retention, retry, limits, chartStore } = this.#options
+    const {
+      message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params,
+      priority = ChartPriority.NORMAL, run_at = null, supersede = false
+    } = request
+    const chartRequest: ChartRequest = {
+      task_id,
+      message_id,
+      user_id,
+      org_id,
+      visibility,
+      force_create,
+      adjustment_query,
+      ...(params === undefined ? {} : { params })
+    }
+    const raw = JSON.stringify(chartRequest)
+    const bytes = Buffer.byteLength(raw)
+    if (limits.requestBytes > 0 && bytes > limits.requestBytes) throw new errors.CHARTS_ERR_REQUEST_TOO_LARGE(bytes, limits.requestBytes)
+    const earliest = run_at === null ? null : Date.parse(run_at)
+    if (earliest !== null && earliest > Date.now() + FARTHEST_AHEAD) {
+      throw new errors.CHARTS_ERR_INVALID_REQUEST('request/run_at must be at most 30 days ahead')
+    }
+    const message = message_id.toLowerCase()
+    const draft = {
+      task_id,
+      message_id: message,
+      user_id,
+      tenant: org_id === null ? `user:${user_id}` : `org:${org_id}`,
+      shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
+      same: digest(message, user_id, org_id, visibility, adjustment_query, params, inputs.length > 0 ? [...inputs] : undefined),
+      force: force_create,
+      priority,
+      run_at: earliest,
+      supersede,
+      depends_on: needs.map(need => need.toLowerCase()),
+      idempotency: null,
+      request: raw,
+      retention,
+      retry,
+      waitingPerTenant: limits.waitingPerTenant,
+      queueLength: limits.queueLength,
+      charts_inside: !chartStore,
+      missing_chart: null
+    }
+    return idempotencyKey === undefined
+      ? draft
+      : { ...draft, idempotency: { key: digest(user_id, org_id, idempotencyKey), body: digest(bodyOf(draft)) } }
+  }
+}
+
+/** @throws CHARTS_ERR_INVALID_OPTIONS for a paramsSchema that is none */
+function compile (schema: object): ValidateFunction {
+  try {
+    return strictAjv().compile(schema)
+  } catch (error) {
+    throw new errors.CHARTS_ERR_INVALID_OPTIONS(`options.paramsSchema must be a JSON Schema: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+/** What a key must come with to be the same request again. */
+const bodyOf = ({ same, force, priority, run_at, supersede }: TaskDraft): string => digest(same, force, priority, run_at, supersede)
+
+const withParams = <T extends { properties: object }>(schema: T, paramsSchema: object | undefined) =>
+  ({ ...schema, properties: { ...schema.properties, params: paramsSchema ?? false } })
+
+/** The requests of a batch so that each comes after those that it needs, with the ids that their refs stand for. */
+function arrange (requests: readonly BatchedChartRequest[]) {
+  const ids = new Map<BatchedChartRequest | string, string>()
+  const names = new Map<string, string>()
+  const byRef = new Map<string, BatchedChartRequest>()
+  for (const request of requests) {
+    const task_id = randomUUID()
+    ids.set(request, task_id)
+    if (request.ref === undefined) continue
+    if (byRef.has(request.ref)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`ref ${request.ref} is used twice`)
+    byRef.set(request.ref, request)
+    ids.set(request.ref, task_id)
+    names.set(task_id, request.ref)
+  }
+  const order: BatchedChartRequest[] = []
+  const done = new Set<BatchedChartRequest>()
+  const visit = (request: BatchedChartRequest, path: readonly string[]): void => {
+    if (done.has(request)) return
+    for (const name of request.depends_on ?? []) {
+      if (path.includes(name)) {
+        const circle = [...path.slice(path.indexOf(name)), name].join(' → ')
+        throw new errors.CHARTS_ERR_INVALID_REQUEST(`tasks must not need each other in a circle: ${circle}`)
+      }
+      const needed = byRef.get(name)
+      if (needed) visit(needed, [...path, name])
+      else if (!UUID.test(name)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`depends_on names ${name}, which is no ref of this batch and no task_id`)
+    }
+    done.add(request)
+    order.push(request)
+  }
+  for (const request of requests) visit(request, request.ref === undefined ? [] : [request.ref])
+  return { order, ids, names }
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+function refusal (refused: EnqueueRefusal, nameOf: (task_id: string) => string): Error {
+  switch (refused.outcome) {
+    case 'key_reused': return new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
+    case 'tenant_full': return new errors.CHARTS_ERR_TOO_MANY_TASKS()
+    case 'queue_full': return new errors.CHARTS_ERR_QUEUE_FULL()
+    case 'dependency_unknown': return new errors.CHARTS_ERR_DEPENDENCY_UNKNOWN(nameOf(refused.task_id))
+    case 'dependency_failed': return new errors.CHARTS_ERR_DEPENDENCY_FAILED(nameOf(refused.task_id))
+  }
+}

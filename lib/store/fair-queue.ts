@@ -1,0 +1,112 @@
+import { ChartPriority } from '../task.ts'
+import { SortedSet } from './sorted-set.ts'
+
+const PRIORITIES = [ChartPriority.HIGH, ChartPriority.NORMAL, ChartPriority.LOW] as const
+/** Of every 21 tasks under full load 16 are high, 4 normal and 1 low. */
+const STRIDE = { high: 1, normal: 4, low: 16 } as const
+const QUEUES = ['again', ...PRIORITIES] as const
+type QueueName = (typeof QUEUES)[number]
+/** Tells the queues apart in the order of a parked task. */
+const RANK = 2 ** 44
+/** First come, first served within a round: the part of a score behind the point. */
+const ORDERS = 2 ** 20
+
+/** A task taken from the queue, and where it stood. */
+export interface Popped {
+  readonly id: string
+  readonly queue: QueueName
+  readonly score: number
+}
+
+/**
+ * Waiting tasks. What has run before goes first; then the priorities by their shares, so that none starves; within one the
+ * tenants take turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
+ */
+export class FairQueue {
+  readonly #queues = { again: new SortedSet(), high: new SortedSet(), normal: new SortedSet(), low: new SortedSet() }
+  readonly #turns = { high: new Map<string, number>(), normal: new Map<string, number>(), low: new Map<string, number>() }
+  readonly #due = { high: 0, normal: 0, low: 0 }
+  readonly #parked = new Map<string, SortedSet>()
+  #clock = 0
+  #order = 0
+
+  /** Whether a task could be taken. */
+  get any (): boolean {
+    return QUEUES.some(name => this.#queues[name].size > 0)
+  }
+
+  /** The first task of each queue. */
+  get heads (): string[] {
+    return QUEUES.flatMap(name => this.#queues[name].first?.id ?? [])
+  }
+
+  /** A tenant's next turn comes one round after its last, or in the round that is being served. */
+  pushBack (id: string, tenant: string, priority: ChartPriority): void {
+    const turns = this.#turns[priority]
+    const round = Math.floor(this.#queues[priority].first?.score ?? 0)
+    const turn = Math.max(round, turns.get(tenant) ?? 0) + 1
+    turns.set(tenant, turn)
+    this.#order++
+    this.#enter(priority, id, turn + (this.#order % ORDERS) / ORDERS)
+  }
+
+  /** What has run before, the longest waiting first. */
+  pushFront (id: string, now: number): void {
+    this.#enter('again', id, now)
+  }
+
+  pop (): Popped | null {
+    const again = this.#queues.again.shift()
+    if (again) return { ...again, queue: 'again' }
+    const waiting = PRIORITIES.filter(priority => this.#queues[priority].size > 0)
+    const [first] = waiting
+    if (!first) return null
+    const queue = waiting.reduce((best, priority) => this.#due[priority] < this.#due[best] ? priority : best, first)
+    this.#clock = this.#due[queue]
+    this.#due[queue] += STRIDE[queue]
+    return { ...this.#queues[queue].shift()!, queue }
+  }
+
+  /** A tenant at its cap waits aside, in its own order. */
+  park ({ id, queue, score }: Popped, tenant: string): void {
+    let parked = this.#parked.get(tenant)
+    if (!parked) this.#parked.set(tenant, parked = new SortedSet())
+    parked.add(id, (QUEUES.indexOf(queue) + 1) * RANK + Math.floor(score))
+  }
+
+  /** Brings the next of a tenant's parked tasks back, first in the round that is being served; false where there is none. */
+  unpark (tenant: string): boolean {
+    const parked = this.#parked.get(tenant)
+    const head = parked?.shift()
+    if (!head) return false
+    if (parked!.size === 0) this.#parked.delete(tenant)
+    const queue = QUEUES[Math.floor(head.score / RANK) - 1]!
+    this.#enter(queue, head.id, queue === 'again' ? head.score % RANK : Math.floor(this.#queues[queue].first?.score ?? 0))
+    return true
+  }
+
+  remove (id: string, tenant: string): void {
+    for (const name of QUEUES) this.#queues[name].remove(id)
+    const parked = this.#parked.get(tenant)
+    parked?.remove(id)
+    if (parked?.size === 0) this.#parked.delete(tenant)
+  }
+
+  /** A tenant that waits no more has no turn to remember. */
+  forget (tenant: string): void {
+    for (const priority of PRIORITIES) this.#turns[priority].delete(tenant)
+  }
+
+  /** Nobody waits: the shares start afresh. */
+  reset (): void {
+    this.#clock = 0
+    this.#order = 0
+  }
+
+  #enter (name: QueueName, id: string, score: number): void {
+    this.#queues[name].add(id, score)
+    if (name === 'again' || this.#queues[name].size > 1) return
+    // Its first turn comes when its share is due, not at once: whatever is higher goes before.
+    this.#due[name] = this.#clock + STRIDE[name]
+  }
+}

@@ -1,0 +1,29 @@
+import { ChartStatus, type ChartRequest, type ChartTask } from '../task.ts'
+import type { TaskDraft } from './task-store.ts'
+
+/** A task as it is when it has just been accepted. */
+export function newTask (draft: TaskDraft, created_at: string, current_step: string): ChartTask {
+  const { message_id, user_id, org_id, visibility, adjustment_query } = JSON.parse(draft.request) as ChartRequest
+  return {
+    task_id: draft.task_id,
+    message_id,
+    chart_id: null,
+    status: ChartStatus.PENDING,
+    progress: 0,
+    current_step,
+    step_progress: {},
+    error_message: null,
+    error_code: null,
+    created_at,
+    started_at: null,
+    completed_at: null,
+    estimated_completion: null,
+    visibility,
+    adjustment_query,
+    attempt: 0,
+    max_attempts: draft.retry.attempts,
+    version: 1,
+    user_id,
+    org_id
+  }
+}

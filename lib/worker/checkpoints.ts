@@ -1,0 +1,88 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger, ProgressUpdate } from '../generator.ts'
+import type { Leases } from '../service/leases.ts'
+import { AttemptError } from '../service/outcome.ts'
+import type { TakenTask } from '../store/task-store.ts'
+
+const MAX_NAME = 64
+/** ms between the tries to remember a step where the store does not answer; then the chart goes on without. */
+const RETRIES = [200, 1_000]
+
+export interface CheckpointsOptions {
+  readonly taken: TakenTask
+  readonly leases: Leases
+  readonly signal: AbortSignal
+  readonly log: Logger
+  readonly progress: (update: ProgressUpdate) => void
+  /** Called when the lease turned out not to be current. */
+  readonly onStale: () => void
+}
+
+/** What the steps of a task have returned, in this try and in earlier ones. */
+export class Checkpoints {
+  readonly #options: CheckpointsOptions
+  readonly #running = new Map<string, Promise<unknown>>()
+
+  constructor (options: CheckpointsOptions) {
+    this.#options = options
+  }
+
+  /** What `fn` returned for this task, now or in an earlier try. */
+  step<T> (name: string, fn: () => T | Promise<T>): Promise<T> {
+    if (typeof name !== 'string' || name === '' || name.length > MAX_NAME) {
+      return Promise.reject(new TypeError(`a step needs a name of 1 to ${MAX_NAME} characters`))
+    }
+    let running = this.#running.get(name)
+    if (!running) {
+      running = this.#run(name, fn)
+      this.#running.set(name, running)
+      // A step that failed may be tried again.
+      running.catch(() => this.#running.delete(name))
+    }
+    return running as Promise<T>
+  }
+
+  async #run<T> (name: string, fn: () => T | Promise<T>): Promise<T> {
+    const { taken, signal, progress } = this.#options
+    signal.throwIfAborted()
+    const remembered = taken.checkpoints.get(name)
+    if (remembered !== undefined) {
+      progress({ step: name, step_progress: 100 })
+      return JSON.parse(remembered).value
+    }
+    progress({ step: name, step_progress: 0 })
+    const value = await fn()
+    signal.throwIfAborted()
+    await this.#remember(name, serialize(value))
+    progress({ step: name, step_progress: 100 })
+    return value
+  }
+
+  async #remember (name: string, text: string): Promise<void> {
+    const { taken: { task, lease }, leases, signal, log, onStale } = this.#options
+    for (const wait of [...RETRIES, null]) {
+      let answer
+      try {
+        answer = await leases.checkpoint(task.task_id, lease, name, text)
+      } catch (error) {
+        if (wait === null) return log.warn({ err: error, step: name }, 'a step could not be remembered: another try would repeat it')
+        await delay(wait, undefined, { signal })
+        continue
+      }
+      if (answer === 'too_large') throw new AttemptError('CHARTS_ERR_CHECKPOINT_TOO_LARGE', { retryable: false })
+      if (answer === 'stale') {
+        onStale()
+        signal.throwIfAborted()
+      }
+      return
+    }
+  }
+}
+
+function serialize (value: unknown): string {
+  try {
+    return JSON.stringify({ value })
+  } catch (cause) {
+    throw new AttemptError('CHARTS_ERR_INVALID_CHECKPOINT', { retryable: false, cause })
+  }
+}
