@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger, ProgressUpdate } from '../generator.ts'
 import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskStore } from '../store/task-store.ts'
 import type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRequest, Identity } from '../task.ts'
@@ -40,6 +41,9 @@ export interface EnqueueBatchResult {
   readonly outcome: 'accepted' | 'replayed'
   readonly tasks: EnqueueResult[]
 }
+
+/** ms that `onFinished` gets to return when the service closes. */
+const FINISHED_GRACE = 1_000
 
 /** Most tasks of each kind that a stream of a message begins with. */
 const MOST_LISTED = 100
@@ -228,10 +232,14 @@ export class QueueService {
     return this.#store.ready(timeout)
   }
 
-  /** Ends all watches and waits for `onFinished`. A store that the host has given stays open. */
+  /** Ends all watches and waits for `onFinished`, a second at most. A store that the host has given stays open. */
   async close (): Promise<void> {
     this.feed.close()
-    await Promise.allSettled(this.#finishing)
+    const timer = new AbortController()
+    const late = delay(FINISHED_GRACE, true, { signal: timer.signal }).catch(() => false)
+    const all = Promise.allSettled(this.#finishing).then(() => false)
+    if (await Promise.race([all, late])) this.#options.logger.error({ waiting: this.#finishing.size }, 'onFinished does not return: no longer waited for')
+    timer.abort()
   }
 
   #finished (task: ChartTask): void {

@@ -59,7 +59,7 @@ class MemoryStore implements TaskStore {
   readonly #finished = new SortedSet()
   readonly #waiting = new Map<string, number>()
   readonly #running = new Map<string, number>()
-  readonly #takes = new Map<string, { readonly take_id: string, readonly ids: string[], readonly expires: number }>()
+  readonly #takes = new Map<string, { readonly take_id: string, readonly ids: string[], readonly ended: readonly Entry[], readonly expires: number }>()
   readonly #listeners = new Set<HintListener>()
   readonly #waiters = new Set<() => void>()
   #ended: Entry[] = []
@@ -368,7 +368,7 @@ class MemoryStore implements TaskStore {
       draft,
       deps,
       left,
-      task: newTask(draft, this.#date(), 'waiting_for_dependencies'),
+      task: frozen(newTask(draft, this.#date(), 'waiting_for_dependencies')),
       lease: 0,
       closed: null,
       take_id: null,
@@ -382,7 +382,7 @@ class MemoryStore implements TaskStore {
     add(this.#bySame, draft.same, entry)
     count(this.#waiting, draft.tenant, 1)
     for (const dep of left > 0 ? deps : []) this.#dependents.set(dep, [...this.#dependents.get(dep) ?? [], draft.task_id])
-    if (left === 0) entry.task = { ...entry.task, current_step: this.#admit(entry) }
+    if (left === 0) entry.task = frozen({ ...entry.task, current_step: this.#admit(entry) })
     this.#hint(listener => listener.added(draft.message_id, draft.user_id))
   }
 
@@ -436,7 +436,8 @@ class MemoryStore implements TaskStore {
     if (before?.take_id === take_id && before.expires > this.#now()) {
       const again = before.ids.map(task_id => this.#entries.get(task_id)!)
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
-      return { tasks: still.map(toTaken), lost: this.#others(own), due: this.#due() }
+      const lost = before.ended.filter(({ task }) => !own.has(task.task_id)).map(({ task }) => task)
+      return { tasks: still.map(toTaken), lost, due: this.#due() }
     }
     this.#expire()
     this.#promote()
@@ -453,8 +454,9 @@ class MemoryStore implements TaskStore {
       this.#start(entry, take_id, leaseDuration)
       tasks.push(toTaken(entry))
     }
-    if (tasks.length > 0) {
-      this.#takes.set(worker_id, { take_id, ids: tasks.map(({ task }) => task.task_id), expires: this.#now() + leaseDuration })
+    if (worker_id !== '' && tasks.length + this.#ended.length > 0) {
+      const ids = tasks.map(({ task }) => task.task_id)
+      this.#takes.set(worker_id, { take_id, ids, ended: this.#ended, expires: this.#now() + leaseDuration })
     }
     if (this.#queue.any) this.#wake()
     return { tasks, lost: this.#others(own), due: this.#due() }
@@ -596,7 +598,7 @@ class MemoryStore implements TaskStore {
   }
 
   #change (entry: Entry, fields: Partial<ChartTask>): void {
-    entry.task = { ...entry.task, ...fields, version: entry.task.version + 1 }
+    entry.task = frozen({ ...entry.task, ...fields, version: entry.task.version + 1 })
     this.#announce(entry)
   }
 
@@ -623,6 +625,12 @@ class MemoryStore implements TaskStore {
 }
 
 /** Each try gets a request of its own: what it does to it must not reach the next one. */
+/** What is handed out is what is kept: nobody may change it from outside. */
+function frozen (task: ChartTask): ChartTask {
+  Object.freeze(task.step_progress)
+  return Object.freeze(task)
+}
+
 const toTaken = ({ task, draft, lease, checkpoints, deps }: Entry): TakenTask =>
   ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(checkpoints), depends_on: deps })
 

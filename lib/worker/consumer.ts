@@ -230,6 +230,6 @@ export class Consumer {
   async #passOn (): Promise<void> {
     const { service, leaseDuration } = this.#options
     const nothing = { worker_id: this.#worker_id, take_id: randomUUID(), count: 0, leaseDuration }
-    await service.leases.take(nothing).catch(() => {})
+    await this.#unlessHurried(service.leases.take(nothing)).catch(() => {})
   }
 }

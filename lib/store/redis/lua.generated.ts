@@ -334,7 +334,7 @@ end
 return #ids`
   },
   close: {
-    sha: '69bec293960fa7eedd53843f5e246139fdf1ab50',
+    sha: '5a61917133a9e0045728156f9cea50e2d79cfc2d',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -602,15 +602,19 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   local taken = {}
   local before = call('GET', P .. 'take:' .. worker)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
+    local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
+    for id in string.gmatch(again, '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
       if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
+    end
+    for id in string.gmatch(gone, '%S+') do
+      if not own[id] then ended[#ended + 1] = id end
     end
     return { taken, others(own), next_due() }
   end
   expire()
   promote()
-  local ids = { take_id }
+  local ids = {}
   while #taken < wanted do
     local id, at, score = pop()
     if not id then break end
@@ -623,7 +627,9 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
-  if #taken > 0 then call('SET', P .. 'take:' .. worker, table.concat(ids, ' '), 'PX', lease_duration) end
+  if #taken + #ended > 0 and worker ~= '' then
+    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
+  end
   if any_queued() then wake() end
   return { taken, others(own), next_due() }
 end
@@ -672,7 +678,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '43bcbff8cfbcb3d4b186ca7c474ba47830fa6358',
+    sha: 'c66d5e669f98085d6a567e759b2e79f4955bc404',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -940,15 +946,19 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   local taken = {}
   local before = call('GET', P .. 'take:' .. worker)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
+    local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
+    for id in string.gmatch(again, '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
       if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
+    end
+    for id in string.gmatch(gone, '%S+') do
+      if not own[id] then ended[#ended + 1] = id end
     end
     return { taken, others(own), next_due() }
   end
   expire()
   promote()
-  local ids = { take_id }
+  local ids = {}
   while #taken < wanted do
     local id, at, score = pop()
     if not id then break end
@@ -961,7 +971,9 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
-  if #taken > 0 then call('SET', P .. 'take:' .. worker, table.concat(ids, ' '), 'PX', lease_duration) end
+  if #taken + #ended > 0 and worker ~= '' then
+    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
+  end
   if any_queued() then wake() end
   return { taken, others(own), next_due() }
 end

@@ -55,19 +55,23 @@ end
 
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
-  -- The reply to this very take may have been lost: the same tasks again, not more of them.
+  -- The reply to this very take may have been lost: the same tasks again, not more of them, and the same ends.
   local before = call('GET', P .. 'take:' .. worker)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    for id in string.gmatch(string.sub(before, #take_id + 1), '%S+') do
+    local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
+    for id in string.gmatch(again, '%S+') do
       local t = call('HMGET', record(id), 'status', 'take')
       if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
+    end
+    for id in string.gmatch(gone, '%S+') do
+      if not own[id] then ended[#ended + 1] = id end
     end
     return { taken, others(own), next_due() }
   end
 
   expire()
   promote()
-  local ids = { take_id }
+  local ids = {}
   while #taken < wanted do
     local id, at, score = pop()
     if not id then break end
@@ -80,7 +84,9 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
-  if #taken > 0 then call('SET', P .. 'take:' .. worker, table.concat(ids, ' '), 'PX', lease_duration) end
+  if #taken + #ended > 0 and worker ~= '' then
+    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
+  end
   if any_queued() then wake() end
   return { taken, others(own), next_due() }
 end
