@@ -8,4 +8,4 @@ const redis = connectRedis(error => console.error(`Redis: ${error.message}`))
 const app = await buildApp({ redis, keyPrefix, logLevel })
 app.addHook('onClose', () => redis.disconnect())
 
-console.log(`The chat is at ${await serve(app, settings)}; its charts are made by examples/worker.js`)
+console.log(`The chat is at ${await serve(app, settings)}; its charts are made by dist/examples/worker.js`)

@@ -36,6 +36,8 @@ class Follower {
   #listener
   #stream = null
   #timer = 0
+  /** Grows whenever something else is begun: an answer to an earlier question is not waited for any more. */
+  #turn = 0
 
   constructor (task_id, listener) {
     this.#task_id = task_id
@@ -56,6 +58,7 @@ class Follower {
     this.#stream?.close()
     this.#stream = null
     clearTimeout(this.#timer)
+    this.#turn++
   }
 
   end () {
@@ -82,13 +85,15 @@ class Follower {
   }
 
   async #ask () {
+    const turn = this.#turn
+    const isStale = () => turn !== this.#turn
     try {
       const task = await statusOf(this.#task_id)
-      if (!this.#isWaitedFor()) return
+      if (isStale()) return
       this.#listener.onConnection(true)
       this.#take(task)
     } catch (error) {
-      if (!this.#isWaitedFor()) return
+      if (isStale()) return
       if (error.status === 404) {
         this.end()
         this.#listener.onGone()
@@ -96,11 +101,7 @@ class Follower {
         this.#listener.onConnection(false)
       }
     }
-    if (this.#isWaitedFor()) this.#timer = setTimeout(() => this.resume(), POLL)
-  }
-
-  #isWaitedFor () {
-    return followers.has(this) && !this.isStreaming && !document.hidden
+    if (!isStale()) this.#timer = setTimeout(() => this.resume(), POLL)
   }
 
   #take (task) {

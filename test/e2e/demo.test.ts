@@ -112,4 +112,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 
 t.test('what it cannot start with is said in a line', async t => {
   await t.rejects(startExample(t, 'demo', { PORT: 'abc' }), /PORT must be a whole number, got abc/)
+  const PORT = String(await freePort())
+  await startExample(t, 'demo', { PORT })
+  await t.rejects(startExample(t, 'demo', { PORT }), new RegExp(`port ${PORT} already: PORT=${Number(PORT) + 1}`))
 })
