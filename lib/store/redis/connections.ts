@@ -90,20 +90,25 @@ export async function within<T> (client: RedisClient, command: () => Promise<T>,
   if (client.status !== 'ready') await whenReady(client, deadline)
   const sent = performance.now()
   let timer: NodeJS.Timeout | undefined
+  let settled = false
   try {
     return await Promise.race([
       command(),
       new Promise<never>((_resolve, reject) => {
-        timer = setTimeout(() => {
+        const giveUp = () => {
+          if (settled) return
           reject(new Error('no answer in time'))
           // It may have died without a word, which TCP finds out after a quarter of an hour. A new one shows.
           if (client.status === 'ready' && performance.now() - sent >= SILENCE.answer) client.disconnect(true)
-        }, deadline - (sent - begin))
+        }
+        // Where this process was busy itself, the answer has come by now and is about to be read.
+        timer = setTimeout(() => setImmediate(giveUp), deadline - (sent - begin))
       })
     ])
   } catch (error) {
     throw new errors.CHARTS_ERR_STORE_UNAVAILABLE({ cause: error })
   } finally {
+    settled = true
     clearTimeout(timer)
   }
 }
