@@ -18,7 +18,7 @@ export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leas
   /** The worker in this process. Default `{ concurrency: 2 }`. */
   worker?: Partial<WorkerSettings> | false | undefined
   /** Where the routes hang. Default `/api/v1/analytics`. */
-  prefix?: string | undefined
+  prefix?: string
   /** SSE and WebSocket. */
   stream?: Partial<ResolvedStreamOptions> | undefined
 }

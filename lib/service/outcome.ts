@@ -30,8 +30,8 @@ export class AttemptError extends Error {
   }
 }
 
-// By name too: the host may have another copy of this package.
-const speaksToUser = (error: unknown): error is ChartGenerationError =>
+/** Whether an error is the generator's word to the user; by name too, as the host may have another copy of this package. */
+export const speaksToUser = (error: unknown): error is ChartGenerationError =>
   error instanceof ChartGenerationError || (error instanceof Error && error.name === 'ChartGenerationError')
 
 /** What a generator threw, as the store keeps it. Only a ChartGenerationError reaches the user in its own words. */

@@ -1,8 +1,12 @@
-import { failures, type FailureCode } from '../errors.ts'
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
-import { FairQueue } from './fair-queue.ts'
+import { Bell } from './memory/bell.ts'
+import { decide, type View } from './memory/decide.ts'
+import { backoff, failureFields, frozen, toTaken, type Entry } from './memory/entry.ts'
+import { FairQueue } from './memory/fair-queue.ts'
+import { IndexOf } from './memory/index-of.ts'
+import { SortedSet } from './memory/sorted-set.ts'
+import { TenantCounts } from './memory/tenant-counts.ts'
 import { newTask } from './new-task.ts'
-import { SortedSet } from './sorted-set.ts'
 import type {
   BatchOutcome, Closed, Closing, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, ProgressReport, QueueStats, Take, Taken, TakenTask, TaskDraft, TaskStore
 } from './task-store.ts'
@@ -11,24 +15,6 @@ import type {
 const MOST_STEPS = 64
 /** Expired leases and due retries that one call deals with. */
 const MOST_DUE = 100
-
-interface Entry {
-  readonly draft: TaskDraft
-  task: ChartTask
-  lease: number
-  /** The verb that closed the current lease; null while it is open. */
-  closed: Closing['verb'] | 'expire' | 'cancel' | null
-  /** The take that gave the current lease. */
-  take_id: string | null
-  /** When it was created and, once finished, ended: later is greater, also within one millisecond. */
-  order: number
-  readonly deps: readonly string[]
-  /** Of `deps`, those that have not completed yet. */
-  left: number
-  readonly checkpoints: Map<string, string>
-  expires: number
-  detailsExpire: number
-}
 
 export interface MemoryStoreOptions {
   /** The time in ms, for tests. */
@@ -47,8 +33,8 @@ class MemoryStore implements TaskStore {
   readonly #now: () => number
   readonly #entries = new Map<string, Entry>()
   readonly #contents = new Map<string, string>()
-  readonly #byMessage = new Map<string, Set<Entry>>()
-  readonly #bySame = new Map<string, Set<Entry>>()
+  readonly #byMessage = new IndexOf<Entry>()
+  readonly #bySame = new IndexOf<Entry>()
   readonly #byKey = new Map<string, { readonly batch_id: string | null, readonly entries: readonly Entry[], readonly body: string }>()
   readonly #batches = new Map<string, { readonly user_id: string, readonly entries: readonly Entry[] }>()
   /** Who waits for a task. */
@@ -57,14 +43,21 @@ class MemoryStore implements TaskStore {
   readonly #delayed = new SortedSet()
   readonly #processing = new SortedSet()
   readonly #finished = new SortedSet()
-  readonly #waiting = new Map<string, number>()
-  readonly #running = new Map<string, number>()
+  readonly #waiting = new TenantCounts()
+  readonly #running = new TenantCounts()
   readonly #takes = new Map<string, { readonly take_id: string, readonly ids: string[], readonly ended: readonly Entry[], readonly expires: number }>()
   readonly #listeners = new Set<HintListener>()
-  readonly #waiters = new Set<() => void>()
+  readonly #bell = new Bell()
   #ended: Entry[] = []
-  #marker = false
   #order = 0
+
+  readonly #view: View = {
+    find: task_id => this.#entries.get(task_id),
+    shown: entry => this.#shown(entry),
+    findSame: draft => this.#findSame(draft),
+    activeOf: draft => this.#activeOf(draft),
+    waiting: this.#waiting
+  }
 
   constructor (now: () => number) {
     this.#now = now
@@ -156,7 +149,7 @@ class MemoryStore implements TaskStore {
   }
 
   async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
-    const entries = [...this.#byMessage.get(message_id) ?? []].sort((a, b) => b.order - a.order)
+    const entries = this.#byMessage.of(message_id).sort((a, b) => b.order - a.order)
     const tasks = (wanted: (entry: Entry) => boolean) =>
       entries.filter(wanted).map(entry => this.#shown(entry)).filter(task => task !== null).slice(0, limit)
     const own = (entry: Entry) => entry.draft.user_id === user_id
@@ -183,7 +176,7 @@ class MemoryStore implements TaskStore {
   async stats (): Promise<QueueStats> {
     const [oldest] = this.#queue.heads.map(task_id => this.#entries.get(task_id)!.task.created_at).sort()
     return {
-      queue_length: this.#waiting.get('') ?? 0,
+      queue_length: this.#waiting.all,
       processing_count: this.#processing.size,
       delayed_count: this.#delayed.size,
       oldest_waiting_at: oldest ?? null,
@@ -199,8 +192,8 @@ class MemoryStore implements TaskStore {
       this.#finished.remove(task_id)
       this.#entries.delete(task_id)
       if (entry.task.chart_id) this.#contents.delete(entry.task.chart_id)
-      remove(this.#byMessage, message_id, entry)
-      remove(this.#bySame, same, entry)
+      this.#byMessage.remove(message_id, entry)
+      this.#bySame.remove(same, entry)
       this.#dependents.delete(task_id)
     }
     for (const [key, { entries }] of this.#byKey) if (entries.every(entry => this.#isGone(entry))) this.#byKey.delete(key)
@@ -209,23 +202,8 @@ class MemoryStore implements TaskStore {
     return ids.length
   }
 
-  async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return
-    if (this.#marker) {
-      this.#marker = false
-      return
-    }
-    await new Promise<void>(resolve => {
-      const go = () => {
-        this.#waiters.delete(go)
-        clearTimeout(timer)
-        signal.removeEventListener('abort', go)
-        resolve()
-      }
-      const timer = setTimeout(go, timeout)
-      signal.addEventListener('abort', go)
-      this.#waiters.add(go)
-    })
+  waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
+    return this.#bell.wait(timeout, signal)
   }
 
   listen (listener: HintListener): () => void {
@@ -267,7 +245,7 @@ class MemoryStore implements TaskStore {
 
   /** An active task like this one, else the newest finished one whose chart is there. */
   #findSame (draft: TaskDraft): Entry | null {
-    const alike = [...this.#bySame.get(draft.same) ?? []].sort((a, b) => b.order - a.order)
+    const alike = this.#bySame.of(draft.same).sort((a, b) => b.order - a.order)
     const active = alike.find(({ task }) => !isFinished(task))
     if (active) return active
     const completed = alike.find(({ task }) => task.status === ChartStatus.COMPLETED)
@@ -282,14 +260,14 @@ class MemoryStore implements TaskStore {
   }
 
   #activeOf ({ message_id, user_id }: TaskDraft): Entry[] {
-    const entries = [...this.#byMessage.get(message_id) ?? []].sort((a, b) => b.order - a.order)
+    const entries = this.#byMessage.of(message_id).sort((a, b) => b.order - a.order)
     return entries.filter(entry => entry.draft.user_id === user_id && !isFinished(entry.task))
   }
 
   /** All of the drafts, or none of them: first it is decided what becomes of each, then it is done. */
   #enqueue (drafts: readonly TaskDraft[], batch_id: string | null): BatchOutcome {
     this.#ended = []
-    const [{ idempotency, tenant, user_id, waitingPerTenant, queueLength, task_id }] = drafts as [TaskDraft]
+    const [{ idempotency, user_id, task_id }] = drafts as [TaskDraft]
     const answer = (outcome: 'accepted' | 'replayed', id: string | null, tasks: Array<Pick<EnqueuedTask, 'outcome'> & { entry: Entry }>): BatchOutcome => ({
       outcome,
       batch_id: id ?? '',
@@ -308,51 +286,12 @@ class MemoryStore implements TaskStore {
       return answer('replayed', seen.batch_id, known.map(entry => ({ outcome: 'replayed', entry })))
     }
 
-    const planned = new Map<string, TaskDraft>()
-    const becomes = new Map<string, { outcome: EnqueuedTask['outcome'], id: string }>()
-    for (const draft of drafts) {
-      const twin = draft.force ? undefined : planned.get(draft.same)
-      const found = draft.force || twin ? null : this.#findSame(draft)
-      if (twin) {
-        becomes.set(draft.task_id, { outcome: 'already_active', id: twin.task_id })
-      } else if (found) {
-        becomes.set(draft.task_id, { outcome: isFinished(found.task) ? 'chart_exists' : 'already_active', id: found.task.task_id })
-      } else {
-        planned.set(draft.same, draft)
-        becomes.set(draft.task_id, { outcome: 'queued', id: draft.task_id })
-      }
-    }
-    const fresh = drafts.filter(draft => becomes.get(draft.task_id)!.outcome === 'queued')
-    const kept = new Set([...becomes.values()].map(({ id }) => id))
-    const needs = new Map<TaskDraft, { deps: string[], left: number }>()
-    for (const draft of fresh) {
-      const deps = draft.depends_on.map(need => becomes.get(need)?.id ?? need)
-      let left = 0
-      for (const [i, dep] of deps.entries()) {
-        kept.add(dep)
-        if (becomes.get(dep)?.outcome === 'queued') {
-          left++
-          continue
-        }
-        const entry = this.#entries.get(dep)
-        const task = this.#shown(entry)
-        if (!task || entry!.draft.user_id !== user_id) return { outcome: 'dependency_unknown', task_id: draft.depends_on[i]! }
-        if (!isFinished(task)) left++
-        else if (task.status !== ChartStatus.COMPLETED) return { outcome: 'dependency_failed', task_id: draft.depends_on[i]! }
-      }
-      needs.set(draft, { deps, left })
-    }
-    const older = new Set(drafts.filter(({ supersede }) => supersede).flatMap(draft => this.#activeOf(draft)).filter(({ task }) => !kept.has(task.task_id)))
-    // What is about to be cancelled makes room.
-    const freed = [...older].filter(({ task }) => task.status === ChartStatus.PENDING)
-    const full = (limit: number, field: string, room: number) =>
-      fresh.length > 0 && limit > 0 && (this.#waiting.get(field) ?? 0) - room + fresh.length > limit
-    if (full(waitingPerTenant, tenant, freed.filter(entry => entry.draft.tenant === tenant).length)) return { outcome: 'tenant_full' }
-    if (full(queueLength, '', freed.length)) return { outcome: 'queue_full' }
-
+    const decision = decide(drafts, this.#view)
+    if ('outcome' in decision) return decision
+    const { becomes, fresh, older } = decision
     for (const entry of older) this.#cancel(entry)
-    for (const draft of fresh) this.#create(draft, needs.get(draft)!)
-    if (fresh.length > 0) this.#wake()
+    for (const { draft, deps, left } of fresh) this.#create(draft, deps, left)
+    if (fresh.length > 0) this.#bell.ring()
     const tasks = drafts.map(draft => {
       const { outcome, id } = becomes.get(draft.task_id)!
       return { outcome, entry: this.#entries.get(id)! }
@@ -363,7 +302,7 @@ class MemoryStore implements TaskStore {
     return answer('accepted', batch_id, tasks)
   }
 
-  #create (draft: TaskDraft, { deps, left }: { deps: string[], left: number }): void {
+  #create (draft: TaskDraft, deps: readonly string[], left: number): void {
     const entry: Entry = {
       draft,
       deps,
@@ -378,9 +317,9 @@ class MemoryStore implements TaskStore {
       detailsExpire: Infinity
     }
     this.#entries.set(draft.task_id, entry)
-    add(this.#byMessage, draft.message_id, entry)
-    add(this.#bySame, draft.same, entry)
-    count(this.#waiting, draft.tenant, 1)
+    this.#byMessage.add(draft.message_id, entry)
+    this.#bySame.add(draft.same, entry)
+    this.#waiting.add(draft.tenant, 1)
     for (const dep of left > 0 ? deps : []) this.#dependents.set(dep, [...this.#dependents.get(dep) ?? [], draft.task_id])
     if (left === 0) entry.task = frozen({ ...entry.task, current_step: this.#admit(entry) })
     this.#hint(listener => listener.added(draft.message_id, draft.user_id))
@@ -417,7 +356,7 @@ class MemoryStore implements TaskStore {
     }
     this.#waitsNoMore(tenant)
     // The place may have been freed for this very task.
-    if (this.#queue.unpark(tenant)) this.#wake()
+    if (this.#queue.unpark(tenant)) this.#bell.ring()
   }
 
   /** What this call has ended, in order, but for `own`. */
@@ -447,7 +386,7 @@ class MemoryStore implements TaskStore {
       if (!head) break
       const entry = this.#entries.get(head.id)!
       const { tenant } = entry.draft
-      if (runningPerTenant > 0 && (this.#running.get(tenant) ?? 0) >= runningPerTenant) {
+      if (runningPerTenant > 0 && this.#running.of(tenant) >= runningPerTenant) {
         this.#queue.park(head, tenant)
         continue
       }
@@ -458,7 +397,7 @@ class MemoryStore implements TaskStore {
       const ids = tasks.map(({ task }) => task.task_id)
       this.#takes.set(worker_id, { take_id, ids, ended: this.#ended, expires: this.#now() + leaseDuration })
     }
-    if (this.#queue.any) this.#wake()
+    if (this.#queue.any) this.#bell.ring()
     return { tasks, lost: this.#others(own), due: this.#due() }
   }
 
@@ -496,7 +435,7 @@ class MemoryStore implements TaskStore {
   #start (entry: Entry, take_id: string, leaseDuration: number): void {
     const { task, draft: { tenant } } = entry
     this.#waitsNoMore(tenant)
-    count(this.#running, tenant, 1)
+    this.#running.add(tenant, 1)
     this.#processing.add(task.task_id, this.#now() + leaseDuration)
     entry.lease++
     entry.take_id = take_id
@@ -547,17 +486,17 @@ class MemoryStore implements TaskStore {
     const { task, draft: { tenant } } = entry
     this.#processing.remove(task.task_id)
     entry.closed = verb
-    count(this.#running, tenant, -1)
-    if (this.#queue.unpark(tenant)) this.#wake()
+    this.#running.add(tenant, -1)
+    if (this.#queue.unpark(tenant)) this.#bell.ring()
   }
 
   #requeue (entry: Entry, current_step: string, delay: number, attempt = entry.task.attempt): void {
     const { task_id } = entry.task
-    count(this.#waiting, entry.draft.tenant, 1)
+    this.#waiting.add(entry.draft.tenant, 1)
     if (delay > 0) this.#delayed.add(task_id, this.#now() + delay)
     else this.#queue.pushFront(task_id, this.#now())
     this.#change(entry, { status: ChartStatus.PENDING, current_step, progress: 0, step_progress: {}, attempt })
-    this.#wake()
+    this.#bell.ring()
   }
 
   #putFinal (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
@@ -592,7 +531,7 @@ class MemoryStore implements TaskStore {
     for (const dependent of dependents) {
       if (--dependent.left > 0) continue
       this.#change(dependent, { current_step: this.#admit(dependent) })
-      this.#wake()
+      this.#bell.ring()
     }
     return []
   }
@@ -612,54 +551,8 @@ class MemoryStore implements TaskStore {
   }
 
   #waitsNoMore (tenant: string): void {
-    count(this.#waiting, tenant, -1)
-    if (!this.#waiting.has(tenant)) this.#queue.forget(tenant)
-    if (!this.#waiting.has('')) this.#queue.reset()
+    this.#waiting.add(tenant, -1)
+    if (this.#waiting.of(tenant) === 0) this.#queue.forget(tenant)
+    if (this.#waiting.all === 0) this.#queue.reset()
   }
-
-  #wake (): void {
-    const [waiter] = this.#waiters
-    if (waiter) waiter()
-    else this.#marker = true
-  }
-}
-
-/** Each try gets a request of its own: what it does to it must not reach the next one. */
-/** What is handed out is what is kept: nobody may change it from outside. */
-function frozen (task: ChartTask): ChartTask {
-  Object.freeze(task.step_progress)
-  return Object.freeze(task)
-}
-
-const toTaken = ({ task, draft, lease, checkpoints, deps }: Entry): TakenTask =>
-  ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(checkpoints), depends_on: deps })
-
-function failureFields (code: string, message: string | null): Partial<ChartTask> {
-  return { error_code: code, error_message: message ?? failures[code as FailureCode] ?? failures.CHARTS_ERR_GENERATION_FAILED }
-}
-
-function backoff ({ type, delay, max, jitter }: TaskDraft['retry']['backoff'], attempt: number): number {
-  const wait = Math.min(type === 'exponential' ? delay * 2 ** (attempt - 1) : delay, max)
-  return Math.floor(wait * (1 - jitter * Math.random()))
-}
-
-/** Counts for the tenant, and under '' for all of them. */
-function count (counts: Map<string, number>, tenant: string, by: number): void {
-  for (const field of [tenant, '']) {
-    const value = (counts.get(field) ?? 0) + by
-    if (value > 0) counts.set(field, value)
-    else counts.delete(field)
-  }
-}
-
-function add (index: Map<string, Set<Entry>>, key: string, entry: Entry): void {
-  const entries = index.get(key)
-  if (entries) entries.add(entry)
-  else index.set(key, new Set([entry]))
-}
-
-function remove (index: Map<string, Set<Entry>>, key: string, entry: Entry): void {
-  const entries = index.get(key)
-  entries?.delete(entry)
-  if (entries?.size === 0) index.delete(key)
 }

@@ -1,6 +1,6 @@
 import type { AbortCode, GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
 import type { Leases } from '../service/leases.ts'
-import { AttemptError, type Outcome } from '../service/outcome.ts'
+import { AttemptError, speaksToUser, type Outcome } from '../service/outcome.ts'
 import { merge, toReport } from '../service/progress.ts'
 import { Checkpoints } from './checkpoints.ts'
 import type { Closing, ProgressReport, TakenTask } from '../store/task-store.ts'
@@ -103,7 +103,7 @@ export class Attempt {
     const timeout = setTimeout(() => this.abort('TIMEOUT'), attemptTimeout)
     try {
       const outcome = await this.#generate()
-      if (outcome && 'error' in outcome && !signal.aborted) this.#log.warn({ err: outcome.error }, 'the generator failed')
+      if (outcome && 'error' in outcome && !signal.aborted) this.#logFailure(outcome.error)
       if (outcome && !signal.aborted) return await leases.prepare(taken.task, taken.lease, outcome, signal)
     } catch (error) {
       if (!signal.aborted) throw error
@@ -112,6 +112,12 @@ export class Attempt {
       clearTimeout(timeout)
     }
     return this.#closeAborted((signal.reason as AbortError).code)
+  }
+
+  /** What a generator tells the user is no fault of the host's: it does not need a stack. */
+  #logFailure (error: unknown): void {
+    if (speaksToUser(error)) this.#log.info({ code: error.code, reason: error.message }, 'the generator refused')
+    else this.#log.warn({ err: error }, 'the generator failed')
   }
 
   /** The generator's outcome; null when it was aborted and did not answer in time. */

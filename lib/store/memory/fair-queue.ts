@@ -1,4 +1,4 @@
-import { ChartPriority } from '../task.ts'
+import { ChartPriority } from '../../task.ts'
 import { SortedSet } from './sorted-set.ts'
 
 const PRIORITIES = [ChartPriority.HIGH, ChartPriority.NORMAL, ChartPriority.LOW] as const
