@@ -26,6 +26,7 @@ export class FairQueue {
   readonly #queues = { again: new SortedSet(), high: new SortedSet(), normal: new SortedSet(), low: new SortedSet() }
   readonly #turns = { high: new Map<string, number>(), normal: new Map<string, number>(), low: new Map<string, number>() }
   readonly #due = { high: 0, normal: 0, low: 0 }
+  readonly #rounds = { high: 0, normal: 0, low: 0 }
   readonly #parked = new Map<string, SortedSet>()
   #clock = 0
   #order = 0
@@ -43,8 +44,7 @@ export class FairQueue {
   /** A tenant's next turn comes one round after its last, or in the round that is being served. */
   pushBack (id: string, tenant: string, priority: ChartPriority): void {
     const turns = this.#turns[priority]
-    const round = Math.floor(this.#queues[priority].first?.score ?? 0)
-    const turn = Math.max(round, turns.get(tenant) ?? 0) + 1
+    const turn = Math.max(this.#rounds[priority], turns.get(tenant) ?? 0) + 1
     turns.set(tenant, turn)
     this.#order++
     this.#enter(priority, id, turn + (this.#order % ORDERS) / ORDERS)
@@ -64,7 +64,9 @@ export class FairQueue {
     const queue = waiting.reduce((best, priority) => this.#due[priority] < this.#due[best] ? priority : best, first)
     this.#clock = this.#due[queue]
     this.#due[queue] += STRIDE[queue]
-    return { ...this.#queues[queue].shift()!, queue }
+    const head = this.#queues[queue].shift()!
+    this.#rounds[queue] = Math.floor(head.score)
+    return { ...head, queue }
   }
 
   /** A tenant at its cap waits aside, in its own order. */
@@ -74,14 +76,13 @@ export class FairQueue {
     parked.add(id, (QUEUES.indexOf(queue) + 1) * RANK + Math.floor(score))
   }
 
-  /** Brings the next of a tenant's parked tasks back, first in the round that is being served; false where there is none. */
+  /** Brings the next of a tenant's parked tasks back, with the turn that it had: it has come already. False where there is none. */
   unpark (tenant: string): boolean {
     const parked = this.#parked.get(tenant)
     const head = parked?.shift()
     if (!head) return false
     if (parked!.size === 0) this.#parked.delete(tenant)
-    const queue = QUEUES[Math.floor(head.score / RANK) - 1]!
-    this.#enter(queue, head.id, queue === 'again' ? head.score % RANK : Math.floor(this.#queues[queue].first?.score ?? 0))
+    this.#enter(QUEUES[Math.floor(head.score / RANK) - 1]!, head.id, head.score % RANK)
     return true
   }
 
@@ -101,6 +102,7 @@ export class FairQueue {
   reset (): void {
     this.#clock = 0
     this.#order = 0
+    for (const priority of PRIORITIES) this.#rounds[priority] = 0
   }
 
   #enter (name: QueueName, id: string, score: number): void {

@@ -35,7 +35,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancel: {
-    sha: 'af55e671f349e356714ea8df96c4bf74661afefe',
+    sha: 'b4c7121c417661169b7229a46b61b7e5c1e674c4',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -104,7 +104,7 @@ local function enter(priority, id, score)
   end
 end
 local function queue_back(id, tenant, priority)
-  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
@@ -133,8 +133,8 @@ local function pop()
   end
   if not best then return end
   local priority = PRIORITIES[best]
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
   head = call('ZPOPMIN', queue(priority))
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
   return head[1], best + 1, head[2]
 end
 local function any_queued()
@@ -146,9 +146,7 @@ end
 local function unpark(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if not head[1] then return end
-  local name = QUEUES[math.floor(head[2] / RANK)]
-  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
-  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
   wake()
 end
 local function unqueue(id, tenant)
@@ -334,7 +332,7 @@ end
 return #ids`
   },
   close: {
-    sha: '5a61917133a9e0045728156f9cea50e2d79cfc2d',
+    sha: 'f0e895e4dd66472f0debbae246381fd54997e3a0',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -403,7 +401,7 @@ local function enter(priority, id, score)
   end
 end
 local function queue_back(id, tenant, priority)
-  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
@@ -432,8 +430,8 @@ local function pop()
   end
   if not best then return end
   local priority = PRIORITIES[best]
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
   head = call('ZPOPMIN', queue(priority))
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
   return head[1], best + 1, head[2]
 end
 local function any_queued()
@@ -445,9 +443,7 @@ end
 local function unpark(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if not head[1] then return end
-  local name = QUEUES[math.floor(head[2] / RANK)]
-  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
-  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
   wake()
 end
 local function unqueue(id, tenant)
@@ -678,7 +674,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: 'c66d5e669f98085d6a567e759b2e79f4955bc404',
+    sha: '3169e50ecfa9499f70d4e673effacd12d16c068e',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -747,7 +743,7 @@ local function enter(priority, id, score)
   end
 end
 local function queue_back(id, tenant, priority)
-  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
@@ -776,8 +772,8 @@ local function pop()
   end
   if not best then return end
   local priority = PRIORITIES[best]
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
   head = call('ZPOPMIN', queue(priority))
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
   return head[1], best + 1, head[2]
 end
 local function any_queued()
@@ -789,9 +785,7 @@ end
 local function unpark(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if not head[1] then return end
-  local name = QUEUES[math.floor(head[2] / RANK)]
-  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
-  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
   wake()
 end
 local function unqueue(id, tenant)
@@ -980,7 +974,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '5fd02708d023d8118aae74b90efb48806a34cd36',
+    sha: 'be570d991ab7bfe2165609652bac02c0fec3d06e',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1049,7 +1043,7 @@ local function enter(priority, id, score)
   end
 end
 local function queue_back(id, tenant, priority)
-  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
@@ -1078,8 +1072,8 @@ local function pop()
   end
   if not best then return end
   local priority = PRIORITIES[best]
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
   head = call('ZPOPMIN', queue(priority))
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
   return head[1], best + 1, head[2]
 end
 local function any_queued()
@@ -1091,9 +1085,7 @@ end
 local function unpark(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if not head[1] then return end
-  local name = QUEUES[math.floor(head[2] / RANK)]
-  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
-  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
   wake()
 end
 local function unqueue(id, tenant)

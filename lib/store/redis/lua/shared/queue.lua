@@ -37,7 +37,7 @@ end
 
 -- A tenant's next turn comes one round after its last, or in the round that is being served: who queues much waits for itself.
 local function queue_back(id, tenant, priority)
-  local round = math.floor(tonumber(call('ZRANGE', queue(priority), 0, 0, 'WITHSCORES')[2] or 0))
+  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   -- First come, first served within a round.
@@ -72,8 +72,8 @@ local function pop()
   end
   if not best then return end
   local priority = PRIORITIES[best]
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority])
   head = call('ZPOPMIN', queue(priority))
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
   return head[1], best + 1, head[2]
 end
 
@@ -86,13 +86,11 @@ local function park(id, tenant, at, score)
   call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 
--- A place that a tenant at its cap gives up goes to its own next task: first in the round that is being served.
+-- A place that a tenant at its cap gives up goes to its own next task, with the turn that it had: it has come already.
 local function unpark(tenant)
   local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
   if not head[1] then return end
-  local name = QUEUES[math.floor(head[2] / RANK)]
-  local first = tonumber(call('ZRANGE', queue(name), 0, 0, 'WITHSCORES')[2] or 0)
-  enter(name, head[1], name == 'again' and head[2] % RANK or math.floor(first))
+  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
   wake()
 end
 
