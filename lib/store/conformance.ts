@@ -1,15 +1,22 @@
 import { backoff } from './conformance/backoff.ts'
+import { batch } from './conformance/batch.ts'
 import { cancel } from './conformance/cancel.ts'
+import { checkpoints } from './conformance/checkpoints.ts'
+import { dependencies } from './conformance/dependencies.ts'
 import { endings } from './conformance/endings.ts'
 import { enqueue } from './conformance/enqueue.ts'
+import { fairness } from './conformance/fairness.ts'
 import { hints, waiting } from './conformance/hints.ts'
 import { idempotencyKeys } from './conformance/idempotency.ts'
 import { leases } from './conformance/leases.ts'
 import { limits } from './conformance/limits.ts'
 import { message } from './conformance/message.ts'
+import { priority } from './conformance/priority.ts'
 import { progress } from './conformance/progress.ts'
 import { retained } from './conformance/retention.ts'
 import { same } from './conformance/same.ts'
+import { schedule } from './conformance/schedule.ts'
+import { supersedes } from './conformance/supersede.ts'
 import type { ConformanceCase } from './conformance/scene.ts'
 
 export type { ConformanceCase, OpenStore } from './conformance/scene.ts'
@@ -21,5 +28,5 @@ export type * from './task-store.ts'
  */
 export const storeConformance: readonly ConformanceCase[] = [
   ...enqueue, ...same, ...idempotencyKeys, ...leases, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
-  ...hints, ...waiting
+  ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints
 ]

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import type { BatchOutcome, TaskDraft } from '../task-store.ts'
+import { cases, DAY, idsOf, type Scene } from './scene.ts'
+
+type Accepted = Extract<BatchOutcome, { tasks: unknown }>
+
+async function accepted (scene: Scene, drafts: readonly TaskDraft[], batch_id = randomUUID()): Promise<Accepted & { ids: string[] }> {
+  const result = await scene.store.enqueueBatch(batch_id, drafts)
+  assert.ok('tasks' in result, result.outcome)
+  return { ...result, ids: idsOf(result.tasks.map(({ task }) => task)) }
+}
+
+const idsOfDrafts = (drafts: readonly TaskDraft[]) => drafts.map(({ task_id }) => task_id)
+
+async function refused (scene: Scene, drafts: readonly TaskDraft[], outcome: string): Promise<void> {
+  const before = await scene.store.stats()
+  const batch_id = randomUUID()
+  const result = await scene.store.enqueueBatch(batch_id, drafts)
+  assert.equal(result.outcome, outcome)
+  assert.deepEqual(await scene.store.read(idsOfDrafts(drafts)), drafts.map(() => null), 'none is accepted')
+  assert.equal(await scene.store.readBatch(batch_id), null)
+  assert.deepEqual(await scene.store.stats(), before)
+}
+
+export const batch = cases('a batch', {
+  'is accepted in the order asked, and can be read in it': async scene => {
+    const drafts = Array.from({ length: 100 }, () => scene.draft())
+    const batch_id = randomUUID()
+    const { outcome, tasks, superseded, batch_id: told } = await accepted(scene, drafts, batch_id)
+    assert.deepEqual([outcome, told, superseded], ['accepted', batch_id, []])
+    assert.deepEqual(idsOf(tasks.map(({ task }) => task)), idsOfDrafts(drafts))
+    assert.ok(tasks.every(({ outcome }) => outcome === 'queued'))
+    const read = await scene.store.readBatch(batch_id)
+    assert.deepEqual(read, { user_id: 'ada', tasks: tasks.map(({ task }) => task) })
+    assert.deepEqual(await scene.takeIds({ count: 200 }), idsOfDrafts(drafts))
+  },
+
+  'shows its tasks as they are now': async scene => {
+    const { batch_id, ids } = await accepted(scene, [scene.draft(), scene.draft(), scene.draft()])
+    const taken = await scene.take()
+    await scene.complete(taken)
+    await scene.store.cancel(ids[2]!)
+    const { tasks } = (await scene.store.readBatch(batch_id))!
+    assert.deepEqual(tasks.map(({ status }) => status), ['COMPLETED', 'PENDING', 'CANCELLED'])
+    assert.deepEqual(idsOf(tasks), ids)
+  },
+
+  'that is unknown is none': async scene => {
+    assert.equal(await scene.store.readBatch(randomUUID()), null)
+  },
+
+  'is accepted whole or not at all, at each limit': async scene => {
+    await scene.enqueue()
+    for (const [limit, outcome] of [[{ waitingPerTenant: 3 }, 'tenant_full'], [{ queueLength: 3 }, 'queue_full']] as const) {
+      await refused(scene, Array.from({ length: 3 }, () => scene.draft(limit)), outcome)
+    }
+    const drafts = Array.from({ length: 2 }, () => scene.draft({ waitingPerTenant: 3, queueLength: 3 }))
+    assert.deepEqual((await accepted(scene, drafts)).ids, idsOfDrafts(drafts), 'what fits exactly is accepted')
+  },
+
+  'needs room only for what is new': async scene => {
+    const limits = { waitingPerTenant: 2, queueLength: 2 }
+    const known = await scene.enqueue({ same: 'alike' })
+    const { ids, tasks } = await accepted(scene, [
+      scene.draft({ ...limits, same: 'alike' }), scene.draft({ ...limits, same: 'new' }), scene.draft({ ...limits, same: 'new' })
+    ])
+    assert.deepEqual(tasks.map(({ outcome }) => outcome), ['already_active', 'queued', 'already_active'])
+    assert.equal(ids[0], known.task_id)
+    assert.equal(ids[1], ids[2])
+  },
+
+  'with alike ones inside makes one task of them': async scene => {
+    const { batch_id, ids } = await accepted(scene, [scene.draft({ same: 'a' }), scene.draft({ same: 'b' }), scene.draft({ same: 'a' })])
+    assert.equal(ids[0], ids[2])
+    assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), ids)
+    assert.deepEqual(await scene.takeIds({ count: 10 }), [ids[0], ids[1]])
+  },
+
+  'with alike ones that are forced makes a task of each': async scene => {
+    const drafts = Array.from({ length: 3 }, () => scene.draft({ same: 'a', force: true }))
+    await accepted(scene, drafts)
+    assert.deepEqual(await scene.takeIds({ count: 10 }), idsOfDrafts(drafts))
+  },
+
+  'takes in what is there already': async scene => {
+    const done = await scene.completed({ same: 'done' })
+    const running = await scene.taken({ same: 'running' })
+    const { batch_id, tasks } = await accepted(scene, [scene.draft({ same: 'done' }), scene.draft({ same: 'running' }), scene.draft()])
+    assert.deepEqual(tasks.map(({ outcome }) => outcome), ['chart_exists', 'already_active', 'queued'])
+    const read = (await scene.store.readBatch(batch_id))!.tasks
+    assert.deepEqual(read.slice(0, 2), [done, running.task])
+  },
+
+  'may need its own tasks in any order': async scene => {
+    const [first, second, third] = [randomUUID(), randomUUID(), randomUUID()] as const
+    const drafts = [
+      scene.draft({ task_id: third, depends_on: [second, first] }),
+      scene.draft({ task_id: second, depends_on: [first] }),
+      scene.draft({ task_id: first })
+    ]
+    const { tasks } = await accepted(scene, drafts)
+    assert.deepEqual(tasks.map(({ task }) => task.current_step), ['waiting_for_dependencies', 'waiting_for_dependencies', 'queued'])
+    for (const [task_id, needs] of [[first, []], [second, [first]], [third, [second, first]]] as const) {
+      const { tasks: [taken, more] } = await scene.dequeue({ count: 10 })
+      assert.deepEqual([taken?.task.task_id, taken?.depends_on, more], [task_id, needs, undefined])
+      await scene.complete(taken!)
+    }
+  },
+
+  'that needs an alike one of its own waits for the one task': async scene => {
+    const [a, b, c] = [scene.draft({ same: 'a' }), scene.draft({ same: 'a' }), randomUUID()] as const
+    await accepted(scene, [a, b, scene.draft({ task_id: c, depends_on: [a.task_id, b.task_id] })])
+    await scene.complete(await scene.take())
+    const taken = await scene.take()
+    assert.deepEqual([taken.task.task_id, taken.depends_on], [c, [a.task_id, a.task_id]])
+  },
+
+  'that needs an alike one which fails ends once': async scene => {
+    const [a, b] = [scene.draft({ same: 'a' }), scene.draft({ same: 'a' })]
+    const { ids } = await accepted(scene, [a, b, scene.draft({ depends_on: [a.task_id, b.task_id] })])
+    const { ended } = (await scene.store.cancel(a.task_id))!
+    assert.deepEqual(idsOf(ended), [ids[0], ids[2]])
+    assert.equal((await scene.store.stats()).queue_length, 0)
+  },
+
+  'that needs what exists already does not wait': async scene => {
+    await scene.completed({ same: 'done' })
+    const draft = scene.draft({ same: 'done' })
+    const { tasks } = await accepted(scene, [draft, scene.draft({ depends_on: [draft.task_id] })])
+    assert.equal(tasks[1]!.task.current_step, 'queued')
+    assert.deepEqual((await scene.take()).depends_on, [tasks[0]!.task.task_id])
+  },
+
+  'with an unknown or failed dependency is refused as a whole': async scene => {
+    const gone = await scene.cancelled()
+    const foreign = await scene.enqueue({ user_id: 'bob' })
+    await refused(scene, [scene.draft(), scene.draft({ depends_on: [randomUUID()] })], 'dependency_unknown')
+    await refused(scene, [scene.draft(), scene.draft({ depends_on: [foreign.task_id] })], 'dependency_unknown')
+    await refused(scene, [scene.draft(), scene.draft({ depends_on: [gone.task_id] })], 'dependency_failed')
+  },
+
+  'is replayed as a whole by its key': async scene => {
+    const idempotency = { key: 'key', body: 'body' }
+    const first = await accepted(scene, [scene.draft({ idempotency }), scene.draft({ idempotency })])
+    await scene.complete(await scene.take())
+    const again = await accepted(scene, [scene.draft({ idempotency }), scene.draft({ idempotency })])
+    assert.deepEqual([again.outcome, again.batch_id, again.ids], ['replayed', first.batch_id, first.ids])
+    assert.deepEqual(again.tasks.map(({ outcome, task }) => [outcome, task.status]), [['replayed', 'COMPLETED'], ['replayed', 'PENDING']])
+    assert.equal((await scene.store.stats()).queue_length, 1)
+  },
+
+  'with a key that came with another body is refused': async scene => {
+    await accepted(scene, [scene.draft({ idempotency: { key: 'key', body: 'body' } })])
+    await refused(scene, [scene.draft({ idempotency: { key: 'key', body: 'other' } })], 'key_reused')
+    assert.equal((await scene.store.enqueue(scene.draft({ idempotency: { key: 'key', body: 'other' } }))).outcome, 'key_reused')
+  },
+
+  'with a key of a single task is refused': async scene => {
+    await scene.enqueue({ idempotency: { key: 'key', body: 'one' } })
+    await refused(scene, [scene.draft({ idempotency: { key: 'key', body: 'batch' } })], 'key_reused')
+  },
+
+  'keeps its key until the last of its tasks has gone': async scene => {
+    const idempotency = { key: 'key', body: 'body' }
+    const drafts = () => [scene.draft({ idempotency }), scene.draft({ idempotency })]
+    const { batch_id, ids } = await accepted(scene, drafts())
+    await scene.complete(await scene.take())
+    scene.pass(DAY)
+    await scene.store.cleanup()
+    assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), [ids[1]], 'what is still kept')
+    assert.equal((await accepted(scene, drafts())).outcome, 'replayed')
+    await scene.complete(await scene.take())
+    scene.pass(DAY)
+    assert.equal(await scene.store.readBatch(batch_id), null)
+    const fresh = await accepted(scene, drafts())
+    assert.equal(fresh.outcome, 'accepted')
+  },
+
+  'repeated with the same ids changes nothing': async scene => {
+    const known = await scene.enqueue({ same: 'alike' })
+    const batch_id = randomUUID()
+    const drafts = [scene.draft({ same: 'alike' }), scene.draft({ force: true }), scene.draft({ force: true })]
+    const { ids } = await accepted(scene, drafts, batch_id)
+    const before = await scene.store.stats()
+    const again = await accepted(scene, drafts, batch_id)
+    assert.deepEqual([again.outcome, again.batch_id, again.ids], ['accepted', batch_id, ids])
+    assert.deepEqual(await scene.store.stats(), before)
+    assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), ids)
+    assert.deepEqual(await scene.takeIds({ count: 10 }), [known.task_id, ids[1], ids[2]])
+  },
+
+  'repeated with a chart that the host has lost makes that one anew': async scene => {
+    const inHost = { charts_inside: false }
+    const lost = await scene.completed({ same: 'lost', ...inHost }, null)
+    const batch_id = randomUUID()
+    const drafts = [scene.draft({ ...inHost }), scene.draft({ same: 'lost', ...inHost })]
+    assert.deepEqual((await accepted(scene, drafts, batch_id)).tasks.map(({ outcome }) => outcome), ['queued', 'chart_exists'])
+    const again = await accepted(scene, [drafts[0]!, { ...drafts[1]!, missing_chart: lost.chart_id }], batch_id)
+    assert.deepEqual(again.ids, idsOfDrafts(drafts))
+    assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), idsOfDrafts(drafts))
+    assert.deepEqual(await scene.takeIds({ count: 10 }), idsOfDrafts(drafts))
+  },
+
+  'of one user is not told to be another': async scene => {
+    const { batch_id } = await accepted(scene, [scene.draft({ user_id: 'bob' })])
+    assert.equal((await scene.store.readBatch(batch_id))?.user_id, 'bob')
+  }
+})

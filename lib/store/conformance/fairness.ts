@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict'
+import { cases, completion, idsOf, type Scene } from './scene.ts'
+
+const heavy = { org_id: 'heavy' }
+const light = { org_id: 'light' }
+
+/** Ids whose order is not that in which they are asked for: no store may fall back on it. */
+const idFor = (n: number) => `${(99 - n).toString().padStart(8, '0')}-0000-4000-8000-000000000000`
+
+async function named (scene: Scene, count: number, wish: Parameters<Scene['enqueue']>[0], from = 0): Promise<string[]> {
+  const ids = Array.from({ length: count }, (_, i) => idFor(from + i))
+  for (const task_id of ids) await scene.enqueue({ ...wish, task_id })
+  return ids
+}
+
+export const fairness = cases('fairness', {
+  'first come, first served within a tenant': async scene => {
+    const ids = await named(scene, 30, heavy)
+    assert.deepEqual(await scene.takeIds({ count: 30 }), ids)
+  },
+
+  'tenants take turns, first come, first served within a round': async scene => {
+    const asked: string[] = []
+    for (let round = 0; round < 3; round++) {
+      for (const org_id of ['c', 'a', 'b']) asked.push(...await named(scene, 1, { org_id }, asked.length))
+    }
+    assert.deepEqual(await scene.takeIds({ count: 9 }), asked)
+  },
+
+  'two tenants with much to do share evenly': async scene => {
+    const first = await scene.enqueueMany(40, heavy)
+    const second = await scene.enqueueMany(40, light)
+    const taken = await scene.takeIds({ count: 40 })
+    const [ofFirst, ofSecond] = [first, second].map(ids => taken.filter(id => ids.includes(id)).length)
+    assert.ok(Math.abs(ofFirst! - ofSecond!) <= 2, `${ofFirst} to ${ofSecond}`)
+  },
+
+  'one tenant with 500 does not hold up 99 with one each': async scene => {
+    const big = new Set(await scene.enqueueMany(500, heavy))
+    const small: string[] = []
+    for (let i = 0; i < 99; i++) small.push((await scene.enqueue({ org_id: `light-${i}` })).task_id)
+    // Two rounds of a hundred tenants.
+    const taken = await scene.takeIds({ count: 200 })
+    assert.deepEqual(taken.filter(id => !big.has(id)), small, 'all of them are taken within 200 takes, in the order in which they came')
+    assert.equal((await scene.takeIds({ count: 500 })).length, 399, 'and the heavy one loses nothing')
+  },
+
+  'who comes while another has much waiting is taken within three takes': async scene => {
+    await scene.enqueueMany(100, heavy)
+    for (const before of [0, 7, 30]) {
+      await scene.takeIds({ count: before })
+      const { task_id } = await scene.enqueue(light)
+      assert.ok((await scene.takeIds({ count: 3 })).includes(task_id))
+    }
+  },
+
+  'who has had much has no debt once nothing waits': async scene => {
+    await scene.enqueueMany(50, heavy)
+    await scene.takeIds({ count: 50 })
+    const theirs = await scene.enqueueMany(20, light)
+    await scene.takeIds({ count: 10 })
+    const { task_id } = await scene.enqueue(heavy)
+    assert.ok((await scene.takeIds({ count: 3 })).includes(task_id))
+    assert.equal((await scene.takeIds({ count: 20 })).length, theirs.length - 12)
+  },
+
+  'holds within each priority': async scene => {
+    await scene.enqueueMany(50, { ...heavy, priority: 'low' })
+    const small = await scene.enqueue({ ...light, priority: 'low' })
+    assert.ok((await scene.takeIds({ count: 3 })).includes(small.task_id))
+  },
+
+  'a tenant at its cap does not hold up others': async scene => {
+    const big = await named(scene, 20, heavy)
+    const small = await named(scene, 3, light, 50)
+    const { tasks } = await scene.dequeue({ count: 10, runningPerTenant: 2 })
+    assert.deepEqual(idsOf(tasks).sort(), [...big.slice(0, 2), ...small.slice(0, 2)].sort())
+    assert.deepEqual(await scene.takeIds({ count: 10, runningPerTenant: 2 }), [], 'both are at their cap')
+    const { task_id } = await scene.enqueue({ org_id: 'third' })
+    assert.deepEqual(await scene.takeIds({ count: 10, runningPerTenant: 2 }), [task_id])
+  },
+
+  'what is held at the cap comes back one by one, in its order': async scene => {
+    const ids = await named(scene, 12, heavy)
+    const order: string[] = []
+    for (let held = await scene.take({ runningPerTenant: 1 }); ;) {
+      order.push(held.task.task_id)
+      const { taken } = await scene.store.closeLeases([completion(held)], scene.wish({ count: 5, runningPerTenant: 1 }))
+      if (taken.tasks.length === 0) break
+      assert.equal(taken.tasks.length, 1)
+      held = taken.tasks[0]!
+    }
+    assert.deepEqual(order, ids)
+  },
+
+  'several places that a tenant gives up at once go to its next tasks in their order': async scene => {
+    const others = await named(scene, 20, light, 50)
+    const ids = await named(scene, 9, heavy)
+    const capped = { runningPerTenant: 3, count: 30 }
+    const { tasks } = await scene.dequeue(capped)
+    const own = tasks.filter(({ task }) => ids.includes(task.task_id))
+    assert.deepEqual(idsOf(own), ids.slice(0, 3))
+    await scene.store.closeLeases(own.map(taken => completion(taken)), null)
+    assert.deepEqual(await scene.takeIds(capped), ids.slice(3, 6))
+    assert.ok(others.length > 0)
+  },
+
+  'what is held keeps its order though something urgent takes the place': async scene => {
+    const held = await scene.taken(heavy)
+    const ids = await named(scene, 3, heavy)
+    assert.deepEqual(await scene.takeIds({ runningPerTenant: 1 }), [], 'all three are held')
+    await named(scene, 12, light, 50)
+    for (let i = 0; i < 6; i++) await scene.complete(await scene.take({ runningPerTenant: 1 }))
+    const urgent = await scene.enqueue({ ...heavy, priority: 'high' })
+    await scene.complete(held)
+    // The place was for the first of them, but the urgent one is quicker: it is held again.
+    const quicker = await scene.take({ runningPerTenant: 1 })
+    assert.equal(quicker.task.task_id, urgent.task_id)
+    await scene.takeIds({ runningPerTenant: 1, count: 10 })
+    const order: string[] = []
+    for (let last = quicker; order.length < 3;) {
+      await scene.complete(last)
+      last = await scene.take({ runningPerTenant: 1 })
+      order.push(last.task.task_id)
+    }
+    assert.deepEqual(order, ids)
+  },
+
+  'a cap that was lifted lets everything through': async scene => {
+    const ids = await named(scene, 6, heavy)
+    const [first] = (await scene.dequeue({ count: 6, runningPerTenant: 1 })).tasks
+    await scene.complete(first!)
+    const order: string[] = []
+    for (let i = 0; i < 5; i++) {
+      const taken = await scene.take()
+      order.push(taken.task.task_id)
+      await scene.complete(taken)
+    }
+    assert.deepEqual(order, ids.slice(1))
+  }
+})
