@@ -1,0 +1,110 @@
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import t from 'tap'
+import { tsImport } from 'tsx/esm/api'
+import { ChartQueueService, memoryStore } from '../../lib/index.ts'
+import { followGuide } from '../helpers/guide.ts'
+
+interface Test {
+  teardown (ended: () => unknown): unknown
+}
+
+/** Imports the snippets of a guide; their page's `fetch` goes to their app. */
+async function follow (t: Test, guide: string) {
+  const { folder } = await followGuide(t, `docs/guides/${guide}.md`)
+  return (file: string) => tsImport(pathToFileURL(join(folder, file)).href, import.meta.url)
+}
+
+function serve (t: Test, origin: string): void {
+  const { fetch } = globalThis
+  globalThis.fetch = (url, init) => fetch(new URL(String(url), origin), init)
+  t.teardown(() => { globalThis.fetch = fetch })
+}
+
+const memory = () => new ChartQueueService({ store: memoryStore() })
+
+t.test('ordering and limits: priorities are for those who may, and a new prompt replaces the old one', async t => {
+  const snippet = await follow(t, 'ordering-and-limits')
+  const { app } = await snippet('server.js')
+  t.teardown(() => app.close())
+  serve(t, await app.listen({ port: 0 }))
+  const { createChart } = await snippet('priorities.js')
+  t.match(await createChart(crypto.randomUUID(), 'high'), { status: /./, message: 'Chart generation queued successfully' })
+  t.match(await createChart(crypto.randomUUID(), 'urgent'), { statusCode: 400 })
+
+  const { authorize } = await snippet('authorize.js')
+  const access = { action: 'create', body: { priority: 'high' } }
+  t.equal(authorize({ roles: [] }, access), false)
+  t.equal(authorize({ roles: ['premium'] }, access), true)
+
+  const { adjustChart } = await snippet('supersede.js')
+  const message_id = crypto.randomUUID()
+  await app.asyncCharts.enqueueChartTask({ message_id, run_at: new Date(Date.now() + 60_000).toISOString() }, { user_id: 'ada', org_id: 'acme' })
+  await adjustChart(message_id, 'as a line chart')
+  const active = await app.asyncCharts.getActiveTasksByMessageId(message_id, 'ada')
+  t.notOk(active.some((task: { current_step: string }) => task.current_step === 'scheduled'))
+
+  const { queueForTonight } = await snippet('tonight.js')
+  const task = await queueForTonight(app.asyncCharts, crypto.randomUUID(), 'ada')
+  t.match(task, { status: 'PENDING', current_step: new Date().getHours() < 23 ? 'scheduled' : 'queued' })
+})
+
+t.test('dependencies and batches: a report comes over one stream, the summary last', async t => {
+  const snippet = await follow(t, 'dependencies-and-batches')
+  const queue = memory()
+  t.teardown(() => queue.close())
+  const { queueSummary } = await snippet('summary.js')
+  t.match(await queueSummary(queue, crypto.randomUUID(), 'ada'), { status: 'PENDING', current_step: 'waiting_for_dependencies' })
+  const { queueMonths } = await snippet('batch.js')
+  const message_id = crypto.randomUUID()
+  const months = await queueMonths(queue, message_id, 'ada')
+  t.equal(months.task_ids.length, 3)
+  t.same(await queueMonths(queue, message_id, 'ada'), months)
+
+  const { generate } = await snippet('generate.js')
+  const dependencies = [{ chart_id: 'a', content: 1 }]
+  const chart = await generate({ adjustment_query: 'summary' }, { dependencies, progress: () => {} })
+  t.same(chart, { title: 'summary', of: dependencies })
+})
+
+t.test('expensive steps: a chart that could not be drawn does not ask the model again', async t => {
+  const snippet = await follow(t, 'expensive-steps')
+  const { generate } = await snippet('generate.js')
+  let answers: Array<() => Response> = []
+  const { fetch } = globalThis
+  t.teardown(() => { globalThis.fetch = fetch })
+  globalThis.fetch = async () => answers.shift()!()
+  const request = { message_id: 'm', task_id: 't' }
+  const steps: string[] = []
+  const context = { progress: () => {}, step: (name: string, fn: () => unknown) => { steps.push(name); return fn() } }
+  answers = [() => new Response('', { status: 429, headers: { 'retry-after': '7' } }), () => Response.json({ mark: 'bar' })]
+  await t.rejects(generate(request, context), { code: 'MODEL_BUSY', retryable: true, retryDelay: 7_000 })
+  t.same(await generate(request, context), { svg: '<svg/>' })
+  t.same(steps.slice(-2), ['data_extraction', 'llm_generation'])
+  const { app } = await snippet('server.js')
+  await app.close()
+})
+
+t.test('migrating: the old answer at every phase, and the new one with a header', async t => {
+  const snippet = await follow(t, 'migrating-from-sync')
+  const message_id = crypto.randomUUID()
+  const old = { method: 'POST', url: '/charts', payload: { message_id, adjustment_query: null } }
+  const chart = { message_id, adjustment_query: null, svg: '<svg/>' }
+  const { app } = await snippet('phase-1.js')
+  t.teardown(() => app.close())
+  t.same((await app.inject(old)).json(), chart)
+  serve(t, await app.listen({ port: 0 }))
+  const { chartOf } = await snippet('phase-2.js')
+  t.same(await chartOf(message_id), chart)
+
+  const { app: deprecated } = await snippet('phase-3.js')
+  t.teardown(() => deprecated.close())
+  deprecated.log.level = 'silent'
+  const answer = await deprecated.inject(old)
+  t.same(answer.json(), chart)
+  t.match(answer.headers, { deprecation: /^@\d+$/, sunset: /GMT$/ })
+
+  const { app: gone } = await snippet('phase-4.js')
+  t.teardown(() => gone.close())
+  t.equal((await gone.inject(old)).statusCode, 410)
+})
