@@ -75,9 +75,12 @@ export class Gate {
   }
 
   /** The tasks of a batch of the caller's own. @throws CHARTS_ERR_BATCH_NOT_FOUND */
-  async batch (request: FastifyRequest, batch_id: string): Promise<readonly ChartTask[]> {
+  async batch (request: FastifyRequest, batch_id: string, action: 'read' | 'cancel'): Promise<readonly ChartTask[]> {
     const batch = await this.#service.getBatch(batch_id)
     if (batch?.user_id !== callerOf(request).user_id) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
+    for (const task of batch.tasks) {
+      if (!await this.#allows(request, { action, message_id: task.message_id, task })) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
+    }
     return batch.tasks
   }
 

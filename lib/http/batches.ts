@@ -53,15 +53,15 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, paramsSc
 
   fastify.get('/charts/async/batch/:batch_id', {
     schema: documented('How the charts of a batch are doing', { params: BatchParams, response: responses.batch })
-  }, async (request: BatchRequest, reply) => sendBatch(reply, request.params.batch_id.toLowerCase(), await gate.batch(request, request.params.batch_id)))
+  }, async (request: BatchRequest, reply) => sendBatch(reply, request.params.batch_id.toLowerCase(), await gate.batch(request, request.params.batch_id, 'read')))
 
   fastify.delete('/charts/async/batch/:batch_id', {
     schema: documented('Cancel what has not finished of a batch', { params: BatchParams, response: responses.batch })
   }, async (request: BatchRequest, reply) => {
     const { batch_id } = request.params
-    for (const task of await gate.batch(request, request.params.batch_id)) {
+    for (const task of await gate.batch(request, batch_id, 'cancel')) {
       if (!isFinished(task)) await service.cancelTask(task.task_id)
     }
-    return sendBatch(reply, batch_id.toLowerCase(), await gate.batch(request, request.params.batch_id))
+    return sendBatch(reply, batch_id.toLowerCase(), await gate.batch(request, batch_id, 'cancel'))
   })
 }

@@ -83,7 +83,7 @@ export function batchStream (dependencies: Dependencies) {
   const { service, gate } = dependencies
   return serve<BatchStreamRequest>(dependencies, async request => {
     const { batch_id } = request.params
-    await gate.batch(request, batch_id)
+    await gate.batch(request, batch_id, 'read')
     const after = cursorOf(request)
     return after === END ? null : signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
   })
