@@ -4,7 +4,7 @@ export { runWorker, type ChartWorker, type RunWorkerOptions } from './worker/run
 export { memoryStore } from './store/memory.ts'
 export { ChartGenerationError, errors, type ChartGenerationErrorOptions } from './errors.ts'
 export { ChartStatus, ChartVisibility } from './task.ts'
-export type { Chart, ChartRequest, ChartTask, CreateChartRequest, Identity, JsonValue, PublicChartTask } from './task.ts'
+export type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRequest, Identity, JsonValue, PublicChartTask } from './task.ts'
 export type { AbortCode, GenerateChart, GenerateContext, Logger, ProgressUpdate } from './generator.ts'
 export type { Access, Authorize, Identify } from './http/access.ts'
 export type { ChartStore } from './service/chart-store.ts'

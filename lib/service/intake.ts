@@ -62,16 +62,18 @@ export class Intake {
     return { task: result.task, outcome: result.outcome }
   }
 
-  async many (requests: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
+  async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
     const caller = checkIdentity(identity)
-    this.#check(this.#judgeBatch, { tasks: requests }, requests?.some?.(request => request?.params !== undefined))
+    this.#check(this.#judgeBatch, { tasks: given }, given?.some?.(request => request?.params !== undefined))
+    // The same object may have been given twice.
+    const requests = given.map(request => ({ ...request }))
     const { order, ids, names } = arrange(requests)
     const drafts = new Map<BatchedChartRequest, TaskDraft>()
     for (const request of order) {
       const needs = (request.depends_on ?? []).map(name => ids.get(name) ?? name)
       // Two batches alike are the same although their tasks have other ids.
       const inputs = (request.depends_on ?? []).map(name => drafts.get(requests.find(({ ref }) => ref === name)!)?.same ?? name)
-      drafts.set(request, this.#draft(request, caller, ids.get(request) ?? randomUUID(), needs, undefined, inputs))
+      drafts.set(request, this.#draft(request, caller, ids.get(request) ?? randomUUID(), needs, undefined, inputs, `request/tasks/${requests.indexOf(request)}`))
     }
     const inOrder = requests.map(request => drafts.get(request)!)
     const { user_id, org_id } = caller
@@ -110,7 +112,7 @@ export class Intake {
     throw new errors.CHARTS_ERR_INVALID_REQUEST(nameFaults(judge.errors!, 'request'))
   }
 
-  #draft (request: CreateChartRequest, { user_id, org_id }: Caller, task_id: string, needs: readonly string[], idempotencyKey: string | undefined, inputs = needs): TaskDraft {
+  #draft (request: CreateChartRequest, { user_id, org_id }: Caller, task_id: string, needs: readonly string[], idempotencyKey: string | undefined, inputs = needs, where = 'request'): TaskDraft {
     const { retention, retry, limits, chartStore } = this.#options
     const {
       message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params,
@@ -130,8 +132,9 @@ export class Intake {
     const bytes = Buffer.byteLength(raw)
     if (limits.requestBytes > 0 && bytes > limits.requestBytes) throw new errors.CHARTS_ERR_REQUEST_TOO_LARGE(bytes, limits.requestBytes)
     const earliest = run_at === null ? null : Date.parse(run_at)
-    if (earliest !== null && earliest > Date.now() + FARTHEST_AHEAD) {
-      throw new errors.CHARTS_ERR_INVALID_REQUEST('request/run_at must be at most 30 days ahead')
+    // A leap second is a date to the schema, and none to Date.
+    if (earliest !== null && !(earliest <= Date.now() + FARTHEST_AHEAD)) {
+      throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be at most 30 days ahead`)
     }
     const message = message_id.toLowerCase()
     const draft = {
