@@ -153,10 +153,13 @@ class MemoryStore implements TaskStore {
     const tasks = (wanted: (entry: Entry) => boolean) =>
       entries.filter(wanted).map(entry => this.#shown(entry)).filter(task => task !== null).slice(0, limit)
     const own = (entry: Entry) => entry.draft.user_id === user_id
-    const visible = (entry: Entry) => own(entry) || (org_id !== null && entry.draft.shared_with === org_id)
+    const shared = (entry: Entry) => !own(entry) && org_id !== null && entry.draft.shared_with === org_id
+    const isCompleted = (entry: Entry) => entry.task.status === ChartStatus.COMPLETED
+    // Within one millisecond, the caller's own come first.
+    const completed = [...tasks(entry => own(entry) && isCompleted(entry)), ...tasks(entry => shared(entry) && isCompleted(entry))]
     return {
       active: tasks(entry => own(entry) && !isFinished(entry.task)),
-      completed: tasks(entry => visible(entry) && entry.task.status === ChartStatus.COMPLETED),
+      completed: completed.sort((a, b) => b.completed_at!.localeCompare(a.completed_at!)).slice(0, limit),
       failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED),
       read_at: this.#now()
     }
@@ -274,11 +277,15 @@ class MemoryStore implements TaskStore {
       tasks: tasks.map(({ outcome, entry }) => ({ outcome, task: this.#shown(entry)! })),
       superseded: this.#others(new Set())
     })
-    if (this.#entries.has(task_id)) {
-      return answer('accepted', batch_id, drafts.map(draft => ({ outcome: 'queued', entry: this.#entries.get(draft.task_id)! })))
+    const again = drafts.some(({ missing_chart }) => missing_chart !== null)
+    const before = this.#before(task_id, batch_id, again)
+    if (before) {
+      return answer('accepted', batch_id, before.map((entry, i) => {
+        const other = isFinished(entry.task) ? 'chart_exists' : 'already_active'
+        return { outcome: entry.task.task_id === drafts[i]!.task_id ? 'queued' : other, entry }
+      }))
     }
     // With a chart that was found to be lost, the key was bound a moment ago to the task that names it.
-    const again = drafts.some(({ missing_chart }) => missing_chart !== null)
     const seen = idempotency && !again ? this.#byKey.get(idempotency.key) : undefined
     const known = seen?.entries.filter(entry => this.#shown(entry)) ?? []
     if (seen && known.length > 0) {
@@ -290,7 +297,7 @@ class MemoryStore implements TaskStore {
     if ('outcome' in decision) return decision
     const { becomes, fresh, older } = decision
     for (const entry of older) this.#cancel(entry)
-    for (const { draft, deps, left } of fresh) this.#create(draft, deps, left)
+    for (const { draft, deps, waits } of fresh) this.#create(draft, deps, waits)
     if (fresh.length > 0) this.#bell.ring()
     const tasks = drafts.map(draft => {
       const { outcome, id } = becomes.get(draft.task_id)!
@@ -302,11 +309,18 @@ class MemoryStore implements TaskStore {
     return answer('accepted', batch_id, tasks)
   }
 
-  #create (draft: TaskDraft, deps: readonly string[], left: number): void {
+  /** What this very call has made, if it has been here before: its reply was lost. */
+  #before (task_id: string, batch_id: string | null, again: boolean): readonly Entry[] | undefined {
+    if (batch_id !== null) return again ? undefined : this.#batches.get(batch_id)?.entries
+    const entry = this.#entries.get(task_id)
+    return entry && [entry]
+  }
+
+  #create (draft: TaskDraft, deps: readonly string[], waits: ReadonlySet<string>): void {
     const entry: Entry = {
       draft,
       deps,
-      left,
+      left: waits.size,
       task: frozen(newTask(draft, this.#date(), 'waiting_for_dependencies')),
       lease: 0,
       closed: null,
@@ -320,8 +334,8 @@ class MemoryStore implements TaskStore {
     this.#byMessage.add(draft.message_id, entry)
     this.#bySame.add(draft.same, entry)
     this.#waiting.add(draft.tenant, 1)
-    for (const dep of left > 0 ? deps : []) this.#dependents.set(dep, [...this.#dependents.get(dep) ?? [], draft.task_id])
-    if (left === 0) entry.task = frozen({ ...entry.task, current_step: this.#admit(entry) })
+    for (const dep of waits) this.#dependents.set(dep, [...this.#dependents.get(dep) ?? [], draft.task_id])
+    if (waits.size === 0) entry.task = frozen({ ...entry.task, current_step: this.#admit(entry) })
     this.#hint(listener => listener.added(draft.message_id, draft.user_id))
   }
 
@@ -375,7 +389,7 @@ class MemoryStore implements TaskStore {
     if (before?.take_id === take_id && before.expires > this.#now()) {
       const again = before.ids.map(task_id => this.#entries.get(task_id)!)
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
-      const lost = before.ended.filter(({ task }) => !own.has(task.task_id)).map(({ task }) => task)
+      const lost = [...this.#others(own), ...before.ended.filter(({ task }) => !own.has(task.task_id)).map(({ task }) => task)]
       return { tasks: still.map(toTaken), lost, due: this.#due() }
     }
     this.#expire()

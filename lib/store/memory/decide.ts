@@ -16,7 +16,7 @@ export interface View {
 export interface Decision {
   /** For each draft the task that answers it. */
   readonly becomes: ReadonlyMap<string, { readonly outcome: EnqueuedTask['outcome'], readonly id: string }>
-  readonly fresh: ReadonlyArray<{ readonly draft: TaskDraft, readonly deps: string[], readonly left: number }>
+  readonly fresh: ReadonlyArray<{ readonly draft: TaskDraft, readonly deps: readonly string[], readonly waits: ReadonlySet<string> }>
   /** What they replace. */
   readonly older: Iterable<Entry>
 }
@@ -27,8 +27,10 @@ export function decide (drafts: readonly TaskDraft[], view: View): Decision | En
   const planned = new Map<string, TaskDraft>()
   const becomes = new Map<string, { outcome: EnqueuedTask['outcome'], id: string }>()
   for (const draft of drafts) {
-    const twin = draft.force ? undefined : planned.get(draft.same)
-    const found = draft.force || twin ? null : view.findSame(draft)
+    // One that is there already is here for the sake of another of its batch.
+    const isItself = draft.force || view.find(draft.task_id) !== undefined
+    const twin = isItself ? undefined : planned.get(draft.same)
+    const found = isItself || twin ? null : view.findSame(draft)
     if (twin) {
       becomes.set(draft.task_id, { outcome: 'already_active', id: twin.task_id })
     } else if (found) {
@@ -38,25 +40,31 @@ export function decide (drafts: readonly TaskDraft[], view: View): Decision | En
       becomes.set(draft.task_id, { outcome: 'queued', id: draft.task_id })
     }
   }
-  const fresh = drafts.filter(draft => becomes.get(draft.task_id)!.outcome === 'queued')
+  const fresh = drafts.filter(draft => becomes.get(draft.task_id)!.outcome === 'queued' && !view.find(draft.task_id))
   const kept = new Set([...becomes.values()].map(({ id }) => id))
-  const needs = new Map<TaskDraft, { deps: string[], left: number }>()
+  const needs = new Map<TaskDraft, { deps: string[], waits: ReadonlySet<string> }>()
   for (const draft of fresh) {
     const deps = draft.depends_on.map(need => becomes.get(need)?.id ?? need)
-    let left = 0
+    // Twins of a batch are one task: whoever needs both waits for it once.
+    const waits = new Set<string>()
     for (const [i, dep] of deps.entries()) {
       kept.add(dep)
-      if (becomes.get(dep)?.outcome === 'queued') {
-        left++
+      const entry = view.find(dep)
+      if (!entry && becomes.get(dep)?.outcome === 'queued') {
+        waits.add(dep)
         continue
       }
-      const entry = view.find(dep)
       const task = view.shown(entry)
       if (!task || entry!.draft.user_id !== user_id) return { outcome: 'dependency_unknown', task_id: draft.depends_on[i]! }
-      if (!isFinished(task)) left++
+      if (!isFinished(task)) waits.add(dep)
       else if (task.status !== ChartStatus.COMPLETED) return { outcome: 'dependency_failed', task_id: draft.depends_on[i]! }
     }
-    needs.set(draft, { deps, left })
+    needs.set(draft, { deps, waits })
+  }
+  // What is kept keeps what it waits for, however far: to cancel that would end it.
+  for (const id of kept) {
+    const entry = view.find(id)
+    if (entry && entry.left > 0) entry.deps.forEach(dep => kept.add(dep))
   }
   const older = new Set(drafts.filter(({ supersede }) => supersede).flatMap(draft => view.activeOf(draft)).filter(({ task }) => !kept.has(task.task_id)))
   // What is about to be cancelled makes room.

@@ -29,7 +29,7 @@ export function frozen (task: ChartTask): ChartTask {
 
 /** Each try gets a request of its own: what it does to it must not reach the next one. */
 export const toTaken = ({ task, draft, lease, checkpoints, deps }: Entry): TakenTask =>
-  ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(checkpoints), depends_on: deps })
+  ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(lease > 1 ? checkpoints : []), depends_on: deps })
 
 export function failureFields (code: string, message: string | null): Partial<ChartTask> {
   return { error_code: code, error_message: message ?? failures[code as FailureCode] ?? failures.CHARTS_ERR_GENERATION_FAILED }

@@ -35,7 +35,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancel: {
-    sha: 'b4c7121c417661169b7229a46b61b7e5c1e674c4',
+    sha: '0c6784e9229c53d2af0f7f9b607ff772fa7fb198',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -62,7 +62,8 @@ local function announce(id)
   call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
 end
 local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') == 0 then call('PEXPIRE', key, keep) end
+  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
+  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
   local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
@@ -72,7 +73,9 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
-  call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
+  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
+    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+  end
   index_expire(key, keep_index)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
@@ -332,7 +335,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'f0e895e4dd66472f0debbae246381fd54997e3a0',
+    sha: 'bc9ef3a8d667b63eb47e733186a117cbaae90792',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -359,7 +362,8 @@ local function announce(id)
   call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
 end
 local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') == 0 then call('PEXPIRE', key, keep) end
+  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
+  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
   local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
@@ -369,7 +373,9 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
-  call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
+  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
+    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+  end
   index_expire(key, keep_index)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
@@ -674,7 +680,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '3169e50ecfa9499f70d4e673effacd12d16c068e',
+    sha: '9894254413ed97f1f4f539636c2f42d0f6841777',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -701,7 +707,8 @@ local function announce(id)
   call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
 end
 local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') == 0 then call('PEXPIRE', key, keep) end
+  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
+  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
   local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
@@ -711,7 +718,9 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
-  call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
+  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
+    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+  end
   index_expire(key, keep_index)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
@@ -974,7 +983,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: 'be570d991ab7bfe2165609652bac02c0fec3d06e',
+    sha: '82f576f02c7214e36e55008488c152388e9cb2e6',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1001,7 +1010,8 @@ local function announce(id)
   call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
 end
 local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') == 0 then call('PEXPIRE', key, keep) end
+  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
+  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
   local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
@@ -1011,7 +1021,9 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
-  call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
+  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
+    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+  end
   index_expire(key, keep_index)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
@@ -1200,14 +1212,23 @@ end
 local function answer(outcome, records)
   return { outcome, records, others({}) }
 end
-if call('EXISTS', record(drafts[1].id)) == 1 then
+local again = false
+for _, draft in ipairs(drafts) do
+  again = again or draft.missing ~= ''
+  draft.known = call('EXISTS', record(draft.id)) == 1
+end
+local before = drafts[1].known and drafts[1].id
+if batch ~= '' then before = not again and call('HGET', P .. 'batch:' .. batch, 'ids') end
+if before then
   local repeated = {}
-  for i, draft in ipairs(drafts) do repeated[i] = { 'queued', read(draft.id) } end
+  for id in string.gmatch(before, '%S+') do
+    local outcome = call('HEXISTS', record(id), 'expires') == 1 and 'chart_exists' or 'already_active'
+    if id == drafts[#repeated + 1].id then outcome = 'queued' end
+    repeated[#repeated + 1] = { outcome, read(id) }
+  end
   return answer('accepted', repeated)
 end
 local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
-local again = false
-for _, draft in ipairs(drafts) do again = again or draft.missing ~= '' end
 if seen and not again then
   local records = {}
   local first = string.sub(seen, 1, 36)
@@ -1232,7 +1253,7 @@ end
 local becomes, outcomes, planned, kept, fresh = {}, {}, {}, {}, 0
 for _, draft in ipairs(drafts) do
   local id, outcome
-  if not draft.force then
+  if not draft.force and not draft.known then
     if planned[draft.same] then
       id, outcome = planned[draft.same], 'already_active'
     else
@@ -1242,31 +1263,51 @@ for _, draft in ipairs(drafts) do
   if not id then
     id, outcome = draft.id, 'queued'
     planned[draft.same] = id
-    fresh = fresh + 1
+    draft.fresh = not draft.known
+    if draft.fresh then fresh = fresh + 1 end
   end
   becomes[draft.id], outcomes[draft.id], kept[id] = id, outcome, true
 end
 for _, draft in ipairs(drafts) do
-  draft.deps, draft.left = {}, 0
-  if outcomes[draft.id] == 'queued' then
+  draft.deps, draft.waits = {}, {}
+  local function wait(dep)
+    if not draft.waits[dep] then draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep end
+  end
+  if draft.fresh then
     for need in string.gmatch(draft.needs, '%S+') do
       local dep = becomes[need] or need
       kept[dep] = true
       draft.deps[#draft.deps + 1] = dep
       local t = call('HMGET', record(dep), 'status', 'user', 'expires')
-      if outcomes[dep] == 'queued' then
-        draft.left = draft.left + 1
+      if outcomes[dep] == 'queued' and not t[1] then
+        wait(dep)
       elseif not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then
         return { 'dependency_unknown', need }
       elseif t[1] == 'FAILED' or t[1] == 'CANCELLED' then
         return { 'dependency_failed', need }
       elseif t[1] ~= 'COMPLETED' then
-        draft.left = draft.left + 1
+        wait(dep)
       end
     end
   end
 end
+local function keep_needed()
+  local open = {}
+  for id in pairs(kept) do open[#open + 1] = id end
+  while #open > 0 do
+    local t = call('HMGET', record(table.remove(open)), 'left', 'deps')
+    for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
+      if not kept[dep] then kept[dep], open[#open + 1] = true, dep end
+    end
+  end
+end
 local older, freed = {}, { [tenant] = 0, [''] = 0 }
+for _, draft in ipairs(drafts) do
+  if draft.supersede then
+    keep_needed()
+    break
+  end
+end
 for _, draft in ipairs(drafts) do
   if draft.supersede then
     for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
@@ -1296,10 +1337,10 @@ local function create(draft)
     'created', now, 'attempt', 0, 'lease', 0)
   count('waiting', tenant, 1)
   if draft.run_at > 0 then call('HSET', record(id), 'run_at', draft.run_at) end
-  if #draft.deps > 0 then call('HSET', record(id), 'deps', table.concat(draft.deps, ' '), 'left', draft.left) end
-  if draft.left > 0 then
+  if #draft.deps > 0 then call('HSET', record(id), 'deps', table.concat(draft.deps, ' '), 'left', #draft.waits) end
+  if #draft.waits > 0 then
     call('HSET', record(id), 'step', 'waiting_for_dependencies')
-    for _, dep in ipairs(draft.deps) do call('RPUSH', P .. 'dependents:' .. dep, id) end
+    for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
   else
     admit(id, tenant, draft.priority, draft.run_at)
   end
@@ -1308,17 +1349,18 @@ local function create(draft)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
 for _, draft in ipairs(drafts) do
-  if outcomes[draft.id] == 'queued' then create(draft) end
+  if draft.fresh then create(draft) end
 end
 if fresh > 0 then wake() end
 local function note(id, field, value)
-  call('HSET', record(id), field, (call('HGET', record(id), field) or '') .. ' ' .. value)
+  local noted = call('HGET', record(id), field) or ''
+  if not string.find(noted .. ' ', ' ' .. value .. ' ', 1, true) then call('HSET', record(id), field, noted .. ' ' .. value) end
 end
-local records, ids, unfinished, last = {}, {}, 0, now
+local records, ids, counted, unfinished, last = {}, {}, {}, 0, now
 for i, draft in ipairs(drafts) do
   local id = becomes[draft.id]
   ids[i] = id
-  if outcomes[draft.id] == 'queued' then
+  if draft.fresh then
     records[i] = { 'queued', false, tostring(now), call('HGET', record(id), 'step') }
   else
     records[i] = { outcomes[draft.id], read(id) }
@@ -1327,7 +1369,7 @@ for i, draft in ipairs(drafts) do
   if expires then
     last = math.max(last, expires)
   elseif batch ~= '' then
-    unfinished = unfinished + 1
+    if not counted[id] then counted[id], unfinished = true, unfinished + 1 end
     note(id, 'batches', batch)
   elseif key ~= '' then
     note(id, 'keys', key)

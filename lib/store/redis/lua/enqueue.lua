@@ -26,16 +26,26 @@ local function answer(outcome, records)
   return { outcome, records, others({}) }
 end
 
+local again = false
+for _, draft in ipairs(drafts) do
+  again = again or draft.missing ~= ''
+  draft.known = call('EXISTS', record(draft.id)) == 1
+end
+
 -- This very call has been here before: its reply was lost.
-if call('EXISTS', record(drafts[1].id)) == 1 then
+local before = drafts[1].known and drafts[1].id
+if batch ~= '' then before = not again and call('HGET', P .. 'batch:' .. batch, 'ids') end
+if before then
   local repeated = {}
-  for i, draft in ipairs(drafts) do repeated[i] = { 'queued', read(draft.id) } end
+  for id in string.gmatch(before, '%S+') do
+    local outcome = call('HEXISTS', record(id), 'expires') == 1 and 'chart_exists' or 'already_active'
+    if id == drafts[#repeated + 1].id then outcome = 'queued' end
+    repeated[#repeated + 1] = { outcome, read(id) }
+  end
   return answer('accepted', repeated)
 end
 
 local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
-local again = false
-for _, draft in ipairs(drafts) do again = again or draft.missing ~= '' end
 -- With a chart that was found to be lost, the key was bound a moment ago to the task that names it.
 if seen and not again then
   local records = {}
@@ -64,7 +74,7 @@ end
 local becomes, outcomes, planned, kept, fresh = {}, {}, {}, {}, 0
 for _, draft in ipairs(drafts) do
   local id, outcome
-  if not draft.force then
+  if not draft.force and not draft.known then
     if planned[draft.same] then
       id, outcome = planned[draft.same], 'already_active'
     else
@@ -74,33 +84,56 @@ for _, draft in ipairs(drafts) do
   if not id then
     id, outcome = draft.id, 'queued'
     planned[draft.same] = id
-    fresh = fresh + 1
+    draft.fresh = not draft.known
+    if draft.fresh then fresh = fresh + 1 end
   end
   becomes[draft.id], outcomes[draft.id], kept[id] = id, outcome, true
 end
 
 for _, draft in ipairs(drafts) do
-  draft.deps, draft.left = {}, 0
-  if outcomes[draft.id] == 'queued' then
+  -- Twins of a batch are one task: whoever needs both waits for it once.
+  draft.deps, draft.waits = {}, {}
+  local function wait(dep)
+    if not draft.waits[dep] then draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep end
+  end
+  if draft.fresh then
     for need in string.gmatch(draft.needs, '%S+') do
       local dep = becomes[need] or need
       kept[dep] = true
       draft.deps[#draft.deps + 1] = dep
       local t = call('HMGET', record(dep), 'status', 'user', 'expires')
-      if outcomes[dep] == 'queued' then
-        draft.left = draft.left + 1
+      if outcomes[dep] == 'queued' and not t[1] then
+        wait(dep)
       elseif not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then
         return { 'dependency_unknown', need }
       elseif t[1] == 'FAILED' or t[1] == 'CANCELLED' then
         return { 'dependency_failed', need }
       elseif t[1] ~= 'COMPLETED' then
-        draft.left = draft.left + 1
+        wait(dep)
       end
     end
   end
 end
 
+-- What is kept keeps what it waits for, however far: to cancel that would end it.
+local function keep_needed()
+  local open = {}
+  for id in pairs(kept) do open[#open + 1] = id end
+  while #open > 0 do
+    local t = call('HMGET', record(table.remove(open)), 'left', 'deps')
+    for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
+      if not kept[dep] then kept[dep], open[#open + 1] = true, dep end
+    end
+  end
+end
+
 local older, freed = {}, { [tenant] = 0, [''] = 0 }
+for _, draft in ipairs(drafts) do
+  if draft.supersede then
+    keep_needed()
+    break
+  end
+end
 for _, draft in ipairs(drafts) do
   if draft.supersede then
     for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
@@ -135,10 +168,10 @@ local function create(draft)
     'created', now, 'attempt', 0, 'lease', 0)
   count('waiting', tenant, 1)
   if draft.run_at > 0 then call('HSET', record(id), 'run_at', draft.run_at) end
-  if #draft.deps > 0 then call('HSET', record(id), 'deps', table.concat(draft.deps, ' '), 'left', draft.left) end
-  if draft.left > 0 then
+  if #draft.deps > 0 then call('HSET', record(id), 'deps', table.concat(draft.deps, ' '), 'left', #draft.waits) end
+  if #draft.waits > 0 then
     call('HSET', record(id), 'step', 'waiting_for_dependencies')
-    for _, dep in ipairs(draft.deps) do call('RPUSH', P .. 'dependents:' .. dep, id) end
+    for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
   else
     admit(id, tenant, draft.priority, draft.run_at)
   end
@@ -148,20 +181,22 @@ local function create(draft)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
 for _, draft in ipairs(drafts) do
-  if outcomes[draft.id] == 'queued' then create(draft) end
+  if draft.fresh then create(draft) end
 end
 if fresh > 0 then wake() end
 
+-- Once, lest a batch that names a task twice count its end twice.
 local function note(id, field, value)
-  call('HSET', record(id), field, (call('HGET', record(id), field) or '') .. ' ' .. value)
+  local noted = call('HGET', record(id), field) or ''
+  if not string.find(noted .. ' ', ' ' .. value .. ' ', 1, true) then call('HSET', record(id), field, noted .. ' ' .. value) end
 end
 
-local records, ids, unfinished, last = {}, {}, 0, now
+local records, ids, counted, unfinished, last = {}, {}, {}, 0, now
 for i, draft in ipairs(drafts) do
   local id = becomes[draft.id]
   ids[i] = id
   -- What is new, its sender knows: but for the time, and what it waits for.
-  if outcomes[draft.id] == 'queued' then
+  if draft.fresh then
     records[i] = { 'queued', false, tostring(now), call('HGET', record(id), 'step') }
   else
     records[i] = { outcomes[draft.id], read(id) }
@@ -170,7 +205,7 @@ for i, draft in ipairs(drafts) do
   if expires then
     last = math.max(last, expires)
   elseif batch ~= '' then
-    unfinished = unfinished + 1
+    if not counted[id] then counted[id], unfinished = true, unfinished + 1 end
     note(id, 'batches', batch)
   elseif key ~= '' then
     note(id, 'keys', key)

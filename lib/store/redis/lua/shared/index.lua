@@ -1,7 +1,9 @@
 -- An index of tasks is a sorted set: unfinished ones below zero, finished ones above, the newest outermost on either side.
 local function index_expire(key, keep)
   -- An unfinished task must be found however long it waits.
-  if call('ZCOUNT', key, '-inf', '(0') == 0 then call('PEXPIRE', key, keep) end
+  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
+  -- Another task in it may be kept longer.
+  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 
 local function index_active(key, id)
@@ -14,6 +16,8 @@ local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
   -- A message that goes on for ever must not collect the ids of tasks that are gone.
-  call('ZREMRANGEBYSCORE', key, 0, now - keep_task)
+  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
+    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+  end
   index_expire(key, keep_index)
 end

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
+import t from 'tap'
+import { CONTENT, completion, failing, Scene, type Wish } from '../../lib/store/conformance/scene.ts'
+import { memoryStore } from '../../lib/store/memory.ts'
+import type { TaskDraft } from '../../lib/store/task-store.ts'
+import { ChartVisibility, type ChartTask } from '../../lib/task.ts'
+import { redisUrl } from '../helpers/redis.ts'
+import { openOn } from '../helpers/stores.ts'
+
+const batch = async (scene: Scene, drafts: readonly TaskDraft[], batch_id: string = randomUUID()) => {
+  const result = await scene.store.enqueueBatch(batch_id, drafts)
+  assert.ok('tasks' in result, 'the batch is accepted')
+  return result
+}
+const states = (tasks: readonly ChartTask[]) => tasks.map(({ task_id, status, version }) => ({ task_id, status, version }))
+const SHORT = { task: 60, status: 60, messageIndex: 60 }
+
+/** What random sequences have found, each as short as it gets. */
+const found: Record<string, (scene: Scene) => Promise<void>> = {
+  'who needs twins of a batch ends once when they fail': async scene => {
+    const same = randomUUID()
+    const [one, twin] = [scene.draft({ same }), scene.draft({ same })]
+    const needy = scene.draft({ depends_on: [one.task_id, twin.task_id] })
+    await batch(scene, [one, twin, needy])
+    const other = await scene.enqueue()
+    const { closed, taken } = await scene.store.closeLeases([failing(await scene.take(), { delay: 'never' })], null)
+    assert.equal(closed[0]!.finished!.task_id, one.task_id)
+    assert.deepEqual(states(taken.lost), [{ task_id: needy.task_id, status: 'FAILED', version: 2 }])
+    assert.equal((await scene.store.stats()).queue_length, 1)
+    assert.deepEqual(await scene.takeIds({ count: 5 }), [other.task_id])
+  },
+
+  'who needs twins of a batch runs when they complete': async scene => {
+    const same = randomUUID()
+    const [one, twin] = [scene.draft({ same }), scene.draft({ same })]
+    const needy = scene.draft({ depends_on: [one.task_id, twin.task_id] })
+    await batch(scene, [one, twin, needy])
+    await scene.complete(await scene.take())
+    const { task, depends_on } = await scene.take()
+    assert.equal(task.task_id, needy.task_id)
+    assert.deepEqual(depends_on, [one.task_id, one.task_id])
+  },
+
+  'a task that replaces others keeps what its dependencies wait for': async scene => {
+    const message_id = randomUUID()
+    const far = await scene.enqueue({ message_id })
+    const near = await scene.enqueue({ depends_on: [far.task_id] })
+    const old = await scene.enqueue({ message_id })
+    const result = await scene.store.enqueue(scene.draft({ message_id, supersede: true, depends_on: [near.task_id] }))
+    assert.ok('superseded' in result)
+    assert.deepEqual(states(result.superseded), [{ task_id: old.task_id, status: 'CANCELLED', version: 2 }])
+    for (const task_id of [far.task_id, near.task_id, result.task.task_id]) {
+      const taken = await scene.take()
+      assert.equal(taken.task.task_id, task_id)
+      await scene.complete(taken)
+    }
+  },
+
+  'a batch whose reply was lost is answered as it was, also where another task stood in for its first': async scene => {
+    const same = randomUUID()
+    const active = await scene.enqueue({ same })
+    const drafts = [scene.draft({ same }), scene.draft({ force: true })]
+    const batch_id = randomUUID()
+    const first = await batch(scene, drafts, batch_id)
+    assert.deepEqual(first.tasks.map(({ outcome, task }) => [outcome, task.task_id]), [['already_active', active.task_id], ['queued', drafts[1]!.task_id]])
+    assert.deepEqual(await batch(scene, drafts, batch_id), first)
+    assert.equal((await scene.store.stats()).queue_length, 2)
+  },
+
+  'a batch asked again for a lost chart keeps what it has queued': async scene => {
+    const wish: Wish = { same: randomUUID(), charts_inside: false }
+    const { chart_id } = await scene.completed(wish, null)
+    const forced: Wish = { force: true, charts_inside: false }
+    const drafts = [scene.draft(forced), scene.draft(wish), scene.draft(forced)]
+    const batch_id = randomUUID()
+    const first = await batch(scene, drafts, batch_id)
+    assert.deepEqual(first.tasks.map(({ outcome }) => outcome), ['queued', 'chart_exists', 'queued'])
+    const again = await batch(scene, drafts.map((draft, i) => i === 1 ? { ...draft, missing_chart: chart_id } : draft), batch_id)
+    assert.deepEqual(again.tasks.map(({ outcome, task }) => [outcome, task.task_id, task.version]), drafts.map(({ task_id }) => ['queued', task_id, 1]))
+    assert.equal((await scene.store.stats()).queue_length, 3)
+    assert.deepEqual((await scene.takeIds({ count: 5 })).sort(), drafts.map(({ task_id }) => task_id).sort())
+  },
+
+  'a task kept for a short time does not take others from their message': async scene => {
+    const message_id = randomUUID()
+    const kept = await scene.completed({ message_id })
+    scene.pass(SHORT.task * 1_000)
+    const brief = await scene.completed({ message_id, retention: SHORT })
+    const ids = async () => (await scene.store.readMessage(message_id, 'ada', null, 10)).completed.map(({ task_id }) => task_id)
+    assert.deepEqual(await ids(), [brief.task_id, kept.task_id])
+    scene.pass(SHORT.task * 1_000)
+    await scene.store.cleanup()
+    assert.deepEqual(await ids(), [kept.task_id])
+  },
+
+  "of charts that end within a millisecond the caller's own come first": async scene => {
+    const wish: Wish = { message_id: randomUUID(), org_id: 'acme', visibility: ChartVisibility.ORGANIZATION }
+    const own = await scene.completed({ ...wish, user_id: 'ada' })
+    const others = await scene.completed({ ...wish, user_id: 'bob' })
+    const { completed } = await scene.store.readMessage(wish.message_id!, 'ada', 'acme', 10)
+    assert.deepEqual(completed, [own, others])
+  },
+
+  'leases that are closed with a repeated take tell what they ended': async scene => {
+    const needed = await scene.enqueue()
+    const needy = await scene.enqueue({ depends_on: [needed.task_id] })
+    const take = scene.wish()
+    const { tasks: [taken] } = await scene.store.dequeue(take)
+    const { taken: { lost } } = await scene.store.closeLeases([failing(taken!, { delay: 'never' })], take)
+    assert.deepEqual(lost.map(({ task_id }) => task_id), [needy.task_id])
+  },
+
+  'a first try starts without checkpoints, however often it is handed out': async scene => {
+    await scene.enqueue()
+    const take = scene.wish()
+    const { tasks: [taken] } = await scene.store.dequeue(take)
+    await scene.store.checkpoint(taken!.task.task_id, taken!.lease, 'plan', CONTENT, 0)
+    const { tasks: [again] } = await scene.store.dequeue(take)
+    assert.deepEqual(again!.checkpoints, new Map())
+    assert.equal((await scene.close(completion(again!))).current, true)
+  }
+}
+
+const url = await redisUrl()
+for (const [name, play] of Object.entries(found)) {
+  t.test(`in memory, ${name}`, t => t.resolves(Scene.play(async ({ now }) => memoryStore({ now }), play)))
+  t.test(`on Redis, ${name}`, t => t.resolves(Scene.play(openOn(t, new Redis(url)), play)))
+}
