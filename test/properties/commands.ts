@@ -1,0 +1,130 @@
+import * as fc from 'fast-check'
+import { ChartPriority, ChartVisibility } from '../../lib/task.ts'
+
+/** What is asked for; numbers stand for the n-th of what there is, whatever that will be when it is played. */
+export interface Wish {
+  readonly user: number
+  readonly org: number | null
+  readonly message: number
+  readonly visibility: ChartVisibility
+  readonly wanted: number
+  readonly force: boolean
+  readonly priority: ChartPriority
+  /** ms from now */
+  readonly run_in: number | null
+  readonly supersede: boolean
+  /** Tasks there are already and, in a batch, earlier ones of it. */
+  readonly needs: readonly number[]
+  readonly attempts: number
+  readonly exponential: boolean
+  readonly inside: boolean
+}
+
+/** What a whole call has in common. */
+export interface Terms {
+  readonly key: number | null
+  readonly body: number
+  readonly waitingPerTenant: number
+  readonly queueLength: number
+  readonly long: boolean
+  /** Where a chart exists: ask again, as a host does whose own store has lost it. */
+  readonly lost: boolean
+}
+
+export interface TakeWish {
+  readonly worker: number
+  readonly again: boolean
+  readonly count: number
+  readonly cap: number
+}
+
+export type ClosingWish = { readonly held: number } & (
+  | { readonly verb: 'complete', readonly content: boolean }
+  | { readonly verb: 'fail', readonly delay: number | null | 'never', readonly message: boolean }
+  | { readonly verb: 'release' }
+)
+
+export type Command =
+  | { readonly verb: 'enqueue', readonly terms: Terms, readonly wish: Wish }
+  | { readonly verb: 'batch', readonly terms: Terms, readonly wishes: readonly Wish[] }
+  | { readonly verb: 'repeat', readonly call: number }
+  | { readonly verb: 'dequeue', readonly take: TakeWish }
+  | { readonly verb: 'close', readonly closings: readonly ClosingWish[], readonly take: TakeWish | null }
+  | { readonly verb: 'progress', readonly reports: ReadonlyArray<{ held: number, progress: number | null, step: string | null, step_progress: Record<string, number> }> }
+  | { readonly verb: 'checkpoint', readonly held: number, readonly name: string, readonly value: string, readonly most: number }
+  | { readonly verb: 'extend', readonly held: readonly number[], readonly duration: number }
+  | { readonly verb: 'cancel', readonly task: number }
+  | { readonly verb: 'cleanup' }
+  | { readonly verb: 'pass', readonly ms: number }
+
+/** Long in real time: a Redis key expires by the real clock, and no test may last until then. */
+export const LEASE = 60_000
+export const DELAY = 1_000
+export const RETENTION = {
+  short: { task: 600, status: 300, messageIndex: 900 },
+  long: { task: 7_200, status: 7_200, messageIndex: 7_200 }
+}
+
+/** The n-th of the latest things; small numbers, so that commands meet. */
+const index = fc.nat(11)
+const often = <T>(usual: T, rare: fc.Arbitrary<T>, weight = 3) => fc.oneof({ weight, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: rare })
+
+const wish: fc.Arbitrary<Wish> = fc.record({
+  user: fc.nat(1),
+  org: often<number | null>(null, fc.nat(1), 1),
+  message: fc.nat(1),
+  visibility: fc.constantFrom(ChartVisibility.PRIVATE, ChartVisibility.ORGANIZATION),
+  wanted: fc.nat(2),
+  force: fc.boolean(),
+  priority: fc.constantFrom(ChartPriority.NORMAL, ChartPriority.HIGH, ChartPriority.LOW),
+  run_in: often<number | null>(null, fc.constantFrom(-1, 0, 1, DELAY, LEASE), 5),
+  supersede: often<boolean>(false, fc.constant(true), 5),
+  needs: often<number[]>([], fc.uniqueArray(index, { minLength: 1, maxLength: 3 }), 2),
+  attempts: fc.integer({ min: 1, max: 3 }),
+  exponential: fc.boolean(),
+  inside: often<boolean>(true, fc.constant(false))
+})
+const terms: fc.Arbitrary<Terms> = fc.record({
+  key: often<number | null>(null, fc.nat(1)),
+  body: often(0, fc.constant(1)),
+  waitingPerTenant: often(0, fc.constant(2), 5),
+  queueLength: often(0, fc.constant(5), 5),
+  long: fc.boolean(),
+  lost: often<boolean>(false, fc.constant(true))
+})
+const take: fc.Arbitrary<TakeWish> = fc.record({
+  worker: fc.nat(1),
+  again: often<boolean>(false, fc.constant(true), 5),
+  count: fc.nat(3),
+  cap: fc.nat(2)
+})
+const closing: fc.Arbitrary<ClosingWish> = fc.oneof(
+  fc.record({ held: index, verb: fc.constant('complete' as const), content: fc.boolean() }),
+  fc.record({ held: index, verb: fc.constant('fail' as const), delay: fc.constantFrom<number | null | 'never'>(null, 'never', 0, 5), message: fc.boolean() }),
+  fc.record({ held: index, verb: fc.constant('release' as const) })
+)
+const percent = fc.constantFrom(0, 10, 50, 99)
+const step = fc.constantFrom('query', 'render', '__proto__', '7')
+const report = fc.record({
+  held: index,
+  progress: fc.option(percent),
+  step: fc.option(step),
+  step_progress: fc.dictionary(step, percent, { maxKeys: 2, noNullPrototype: true })
+})
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 8, arbitrary: fc.record({ verb: fc.constant('enqueue' as const), terms, wish }) },
+  { weight: 3, arbitrary: fc.record({ verb: fc.constant('batch' as const), terms, wishes: fc.array(wish, { minLength: 1, maxLength: 4 }) }) },
+  { weight: 1, arbitrary: fc.record({ verb: fc.constant('repeat' as const), call: index }) },
+  { weight: 8, arbitrary: fc.record({ verb: fc.constant('dequeue' as const), take }) },
+  { weight: 8, arbitrary: fc.record({ verb: fc.constant('close' as const), closings: fc.array(closing, { minLength: 1, maxLength: 3 }), take: fc.option(take) }) },
+  { weight: 3, arbitrary: fc.record({ verb: fc.constant('progress' as const), reports: fc.array(report, { minLength: 1, maxLength: 3 }) }) },
+  { weight: 2, arbitrary: fc.record({ verb: fc.constant('checkpoint' as const), held: index, name: step, value: fc.constantFrom('1', '"é"', '[1,2,3,4,5,6]'), most: fc.constantFrom(0, 16, 4) }) },
+  { weight: 2, arbitrary: fc.record({ verb: fc.constant('extend' as const), held: fc.array(index, { minLength: 1, maxLength: 3 }), duration: fc.constantFrom(LEASE, LEASE / 2) }) },
+  { weight: 3, arbitrary: fc.record({ verb: fc.constant('cancel' as const), task: index }) },
+  { weight: 1, arbitrary: fc.record({ verb: fc.constant('cleanup' as const) }) },
+  { weight: 3, arbitrary: fc.record({ verb: fc.constant('pass' as const), ms: fc.constantFrom(1, DELAY, 5 * DELAY, LEASE / 2, LEASE, RETENTION.short.status * 1_000, RETENTION.short.task * 1_000, RETENTION.long.task * 1_000) }) }
+)
+
+/** Half as many commands as `most` on average. */
+export const sequences = (most: number): fc.Arbitrary<Command[]> => fc.array(command, { minLength: 1, maxLength: most, size: 'max' })

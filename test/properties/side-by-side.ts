@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import { memoryStore } from '../../lib/store/memory.ts'
+import { RedisStore } from '../../lib/store/redis/redis-store.ts'
+import type { RedisClient } from '../../lib/store/redis/connections.ts'
+import type { BatchOutcome, Closing, EnqueueOutcome, Take, Taken, TaskDraft, TaskStore } from '../../lib/store/task-store.ts'
+import { ChartVisibility } from '../../lib/task.ts'
+import { DELAY, LEASE, RETENTION, type ClosingWish, type Command, type TakeWish, type Terms, type Wish } from './commands.ts'
+
+const USERS = ['ada', 'bob']
+const ORGS = ['acme', 'bolt']
+const EVERY = 4
+
+/** Ids in another order than that of their making, because equal times are told apart by ids. */
+const uuid = (kind: number, n: number) => `${(Math.imul(n + 1, 0x9E3779B1) >>> 0).toString(16).padStart(8, '0')}-000${kind}-4000-8000-${n.toString(16).padStart(12, '0')}`
+const MESSAGES = [uuid(1, 0), uuid(1, 1)]
+
+interface Held { readonly task_id: string, readonly lease: number }
+interface Call { readonly drafts: readonly TaskDraft[], readonly batch_id: string | null, readonly until: number }
+
+/** The latest first, so that a small number is what has just come. */
+const latest = <T>(list: readonly T[], n: number): T | undefined => list.length === 0 ? undefined : list[list.length - 1 - n % list.length]
+
+/** Both stores, one clock, and what whoever calls them knows. */
+export class SideBySide {
+  readonly #clock: { ms: number }
+  readonly #stores: readonly [TaskStore, TaskStore]
+  readonly #tasks: string[] = []
+  readonly #batches: string[] = []
+  readonly #charts: string[] = []
+  readonly #held: Held[] = []
+  readonly #calls: Call[] = []
+  readonly #takes = new Map<number, { take: Take, until: number }>()
+  #ids = 0
+
+  private constructor (stores: readonly [TaskStore, TaskStore], clock: { ms: number }) {
+    this.#stores = stores
+    this.#clock = clock
+  }
+
+  /** Rejects where the stores do not answer alike, or do not show the same afterwards. */
+  static async play (redis: RedisClient, keyPrefix: string, commands: readonly Command[]): Promise<void> {
+    const clock = { ms: Date.parse('2030-01-01T00:00:00.000Z') }
+    const now = () => clock.ms
+    const stores = [memoryStore({ now }), new RedisStore({ redis, keyPrefix, now })] as const
+    const both = new SideBySide(stores, clock)
+    try {
+      for (const [i, command] of commands.entries()) {
+        try {
+          await both.#do(command)
+          if (i % EVERY === EVERY - 1 || i === commands.length - 1) await both.#look()
+        } catch (error) {
+          if (error instanceof Error) error.message = `at command ${i + 1} of ${commands.length}, ${command.verb}: ${error.message}`
+          throw error
+        }
+      }
+    } finally {
+      await Promise.all(stores.map(store => store.close()))
+    }
+  }
+
+  async #both<T> (what: string, ask: (store: TaskStore) => Promise<T>): Promise<T> {
+    const [memory, redis] = await Promise.all(this.#stores.map(ask)) as [T, T]
+    assert.deepEqual(redis, memory, `${what}: Redis (actual) does not answer as the memory store (expected) does`)
+    return memory
+  }
+
+  async #do (command: Command): Promise<void> {
+    switch (command.verb) {
+      case 'enqueue': return this.#enqueue(command.terms, [command.wish], null)
+      case 'batch': return this.#enqueue(command.terms, command.wishes, uuid(3, this.#ids++))
+      case 'repeat': {
+        const call = latest(this.#calls, command.call)
+        if (call && call.until > this.#clock.ms) await this.#ask(call)
+        return
+      }
+      case 'dequeue': {
+        const take = this.#take(command.take)
+        return this.#taken(await this.#both('dequeue', store => store.dequeue(take)))
+      }
+      case 'close': return this.#close(command.closings, command.take)
+      case 'progress': {
+        const reports = command.reports.flatMap(({ held, ...report }) => this.#leases([held]).map(lease => ({ ...lease, ...report })))
+        await this.#both('progress', store => store.progress(reports))
+        return
+      }
+      case 'checkpoint': {
+        const { name, value, most } = command
+        for (const { task_id, lease } of this.#leases([command.held])) {
+          await this.#both('checkpoint', store => store.checkpoint(task_id, lease, name, value, most))
+        }
+        return
+      }
+      case 'extend': {
+        const leases = this.#leases(command.held)
+        await this.#both('extend', store => store.extend(leases, command.duration))
+        return
+      }
+      case 'cancel': {
+        const task_id = latest(this.#tasks, command.task) ?? uuid(2, 0)
+        await this.#both('cancel', store => store.cancel(task_id))
+        return
+      }
+      case 'cleanup': {
+        await this.#both('cleanup', store => store.cleanup())
+        return
+      }
+      case 'pass': this.#clock.ms += command.ms
+    }
+  }
+
+  #draft (wish: Wish, terms: Terms, siblings: readonly string[], first: Wish, single: boolean): TaskDraft {
+    // The tasks of a call share their caller and its terms, as the port asks for it.
+    const user_id = USERS[first.user]!
+    const org_id = first.org === null ? null : ORGS[first.org]!
+    const message_id = MESSAGES[wish.message]!
+    const { visibility, force, priority, run_in, supersede } = wish
+    const task_id = uuid(2, this.#ids++)
+    const known = [...this.#tasks, ...siblings]
+    const needs = new Set(wish.needs.map(n => latest(known, n)).filter(need => need !== undefined))
+    return {
+      task_id,
+      message_id,
+      user_id,
+      tenant: org_id === null ? `user:${user_id}` : `org:${org_id}`,
+      shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
+      same: [wish.message, first.user, first.org, visibility, wish.wanted].join('-'),
+      force,
+      priority,
+      run_at: run_in === null ? null : this.#clock.ms + run_in,
+      depends_on: [...needs],
+      supersede,
+      idempotency: terms.key === null ? null : { key: `key-${user_id}-${org_id}-${terms.key}`, body: `body-${terms.body}-${single}` },
+      request: JSON.stringify({ task_id, message_id, user_id, org_id, visibility, force_create: force, adjustment_query: null }),
+      retention: terms.long ? RETENTION.long : RETENTION.short,
+      retry: { attempts: first.attempts, backoff: { type: first.exponential ? 'exponential' : 'fixed', delay: DELAY, max: 2 * DELAY, jitter: 0 } },
+      waitingPerTenant: terms.waitingPerTenant,
+      queueLength: terms.queueLength,
+      charts_inside: first.inside,
+      missing_chart: null
+    }
+  }
+
+  async #enqueue (terms: Terms, wishes: readonly Wish[], batch_id: string | null): Promise<void> {
+    const drafts: TaskDraft[] = []
+    for (const wish of wishes) drafts.push(this.#draft(wish, terms, drafts.map(({ task_id }) => task_id), wishes[0]!, batch_id === null))
+    if (batch_id !== null) this.#batches.push(batch_id)
+    const call = { drafts, batch_id, until: this.#clock.ms + LEASE }
+    this.#calls.push(call)
+    const answers = await this.#ask(call)
+    for (const { task } of answers) if (!this.#tasks.includes(task.task_id)) this.#tasks.push(task.task_id)
+    const lost = answers.map(({ outcome, task }) => outcome === 'chart_exists' ? task.chart_id : null)
+    if (!terms.lost || !lost.some(Boolean)) return
+    const again = await this.#ask({ ...call, drafts: call.drafts.map((draft, i) => ({ ...draft, missing_chart: lost[i] ?? null })) })
+    for (const { task } of again) if (!this.#tasks.includes(task.task_id)) this.#tasks.push(task.task_id)
+  }
+
+  async #ask ({ drafts, batch_id }: Call) {
+    const answer: EnqueueOutcome | BatchOutcome = batch_id === null
+      ? await this.#both('enqueue', store => store.enqueue(drafts[0]!))
+      : await this.#both('enqueueBatch', store => store.enqueueBatch(batch_id, drafts))
+    if ('tasks' in answer) return answer.tasks
+    return 'task' in answer ? [answer] : []
+  }
+
+  /** A take is repeated at once or never: its worker does not wait longer for an answer than its lease. */
+  #take ({ worker, again, count, cap }: TakeWish): Take {
+    const before = this.#takes.get(worker)
+    if (again && before && before.until > this.#clock.ms) return before.take
+    const take = { worker_id: `worker-${worker}`, take_id: `take-${this.#ids++}`, count, leaseDuration: LEASE, runningPerTenant: cap }
+    this.#takes.set(worker, { take, until: this.#clock.ms + LEASE })
+    return take
+  }
+
+  #taken ({ tasks }: Taken): void {
+    for (const { task: { task_id }, lease } of tasks) {
+      if (!this.#held.some(held => held.task_id === task_id && held.lease === lease)) this.#held.push({ task_id, lease })
+    }
+  }
+
+  #leases (held: readonly number[]): Held[] {
+    return held.map(n => latest(this.#held, n)).filter(lease => lease !== undefined)
+  }
+
+  async #close (wishes: readonly ClosingWish[], wanted: TakeWish | null): Promise<void> {
+    const closings = wishes.flatMap(wish => this.#leases([wish.held]).map(lease => this.#closing(lease, wish)))
+    const take = wanted && this.#take(wanted)
+    const { taken } = await this.#both('closeLeases', store => store.closeLeases(closings, take))
+    this.#taken(taken)
+  }
+
+  #closing (lease: Held, wish: ClosingWish): Closing {
+    switch (wish.verb) {
+      case 'complete': return { ...lease, verb: 'complete', chart_id: this.#chart(), content: wish.content ? `{"chart":${this.#ids}}` : null }
+      case 'fail': return { ...lease, verb: 'fail', code: 'NO_DATA', message: wish.message ? 'No rows' : null, delay: wish.delay }
+      case 'release': return { ...lease, verb: 'release' }
+    }
+  }
+
+  #chart (): string {
+    const chart_id = uuid(4, this.#ids++)
+    this.#charts.push(chart_id)
+    return chart_id
+  }
+
+  async #look (): Promise<void> {
+    await this.#both('read', store => store.read(this.#tasks))
+    await this.#both('stats', store => store.stats())
+    await Promise.all([
+      ...this.#tasks.map(id => this.#both('readRequest', store => store.readRequest(id))),
+      ...this.#charts.map(id => this.#both('readContent', store => store.readContent(id))),
+      ...this.#batches.map(id => this.#both('readBatch', store => store.readBatch(id))),
+      ...MESSAGES.flatMap(message => USERS.flatMap(user => [
+        this.#both('readActive', store => store.readActive(message, user, 2)),
+        ...[null, ...ORGS].flatMap(org => [2, 100].map(limit => this.#both('readMessage', store => store.readMessage(message, user, org, limit))))
+      ]))
+    ])
+  }
+}
