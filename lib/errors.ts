@@ -41,6 +41,7 @@ export const failures = {
   CHARTS_ERR_CHART_TOO_LARGE: 'The chart is too large',
   CHARTS_ERR_CHECKPOINT_TOO_LARGE: 'Chart generation has too much to remember',
   CHARTS_ERR_INVALID_CHECKPOINT: 'Chart generation cannot remember a step',
+  CHARTS_ERR_OUT_OF_MEMORY: 'Chart generation needs too much memory',
   CHARTS_ERR_DEPENDENCY_FAILED: 'A chart that this one needs has failed',
   CHARTS_ERR_WORKER_LOST: 'Chart generation was interrupted too often'
 } as const

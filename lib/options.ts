@@ -40,7 +40,8 @@ const workerProperties = {
   concurrency: Type.Integer({ description: 'Charts generated at a time by this worker', default: 2, minimum: 1, maximum: 10_000 }),
   leaseDuration: ms('ms that a lease lasts unless it is prolonged; prolonged three times within it. The tasks of a dead worker run again after that, at the latest a second later', 10_000, 100),
   attemptTimeout: ms('ms that one try may take; beyond it the signal is aborted with `TIMEOUT`, and the task is tried again', 600_000),
-  shutdownTimeout: ms('ms that running charts get to finish when the worker stops; then they are aborted and handed back', 25_000, 0)
+  shutdownTimeout: ms('ms that running charts get to finish when the worker stops; then they are aborted and handed back', 25_000, 0),
+  threadMemory: most('MiB of heap of a generator\'s thread, where `generate` is a URL', 0)
 }
 
 export const StreamSchema = group({
@@ -77,7 +78,7 @@ export const ServiceOptionsSchema = Type.Object({
 export const WorkerOptionsSchema = Type.Object({
   ...storeProperties,
   ...workerProperties,
-  generate: func('Required. `(request, context) => Promise<content>`: makes a chart'),
+  generate: given('Required. `(request, context) => Promise<content>`: makes a chart. Or the `URL` of a module whose default export is such a function: it runs in a thread of its own', { isGenerator: true }),
   onFinished: ServiceOptionsSchema.properties.onFinished,
   handleSignals: Type.Boolean({ description: 'SIGTERM and SIGINT stop the worker gracefully; a second one ends the process', default: true })
 }, { additionalProperties: false })
@@ -89,7 +90,7 @@ export const PluginOptionsSchema = Type.Object({
   ...storeProperties,
   identify: func('Required. `(request) => Identity | null`: who is asking; `null` is answered with 401'),
   authorize: func('`(identity, access, request) => boolean`: asked after ownership, can only narrow it. Without it, nobody may `monitor`'),
-  generate: func('`(request, context) => Promise<content>`: makes a chart. With it, this process also works tasks'),
+  generate: given('`(request, context) => Promise<content>`: makes a chart. With it, this process also works tasks. Or the `URL` of a module whose default export is such a function: it runs in a thread of its own', { isGenerator: true }),
   worker: Type.Optional(Type.Unsafe<false | object>({ description: 'The worker in this process; `false`: none, even with `generate`', anyOf: [{ const: false }, { type: 'object' }] })),
   paramsSchema: ServiceOptionsSchema.properties.paramsSchema,
   onFinished: ServiceOptionsSchema.properties.onFinished,
@@ -107,6 +108,7 @@ export type ResolvedStreamOptions = Static<typeof StreamSchema>
 export type ResolvedLimits = Static<typeof LimitsSchema>
 
 const ajv = new Ajv({ useDefaults: true, allErrors: false, strict: false, verbose: true })
+ajv.addKeyword({ keyword: 'isGenerator', validate: (_rule: unknown, value: unknown) => typeof value === 'function' || value instanceof URL, error: { message: 'must be a function or the URL of a module' } })
 ajv.addKeyword({ keyword: 'isFunction', validate: (_rule: unknown, value: unknown) => typeof value === 'function', error: { message: 'must be a function' } })
 
 ajv.addKeyword({

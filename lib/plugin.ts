@@ -7,6 +7,7 @@ import type { Authorize, Identify } from './http/access.ts'
 import { chartRoutes } from './http/routes.ts'
 import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
 import { Consumer } from './worker/consumer.ts'
+import { openGenerator } from './worker/open-generator.ts'
 
 export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leaseDuration' | 'poll'> {
   /** Who is asking; null is answered with 401. A throw goes to the host's error handler. */
@@ -14,7 +15,7 @@ export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leas
   /** Asked after ownership, can only narrow it. `monitor` is refused unless this says yes. */
   authorize?: Authorize | undefined
   /** The chart generator. With it, this process also works tasks, unless `worker: false`. */
-  generate?: GenerateChart | undefined
+  generate?: GenerateChart | URL | undefined
   /** The worker in this process. Default `{ concurrency: 2 }`. */
   worker?: Partial<WorkerSettings> | false | undefined
   /** Where the routes hang. Default `/api/v1/analytics`. */
@@ -44,7 +45,8 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   fastify.decorate('asyncCharts', service)
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
 
-  const consumer = generate && settings ? new Consumer({ service, generate, ...settings, logger }) : null
+  const generator = generate && settings ? openGenerator(generate, settings) : null
+  const consumer = generator && settings ? new Consumer({ service, ...settings, generate: generator.generate, logger }) : null
   // Before the last requests are waited for: draining must not begin when they have ended.
   fastify.addHook('preClose', done => {
     consumer?.stop()
@@ -52,7 +54,7 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   })
   fastify.addHook('onClose', async () => {
     await consumer?.stop()
-    await service.close()
+    await Promise.all([generator?.close(), service.close()])
   })
   await fastify.register(chartRoutes, {
     prefix, service, identify: options.identify, authorize: options.authorize, paramsSchema, requestBytes: limits.requestBytes, stream

@@ -6,9 +6,11 @@ import type { ChartStore } from '../service/chart-store.ts'
 import { silentLogger } from '../silent-logger.ts'
 import type { ChartTask } from '../task.ts'
 import { Consumer } from './consumer.ts'
+import { openGenerator } from './open-generator.ts'
 
 export interface RunWorkerOptions extends StoreChoice, Partial<WorkerSettings> {
-  generate: GenerateChart
+  /** The chart generator; or the `URL` of a module whose default export it is, to run it in threads. */
+  generate: GenerateChart | URL
   keyPrefix?: string | undefined
   chartStore?: ChartStore | undefined
   onFinished?: ((task: ChartTask) => unknown) | undefined
@@ -53,18 +55,19 @@ export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker
     }
   }
   const resolved = resolveOptions(WorkerOptionsSchema, options)
-  if (!options.generate) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.generate must be a function, got undefined')
+  if (!options.generate) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.generate must be a function or the URL of a module, got undefined')
   const logger = options.logger ?? silentLogger
   const { redis, store, generate, chartStore, onFinished } = options
-  const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, handleSignals } = resolved
+  const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, threadMemory, handleSignals } = resolved
   const service = new ChartQueueService({ redis, store, keyPrefix, limits, chartStore, onFinished, leaseDuration, logger })
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
-  const consumer = new Consumer({ service, generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
+  const generator = openGenerator(generate, { concurrency, threadMemory })
+  const consumer = new Consumer({ service, generate: generator.generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
   const stop = () => consumer.stop().then(() => done)
   const off = handleSignals ? drainOnSignals(stop) : () => {}
-  const done = consumer.done.finally(() => {
+  const done = consumer.done.finally(async () => {
     off()
-    return service.close()
+    await Promise.all([generator.close(), service.close()])
   })
   return { stop, done }
 }

@@ -17,6 +17,6 @@ t.test('what the page calls required is required', async t => {
     code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.identify must be a function, got undefined/
   })
   await t.rejects(runWorker({ store } as never), {
-    code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.generate must be a function, got undefined/
+    code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.generate must be a function or the URL of a module, got undefined/
   })
 })

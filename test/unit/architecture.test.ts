@@ -21,10 +21,11 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['service/', [...entities, 'validator', 'service/', 'type store/task-store', 'ajv']],
   ['http/', [...entities, 'validator', 'service/', 'http/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
   ['worker/run-worker', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'worker/', 'type service/']],
+  ['worker/thread-pool', [...entities, 'service/', 'worker/', 'piscina', 'type piscina']],
   ['worker/', [...entities, 'service/', 'worker/', 'type store/task-store']],
   // The composition roots: the only places that wire layers together.
   ['chart-queue-service', [...entities, 'options', 'silent-logger', 'service/', 'store/', 'type ioredis']],
-  ['plugin', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', '@fastify/websocket', 'fastify-plugin', 'type fastify']],
+  ['plugin', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', 'worker/open-generator', '@fastify/websocket', 'fastify-plugin', 'type fastify']],
   ['index', [...entities, 'plugin', 'chart-queue-service', 'worker/run-worker', 'store/memory', 'type http/', 'type service/', 'type store/task-store']]
 ]
 

@@ -9,7 +9,7 @@ const generate = async () => null
 const limits = { waitingPerTenant: 1_000, runningPerTenant: 0, queueLength: 10_000, requestBytes: 65_536, chartBytes: 1_048_576, checkpointBytes: 1_048_576 }
 const retention = { task: 86_400, status: 3_600, messageIndex: 86_400 }
 const retry = { attempts: 3, backoff: { type: 'exponential', delay: 1_000, max: 60_000, jitter: 0.5 } }
-const worker = { concurrency: 2, leaseDuration: 10_000, attemptTimeout: 600_000, shutdownTimeout: 25_000 }
+const worker = { concurrency: 2, leaseDuration: 10_000, attemptTimeout: 600_000, shutdownTimeout: 25_000, threadMemory: 0 }
 const stream = { heartbeat: 15_000, poll: 2_000, maxPerUser: 20, maxDuration: 900_000, allowedOrigins: 'same-origin' }
 
 test('every default is the one of the contract', async t => {
@@ -102,7 +102,7 @@ const faults: Array<[options: object, message: string | RegExp]> = [
   [{ prefix: 'api' }, /options\.prefix .*, got "api"$/],
   [{ prefix: '/api/' }, /options\.prefix .*, got "\/api\/"$/],
   [{ identify: 'me' }, 'fastify-async-charts: options.identify must be a function, got "me"'],
-  [{ generate: {} }, 'fastify-async-charts: options.generate must be a function, got an object'],
+  [{ generate: {} }, 'fastify-async-charts: options.generate must be a function or the URL of a module, got an object'],
   [{ onFinished: [] }, 'fastify-async-charts: options.onFinished must be a function, got []'],
   [{ chartStore: { save () {}, get () {} } }, 'fastify-async-charts: options.chartStore must have the methods save, get, findByMessage, got an object'],
   [{ logger: console.log }, /options\.logger must have the methods .*, got a function$/],
@@ -142,7 +142,7 @@ test('a worker is told what is not its own to decide', async t => {
       code: 'CHARTS_ERR_INVALID_OPTIONS', message: new RegExp(`options\\.${name} is not an option of a worker: it belongs to whoever creates the tasks`)
     })
   }
-  await t.rejects(runWorker({ store } as never), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.generate must be a function, got undefined/ })
+  await t.rejects(runWorker({ store } as never), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.generate must be a function or the URL of a module, got undefined/ })
   await t.rejects(runWorker({ store, generate, concurrency: 0 }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.concurrency must be >= 1, got 0/ })
   await t.rejects(runWorker({ store, redis, generate } as never), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /got both/ })
   await t.rejects(runWorker(undefined as never), { code: 'CHARTS_ERR_INVALID_OPTIONS' })
