@@ -161,6 +161,7 @@ class MemoryStore implements TaskStore {
       active: tasks(entry => own(entry) && !isFinished(entry.task)),
       completed: completed.sort((a, b) => b.completed_at!.localeCompare(a.completed_at!)).slice(0, limit),
       failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED),
+      cancelled: tasks(entry => own(entry) && entry.task.status === ChartStatus.CANCELLED),
       read_at: this.#now()
     }
   }
@@ -296,7 +297,10 @@ class MemoryStore implements TaskStore {
     const decision = decide(drafts, this.#view)
     if ('outcome' in decision) return decision
     const { becomes, fresh, older } = decision
-    for (const entry of older) this.#cancel(entry)
+    for (const entry of older) {
+      // One that waited for another of them has ended with it.
+      if (!isFinished(entry.task)) this.#cancel(entry)
+    }
     for (const { draft, deps, waits } of fresh) this.#create(draft, deps, waits)
     if (fresh.length > 0) this.#bell.ring()
     const tasks = drafts.map(draft => {
