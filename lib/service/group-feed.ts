@@ -85,7 +85,9 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
         pending.delete(next.task_id)
         latest = Math.max(latest, timeOf(next))
         const last = source.closed && pending.size === 0 && open.size === 0
-        yield { task: next, cursor: last ? END : cursorAt(latest) }
+        // What is still to be told must not lie behind the cursor.
+        const untold = [...pending.values()].filter(isFinished).map(timeOf)
+        yield { task: next, cursor: last ? END : cursorAt(Math.min(latest, ...untold)) }
       } else if (source.closed && open.size === 0) {
         return
       } else {

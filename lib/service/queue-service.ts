@@ -208,8 +208,8 @@ export class QueueService {
     const { user_id } = checkIdentity(identity)
     const message = message_id.toLowerCase()
     const list = async () => {
-      const { active, completed, failed } = await this.#store.readMessage(message, user_id, null, MOST_LISTED)
-      return [...active, ...completed, ...failed].sort((a, b) => a.created_at.localeCompare(b.created_at))
+      const { active, completed, failed, cancelled } = await this.#store.readMessage(message, user_id, null, MOST_LISTED)
+      return [...active, ...completed, ...failed, ...cancelled].sort((a, b) => a.created_at.localeCompare(b.created_at))
     }
     const onMore = (more: () => void) => this.feed.onMore(message, user_id, more)
     return watchGroup({ list, onMore, closed: false }, (task_id, options) => this.feed.watch(task_id, options), options)

@@ -158,6 +158,7 @@ export interface MessageTasks {
   /** COMPLETED tasks of the caller and, where shared, of the caller's org. */
   readonly completed: ChartTask[]
   readonly failed: ChartTask[]
+  readonly cancelled: ChartTask[]
   /** When that was, by the store's clock: ms since the epoch. */
   readonly read_at: number
 }

@@ -43,11 +43,14 @@ export const message = cases('the tasks of a message', {
   'are the tasks as they are now': async scene => {
     const done = await scene.completed({ message_id })
     const failed = await scene.failed({ message_id })
+    const cancelled = await scene.cancelled({ message_id })
     await scene.enqueue({ message_id })
     const { task, lease } = await scene.take()
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 40, step: 'rendering', step_progress: { rendering: 10 } }])
     const running = await scene.read(task.task_id)
-    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), { active: [running], completed: [done], failed: [failed], read_at: Date.parse(scene.date) })
+    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), {
+      active: [running], completed: [done], failed: [failed], cancelled: [cancelled], read_at: Date.parse(scene.date)
+    })
     assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [running])
   },
 

@@ -1427,7 +1427,7 @@ end
 return answers`
   },
   message: {
-    sha: 'e95d22a6b9a2e6a039c052370bebaec5604596f7',
+    sha: 'ec6c1eb12cbe543073c1fc6884b4bad85de455a5',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1477,7 +1477,7 @@ if ARGV[4] ~= '' then
     if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
   end
 end
-return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
+return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED }`
   },
   progress: {
     sha: '007ce8a18a64d2bdf4b5779c87dbed047c1eef9a',

@@ -133,13 +133,14 @@ export class RedisStore implements TaskStore {
   }
 
   async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
-    const [active, completed, failed, others, now] = await this.#run<[FoundRecord[], FoundRecord[], FoundRecord[], FoundRecord[], string]>(
+    const [active, completed, failed, others, now, cancelled] = await this.#run<[FoundRecord[], FoundRecord[], FoundRecord[], FoundRecord[], string, FoundRecord[]]>(
       'message', [message_id, user_id, org_id ?? '', limit])
     const newestFirst = (a: ChartTask, b: ChartTask) => b.completed_at!.localeCompare(a.completed_at!)
     return {
       active: tasks(active),
       completed: [...tasks(completed), ...tasks(others)].sort(newestFirst).slice(0, limit),
       failed: tasks(failed),
+      cancelled: tasks(cancelled),
       read_at: Number(now)
     }
   }

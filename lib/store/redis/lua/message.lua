@@ -2,7 +2,7 @@
 -- message: the tasks of a message that a caller may see, newest first; no chart contents.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] message_id  [3] user_id  [4] org or ''  [5] most of each kind  [6] given: active ones only
--- Returns { active, completed, failed, completed of others in the org, now }
+-- Returns { active, completed, failed, completed of others in the org, now, cancelled }
 -- Atomic because a task that completes meanwhile must be found once, not twice or never.
 --- @include "base"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
@@ -32,4 +32,4 @@ if ARGV[4] ~= '' then
     if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
   end
 end
-return { active, found.COMPLETED, found.FAILED, others, tostring(now) }
+return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED }
