@@ -983,7 +983,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '82f576f02c7214e36e55008488c152388e9cb2e6',
+    sha: 'c112c921300faeccd2ddbe1eb5d8b0cebf5bfb84',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1201,97 +1201,53 @@ local function cancel(id)
   finish(id, 'CANCELLED', {})
   return true
 end
-local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
-local drafts = {}
-for i = 13, #ARGV, 11 do
-  drafts[#drafts + 1] = {
-    id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10]
-  }
-end
-local function answer(outcome, records)
-  return { outcome, records, others({}) }
-end
-local again = false
-for _, draft in ipairs(drafts) do
-  again = again or draft.missing ~= ''
-  draft.known = call('EXISTS', record(draft.id)) == 1
-end
-local before = drafts[1].known and drafts[1].id
-if batch ~= '' then before = not again and call('HGET', P .. 'batch:' .. batch, 'ids') end
-if before then
-  local repeated = {}
-  for id in string.gmatch(before, '%S+') do
-    local outcome = call('HEXISTS', record(id), 'expires') == 1 and 'chart_exists' or 'already_active'
-    if id == drafts[#repeated + 1].id then outcome = 'queued' end
-    repeated[#repeated + 1] = { outcome, read(id) }
-  end
-  return answer('accepted', repeated)
-end
-local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
-if seen and not again then
-  local records = {}
-  local first = string.sub(seen, 1, 36)
-  for id in string.gmatch(call('HGET', P .. 'batch:' .. first, 'ids') or first, '%S+') do
-    local known = read(id)
-    if known then records[#records + 1] = { 'replayed', known } end
-  end
-  if #records > 0 then
-    if string.sub(seen, 37) ~= body then return { 'key_reused' } end
-    return { 'replayed', records, {}, first }
-  end
-end
-local function find_alike(draft)
+local function find_alike(draft, charts_inside)
   local index = P .. 'same:' .. draft.same
   local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
   if active then return active, 'already_active' end
   local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
   if not finished or not read(finished) then return end
   local chart = call('HGET', record(finished), 'chart')
-  if chart ~= draft.missing and (ARGV[11] == '0' or call('EXISTS', P .. 'chart:' .. chart) == 1) then return finished, 'chart_exists' end
+  if chart ~= draft.missing and (not charts_inside or call('EXISTS', P .. 'chart:' .. chart) == 1) then return finished, 'chart_exists' end
 end
-local becomes, outcomes, planned, kept, fresh = {}, {}, {}, {}, 0
-for _, draft in ipairs(drafts) do
-  local id, outcome
-  if not draft.force and not draft.known then
-    if planned[draft.same] then
-      id, outcome = planned[draft.same], 'already_active'
-    else
-      id, outcome = find_alike(draft)
+local function match_alike(drafts, charts_inside)
+  local by_id, planned, fresh = {}, {}, {}
+  for _, draft in ipairs(drafts) do
+    by_id[draft.id] = draft
+    if not draft.force and not draft.known then
+      if planned[draft.same] then
+        draft.becomes, draft.outcome = planned[draft.same], 'already_active'
+      else
+        draft.becomes, draft.outcome = find_alike(draft, charts_inside)
+      end
+    end
+    if not draft.becomes then
+      draft.becomes, draft.outcome = draft.id, 'queued'
+      planned[draft.same] = draft.id
+      draft.fresh = not draft.known
+      if draft.fresh then fresh[#fresh + 1] = draft end
     end
   end
-  if not id then
-    id, outcome = draft.id, 'queued'
-    planned[draft.same] = id
-    draft.fresh = not draft.known
-    if draft.fresh then fresh = fresh + 1 end
-  end
-  becomes[draft.id], outcomes[draft.id], kept[id] = id, outcome, true
+  return by_id, fresh
 end
-for _, draft in ipairs(drafts) do
-  draft.deps, draft.waits = {}, {}
-  local function wait(dep)
-    if not draft.waits[dep] then draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep end
-  end
-  if draft.fresh then
+local function resolve_needs(by_id, fresh, user)
+  for _, draft in ipairs(fresh) do
+    draft.deps, draft.waits = {}, {}
     for need in string.gmatch(draft.needs, '%S+') do
-      local dep = becomes[need] or need
-      kept[dep] = true
+      local dep = by_id[need] and by_id[need].becomes or need
       draft.deps[#draft.deps + 1] = dep
       local t = call('HMGET', record(dep), 'status', 'user', 'expires')
-      if outcomes[dep] == 'queued' and not t[1] then
-        wait(dep)
-      elseif not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then
-        return { 'dependency_unknown', need }
-      elseif t[1] == 'FAILED' or t[1] == 'CANCELLED' then
-        return { 'dependency_failed', need }
-      elseif t[1] ~= 'COMPLETED' then
-        wait(dep)
+      if not (by_id[dep] and by_id[dep].fresh) then
+        if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
+        if t[1] == 'FAILED' or t[1] == 'CANCELLED' then return { 'dependency_failed', need } end
+      end
+      if t[1] ~= 'COMPLETED' and not draft.waits[dep] then
+        draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
       end
     end
   end
 end
-local function keep_needed()
+local function keep_needed(kept)
   local open = {}
   for id in pairs(kept) do open[#open + 1] = id end
   while #open > 0 do
@@ -1301,40 +1257,42 @@ local function keep_needed()
     end
   end
 end
-local older, freed = {}, { [tenant] = 0, [''] = 0 }
-for _, draft in ipairs(drafts) do
-  if draft.supersede then
-    keep_needed()
-    break
+local function find_older(drafts, user)
+  local kept, older, replacing = {}, {}, {}
+  for _, draft in ipairs(drafts) do
+    kept[draft.becomes] = true
+    for _, dep in ipairs(draft.deps or {}) do kept[dep] = true end
+    if draft.supersede then replacing[#replacing + 1] = draft end
   end
-end
-for _, draft in ipairs(drafts) do
-  if draft.supersede then
+  if #replacing > 0 then keep_needed(kept) end
+  for _, draft in ipairs(replacing) do
     for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
-      if not kept[id] then
-        kept[id] = true
-        older[#older + 1] = id
-        local t = call('HMGET', record(id), 'status', 'tenant')
-        if t[1] == 'PENDING' then
-          freed[''] = freed[''] + 1
-          if t[2] == tenant then freed[tenant] = freed[tenant] + 1 end
-        end
-      end
+      if not kept[id] then kept[id], older[#older + 1] = true, id end
     end
   end
+  return older
 end
-local function full(field, limit)
-  return fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - freed[field] + fresh > limit
+local function find_full(fresh, older, tenant, most_of_tenant, most)
+  local freed, freed_of_tenant = 0, 0
+  for _, id in ipairs(older) do
+    local t = call('HMGET', record(id), 'status', 'tenant')
+    if t[1] == 'PENDING' then
+      freed = freed + 1
+      if t[2] == tenant then freed_of_tenant = freed_of_tenant + 1 end
+    end
+  end
+  local function full(field, limit, room)
+    return #fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - room + #fresh > limit
+  end
+  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full' } end
+  if full('', most, freed) then return { 'queue_full' } end
 end
-if full(tenant, tonumber(ARGV[6])) then return { 'tenant_full' } end
-if full('', tonumber(ARGV[7])) then return { 'queue_full' } end
-for _, id in ipairs(older) do cancel(id) end
-local function create(draft)
+local function create(draft, user, tenant, keep, attempts, backoff)
   local id = draft.id
   call('SET', P .. 'request:' .. id, draft.request)
   call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
-    'priority', draft.priority, 'keep', ARGV[8], 'max', ARGV[9], 'backoff', ARGV[10], 'keys', '', 'status', 'PENDING', 'progress', 0, 'version', 1,
-    'created', now, 'attempt', 0, 'lease', 0)
+    'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
+    'version', 1, 'created', now, 'attempt', 0, 'lease', 0)
   count('waiting', tenant, 1)
   if draft.run_at > 0 then call('HSET', record(id), 'run_at', draft.run_at) end
   if #draft.deps > 0 then call('HSET', record(id), 'deps', table.concat(draft.deps, ' '), 'left', #draft.waits) end
@@ -1348,42 +1306,89 @@ local function create(draft)
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
-for _, draft in ipairs(drafts) do
-  if draft.fresh then create(draft) end
-end
-if fresh > 0 then wake() end
 local function note(id, field, value)
   local noted = call('HGET', record(id), field) or ''
-  if not string.find(noted .. ' ', ' ' .. value .. ' ', 1, true) then call('HSET', record(id), field, noted .. ' ' .. value) end
+  if string.find(noted .. ' ', ' ' .. value .. ' ', 1, true) then return false end
+  call('HSET', record(id), field, noted .. ' ' .. value)
+  return true
 end
-local records, ids, counted, unfinished, last = {}, {}, {}, 0, now
+local function bind(drafts, user, batch, key, body)
+  local ids, unfinished, last = {}, 0, now
+  for i, draft in ipairs(drafts) do
+    ids[i] = draft.becomes
+    local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
+    if expires then
+      last = math.max(last, expires)
+    elseif batch == '' and key ~= '' then
+      unfinished = unfinished + 1
+      note(ids[i], 'keys', key)
+    elseif batch ~= '' and note(ids[i], 'batches', batch) then
+      unfinished = unfinished + 1
+    end
+  end
+  local bound = {}
+  if batch ~= '' then
+    bound[1] = P .. 'batch:' .. batch
+    call('HSET', bound[1], 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
+  end
+  if key ~= '' then
+    bound[#bound + 1] = P .. 'idempotency:' .. key
+    call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
+  end
+  for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
+end
+local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
+local drafts, again = {}, false
+for i = 13, #ARGV, 11 do
+  drafts[#drafts + 1] = {
+    id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
+    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10],
+    known = call('EXISTS', record(ARGV[i])) == 1
+  }
+  again = again or ARGV[i + 6] ~= ''
+end
+local before = drafts[1].known and drafts[1].id
+if batch ~= '' then before = not again and call('HGET', P .. 'batch:' .. batch, 'ids') end
+if before then
+  local repeated = {}
+  for id in string.gmatch(before, '%S+') do
+    local outcome = call('HEXISTS', record(id), 'expires') == 1 and 'chart_exists' or 'already_active'
+    if id == drafts[#repeated + 1].id then outcome = 'queued' end
+    repeated[#repeated + 1] = { outcome, read(id) }
+  end
+  return { 'accepted', repeated, {} }
+end
+local seen = key ~= '' and not again and call('GET', P .. 'idempotency:' .. key)
+if seen then
+  local bound, records = string.sub(seen, 1, 36), {}
+  for id in string.gmatch(call('HGET', P .. 'batch:' .. bound, 'ids') or bound, '%S+') do
+    local known = read(id)
+    if known then records[#records + 1] = { 'replayed', known } end
+  end
+  if #records > 0 then
+    if string.sub(seen, 37) ~= body then return { 'key_reused' } end
+    return { 'replayed', records, {}, bound }
+  end
+end
+local by_id, fresh = match_alike(drafts, ARGV[11] == '1')
+local refusal = resolve_needs(by_id, fresh, user)
+if refusal then return refusal end
+local older = find_older(drafts, user)
+refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
+if refusal then return refusal end
+for _, id in ipairs(older) do cancel(id) end
+for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10]) end
+if #fresh > 0 then wake() end
+bind(drafts, user, batch, key, body)
+local records = {}
 for i, draft in ipairs(drafts) do
-  local id = becomes[draft.id]
-  ids[i] = id
   if draft.fresh then
-    records[i] = { 'queued', false, tostring(now), call('HGET', record(id), 'step') }
+    records[i] = { 'queued', false, tostring(now), call('HGET', record(draft.id), 'step') }
   else
-    records[i] = { outcomes[draft.id], read(id) }
-  end
-  local expires = tonumber(call('HGET', record(id), 'expires'))
-  if expires then
-    last = math.max(last, expires)
-  elseif batch ~= '' then
-    if not counted[id] then counted[id], unfinished = true, unfinished + 1 end
-    note(id, 'batches', batch)
-  elseif key ~= '' then
-    note(id, 'keys', key)
+    records[i] = { draft.outcome, read(draft.becomes) }
   end
 end
-if batch ~= '' then
-  call('HSET', P .. 'batch:' .. batch, 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
-  if unfinished == 0 then call('PEXPIRE', P .. 'batch:' .. batch, last - now) end
-end
-if key ~= '' then
-  call('SET', P .. 'idempotency:' .. key, (batch ~= '' and batch or ids[1]) .. body)
-  if last > now and unfinished == 0 then call('PEXPIRE', P .. 'idempotency:' .. key, last - now) end
-end
-return answer('accepted', records)`
+return { 'accepted', records, others({}) }`
   },
   extend: {
     sha: '1faac5725173b4c006c35382587fcafcf350e7dc',

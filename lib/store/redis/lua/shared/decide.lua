@@ -1,0 +1,101 @@
+-- What becomes of drafts that are accepted together is decided before anything is written: all of them, or none.
+-- A draft gets `becomes` (the task that answers it) and `outcome`; a new one also `deps`, and `waits`: those that have not completed.
+
+-- An active task that is alike, else the newest finished one whose chart is there.
+local function find_alike(draft, charts_inside)
+  local index = P .. 'same:' .. draft.same
+  local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
+  if active then return active, 'already_active' end
+  local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
+  if not finished or not read(finished) then return end
+  local chart = call('HGET', record(finished), 'chart')
+  if chart ~= draft.missing and (not charts_inside or call('EXISTS', P .. 'chart:' .. chart) == 1) then return finished, 'chart_exists' end
+end
+
+-- Alike drafts are one task. Returns the drafts by their ids, and those that are new.
+local function match_alike(drafts, charts_inside)
+  local by_id, planned, fresh = {}, {}, {}
+  for _, draft in ipairs(drafts) do
+    by_id[draft.id] = draft
+    if not draft.force and not draft.known then
+      if planned[draft.same] then
+        draft.becomes, draft.outcome = planned[draft.same], 'already_active'
+      else
+        draft.becomes, draft.outcome = find_alike(draft, charts_inside)
+      end
+    end
+    if not draft.becomes then
+      draft.becomes, draft.outcome = draft.id, 'queued'
+      planned[draft.same] = draft.id
+      draft.fresh = not draft.known
+      if draft.fresh then fresh[#fresh + 1] = draft end
+    end
+  end
+  return by_id, fresh
+end
+
+-- Returns why not and which, if a task that is needed is nobody's, somebody else's, or has not worked out.
+local function resolve_needs(by_id, fresh, user)
+  for _, draft in ipairs(fresh) do
+    draft.deps, draft.waits = {}, {}
+    for need in string.gmatch(draft.needs, '%S+') do
+      local dep = by_id[need] and by_id[need].becomes or need
+      draft.deps[#draft.deps + 1] = dep
+      local t = call('HMGET', record(dep), 'status', 'user', 'expires')
+      if not (by_id[dep] and by_id[dep].fresh) then
+        if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
+        if t[1] == 'FAILED' or t[1] == 'CANCELLED' then return { 'dependency_failed', need } end
+      end
+      -- Twins of a batch are one task: whoever needs both waits for it once.
+      if t[1] ~= 'COMPLETED' and not draft.waits[dep] then
+        draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
+      end
+    end
+  end
+end
+
+-- What is kept keeps what it waits for, however far: to cancel that would end it.
+local function keep_needed(kept)
+  local open = {}
+  for id in pairs(kept) do open[#open + 1] = id end
+  while #open > 0 do
+    local t = call('HMGET', record(table.remove(open)), 'left', 'deps')
+    for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
+      if not kept[dep] then kept[dep], open[#open + 1] = true, dep end
+    end
+  end
+end
+
+-- The active tasks that the drafts replace; what answers a draft, or is needed, stays.
+local function find_older(drafts, user)
+  local kept, older, replacing = {}, {}, {}
+  for _, draft in ipairs(drafts) do
+    kept[draft.becomes] = true
+    for _, dep in ipairs(draft.deps or {}) do kept[dep] = true end
+    if draft.supersede then replacing[#replacing + 1] = draft end
+  end
+  if #replacing > 0 then keep_needed(kept) end
+  for _, draft in ipairs(replacing) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
+      if not kept[id] then kept[id], older[#older + 1] = true, id end
+    end
+  end
+  return older
+end
+
+-- Returns which limit would be passed; what is about to be cancelled makes room.
+local function find_full(fresh, older, tenant, most_of_tenant, most)
+  local freed, freed_of_tenant = 0, 0
+  for _, id in ipairs(older) do
+    local t = call('HMGET', record(id), 'status', 'tenant')
+    if t[1] == 'PENDING' then
+      freed = freed + 1
+      if t[2] == tenant then freed_of_tenant = freed_of_tenant + 1 end
+    end
+  end
+  local function full(field, limit, room)
+    return #fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - room + #fresh > limit
+  end
+  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full' } end
+  if full('', most, freed) then return { 'queue_full' } end
+end
