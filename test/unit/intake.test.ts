@@ -1,0 +1,131 @@
+import t from 'tap'
+import { randomUUID } from 'node:crypto'
+import { memoryStore, type BatchedChartRequest, type TaskStore } from '../../lib/index.ts'
+import { Intake, type IntakeOptions } from '../../lib/service/intake.ts'
+import { hostStore } from '../helpers/chart-store.ts'
+
+const ada = { user_id: 'ada', org_id: null }
+const request = (fields: Partial<BatchedChartRequest> = {}): BatchedChartRequest => ({ message_id: randomUUID(), ...fields })
+
+function intake (options: Partial<IntakeOptions> = {}): { intake: Intake, store: TaskStore, ended: string[] } {
+  const store = options.store ?? memoryStore()
+  const ended: string[] = []
+  return {
+    store,
+    ended,
+    intake: new Intake({
+      store,
+      chartStore: undefined,
+      paramsSchema: undefined,
+      retention: { task: 60, status: 60, messageIndex: 60 },
+      retry: { attempts: 3, backoff: { type: 'fixed', delay: 0, max: 0, jitter: 0 } },
+      limits: { waitingPerTenant: 0, queueLength: 0, requestBytes: 0 },
+      finished: ({ task_id }) => { ended.push(task_id) },
+      ...options
+    })
+  }
+}
+
+const idsOf = ({ tasks }: Awaited<ReturnType<Intake['many']>>) => tasks.map(({ task }) => task.task_id)
+const take = { worker_id: 'w', take_id: 't', count: 10, leaseDuration: 10_000, runningPerTenant: 0 }
+
+t.test('one object given several times', async t => {
+  const { intake: many, store } = intake()
+  const alike = request()
+  const first = await many.many(Array(3).fill(alike), ada, undefined)
+  t.equal(new Set(idsOf(first)).size, 1, 'is one task')
+  const forced = await many.many(Array(3).fill(request({ force_create: true })), ada, undefined)
+  t.equal(new Set(idsOf(forced)).size, 3, 'or as many as are forced')
+  t.equal((await store.stats()).queue_length, 4)
+})
+
+t.test('what is given is not changed', async t => {
+  const given = [request({ ref: 'a' }), request({ depends_on: ['a'] })]
+  const before = structuredClone(given)
+  await intake().intake.many(given, ada, undefined)
+  t.strictSame(given, before)
+})
+
+t.test('a batch is not what an array of tasks is called', async t => {
+  const { intake: many } = intake()
+  for (const tasks of [undefined, null, {}, 'x', [], [null], [request(), 1]]) {
+    await t.rejects(many.many(tasks as never, ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST' }, JSON.stringify(tasks))
+  }
+  await t.rejects(many.many([request({ params: {} })], ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /paramsSchema/ })
+  await t.rejects(many.many([request()], { user_id: '' }, undefined), { code: 'CHARTS_ERR_INVALID_IDENTITY' })
+})
+
+t.test('a ref that looks like a task is a ref', async t => {
+  const { intake: many, store } = intake()
+  const ref = randomUUID()
+  const [needs, needed] = idsOf(await many.many([request({ depends_on: [ref] }), request({ ref })], ada, undefined))
+  const { tasks: [taken] } = await store.dequeue(take)
+  t.equal(taken!.task.task_id, needed)
+  await store.closeLeases([{ task_id: needed!, lease: taken!.lease, verb: 'complete', chart_id: randomUUID(), content: '1' }], null)
+  t.match((await store.dequeue({ ...take, take_id: 'next' })).tasks, [{ task: { task_id: needs }, depends_on: [needed] }])
+})
+
+t.test('a long chain of refs in the wrong order', async t => {
+  const { intake: many, store } = intake()
+  const chain = Array.from({ length: 100 }, (_, i) => request({ ref: `${i}`, ...(i < 99 ? { depends_on: [`${i + 1}`] } : {}) }))
+  const ids = idsOf(await many.many(chain, ada, undefined))
+  t.strictSame((await store.dequeue(take)).tasks.map(({ task }) => task.task_id), [ids[99]])
+})
+
+t.test('two batches alike are the same although their refs stand for other ids', async t => {
+  const { intake: many, store } = intake()
+  const batch = [request({ ref: 'a' }), request({ depends_on: ['a'] })]
+  const first = await many.many(batch, ada, undefined)
+  const again = await many.many(batch.map(({ ref, depends_on, ...rest }) => ({ ...rest, ...(ref ? { ref: 'b' } : { depends_on: ['b'] }) })), ada, undefined)
+  t.strictSame(idsOf(again), idsOf(first))
+  t.strictSame(again.tasks.map(({ outcome }) => outcome), ['already_active', 'already_active'])
+  t.equal((await store.stats()).queue_length, 2)
+})
+
+t.test('two alike but for what they need are not the same', async t => {
+  const { intake: one } = intake()
+  const { task } = await one.one(request(), ada, undefined)
+  const { message_id } = request()
+  const plain = await one.one({ message_id }, ada, undefined)
+  const needing = await one.one({ message_id, depends_on: [task.task_id] }, ada, undefined)
+  t.equal(needing.outcome, 'queued')
+  t.not(plain.task.task_id, needing.task.task_id)
+})
+
+t.test('a dependency at fault is named by its ref', async t => {
+  const { intake: many, store } = intake()
+  const { task } = await many.one(request(), ada, undefined)
+  await store.cancel(task.task_id)
+  await t.rejects(many.many([request({ depends_on: [task.task_id] })], ada, undefined), { code: 'CHARTS_ERR_DEPENDENCY_FAILED', message: new RegExp(task.task_id) })
+})
+
+t.test('a batch in which the host has lost a chart makes that one anew, and the others once', async t => {
+  const chartStore = hostStore()
+  const { intake: many, store } = intake({ chartStore })
+  const lost = request()
+  const { task } = await many.one(lost, ada, undefined)
+  const { tasks: [taken] } = await store.dequeue(take)
+  await store.closeLeases([{ task_id: task.task_id, lease: taken!.lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
+
+  for (const place of [0, 1, 2]) {
+    const others = [request({ force_create: true }), request()]
+    const batch = [...others.slice(0, place), lost, ...others.slice(place)]
+    const { tasks } = await many.many(batch, ada, undefined)
+    t.strictSame(tasks.map(({ outcome }) => outcome), ['queued', 'queued', 'queued'], `lost at ${place}`)
+    t.not(tasks[place]!.task.task_id, task.task_id)
+    t.equal((await store.stats()).queue_length, 3)
+    const all = (await store.dequeue({ ...take, take_id: `${place}` })).tasks
+    t.strictSame(all.map(({ task }) => task.task_id).sort(), tasks.map(({ task }) => task.task_id).sort())
+    for (const { task: { task_id }, lease } of all) {
+      await store.closeLeases([{ task_id, lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
+    }
+  }
+})
+
+t.test('what a batch supersedes is told once', async t => {
+  const { intake: many, ended } = intake()
+  const message_id = randomUUID()
+  const { task } = await many.one({ message_id }, ada, undefined)
+  await many.many([request({ message_id, supersede: true, force_create: true }), request({ message_id, supersede: true, force_create: true })], ada, undefined)
+  t.strictSame(ended, [task.task_id])
+})
