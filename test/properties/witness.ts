@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import type { Closing, TakenTask, TaskState, TaskStore } from '../../lib/store/task-store.ts'
+import { isFinished, type ChartTask } from '../../lib/task.ts'
+import { until } from '../helpers/gate.ts'
+
+/** Remembers what was promised, and holds all that is seen to that. */
+export class Witness {
+  readonly #store: TaskStore
+  readonly #tasks = new Map<string, ChartTask>()
+  /** The lease of each task that was handed out last. */
+  readonly #leases = new Map<string, number>()
+  readonly #charts = new Map<string, string>()
+  readonly #hints = new Map<string, TaskState[]>()
+  readonly #stop: () => void
+
+  constructor (store: TaskStore) {
+    this.#store = store
+    this.#stop = store.listen({
+      hint: (task_id, state) => { this.#hints.get(task_id)?.push(state) },
+      cancelled: () => {},
+      added: () => {},
+      feed: () => {}
+    })
+  }
+
+  get ids (): string[] {
+    return [...this.#tasks.keys()]
+  }
+
+  ownedBy (user_id: string): string[] {
+    return this.ids.filter(task_id => this.#tasks.get(task_id)!.user_id === user_id)
+  }
+
+  knows (task_id: string): boolean {
+    return this.#tasks.has(task_id)
+  }
+
+  async accepted (task: ChartTask): Promise<void> {
+    assert.equal(this.knows(task.task_id), false, 'a task is accepted once')
+    assert.equal(task.version, 1)
+    this.#tasks.set(task.task_id, task)
+    this.#hints.set(task.task_id, [])
+    assert.equal(await this.#store.subscribe(task.task_id), true)
+  }
+
+  saw (task: ChartTask): void {
+    const before = this.#tasks.get(task.task_id)
+    assert.ok(before, 'what is shown was accepted')
+    assert.ok(task.version >= before.version, 'a version never falls')
+    if (task.version === before.version || isFinished(before)) assert.deepEqual(task, before, 'without a new version nothing changes, and nothing at all after the end')
+    this.#tasks.set(task.task_id, task)
+  }
+
+  handedOut ({ task, lease }: TakenTask): void {
+    assert.ok(lease > (this.#leases.get(task.task_id) ?? 0), 'a lease is never given back')
+    assert.ok(task.attempt <= task.max_attempts, 'no more tries than were agreed')
+    assert.equal(task.progress, 0)
+    this.#leases.set(task.task_id, lease)
+    this.saw(task)
+  }
+
+  wrote (task_id: string, lease: number): void {
+    assert.equal(lease, this.#leases.get(task_id), 'only the current lease writes')
+  }
+
+  closed (closing: Closing): void {
+    this.wrote(closing.task_id, closing.lease)
+    // A completion that is repeated makes no other chart.
+    if (closing.verb === 'complete' && !this.#charts.has(closing.task_id)) this.#charts.set(closing.task_id, closing.chart_id)
+  }
+
+  /** Once all work is done. */
+  async testify (): Promise<void> {
+    for (const task of await this.#store.read(this.ids)) {
+      assert.ok(task, 'what was accepted is kept')
+      this.saw(task)
+      assert.ok(isFinished(task), 'what was accepted has ended')
+      assert.equal(task.completed_at === null, false)
+      assert.equal(task.chart_id, task.status === 'COMPLETED' ? this.#charts.get(task.task_id) : null, 'a chart is named by what has completed, and by that alone')
+      if (task.chart_id) assert.match(await this.#store.readContent(task.chart_id) ?? '', new RegExp(task.task_id), 'the chart is there')
+      const hints = this.#hints.get(task.task_id)!
+      await until(() => hints.at(-1)?.version === task.version)
+      this.#judge(hints, task)
+    }
+  }
+
+  leave (): void {
+    this.#stop()
+  }
+
+  #judge (hints: readonly TaskState[], { task_id, version }: ChartTask): void {
+    assert.deepEqual(hints.map(hint => hint.version), Array.from({ length: version - 1 }, (_, i) => i + 2), `versions of ${task_id} grow by one`)
+    for (const [i, { status, progress }] of hints.entries()) {
+      const before = hints[i - 1]
+      if (before) assert.equal(isFinished(before), false, 'an end is the end')
+      if (status !== 'PENDING' && before) assert.ok(progress >= before.progress, 'progress never falls within a try')
+      assert.equal(progress === 100, status === 'COMPLETED', '100 is shown with COMPLETED alone')
+    }
+  }
+}
