@@ -80,9 +80,13 @@ export class Checkpoints {
 }
 
 function serialize (value: unknown): string {
+  let json: string | undefined
   try {
-    return JSON.stringify({ value })
+    json = JSON.stringify(value)
   } catch (cause) {
     throw new AttemptError('CHARTS_ERR_INVALID_CHECKPOINT', { retryable: false, cause })
   }
+  // A step may return nothing; what JSON leaves out would come back as nothing.
+  if (json === undefined && value !== undefined) throw new AttemptError('CHARTS_ERR_INVALID_CHECKPOINT', { retryable: false })
+  return json === undefined ? '{}' : `{"value":${json}}`
 }
