@@ -8,6 +8,8 @@ export type WorkerEvent =
   | { readonly event: 'ready', readonly listeners: number }
   | { readonly event: 'started', readonly task_id: string, readonly attempt: number, readonly at: number }
   | { readonly event: 'aborted', readonly task_id: string, readonly attempt: number, readonly code: string, readonly at: number }
+  | { readonly event: 'paid', readonly task_id: string, readonly attempt: number }
+  | { readonly event: 'remembered', readonly task_id: string, readonly paid: number }
   | { readonly event: 'finished', readonly task_id: string, readonly status: string }
   | { readonly event: 'draining' }
   | { readonly event: 'done', readonly at: number }
