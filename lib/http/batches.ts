@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { QueueService } from '../service/queue-service.ts'
+import { errors } from '../errors.ts'
 import { BatchRequestSchema, ChartStatus, isFinished, type BatchedChartRequest, type ChartTask } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
 import { documented, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
@@ -59,9 +60,9 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, paramsSc
     schema: documented('Cancel what has not finished of a batch', { params: BatchParams, response: responses.batch })
   }, async (request: BatchRequest, reply) => {
     const { batch_id } = request.params
-    for (const task of await gate.batch(request, batch_id, 'cancel')) {
-      if (!isFinished(task)) await service.cancelTask(task.task_id)
-    }
-    return sendBatch(reply, batch_id.toLowerCase(), await gate.batch(request, batch_id, 'cancel'))
+    await gate.batch(request, batch_id, 'cancel')
+    const tasks = await service.cancelBatch(batch_id)
+    if (!tasks) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
+    return sendBatch(reply, batch_id.toLowerCase(), tasks)
   })
 }

@@ -166,6 +166,16 @@ export class QueueService {
     return cancelled && cancelled.task
   }
 
+  /** Ends what has not ended of a batch, at once; its tasks after that, null: unknown. */
+  async cancelBatch (batch_id: string): Promise<readonly ChartTask[] | null> {
+    const batch = await this.getBatch(batch_id)
+    if (!batch) return null
+    const ended = await this.#store.cancelAll(batch.tasks.map(({ task_id }) => task_id))
+    for (const task of ended) this.#finished(task)
+    const now = new Map(ended.map(task => [task.task_id, task]))
+    return batch.tasks.map(task => now.get(task.task_id) ?? task)
+  }
+
   /** The caller's unfinished tasks of a message, newest first, at most 1,000. */
   getActiveTasksByMessageId (message_id: string, user_id: string): Promise<ChartTask[]> {
     return this.#store.readActive(message_id.toLowerCase(), user_id, MOST_ACTIVE)

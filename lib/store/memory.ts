@@ -135,6 +135,15 @@ class MemoryStore implements TaskStore {
     return { task: entry.task, ended: this.#others(new Set()) }
   }
 
+  async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
+    this.#ended = []
+    const entries = task_ids.map(task_id => this.#entries.get(task_id)).filter(entry => entry !== undefined)
+    const open = entries.filter(({ task }) => !isFinished(task))
+    for (const entry of open) this.#putCancelled(entry)
+    this.#tellAll(open)
+    return this.#others(new Set())
+  }
+
   async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
     return task_ids.map(task_id => this.#shown(this.#entries.get(task_id)))
   }
@@ -354,6 +363,11 @@ class MemoryStore implements TaskStore {
   }
 
   #cancel (entry: Entry): void {
+    this.#putCancelled(entry)
+    this.#tellAll([entry])
+  }
+
+  #putCancelled (entry: Entry): void {
     const { task_id, status } = entry.task
     if (status === ChartStatus.PENDING) {
       this.#unqueue(entry)
@@ -361,7 +375,7 @@ class MemoryStore implements TaskStore {
       this.#closeLease(entry, 'cancel')
       this.#hint(listener => listener.cancelled(task_id))
     }
-    this.#finish(entry, ChartStatus.CANCELLED, {})
+    this.#putFinal(entry, ChartStatus.CANCELLED, {})
   }
 
   #unqueue ({ task: { task_id }, deps, draft: { tenant } }: Entry): void {
@@ -531,7 +545,10 @@ class MemoryStore implements TaskStore {
   /** In rounds, not by recursion: a chain of dependents may be long. */
   #finish (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
     this.#putFinal(entry, status, fields)
-    const untold = [entry]
+    this.#tellAll([entry])
+  }
+
+  #tellAll (untold: Entry[]): void {
     for (let ended = untold.pop(); ended; ended = untold.pop()) untold.push(...this.#tell(ended))
   }
 

@@ -198,6 +198,8 @@ export interface TaskStore {
   extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>>
   /** Ends a waiting or running task. `ended`: what this call ended, its dependents included. Null: unknown. */
   cancel (task_id: string): Promise<{ task: ChartTask, ended: readonly ChartTask[] } | null>
+  /** Ends those of the tasks that have not ended, at once: what needs another of them is cancelled, not failed. All that ended. */
+  cancelAll (task_ids: readonly string[]): Promise<ChartTask[]>
   /** Tasks as they are now; null for what is unknown or expired. */
   read (task_ids: readonly string[]): Promise<Array<ChartTask | null>>
   /** The request byte for byte as it was stored. */

@@ -202,6 +202,22 @@ export const batch = cases('a batch', {
     assert.deepEqual(await scene.takeIds({ count: 10 }), idsOfDrafts(drafts))
   },
 
+  'is cancelled at once: what needs another of it is cancelled, not failed; what needs it from outside fails': async scene => {
+    const running = await scene.taken()
+    const done = await scene.completed()
+    const [base, middle, outside] = [scene.draft(), scene.draft(), scene.draft()]
+    const { ids } = await accepted(scene, [base, { ...middle, depends_on: [base.task_id] }])
+    const { task_id: outsider } = await scene.enqueue({ ...outside, depends_on: [middle.task_id], request: outside.request })
+    const ended = await scene.store.cancelAll([...ids, running.task.task_id, done.task_id, randomUUID()])
+    const expected = [[ids[0], 'CANCELLED'], [ids[1], 'CANCELLED'], [running.task.task_id, 'CANCELLED'], [outsider, 'FAILED']]
+    assert.deepEqual(ended.map(({ task_id, status }) => [task_id, status]), expected)
+    for (const task of ended) assert.deepEqual(await scene.read(task.task_id), task)
+    assert.deepEqual(await scene.store.cancelAll(ids), [], 'once')
+    assert.deepEqual(await scene.takeIds({ count: 10 }), [])
+    const { queue_length, processing_count } = await scene.store.stats()
+    assert.deepEqual({ queue_length, processing_count }, { queue_length: 0, processing_count: 0 })
+  },
+
   'of one user is not told to be another': async scene => {
     const { batch_id } = await accepted(scene, [scene.draft({ user_id: 'bob' })])
     assert.equal((await scene.store.readBatch(batch_id))?.user_id, 'bob')

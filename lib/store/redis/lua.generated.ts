@@ -34,8 +34,8 @@ for id in string.gmatch(t[2], '%S+') do records[#records + 1] = read(id) or nil 
 if #records == 0 then return { false } end
 return { t[1], records }`
   },
-  cancel: {
-    sha: '0c6784e9229c53d2af0f7f9b607ff772fa7fb198',
+  cancelAll: {
+    sha: '07865918a5e8942c70dd86b03d8746a8903da570',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -236,11 +236,14 @@ local function tell(id)
     end
   end
 end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
+local function tell_all()
   while #untold > 0 do tell(table.remove(untold)) end
 end
-local function cancel(id)
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  tell_all()
+end
+local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
     unqueue(id, t[2])
@@ -250,8 +253,244 @@ local function cancel(id)
   else
     return false
   end
-  finish(id, 'CANCELLED', {})
+  put_final(id, 'CANCELLED', {})
   return true
+end
+local function cancel(id)
+  local cancelled = put_cancelled(id)
+  tell_all()
+  return cancelled
+end
+for i = 2, #ARGV do put_cancelled(ARGV[i]) end
+tell_all()
+return others({})`
+  },
+  cancel: {
+    sha: '99404aa6b599906dc031a509b67fa0eafc2c1c92',
+    source: `#!lua flags=allow-oom
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function read(id)
+  local fields = call('HMGET', record(id), 'expires', 'details_expire')
+  if fields[1] and tonumber(fields[1]) <= now then return false end
+  local task = call('HGETALL', record(id))
+  if #task == 0 then return false end
+  local steps = {}
+  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+end
+local function announce(id)
+  call('HINCRBY', record(id), 'version', 1)
+  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
+  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+end
+local function index_expire(key, keep)
+  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
+  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
+end
+local function index_active(key, id)
+  local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
+  call('ZADD', key, -math.max(now, 1 - newest), id)
+  call('PERSIST', key)
+end
+local function index_finished(key, id, keep_task, keep_index)
+  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
+  call('ZADD', key, math.max(now, newest + 1), id)
+  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
+    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, keep_index)
+end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local RANK = 2 ^ 44
+local function queue(name) return P .. 'queue:' .. name end
+local function count(key, tenant, by)
+  for _, field in ipairs({ tenant, '' }) do
+    if call('HINCRBY', P .. key, field, by) <= 0 then
+      call('HDEL', P .. key, field)
+      if key == 'waiting' then
+        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
+        if field == '' then call('DEL', P .. 'shares') end
+      end
+    end
+  end
+end
+local function wake()
+  if call('LLEN', P .. 'wake') == 0 then
+    call('LPUSH', P .. 'wake', 1)
+    call('PEXPIRE', P .. 'wake', 60000)
+  end
+end
+local function enter(priority, id, score)
+  call('ZADD', queue(priority), score, id)
+  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
+    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
+  end
+end
+local function queue_back(id, tenant, priority)
+  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
+  enter(priority, id, string.format('%.17g', turn + order))
+end
+local function admit(id, tenant, priority, run_at)
+  if run_at > now then
+    call('HSET', record(id), 'step', 'scheduled')
+    call('ZADD', P .. 'delayed', run_at, id)
+  else
+    call('HSET', record(id), 'step', 'queued')
+    queue_back(id, tenant, priority)
+  end
+end
+local function queue_front(id)
+  enter('again', id, now)
+end
+local function pop()
+  local head = call('ZPOPMIN', queue('again'))
+  if head[1] then return head[1], 1, head[2] end
+  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local best, due
+  for i, priority in ipairs(PRIORITIES) do
+    local share = tonumber(shares[i])
+    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+  end
+  if not best then return end
+  local priority = PRIORITIES[best]
+  head = call('ZPOPMIN', queue(priority))
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
+  return head[1], best + 1, head[2]
+end
+local function any_queued()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+end
+local function park(id, tenant, at, score)
+  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+end
+local function unpark(tenant)
+  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
+  if not head[1] then return end
+  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+  wake()
+end
+local function unqueue(id, tenant)
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  count('waiting', tenant, -1)
+  unpark(tenant)
+end
+local function close_lease(id, tenant, verb)
+  call('ZREM', P .. 'processing', id)
+  call('HSET', record(id), 'closed', verb)
+  count('running', tenant, -1)
+  unpark(tenant)
+end
+local function requeue(id, tenant, step, delay)
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
+  call('DEL', details(id))
+  count('waiting', tenant, 1)
+  if delay > 0 then
+    call('ZADD', P .. 'delayed', now + delay, id)
+  else
+    queue_front(id)
+  end
+  announce(id)
+  wake()
+end
+local ended, untold = {}, {}
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = read(id) end
+  end
+  return records
+end
+local function put_final(id, status, fields)
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
+  local message, user, shared, same, keep, keys, batches = unpack(t)
+  ended[#ended + 1], untold[#untold + 1] = id, id
+  local k = {}
+  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
+  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
+  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
+    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  announce(id)
+  call('PEXPIRE', record(id), keep_task)
+  call('DEL', checkpoints(id))
+  call('PEXPIRE', P .. 'request:' .. id, keep_task)
+  call('PEXPIRE', details(id), keep_details)
+  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZADD', P .. 'finished', now + keep_task, id)
+  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
+  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
+  if status == 'COMPLETED' then
+    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
+    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
+    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
+  else
+    call('ZREM', P .. 'same:' .. same, id)
+    index_expire(P .. 'same:' .. same, keep_task)
+  end
+  for batch in string.gmatch(batches or '', '%S+') do
+    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', P .. 'batch:' .. batch, 'key')
+      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+    end
+  end
+end
+local function tell(id)
+  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  if #dependents == 0 then return end
+  call('DEL', P .. 'dependents:' .. id)
+  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
+  for _, dependent in ipairs(dependents) do
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    if not completed then
+      unqueue(dependent, t[1])
+      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
+      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      announce(dependent)
+      wake()
+    end
+  end
+end
+local function tell_all()
+  while #untold > 0 do tell(table.remove(untold)) end
+end
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  tell_all()
+end
+local function put_cancelled(id)
+  local t = call('HMGET', record(id), 'status', 'tenant')
+  if t[1] == 'PENDING' then
+    unqueue(id, t[2])
+  elseif t[1] == 'PROCESSING' then
+    close_lease(id, t[2], 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    return false
+  end
+  put_final(id, 'CANCELLED', {})
+  return true
+end
+local function cancel(id)
+  local cancelled = put_cancelled(id)
+  tell_all()
+  return cancelled
 end
 local id = ARGV[2]
 local known = read(id)
@@ -335,7 +574,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'bc9ef3a8d667b63eb47e733186a117cbaae90792',
+    sha: 'ced3cf68aba5ba681c8d74d16d354189c219b7d6',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -536,11 +775,14 @@ local function tell(id)
     end
   end
 end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
+local function tell_all()
   while #untold > 0 do tell(table.remove(untold)) end
 end
-local function cancel(id)
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  tell_all()
+end
+local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
     unqueue(id, t[2])
@@ -550,8 +792,13 @@ local function cancel(id)
   else
     return false
   end
-  finish(id, 'CANCELLED', {})
+  put_final(id, 'CANCELLED', {})
   return true
+end
+local function cancel(id)
+  local cancelled = put_cancelled(id)
+  tell_all()
+  return cancelled
 end
 local function expire()
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
@@ -680,7 +927,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '9894254413ed97f1f4f539636c2f42d0f6841777',
+    sha: '6a7a914f0bb2f3f7008b8be9e21994400638720f',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -881,11 +1128,14 @@ local function tell(id)
     end
   end
 end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
+local function tell_all()
   while #untold > 0 do tell(table.remove(untold)) end
 end
-local function cancel(id)
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  tell_all()
+end
+local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
     unqueue(id, t[2])
@@ -895,8 +1145,13 @@ local function cancel(id)
   else
     return false
   end
-  finish(id, 'CANCELLED', {})
+  put_final(id, 'CANCELLED', {})
   return true
+end
+local function cancel(id)
+  local cancelled = put_cancelled(id)
+  tell_all()
+  return cancelled
 end
 local function expire()
   for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
@@ -983,7 +1238,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: 'c112c921300faeccd2ddbe1eb5d8b0cebf5bfb84',
+    sha: '5d274563a41233dc1b413efb9e9db1be68f07a80',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1184,11 +1439,14 @@ local function tell(id)
     end
   end
 end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
+local function tell_all()
   while #untold > 0 do tell(table.remove(untold)) end
 end
-local function cancel(id)
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  tell_all()
+end
+local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
     unqueue(id, t[2])
@@ -1198,8 +1456,13 @@ local function cancel(id)
   else
     return false
   end
-  finish(id, 'CANCELLED', {})
+  put_final(id, 'CANCELLED', {})
   return true
+end
+local function cancel(id)
+  local cancelled = put_cancelled(id)
+  tell_all()
+  return cancelled
 end
 local function find_alike(draft, charts_inside)
   local index = P .. 'same:' .. draft.same

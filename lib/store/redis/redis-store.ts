@@ -118,6 +118,10 @@ export class RedisStore implements TaskStore {
     return answer === 'gone' ? null : { task: toTask(record!), ended: tasks(ended ?? []) }
   }
 
+  async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
+    return tasks(await this.#run<FoundRecord[]>('cancelAll', task_ids))
+  }
+
   async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
     const records = await this.#run<FoundRecord[]>('read', task_ids)
     return records.map(record => record && toTask(record))

@@ -69,13 +69,17 @@ local function tell(id)
 end
 
 -- In rounds, not by recursion: a chain of dependents may be long.
-local function finish(id, status, fields)
-  put_final(id, status, fields)
+local function tell_all()
   while #untold > 0 do tell(table.remove(untold)) end
 end
 
--- Ends what has not ended; false where it has. A worker that runs it is told so.
-local function cancel(id)
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  tell_all()
+end
+
+-- Ends what has not ended; false where it has. A worker that runs it is told so, its dependents are not yet.
+local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
     unqueue(id, t[2])
@@ -85,6 +89,12 @@ local function cancel(id)
   else
     return false
   end
-  finish(id, 'CANCELLED', {})
+  put_final(id, 'CANCELLED', {})
   return true
+end
+
+local function cancel(id)
+  local cancelled = put_cancelled(id)
+  tell_all()
+  return cancelled
 end
