@@ -46,7 +46,11 @@ export class Patience {
     if (wait !== null) {
       const waiting = new AbortController()
       const stop = () => waiting.abort()
-      const release = this.#streams.open(callerOf(request).user_id, stop)
+      const release = this.#streams.open(callerOf(request).user_id, () => {
+        // A connection that is kept alive after this answer would hold up the shutdown.
+        if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
+        stop()
+      })
       // One wait too many is answered at once, as if nothing had been preferred.
       if (release) {
         applied.push(`wait=${wait}`)

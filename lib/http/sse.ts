@@ -172,7 +172,10 @@ class SseWriter {
     const cut = setTimeout(() => this.#raw.destroy(), this.#stream.signal.aborted ? LAST_BYTES : this.#patience)
     await new Promise(resolve => {
       this.#raw.on('close', resolve)
-      this.#raw.end(retry > 0 ? `retry: ${retry}\n\n` : undefined)
+      this.#raw.end(retry > 0 ? `retry: ${retry}\n\n` : undefined, () => {
+        // Kept alive after it was told to end, the connection would hold up a shutdown.
+        if (this.#stream.signal.aborted && this.#raw.req.httpVersionMajor === 1) this.#raw.socket?.destroySoon()
+      })
     })
     clearTimeout(cut)
   }
