@@ -137,10 +137,15 @@ class MemoryStore implements TaskStore {
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
     this.#ended = []
-    const entries = task_ids.map(task_id => this.#entries.get(task_id)).filter(entry => entry !== undefined)
-    const open = entries.filter(({ task }) => !isFinished(task))
-    for (const entry of open) this.#putCancelled(entry)
-    this.#tellAll(open)
+    const cancelled: Entry[] = []
+    for (const task_id of task_ids) {
+      const entry = this.#entries.get(task_id)
+      // Twins of a batch are one task: it is named twice, and ends once.
+      if (!entry || isFinished(entry.task)) continue
+      this.#putCancelled(entry)
+      cancelled.push(entry)
+    }
+    this.#tellAll(cancelled)
     return this.#others(new Set())
   }
 

@@ -54,6 +54,7 @@ export type Command =
   | { readonly verb: 'checkpoint', readonly held: number, readonly name: string, readonly value: string, readonly most: number }
   | { readonly verb: 'extend', readonly held: readonly number[], readonly duration: number }
   | { readonly verb: 'cancel', readonly task: number }
+  | { readonly verb: 'cancelAll', readonly tasks: readonly number[] }
   | { readonly verb: 'cleanup' }
   | { readonly verb: 'pass', readonly ms: number }
 
@@ -122,6 +123,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ verb: fc.constant('checkpoint' as const), held: index, name: step, value: fc.constantFrom('1', '"é"', '[1,2,3,4,5,6]'), most: fc.constantFrom(0, 16, 4) }) },
   { weight: 2, arbitrary: fc.record({ verb: fc.constant('extend' as const), held: fc.array(index, { minLength: 1, maxLength: 3 }), duration: fc.constantFrom(LEASE, LEASE / 2) }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('cancel' as const), task: index }) },
+  { weight: 2, arbitrary: fc.record({ verb: fc.constant('cancelAll' as const), tasks: fc.array(index, { minLength: 1, maxLength: 4 }) }) },
   { weight: 1, arbitrary: fc.record({ verb: fc.constant('cleanup' as const) }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('pass' as const), ms: fc.constantFrom(1, DELAY, 5 * DELAY, LEASE / 2, LEASE, RETENTION.short.status * 1_000, RETENTION.short.task * 1_000, RETENTION.long.task * 1_000) }) }
 )

@@ -100,6 +100,11 @@ export class SideBySide {
         await this.#both('cancel', store => store.cancel(task_id))
         return
       }
+      case 'cancelAll': {
+        const task_ids = command.tasks.map(task => latest(this.#tasks, task) ?? uuid(2, 0))
+        await this.#both('cancelAll', store => store.cancelAll(task_ids))
+        return
+      }
       case 'cleanup': {
         await this.#both('cleanup', store => store.cleanup())
         return

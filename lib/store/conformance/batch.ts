@@ -208,7 +208,7 @@ export const batch = cases('a batch', {
     const [base, middle, outside] = [scene.draft(), scene.draft(), scene.draft()]
     const { ids } = await accepted(scene, [base, { ...middle, depends_on: [base.task_id] }])
     const { task_id: outsider } = await scene.enqueue({ ...outside, depends_on: [middle.task_id], request: outside.request })
-    const ended = await scene.store.cancelAll([...ids, running.task.task_id, done.task_id, randomUUID()])
+    const ended = await scene.store.cancelAll([...ids, ids[0]!, running.task.task_id, done.task_id, randomUUID()])
     const expected = [[ids[0], 'CANCELLED'], [ids[1], 'CANCELLED'], [running.task.task_id, 'CANCELLED'], [outsider, 'FAILED']]
     assert.deepEqual(ended.map(({ task_id, status }) => [task_id, status]), expected)
     for (const task of ended) assert.deepEqual(await scene.read(task.task_id), task)
