@@ -100,10 +100,7 @@ export const PluginOptionsSchema = Type.Object({
   stream: StreamSchema
 }, { additionalProperties: false })
 
-export type ResolvedServiceOptions = Static<typeof ServiceOptionsSchema>
 export type WorkerSettings = Static<typeof InProcessWorkerSchema>
-export type ResolvedWorkerOptions = Static<typeof WorkerOptionsSchema>
-export type ResolvedPluginOptions = Static<typeof PluginOptionsSchema>
 export type ResolvedStreamOptions = Static<typeof StreamSchema>
 export type ResolvedLimits = Static<typeof LimitsSchema>
 

@@ -3,7 +3,7 @@ import type { ValidateFunction } from 'ajv'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDraft, TaskStore } from '../store/task-store.ts'
 import {
-  BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema,
+  BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema, Uuid,
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
 } from '../task.ts'
 import { nameFaults, strictAjv } from '../validator.ts'
@@ -81,17 +81,17 @@ export class Intake {
       ? null
       : { key: digest(user_id, org_id, idempotencyKey), body: digest('batch', ...inOrder.map(bodyOf)) }
     const batch_id = randomUUID()
-    const enqueue = (missing: ReadonlySet<string>) => this.#options.store.enqueueBatch(batch_id, inOrder.map(draft => ({
-      ...draft, idempotency, missing_chart: missing.has(draft.same) ? lost.get(draft.same)! : null
-    })))
     const lost = new Map<string, string>()
-    let result = await enqueue(new Set())
+    const enqueue = () => this.#options.store.enqueueBatch(batch_id, inOrder.map(draft => ({
+      ...draft, idempotency, missing_chart: lost.get(draft.same) ?? null
+    })))
+    let result = await enqueue()
     if ('tasks' in result) {
       result.superseded.forEach(this.#options.finished)
       for (const [i, enqueued] of result.tasks.entries()) {
         if (result.outcome === 'accepted' && await this.#isLost(enqueued)) lost.set(inOrder[i]!.same, enqueued.task.chart_id!)
       }
-      if (lost.size > 0) result = await enqueue(new Set(lost.keys()))
+      if (lost.size > 0) result = await enqueue()
     }
     if (!('tasks' in result)) throw refusal(result, task_id => names.get(task_id) ?? task_id)
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
@@ -213,7 +213,7 @@ function arrange (requests: readonly BatchedChartRequest[]) {
   return { order, ids, names }
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+const UUID = new RegExp(Uuid.pattern!)
 
 function refusal (refused: EnqueueRefusal, nameOf: (task_id: string) => string): Error {
   switch (refused.outcome) {

@@ -16,10 +16,6 @@ export class SortedSet {
     return this.#members[0]
   }
 
-  get last (): Member | undefined {
-    return this.#members.at(-1)
-  }
-
   add (id: string, score: number): void {
     this.remove(id)
     this.#scores.set(id, score)
