@@ -14,6 +14,7 @@ export const errors = {
   CHARTS_ERR_TASK_FAILED: coded<[string]>('CHARTS_ERR_TASK_FAILED', '%s', 409),
   CHARTS_ERR_TASK_CANCELLED: coded('CHARTS_ERR_TASK_CANCELLED', 'The chart task was cancelled', 409),
   CHARTS_ERR_TASK_FINISHED: coded('CHARTS_ERR_TASK_FINISHED', 'The chart task has already finished', 409),
+  CHARTS_ERR_TASK_NOT_FAILED: coded('CHARTS_ERR_TASK_NOT_FAILED', 'Only a chart task that has failed can be run again', 409),
   CHARTS_ERR_RESULT_EXPIRED: coded('CHARTS_ERR_RESULT_EXPIRED', 'The chart is no longer kept', 410),
   CHARTS_ERR_REQUEST_TOO_LARGE: coded<[number, number]>('CHARTS_ERR_REQUEST_TOO_LARGE', 'The request has %d bytes, at most %d are allowed', 413),
   CHARTS_ERR_INVALID_REQUEST: coded<[string]>('CHARTS_ERR_INVALID_REQUEST', '%s', 400),
@@ -43,6 +44,7 @@ export const failures = {
   CHARTS_ERR_INVALID_CHECKPOINT: 'Chart generation cannot remember a step',
   CHARTS_ERR_OUT_OF_MEMORY: 'Chart generation needs too much memory',
   CHARTS_ERR_DEPENDENCY_FAILED: 'A chart that this one needs has failed',
+  CHARTS_ERR_QUEUE_TIMEOUT: 'The chart has waited too long for its turn',
   CHARTS_ERR_WORKER_LOST: 'Chart generation was interrupted too often'
 } as const
 export type FailureCode = keyof typeof failures

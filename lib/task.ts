@@ -49,21 +49,35 @@ export const ChartTaskSchema = Type.Object({
   started_at: nullable(Timestamp),
   completed_at: nullable(Timestamp),
   estimated_completion: nullable(Timestamp),
+  queue_position: Type.Optional(Type.Integer({ minimum: 1, description: 'While it waits for its turn: 1 is the next to be taken' })),
   visibility: oneOf(ChartVisibility),
   adjustment_query: nullable(Type.String()),
   attempt: Type.Integer({ minimum: 0 }),
   max_attempts: Type.Integer({ minimum: 1 }),
+  retry_of: Type.Optional({ ...Uuid, description: 'The failed task that an operator had run again as this one' }),
   version: Type.Integer({ minimum: 1 })
 })
 
-/** The task with its owner, as the service hands it to the program that embeds it. */
-export interface ChartTask extends Static<typeof ChartTaskSchema> {
-  readonly user_id: string
-  readonly org_id: string | null
-}
-
 /** The task as it leaves the process: without its owner. */
 export type PublicChartTask = Static<typeof ChartTaskSchema>
+
+/** The task with its owner, as the service hands it to the program that embeds it. */
+export interface ChartTask extends Omit<PublicChartTask, 'queue_position' | 'retry_of'> {
+  /** 1 is the next to be taken; null where it does not wait for its turn. */
+  readonly queue_position: number | null
+  /** The failed task that an operator had run again as this one. */
+  readonly retry_of: string | null
+  readonly user_id: string
+  readonly org_id: string | null
+  /** The tasks that it was told to wait for, in the order asked. */
+  readonly depends_on: readonly string[]
+  /** When `current_step` began, ms since the epoch; of what waits for a time, when that comes. Null where that is not known. */
+  readonly step_at: number | null
+  /** `progress` when `current_step` began. */
+  readonly step_from: number
+  /** When a running try last came nearer to its end, ms since the epoch. */
+  readonly progress_at: number | null
+}
 
 /** A finished chart: what the generator returned, and whose it is. */
 export const ChartSchema = Type.Object({

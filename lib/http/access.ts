@@ -7,6 +7,8 @@ import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity
 /** What a caller wants to do, for the host's `authorize`. */
 export interface Access {
   readonly action: 'create' | 'read' | 'cancel' | 'monitor'
+  /** What exactly an operator wants: with `monitor` alone. The last four change something. */
+  readonly operation?: 'stats' | 'list' | 'inspect' | 'retry' | 'cancel' | 'pause' | 'resume'
   readonly message_id?: string
   readonly task?: ChartTask
   readonly body?: CreateChartRequest
@@ -48,9 +50,9 @@ export class Gate {
     if (!await this.#allows(request, { action: 'create', message_id: body.message_id, body })) throw new errors.CHARTS_ERR_FORBIDDEN()
   }
 
-  /** Statistics are for those whom the host has named. @throws CHARTS_ERR_FORBIDDEN */
-  async monitor (request: FastifyRequest): Promise<void> {
-    if (!this.#authorize || !await this.#allows(request, { action: 'monitor' })) throw new errors.CHARTS_ERR_FORBIDDEN()
+  /** What concerns everybody is for those whom the host has named. @throws CHARTS_ERR_FORBIDDEN */
+  async monitor (request: FastifyRequest, operation: NonNullable<Access['operation']>): Promise<void> {
+    if (!this.#authorize || !await this.#allows(request, { action: 'monitor', operation })) throw new errors.CHARTS_ERR_FORBIDDEN()
   }
 
   /** @throws CHARTS_ERR_TASK_NOT_FOUND */

@@ -35,14 +35,15 @@ export class Patience {
 
   /**
    * The task once it has ended, or as it is when `Prefer: wait` has run out, the caller has left or the process closes.
-   * With `change`, any state but this one will do. Says in `Preference-Applied` what was done.
+   * With `change`, any state but this one will do. Says in `Preference-Applied` what was done, and `waited` whether it has waited.
    */
-  async wait (request: FastifyRequest, reply: FastifyReply, task: ChartTask, options: { change?: boolean } = {}): Promise<ChartTask> {
+  async wait (request: FastifyRequest, reply: FastifyReply, task: ChartTask, options: { change?: boolean } = {}): Promise<{ task: ChartTask, waited: boolean }> {
     const { wait, respondAsync } = preferencesOf(request)
     const vary = reply.getHeader('vary')
     reply.header('vary', vary ? `${String(vary)}, Prefer` : 'Prefer')
     const applied = respondAsync ? ['respond-async'] : []
     let latest = task
+    let waited = false
     if (wait !== null) {
       const waiting = new AbortController()
       const stop = () => waiting.abort()
@@ -53,6 +54,7 @@ export class Patience {
       })
       // One wait too many is answered at once, as if nothing had been preferred.
       if (release) {
+        waited = true
         applied.push(`wait=${wait}`)
         const timer = setTimeout(stop, wait * 1000)
         reply.raw.on('close', stop)
@@ -66,7 +68,7 @@ export class Patience {
       }
     }
     if (applied.length > 0) reply.header('preference-applied', applied.join(', '))
-    return latest
+    return { task: latest, waited }
   }
 
   async #until (task: ChartTask, change: boolean, signal: AbortSignal): Promise<ChartTask> {

@@ -1,16 +1,17 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
-import { ChartStatus, CreateChartRequestSchema, isFinished, type ChartTask, type CreateChartRequest } from '../task.ts'
+import { ChartStatus, CreateChartRequestSchema, isFinished, type CreateChartRequest } from '../task.ts'
 import { nameFaults, strictAjv } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { documented, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
+import { operatorRoutes } from './operators.ts'
 import { OpenStreams } from './open-streams.ts'
 import { Patience } from './prefer.ts'
 import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, responses, withParams } from './schemas.ts'
 import { batchStream, messageStream, taskStream, type StreamOptions } from './sse.ts'
-import { etagOf, matches, publicTask } from './views.ts'
+import { etagOf, matches, namesVersion, publicTask } from './views.ts'
 import { admit, registerWebSocket, webSocketHandler } from './websocket.ts'
 
 export interface RoutesOptions {
@@ -22,8 +23,8 @@ export interface RoutesOptions {
   readonly stream: StreamOptions & { readonly maxPerUser: number, readonly allowedOrigins: 'same-origin' | '*' | readonly string[] }
 }
 
-/** Seconds after which it is worth asking again. */
-const RETRY_AFTER = { unfinished: 1, full: 5, unavailable: 2 }
+/** Seconds after which a store that does not answer is worth another try. */
+const RETRY_UNAVAILABLE = 2
 
 type TaskRequest = FastifyRequest<{ Params: { task_id: string } }>
 
@@ -50,10 +51,9 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   fastify.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
   })
-  fastify.setErrorHandler((error, _request, reply) => {
-    if (error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE) reply.header('retry-after', RETRY_AFTER.unavailable)
-    if (error instanceof errors.CHARTS_ERR_TOO_MANY_TASKS || error instanceof errors.CHARTS_ERR_QUEUE_FULL) reply.header('retry-after', RETRY_AFTER.full)
-    if (error instanceof errors.CHARTS_ERR_TASK_NOT_FINISHED) reply.header('retry-after', RETRY_AFTER.unfinished)
+  fastify.setErrorHandler(async (error, _request, reply) => {
+    if (error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE) reply.header('retry-after', RETRY_UNAVAILABLE)
+    if (error instanceof errors.CHARTS_ERR_TOO_MANY_TASKS || error instanceof errors.CHARTS_ERR_QUEUE_FULL) reply.header('retry-after', await service.placeIn())
     throw error
   })
 
@@ -68,10 +68,10 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     await gate.create(request, request.body)
     const enqueued = await service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey })
     const { outcome } = enqueued
-    const task = await patience.wait(request, reply, enqueued.task)
+    const { task } = await patience.wait(request, reply, enqueued.task)
     const finished = isFinished(task)
     if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
-    if (!finished) reply.header('retry-after', RETRY_AFTER.unfinished)
+    if (!finished) reply.header('retry-after', await service.askAgainIn(task))
     return reply
       .code(finished ? 200 : 202)
       .header('location', `${pathOf(request)}/${task.task_id}/status`)
@@ -79,24 +79,33 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
       .send(JSON.stringify({ ...publicTask(task), message: messageOf(task, outcome) }))
   })
 
+  operatorRoutes(fastify, { service, gate })
   batchRoutes(fastify, { service, gate, paramsSchema: options.paramsSchema, requestBytes: options.requestBytes })
 
   fastify.get('/charts/async/:task_id/status', {
     schema: documented('How a chart is doing', { params: TaskParams, response: responses.status })
   }, async (request: TaskRequest, reply) => {
-    const task = await gate.own(request, request.params.task_id, 'read')
+    const found = await gate.own(request, request.params.task_id, 'read')
     const ifNoneMatch = request.headers['if-none-match']
     // A caller that has this state already waits for another; one that has none, for the end.
-    const same = ifNoneMatch !== undefined && matches(ifNoneMatch, etagOf(JSON.stringify(publicTask(task))))
-    if (ifNoneMatch !== undefined && !same) return sendTask(request, reply, task)
-    return sendTask(request, reply, await patience.wait(request, reply, task, { change: same }))
+    const known = ifNoneMatch !== undefined && namesVersion(ifNoneMatch, found)
+    const waits = ifNoneMatch === undefined || known
+    const { task, waited } = waits ? await patience.wait(request, reply, found, { change: known }) : { task: found, waited: false }
+    const shown = publicTask(task)
+    const etag = etagOf(shown)
+    reply.header('etag', etag)
+    if (!isFinished(task)) reply.header('retry-after', await service.askAgainIn(task))
+    // Who has waited for a change of the task is not told that an estimate has moved.
+    const same = known && (matches(ifNoneMatch, etag) || (waited && namesVersion(ifNoneMatch, task)))
+    if (same) return reply.code(304).send()
+    return sendJson(reply, shown)
   })
 
   fastify.get('/charts/async/:task_id/result', {
     schema: documented('The finished chart', { params: TaskParams, response: responses.result })
   }, async (request: TaskRequest, reply) => {
     const { task: found, own } = await gate.visible(request, request.params.task_id)
-    const task = own ? await patience.wait(request, reply, found) : found
+    const { task } = own ? await patience.wait(request, reply, found) : { task: found }
     const chart = task.status === ChartStatus.COMPLETED ? await service.getChart(task) : null
     if (chart) return sendJson(reply, chart)
     if (!own) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
@@ -104,7 +113,10 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
       case ChartStatus.COMPLETED: throw new errors.CHARTS_ERR_RESULT_EXPIRED()
       case ChartStatus.FAILED: throw new errors.CHARTS_ERR_TASK_FAILED(task.error_message!)
       case ChartStatus.CANCELLED: throw new errors.CHARTS_ERR_TASK_CANCELLED()
-      default: throw new errors.CHARTS_ERR_TASK_NOT_FINISHED()
+      default: {
+        reply.header('retry-after', await service.askAgainIn(task))
+        throw new errors.CHARTS_ERR_TASK_NOT_FINISHED()
+      }
     }
   })
 
@@ -132,13 +144,6 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
       has_active_tasks: active_tasks.length > 0,
       failed_tasks: failed_tasks.map(publicTask)
     })
-  })
-
-  fastify.get('/charts/async/stats', {
-    schema: documented('How busy the queue is', { response: responses.stats })
-  }, async (request, reply) => {
-    await gate.monitor(request)
-    return sendJson(reply, await service.getQueueStats())
   })
 
   fastify.get('/charts/stream/:task_id', {
@@ -176,13 +181,4 @@ function serialize (body: unknown): string {
   // What Fastify hands over where nobody has handled it: these four cannot be enumerated.
   const { statusCode, code, error, message } = body as Error & { statusCode?: number, code?: string, error?: string }
   return JSON.stringify({ statusCode, code, error, message })
-}
-
-function sendTask (request: FastifyRequest, reply: FastifyReply, task: ChartTask): FastifyReply {
-  const body = JSON.stringify(publicTask(task))
-  const etag = etagOf(body)
-  reply.header('etag', etag)
-  if (!isFinished(task)) reply.header('retry-after', RETRY_AFTER.unfinished)
-  if (matches(request.headers['if-none-match'], etag)) return reply.code(304).send()
-  return reply.type('application/json; charset=utf-8').send(body)
 }

@@ -1,5 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import { ChartSchema, ChartTaskSchema, Uuid } from '../task.ts'
+import { CURSOR } from '../service/queue-service.ts'
+import { ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, Uuid } from '../task.ts'
 
 export const TaskParams = Type.Object({ task_id: Uuid })
 export const BatchParams = Type.Object({ batch_id: Uuid })
@@ -24,6 +25,7 @@ const StatsBody = Type.Object({
   processing_count: Type.Integer(),
   delayed_count: Type.Integer(),
   oldest_waiting_at: Type.Union([Type.String({ format: 'date-time' }), Type.Null()]),
+  paused: Type.Boolean(),
   updated_at: Type.String({ format: 'date-time' })
 })
 const MessageBody = Type.Object({
@@ -47,6 +49,44 @@ export function withParams<T extends { properties: { params?: unknown } }> (sche
   return { ...schema, properties: paramsSchema ? { ...own, params: paramsSchema } : own }
 }
 
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+const Timestamp = Type.String({ format: 'date-time' })
+const OperatorTask = Type.Composite([ChartTaskSchema, Type.Object({ user_id: Type.String(), org_id: nullable(Type.String()) })])
+const TaskWithOwner = Type.Composite([OperatorTask, Type.Object({ message: Type.String() })])
+const TaskPage = Type.Object({
+  tasks: Type.Array(OperatorTask),
+  cursor: nullable(Type.String({ description: 'For the next page; null after the last' }))
+})
+const AttemptBody = Type.Object({
+  attempt: Type.Integer(),
+  lease: Type.Integer(),
+  worker_id: Type.String(),
+  started_at: Timestamp,
+  ended_at: nullable(Timestamp),
+  outcome: nullable(Type.Unsafe<string>({ type: 'string', enum: ['completed', 'failed', 'released', 'expired', 'cancelled'] })),
+  last_step: Type.String(),
+  progress: Type.Integer(),
+  error_code: nullable(Type.String()),
+  error_message: nullable(Type.String())
+})
+const TaskDetails = Type.Object({
+  task: OperatorTask,
+  request: Type.Object({}, { additionalProperties: true, description: 'What the generator is given' }),
+  priority: Type.Unsafe<ChartPriority>({ type: 'string', enum: Object.values(ChartPriority) }),
+  run_at: nullable(Timestamp),
+  depends_on: Type.Array(Uuid),
+  batch_ids: Type.Array(Uuid),
+  attempts: Type.Array(AttemptBody, { description: 'The latest 50 tries, oldest first' })
+})
+
+export const ListQuery = Type.Object({
+  status: Type.Optional(Type.Unsafe<ChartStatus>({ type: 'string', enum: Object.values(ChartStatus) })),
+  user_id: Type.Optional(Type.String({ minLength: 1 })),
+  org_id: Type.Optional(Type.String({ minLength: 1 })),
+  limit: Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'Most tasks of a page' }),
+  cursor: Type.Optional(Type.String({ pattern: CURSOR, description: 'Where the page before ended' }))
+}, { additionalProperties: false })
+
 const described = <T extends TSchema>(schema: T, description: string): T => ({ ...schema, description })
 const refused = (...codes: number[]) => Object.fromEntries(codes.map(code => [code, ErrorBody]))
 
@@ -66,6 +106,14 @@ export const responses = {
   cancel: { 200: described(ChartTaskSchema, 'The cancelled task'), ...refused(400, 401, 404, 409, 503) },
   message: { 200: MessageBody, ...refused(400, 401, 404, 503) },
   stats: { 200: StatsBody, ...refused(401, 403, 503) },
+  list: { 200: TaskPage, ...refused(400, 401, 403, 503) },
+  inspect: { 200: TaskDetails, ...refused(400, 401, 403, 404, 503) },
+  retry: {
+    200: described(TaskWithOwner, 'The chart exists already'),
+    202: described(TaskWithOwner, 'Queued, or in progress already'),
+    ...refused(400, 401, 403, 404, 409, 413, 429, 503)
+  },
+  cancelAny: { 200: described(OperatorTask, 'The cancelled task'), ...refused(400, 401, 403, 404, 409, 503) },
   stream: {
     200: { description: 'Server-sent events, each `{ type: "status_update", data: task }`', content: { 'text/event-stream': { schema: Type.String() } } },
     204: Type.Null({ description: 'The finished task has been seen already: nothing follows' }),

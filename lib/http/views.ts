@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto'
 import type { ChartTask, PublicChartTask } from '../task.ts'
 
-/** The door: what leaves the process does not say whose it is. */
-export function publicTask ({ user_id, org_id, ...task }: ChartTask): PublicChartTask {
-  return task
+/** The door: what leaves the process does not say whose it is, and names no place in a queue that it is not in. */
+export function publicTask ({ user_id, org_id, depends_on, step_at, step_from, progress_at, queue_position, retry_of, ...task }: ChartTask): PublicChartTask {
+  return { ...task, ...(queue_position === null ? {} : { queue_position }), ...(retry_of === null ? {} : { retry_of }) }
+}
+
+/** What an operator sees of a task: whose it is too. */
+export function operatorTask (task: ChartTask): PublicChartTask & Pick<ChartTask, 'user_id' | 'org_id'> {
+  const { user_id, org_id } = task
+  return { ...publicTask(task), user_id, org_id }
 }
 
 /** Makes something of a task once, however many readers there are. */
@@ -31,13 +37,31 @@ export const groupFrame = ({ task, cursor }: { task: ChartTask, cursor: string }
 /** An SSE event: the version is what `Last-Event-ID` comes back with. */
 export const sseFrame = once(task => Buffer.concat([Buffer.from(`id: ${task.version}\n`), sseData(task)]))
 
-/** A strong validator of a body (RFC 9110). */
-export function etagOf (body: string): string {
-  return `"${createHash('sha1').update(body).digest('base64url')}"`
+/** Steps in which an estimate moves as far as a validator sees: a quarter of the time since the task was created, two seconds at least. */
+function magnitudeOf ({ estimated_completion, created_at }: PublicChartTask): number | null {
+  if (estimated_completion === null) return null
+  const seconds = (Date.parse(estimated_completion) - Date.parse(created_at)) / 1_000
+  return Math.max(0, Math.round(Math.log(seconds / 2) / Math.log(1.25)))
 }
 
+/**
+ * A weak validator of a task (RFC 9110), with its version to the fore. An estimate that is a little later than it was is not
+ * worth a new answer; but one that keeps moving must get past a browser's cache.
+ */
+export function etagOf (task: PublicChartTask): string {
+  const seen = { ...task, estimated_completion: magnitudeOf(task) }
+  return `W/"${task.version}.${createHash('sha1').update(JSON.stringify(seen)).digest('base64url')}"`
+}
+
+const opaque = (tag: string): string => tag.trim().replace(/^W\//, '')
+const named = (ifNoneMatch: string): string[] => ifNoneMatch.split(',').map(opaque)
+
 /** Whether `If-None-Match` names this validator; weakly compared, as RFC 9110 has it for GET. */
-export function matches (ifNoneMatch: string | undefined, etag: string): boolean {
-  if (ifNoneMatch === undefined) return false
-  return ifNoneMatch.trim() === '*' || ifNoneMatch.split(',').some(candidate => candidate.trim().replace(/^W\//, '') === etag)
+export function matches (ifNoneMatch: string, etag: string): boolean {
+  return ifNoneMatch.trim() === '*' || named(ifNoneMatch).includes(opaque(etag))
+}
+
+/** Whether it names this version of the task, whatever was estimated of it then. */
+export function namesVersion (ifNoneMatch: string, { version }: ChartTask): boolean {
+  return ifNoneMatch.trim() === '*' || named(ifNoneMatch).some(candidate => candidate.startsWith(`"${version}.`))
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ValidateFunction } from 'ajv'
 import { errors } from '../errors.ts'
-import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDraft, TaskStore } from '../store/task-store.ts'
+import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDetails, TaskDraft, TaskStore } from '../store/task-store.ts'
 import {
   BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema, Uuid,
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
@@ -19,7 +19,7 @@ export interface IntakeOptions {
   readonly paramsSchema: object | undefined
   readonly retention: Retention
   readonly retry: RetryPolicy
-  readonly limits: { readonly waitingPerTenant: number, readonly queueLength: number, readonly requestBytes: number }
+  readonly limits: { readonly waitingPerTenant: number, readonly queueLength: number, readonly timeInQueue: number, readonly requestBytes: number }
   readonly finished: (task: ChartTask) => void
 }
 
@@ -35,6 +35,9 @@ export function checkIdentity (identity: Identity): Caller {
   if (!valid) throw new errors.CHARTS_ERR_INVALID_IDENTITY()
   return { user_id, org_id }
 }
+
+/** Whose turn and whose limits: those of the org, or of the user where there is none. */
+export const tenantOf = ({ user_id, org_id }: Caller): string => org_id === null ? `user:${user_id}` : `org:${org_id}`
 
 /** Judges requests, and hands them to the store: one, or many of which all are accepted or none. */
 export class Intake {
@@ -52,14 +55,15 @@ export class Intake {
   async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined): Promise<EnqueuedTask> {
     const caller = checkIdentity(identity)
     this.#check(this.#judgeOne, request, request?.params)
-    const draft = this.#draft(request, caller, randomUUID(), request.depends_on ?? [], idempotencyKey)
-    let result = await this.#options.store.enqueue(draft)
-    if ('superseded' in result) {
-      result.superseded.forEach(this.#options.finished)
-      if (await this.#isLost(result)) result = await this.#options.store.enqueue({ ...draft, missing_chart: result.task.chart_id })
-    }
-    if (!('task' in result)) throw refusal(result, task_id => task_id)
-    return { task: result.task, outcome: result.outcome }
+    return this.#accept(this.#draft(request, caller, randomUUID(), request.depends_on ?? [], idempotencyKey))
+  }
+
+  /** Asks for the chart of a failed task again, in the words in which it was asked for: a new task, or the one that there is already. */
+  async again ({ task, request, priority, same }: TaskDetails): Promise<EnqueuedTask> {
+    const { user_id, org_id, message_id, visibility, adjustment_query, params } = request
+    const wish = { message_id, visibility, adjustment_query, priority, ...(params === undefined ? {} : { params }) }
+    const draft = this.#draft(wish, { user_id, org_id }, randomUUID(), task.depends_on, undefined)
+    return this.#accept({ ...draft, same, retry_of: task.task_id })
   }
 
   async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
@@ -95,6 +99,16 @@ export class Intake {
     }
     if (!('tasks' in result)) throw refusal(result, task_id => names.get(task_id) ?? task_id)
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
+  }
+
+  async #accept (draft: TaskDraft): Promise<EnqueuedTask> {
+    let result = await this.#options.store.enqueue(draft)
+    if ('superseded' in result) {
+      result.superseded.forEach(this.#options.finished)
+      if (await this.#isLost(result)) result = await this.#options.store.enqueue({ ...draft, missing_chart: result.task.chart_id })
+    }
+    if (!('task' in result)) throw refusal(result, task_id => task_id)
+    return { task: result.task, outcome: result.outcome }
   }
 
   /** Whether the host's store no longer has the chart that would answer. */
@@ -137,17 +151,19 @@ export class Intake {
       throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be at most 30 days ahead`)
     }
     const message = message_id.toLowerCase()
-    const draft = {
+    const draft: TaskDraft = {
       task_id,
       message_id: message,
       user_id,
-      tenant: org_id === null ? `user:${user_id}` : `org:${org_id}`,
+      tenant: tenantOf({ user_id, org_id }),
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
       same: digest(message, user_id, org_id, visibility, adjustment_query, params, inputs.length > 0 ? [...inputs] : undefined),
       force: force_create,
       priority,
       run_at: earliest,
       supersede,
+      timeInQueue: limits.timeInQueue,
+      retry_of: null,
       depends_on: needs.map(need => need.toLowerCase()),
       idempotency: null,
       request: raw,

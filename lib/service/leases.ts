@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../generator.ts'
-import type { Closed, Closing, ProgressReport, Take, Taken, TakenTask, TaskStore } from '../store/task-store.ts'
+import type { Closed, Closing, ProgressReport, Take, Taken, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
 import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
@@ -70,7 +70,7 @@ export class Leases {
   }
 
   /** The charts that a task was told to wait for, in the order asked; null when one of them is no longer kept. */
-  async dependencies ({ depends_on }: TakenTask): Promise<Chart[] | null> {
+  async dependencies ({ depends_on }: ChartTask): Promise<Chart[] | null> {
     if (depends_on.length === 0) return []
     const tasks = await this.#store.read(depends_on)
     const charts = await Promise.all(tasks.map(task => task && this.#charts.of(task)))

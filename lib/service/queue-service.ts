@@ -1,12 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger, ProgressUpdate } from '../generator.ts'
-import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskStore } from '../store/task-store.ts'
-import type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRequest, Identity } from '../task.ts'
+import { errors } from '../errors.ts'
+import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
+import { ChartStatus, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { Charts, type MessageCharts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
+import { Estimates } from './estimates.ts'
 import { watchGroup, type GroupState } from './group-feed.ts'
-import { Intake, checkIdentity } from './intake.ts'
+import { Intake, checkIdentity, tenantOf } from './intake.ts'
 import { Leases } from './leases.ts'
 import type { Outcome } from './outcome.ts'
 import { toReport } from './progress.ts'
@@ -20,6 +22,7 @@ export interface QueueServiceOptions {
     readonly waitingPerTenant: number
     readonly runningPerTenant: number
     readonly queueLength: number
+    readonly timeInQueue: number
     readonly requestBytes: number
     readonly chartBytes: number
     readonly checkpointBytes: number
@@ -41,6 +44,24 @@ export interface EnqueueBatchResult {
   readonly outcome: 'accepted' | 'replayed'
   readonly tasks: EnqueueResult[]
 }
+
+/** Which tasks to list, and how many. */
+export interface ListTasksOptions {
+  readonly status?: ChartStatus | undefined
+  readonly user_id?: string | undefined
+  /** The tasks of an org; those of users without one are found by `user_id`. */
+  readonly org_id?: string | undefined
+  /** Default 50. */
+  readonly limit?: number | undefined
+  /** Where an earlier page ended. */
+  readonly cursor?: string | null | undefined
+}
+
+/** How a cursor of a list looks: the index in which the page ended, and where. */
+export const CURSOR = '^(active|finished)\\.\\d{1,16}\\.[0-9a-f-]{36}$'
+
+/** ms between two looks for tasks that have waited too long, where there may be no worker that looks: a quarter of the wait, up to this. */
+const LONGEST_SWEEP = 5_000
 
 /** ms that `onFinished` gets to return when the service closes. */
 const FINISHED_GRACE = 1_000
@@ -64,8 +85,10 @@ export class QueueService {
   readonly #options: QueueServiceOptions
   readonly #charts: Charts
   readonly #intake: Intake
+  readonly #estimates: Estimates
   readonly #worker_id = randomUUID()
   readonly #finishing = new Set<Promise<void>>()
+  readonly #sweep: NodeJS.Timeout | undefined
 
   constructor (options: QueueServiceOptions) {
     const { store, chartStore, limits, logger } = options
@@ -74,8 +97,10 @@ export class QueueService {
     this.#charts = new Charts(store, chartStore)
     this.leases = new Leases({ store, chartStore, charts: this.#charts, limits, logger, finished: task => this.#finished(task) })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
+    this.#estimates = new Estimates(store, logger)
     const { paramsSchema, retention, retry } = options
     this.#intake = new Intake({ store, chartStore, paramsSchema, retention, retry, limits, finished: task => this.#finished(task) })
+    if (limits.timeInQueue > 0) this.#sweep = setInterval(() => this.#endWaits(), Math.min(limits.timeInQueue / 4, LONGEST_SWEEP)).unref()
   }
 
   /**
@@ -85,21 +110,29 @@ export class QueueService {
    * @throws CHARTS_ERR_INVALID_REQUEST, CHARTS_ERR_REQUEST_TOO_LARGE, CHARTS_ERR_TOO_MANY_TASKS, CHARTS_ERR_QUEUE_FULL,
    * CHARTS_ERR_IDEMPOTENCY_KEY_REUSED, CHARTS_ERR_DEPENDENCY_UNKNOWN, CHARTS_ERR_DEPENDENCY_FAILED, CHARTS_ERR_STORE_UNAVAILABLE (then it may have been queued all the same)
    */
-  enqueueChartTask (request: CreateChartRequest, identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueResult> {
-    return this.#intake.one(request, identity, options.idempotencyKey)
+  async enqueueChartTask (request: CreateChartRequest, identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueResult> {
+    const enqueuing = this.#intake.one(request, identity, options.idempotencyKey)
+    this.#estimates.prepare()
+    const { task, outcome } = await enqueuing
+    return { task: await this.#estimates.of(task), outcome }
   }
 
   /**
    * Accepts up to 100 chart tasks, all of them or none. Each may have a `ref`, by which others of the batch depend on it.
    * @throws what `enqueueChartTask` throws; a circle or an unknown ref is a CHARTS_ERR_INVALID_REQUEST that names it
    */
-  enqueueChartTasks (requests: readonly BatchedChartRequest[], identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueBatchResult> {
-    return this.#intake.many(requests, identity, options.idempotencyKey)
+  async enqueueChartTasks (requests: readonly BatchedChartRequest[], identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueBatchResult> {
+    const enqueuing = this.#intake.many(requests, identity, options.idempotencyKey)
+    this.#estimates.prepare()
+    const { tasks, ...batch } = await enqueuing
+    const estimated = await this.#estimates.ofAll(tasks.map(({ task }) => task))
+    return { ...batch, tasks: tasks.map(({ outcome }, i) => ({ outcome, task: estimated[i]! })) }
   }
 
   /** The tasks of a batch in the order asked, those that are still kept; null when it is unknown or no longer kept. */
-  getBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
-    return this.#store.readBatch(batch_id.toLowerCase())
+  async getBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
+    const batch = await this.#store.readBatch(batch_id.toLowerCase())
+    return batch && { user_id: batch.user_id, tasks: await this.#estimates.ofAll(batch.tasks) }
   }
 
   /**
@@ -151,7 +184,17 @@ export class QueueService {
   /** The task as it is now; null when it is unknown or no longer kept. */
   async getTaskStatus (task_id: string): Promise<ChartTask | null> {
     const [task] = await this.#store.read([task_id.toLowerCase()])
-    return task!
+    return task ? this.#estimates.of(task) : null
+  }
+
+  /** Whole seconds after which it is worth asking for an unfinished task again: when its chart is expected, 30 at most. */
+  askAgainIn (task: ChartTask): Promise<number> {
+    return this.#estimates.askAgainIn(task)
+  }
+
+  /** Whole seconds after which a queue that refuses tasks may have a place for one, 60 at most. */
+  placeIn (): Promise<number> {
+    return this.#estimates.placeIn()
   }
 
   /** The raw request, byte for byte as it was stored; null when it is unknown or no longer kept. */
@@ -168,7 +211,7 @@ export class QueueService {
 
   /** Ends what has not ended of a batch, at once; its tasks after that, null: unknown. */
   async cancelBatch (batch_id: string): Promise<readonly ChartTask[] | null> {
-    const batch = await this.getBatch(batch_id)
+    const batch = await this.#store.readBatch(batch_id.toLowerCase())
     if (!batch) return null
     const ended = await this.#store.cancelAll(batch.tasks.map(({ task_id }) => task_id))
     for (const task of ended) this.#finished(task)
@@ -177,14 +220,15 @@ export class QueueService {
   }
 
   /** The caller's unfinished tasks of a message, newest first, at most 1,000. */
-  getActiveTasksByMessageId (message_id: string, user_id: string): Promise<ChartTask[]> {
-    return this.#store.readActive(message_id.toLowerCase(), user_id, MOST_ACTIVE)
+  async getActiveTasksByMessageId (message_id: string, user_id: string): Promise<ChartTask[]> {
+    return this.#estimates.ofAll(await this.#store.readActive(message_id.toLowerCase(), user_id, MOST_ACTIVE))
   }
 
   /** What a chat shows of a message: finished charts, running and failed tasks, newest first, at most `limit` of each. */
-  getMessageCharts (message_id: string, identity: Identity, options: { limit: number, content: boolean }): Promise<MessageCharts> {
+  async getMessageCharts (message_id: string, identity: Identity, options: { limit: number, content: boolean }): Promise<MessageCharts> {
     const { user_id, org_id } = checkIdentity(identity)
-    return this.#charts.ofMessage(message_id.toLowerCase(), { ...identity, user_id, org_id }, options)
+    const found = await this.#charts.ofMessage(message_id.toLowerCase(), { ...identity, user_id, org_id }, options)
+    return { ...found, active_tasks: await this.#estimates.ofAll(found.active_tasks) }
   }
 
   /** The chart that a finished task names; null when it has none, or it is gone. */
@@ -197,6 +241,48 @@ export class QueueService {
     return this.#store.stats()
   }
 
+  /** Hands out no more tasks until `resumeQueue`, in all processes. What runs goes on to its end; tasks are accepted as before. */
+  pauseQueue (): Promise<void> {
+    return this.#store.setPaused(true)
+  }
+
+  /** Goes on after `pauseQueue`. Harmless where the queue is not paused. */
+  resumeQueue (): Promise<void> {
+    return this.#store.setPaused(false)
+  }
+
+  /**
+   * Tasks of anybody, unfinished ones first, each kind newest first, a page at a time. A page may have fewer tasks than `limit`
+   * and others follow: the last one has no cursor.
+   * @throws CHARTS_ERR_INVALID_REQUEST for a cursor that is none
+   */
+  async listTasks (options: ListTasksOptions = {}): Promise<TaskPage> {
+    const { status, user_id, org_id, limit = 50, cursor = null } = options
+    if (cursor !== null && !new RegExp(CURSOR).test(cursor)) throw new errors.CHARTS_ERR_INVALID_REQUEST('cursor must be one that a list has given')
+    const tenant = org_id === undefined ? undefined : tenantOf({ org_id, user_id: '' })
+    const page = await this.#store.list({ status, user_id, tenant }, limit, cursor)
+    return { tasks: await this.#estimates.ofAll(page.tasks), cursor: page.cursor }
+  }
+
+  /** All that is known of a task, with the history of its tries; null when it is unknown or no longer kept. */
+  async getTaskDetails (task_id: string): Promise<TaskDetails | null> {
+    const details = await this.#store.inspect(task_id.toLowerCase())
+    return details && { ...details, task: await this.#estimates.of(details.task) }
+  }
+
+  /**
+   * Asks for the chart of a failed task again, for its owner: a new task, whose `retry_of` names the failed one, or the one
+   * that there is already. The failed one stays as it is. Null: unknown.
+   * @throws CHARTS_ERR_TASK_NOT_FAILED, and what `enqueueChartTask` throws
+   */
+  async retryTask (task_id: string): Promise<EnqueueResult | null> {
+    const details = await this.#store.inspect(task_id.toLowerCase())
+    if (!details) return null
+    if (details.task.status !== ChartStatus.FAILED) throw new errors.CHARTS_ERR_TASK_NOT_FAILED()
+    const { task, outcome } = await this.#intake.again(details)
+    return { task: await this.#estimates.of(task), outcome }
+  }
+
   /** Removes what its retention has passed; how many tasks that was. Every worker does this from time to time. */
   cleanupExpiredTasks (): Promise<number> {
     return this.#store.cleanup()
@@ -206,8 +292,8 @@ export class QueueService {
    * The states of a task as they come, each newer than the one before; ends after the finished one, or when the task is gone.
    * @param options.after a version already seen: only newer ones follow.
    */
-  watchTask (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncIterable<ChartTask> {
-    return this.feed.watch(task_id.toLowerCase(), options)
+  async * watchTask (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<ChartTask, void, void> {
+    for await (const task of this.feed.watch(task_id.toLowerCase(), options)) yield await this.#estimates.shared(task)
   }
 
   /**
@@ -222,14 +308,14 @@ export class QueueService {
       return [...active, ...completed, ...failed, ...cancelled].sort((a, b) => a.created_at.localeCompare(b.created_at))
     }
     const onMore = (more: () => void) => this.feed.onMore(message, user_id, more)
-    return watchGroup({ list, onMore, closed: false }, (task_id, options) => this.feed.watch(task_id, options), options)
+    return this.#estimated(watchGroup({ list, onMore, closed: false }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
 
   /** The states of all tasks of a batch over one iteration, which ends when the last of them has ended. */
   watchBatch (batch_id: string, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
-    const list = async () => (await this.getBatch(batch_id))?.tasks ?? []
+    const list = async () => (await this.#store.readBatch(batch_id.toLowerCase()))?.tasks ?? []
     const onMore = async () => () => {}
-    return watchGroup({ list, onMore, closed: true }, (task_id, options) => this.feed.watch(task_id, options), options)
+    return this.#estimated(watchGroup({ list, onMore, closed: true }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
 
   /** For the host's readiness probe: whether the store answers, and whether live updates arrive without polling. */
@@ -245,11 +331,22 @@ export class QueueService {
   /** Ends all watches and waits for `onFinished`, a second at most. A store that the host has given stays open. */
   async close (): Promise<void> {
     this.feed.close()
+    clearInterval(this.#sweep)
     const timer = new AbortController()
     const late = delay(FINISHED_GRACE, true, { signal: timer.signal }).catch(() => false)
     const all = Promise.allSettled(this.#finishing).then(() => false)
     if (await Promise.race([all, late])) this.#options.logger.error({ waiting: this.#finishing.size }, 'onFinished does not return: no longer waited for')
     timer.abort()
+  }
+
+  async * #estimated (states: AsyncIterable<GroupState>): AsyncGenerator<GroupState, void, void> {
+    for await (const { task, cursor } of states) yield { task: await this.#estimates.shared(task), cursor }
+  }
+
+  /** What has waited too long ends also where no worker is there to see it. */
+  #endWaits (): void {
+    this.leases.take({ worker_id: '', take_id: '', count: 0, leaseDuration: 0 })
+      .catch(error => this.#options.logger.debug({ err: error }, 'tasks that have waited too long could not be looked for'))
   }
 
   #finished (task: ChartTask): void {

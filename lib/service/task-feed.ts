@@ -1,6 +1,6 @@
 import type { Logger } from '../generator.ts'
 import type { HintListener, TaskState, TaskStore } from '../store/task-store.ts'
-import { isFinished, type ChartTask } from '../task.ts'
+import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
 
 /** ms after which every watched task is read again even though hints arrive: a hint may be lost without anybody noticing. */
 const RECHECK = 15_000
@@ -57,6 +57,7 @@ export class TaskFeed implements HintListener {
   async * watch (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<ChartTask, void, void> {
     const { signal } = options
     const over = () => this.#closed || signal?.aborted === true
+    const wasOpen = this.#topics.has(task_id)
     const topic = this.#join(task_id)
     let notify: () => void = () => {}
     const wake = () => notify()
@@ -64,6 +65,8 @@ export class TaskFeed implements HintListener {
     signal?.addEventListener('abort', wake)
     try {
       await topic.opened
+      // A place in the queue is as old as the last read.
+      if (wasOpen && topic.task?.status === ChartStatus.PENDING) await this.#refresh([topic])
       let seen = options.after ?? 0
       if (topic.task && seen > topic.task.version) {
         // Either a hint is still under way, or the store has lost what the caller has seen.
@@ -215,6 +218,8 @@ export class TaskFeed implements HintListener {
         this.#set(topic, task)
       } else if (task.version > known) {
         this.#set(topic, early && early.version > task.version ? { ...task, ...early } : task)
+      } else if (task.version === known) {
+        topic.task = task
       }
     })
   }

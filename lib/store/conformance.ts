@@ -1,7 +1,9 @@
+import { attempts } from './conformance/attempts.ts'
 import { backoff } from './conformance/backoff.ts'
 import { batch } from './conformance/batch.ts'
 import { cancel } from './conformance/cancel.ts'
 import { checkpoints } from './conformance/checkpoints.ts'
+import { deadlines } from './conformance/deadlines.ts'
 import { dependencies } from './conformance/dependencies.ts'
 import { endings } from './conformance/endings.ts'
 import { enqueue } from './conformance/enqueue.ts'
@@ -10,7 +12,11 @@ import { hints, waiting } from './conformance/hints.ts'
 import { idempotencyKeys } from './conformance/idempotency.ts'
 import { leases } from './conformance/leases.ts'
 import { limits } from './conformance/limits.ts'
+import { list } from './conformance/list.ts'
 import { message } from './conformance/message.ts'
+import { outlook } from './conformance/outlook.ts'
+import { pause } from './conformance/pause.ts'
+import { position } from './conformance/position.ts'
 import { priority } from './conformance/priority.ts'
 import { progress } from './conformance/progress.ts'
 import { retained } from './conformance/retention.ts'
@@ -28,5 +34,6 @@ export type * from './task-store.ts'
  */
 export const storeConformance: readonly ConformanceCase[] = [
   ...enqueue, ...same, ...idempotencyKeys, ...leases, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
-  ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints
+  ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints,
+  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts
 ]

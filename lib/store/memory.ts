@@ -1,20 +1,27 @@
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
 import { Bell } from './memory/bell.ts'
 import { decide, type View } from './memory/decide.ts'
-import { backoff, failureFields, frozen, toTaken, type Entry } from './memory/entry.ts'
+import { attemptOf, backoff, failureFields, frozen, toDetails, toTaken, type Entry } from './memory/entry.ts'
 import { FairQueue } from './memory/fair-queue.ts'
 import { IndexOf } from './memory/index-of.ts'
 import { SortedSet } from './memory/sorted-set.ts'
 import { TenantCounts } from './memory/tenant-counts.ts'
 import { newTask } from './new-task.ts'
 import type {
-  BatchOutcome, Closed, Closing, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, ProgressReport, QueueStats, Take, Taken, TakenTask, TaskDraft, TaskStore
+  AttemptRecord, BatchOutcome, Closed, Closing, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats,
+  Take, Taken, TakenTask, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskStore
 } from './task-store.ts'
 
 /** Steps that a task can show. */
 const MOST_STEPS = 64
-/** Expired leases and due retries that one call deals with. */
+/** Expired leases, due retries and waits that are over, of each, that one call deals with. */
 const MOST_DUE = 100
+/** Tries that are remembered of one task. */
+const MOST_TRIES = 50
+/** Running tries and charts that an outlook is made of. */
+const MOST_IN_OUTLOOK = 100
+/** Tasks that one call looks at for a list. */
+const MOST_LOOKED_AT = 1_000
 
 export interface MemoryStoreOptions {
   /** The time in ms, for tests. */
@@ -42,6 +49,9 @@ class MemoryStore implements TaskStore {
   readonly #queue = new FairQueue()
   readonly #delayed = new SortedSet()
   readonly #processing = new SortedSet()
+  /** Of what waits for its first try no longer than so. */
+  readonly #deadlines = new SortedSet()
+  readonly #active = new SortedSet()
   readonly #finished = new SortedSet()
   readonly #waiting = new TenantCounts()
   readonly #running = new TenantCounts()
@@ -50,6 +60,7 @@ class MemoryStore implements TaskStore {
   readonly #bell = new Bell()
   #ended: Entry[] = []
   #order = 0
+  #paused = false
 
   readonly #view: View = {
     find: task_id => this.#entries.get(task_id),
@@ -96,10 +107,13 @@ class MemoryStore implements TaskStore {
         if (known.has(name) || known.size < MOST_STEPS) known.set(name, percent)
       }
       const steps = Object.fromEntries(known)
-      const next = { progress: Math.max(task.progress, progress ?? 0), current_step: step ?? task.current_step, step_progress: steps }
-      const changed = next.progress !== task.progress || next.current_step !== task.current_step ||
-        JSON.stringify(steps) !== JSON.stringify(task.step_progress)
-      if (changed) this.#change(entry, next)
+      const now = this.#now()
+      const reached = Math.max(task.progress, progress ?? 0)
+      const isNew = step !== null && step !== task.current_step
+      const begun = isNew ? { current_step: step, step_at: now, step_from: reached } : {}
+      if (isNew && entry.trace.length < MOST_STEPS) entry.trace = [...entry.trace, { step, at: now, from: reached }]
+      const changed = isNew || reached !== task.progress || JSON.stringify(steps) !== JSON.stringify(task.step_progress)
+      if (changed) this.#change(entry, { progress: reached, step_progress: steps, progress_at: now, ...begun })
       return true
     })
   }
@@ -198,8 +212,62 @@ class MemoryStore implements TaskStore {
       processing_count: this.#processing.size,
       delayed_count: this.#delayed.size,
       oldest_waiting_at: oldest ?? null,
+      paused: this.#paused,
       updated_at: this.#date()
     }
+  }
+
+  async outlook (): Promise<Outlook> {
+    const taskOf = (task_id: string) => this.#entries.get(task_id)!.task
+    const latest = this.#finished.backwards().slice(0, MOST_IN_OUTLOOK).map(({ id }) => this.#entries.get(id)!)
+    const heads = this.#queue.heads.map(task_id => taskOf(task_id).step_at!)
+    return {
+      now: this.#now(),
+      paused: this.#paused,
+      waiting_since: heads.length > 0 ? Math.min(...heads) : null,
+      processing_count: this.#processing.size,
+      running: this.#processing.head(MOST_IN_OUTLOOK).map(taskOf).map(({ current_step, step_at }) => ({ step: current_step, at: step_at! })),
+      completed: latest
+        .filter(entry => entry.task.status === ChartStatus.COMPLETED && this.#shown(entry))
+        .map(({ trace, task }) => ({ steps: trace, at: Date.parse(task.completed_at!) }))
+    }
+  }
+
+  async list ({ status, user_id, tenant }: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage> {
+    const [index, score, id = ''] = cursor?.split('.') ?? []
+    const after = { score: Number(score), id }
+    const fits = ({ task, draft }: Entry) => (status ?? task.status) === task.status &&
+      (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant
+    const found: ChartTask[] = []
+    let looked = 0
+    let reached: string | null = null
+    for (const [name, members] of [['active', this.#active], ['finished', this.#finished]] as const) {
+      const wanted = status === undefined || isFinished({ status }) === (name === 'finished')
+      if (!wanted || (index === 'finished' && name === 'active')) continue
+      for (const { id, score } of members.backwards(index === name ? after : undefined)) {
+        const entry = this.#entries.get(id)!
+        const task = fits(entry) ? this.#shown(entry) : null
+        if (looked === MOST_LOOKED_AT || (task && found.length === limit)) return { tasks: found, cursor: reached }
+        if (task) found.push(task)
+        looked++
+        reached = [name, score, id].join('.')
+      }
+    }
+    return { tasks: found, cursor: null }
+  }
+
+  async inspect (task_id: string): Promise<TaskDetails | null> {
+    const entry = this.#entries.get(task_id)
+    const task = this.#shown(entry)
+    if (!entry || !task) return null
+    const batch_ids = [...this.#batches].filter(([, { entries }]) => entries.includes(entry)).map(([batch_id]) => batch_id)
+    return toDetails(entry, task, batch_ids)
+  }
+
+  async setPaused (paused: boolean): Promise<void> {
+    const resumes = this.#paused && !paused
+    this.#paused = paused
+    if (resumes && this.#queue.any) this.#bell.ring()
   }
 
   async cleanup (): Promise<number> {
@@ -257,6 +325,9 @@ class MemoryStore implements TaskStore {
   /** The task as it is known now: nothing once its retention has passed, no steps once theirs has. */
   #shown (entry: Entry | undefined): ChartTask | null {
     if (!entry || entry.expires <= this.#now()) return null
+    if (entry.task.status === ChartStatus.PENDING) {
+      return { ...entry.task, queue_position: this.#queue.position(entry.task.task_id, entry.draft.priority) }
+    }
     if (entry.detailsExpire > this.#now() || Object.keys(entry.task.step_progress).length === 0) return entry.task
     return { ...entry.task, step_progress: {} }
   }
@@ -339,32 +410,44 @@ class MemoryStore implements TaskStore {
       draft,
       deps,
       left: waits.size,
-      task: frozen(newTask(draft, this.#date(), 'waiting_for_dependencies')),
+      task: frozen(newTask(draft, this.#now(), {
+        current_step: 'waiting_for_dependencies', step_at: this.#now(), queue_position: null, depends_on: deps
+      })),
       lease: 0,
       closed: null,
       take_id: null,
+      worker_id: '',
+      trace: [],
+      tries: [],
       order: ++this.#order,
       checkpoints: new Map(),
       expires: Infinity,
       detailsExpire: Infinity
     }
     this.#entries.set(draft.task_id, entry)
+    this.#active.add(draft.task_id, this.#now())
     this.#byMessage.add(draft.message_id, entry)
     this.#bySame.add(draft.same, entry)
     this.#waiting.add(draft.tenant, 1)
     for (const dep of waits) this.#dependents.set(dep, [...this.#dependents.get(dep) ?? [], draft.task_id])
-    if (waits.size === 0) entry.task = frozen({ ...entry.task, current_step: this.#admit(entry) })
+    if (waits.size === 0) entry.task = frozen({ ...entry.task, ...this.#admit(entry) })
     this.#hint(listener => listener.added(draft.message_id, draft.user_id))
   }
 
-  /** Into the queue, or aside until its time has come; what kind of waiting that is. */
-  #admit ({ draft: { task_id, tenant, priority, run_at } }: Entry): 'scheduled' | 'queued' {
+  /** Into the queue, or aside until its time has come; what kind of waiting that is, and since or until when. */
+  #admit (entry: Entry): Pick<ChartTask, 'current_step' | 'step_at'> {
+    const { task_id, run_at } = entry.draft
     if (run_at !== null && run_at > this.#now()) {
       this.#delayed.add(task_id, run_at)
-      return 'scheduled'
+      return { current_step: 'scheduled', step_at: run_at }
     }
+    return this.#pushBack(entry)
+  }
+
+  #pushBack ({ draft: { task_id, tenant, priority, timeInQueue } }: Entry): Pick<ChartTask, 'current_step' | 'step_at'> {
     this.#queue.pushBack(task_id, tenant, priority)
-    return 'queued'
+    if (timeInQueue > 0) this.#deadlines.add(task_id, this.#now() + timeInQueue)
+    return { current_step: 'queued', step_at: this.#now() }
   }
 
   #cancel (entry: Entry): void {
@@ -386,6 +469,7 @@ class MemoryStore implements TaskStore {
   #unqueue ({ task: { task_id }, deps, draft: { tenant } }: Entry): void {
     this.#queue.remove(task_id, tenant)
     this.#delayed.remove(task_id)
+    this.#deadlines.remove(task_id)
     for (const dep of deps) {
       const others = this.#dependents.get(dep)?.filter(dependent => dependent !== task_id) ?? []
       if (others.length > 0) this.#dependents.set(dep, others)
@@ -418,7 +502,7 @@ class MemoryStore implements TaskStore {
     this.#expire()
     this.#promote()
     const tasks: TakenTask[] = []
-    while (tasks.length < wanted) {
+    while (tasks.length < wanted && !this.#paused) {
       const head = this.#queue.pop()
       if (!head) break
       const entry = this.#entries.get(head.id)!
@@ -427,14 +511,15 @@ class MemoryStore implements TaskStore {
         this.#queue.park(head, tenant)
         continue
       }
-      this.#start(entry, take_id, leaseDuration)
+      this.#start(entry, take)
       tasks.push(toTaken(entry))
     }
     if (worker_id !== '' && tasks.length + this.#ended.length > 0) {
       const ids = tasks.map(({ task }) => task.task_id)
       this.#takes.set(worker_id, { take_id, ids, ended: this.#ended, expires: this.#now() + leaseDuration })
     }
-    if (this.#queue.any) this.#bell.ring()
+    // A paused queue must not wake those who would find nothing.
+    if (this.#queue.any && !this.#paused) this.#bell.ring()
     return { tasks, lost: this.#others(own), due: this.#due() }
   }
 
@@ -443,10 +528,15 @@ class MemoryStore implements TaskStore {
       const entry = this.#entries.get(task_id)!
       this.#closeLease(entry, 'expire')
       if (entry.task.attempt < entry.task.max_attempts) {
-        this.#requeue(entry, 'queued', 0)
+        this.#requeue(entry, 'queued', 0, {})
       } else {
         this.#finish(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_WORKER_LOST', null))
       }
+    }
+    for (const task_id of this.#deadlines.upTo(this.#now(), MOST_DUE)) {
+      const entry = this.#entries.get(task_id)!
+      this.#unqueue(entry)
+      this.#finish(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_QUEUE_TIMEOUT', null))
     }
   }
 
@@ -454,10 +544,8 @@ class MemoryStore implements TaskStore {
     for (const task_id of this.#delayed.upTo(this.#now(), MOST_DUE)) {
       this.#delayed.remove(task_id)
       const entry = this.#entries.get(task_id)!
-      const { tenant, priority } = entry.draft
       if (entry.task.current_step === 'scheduled') {
-        this.#queue.pushBack(task_id, tenant, priority)
-        this.#change(entry, { current_step: 'queued' })
+        this.#change(entry, this.#pushBack(entry))
       } else {
         this.#queue.pushFront(task_id, this.#now())
       }
@@ -465,21 +553,27 @@ class MemoryStore implements TaskStore {
   }
 
   #due (): number | null {
-    const next = Math.min(this.#processing.first?.score ?? Infinity, this.#delayed.first?.score ?? Infinity)
+    const next = Math.min(...[this.#processing, this.#delayed, this.#deadlines].map(({ first }) => first?.score ?? Infinity))
     return next === Infinity ? null : Math.max(0, next - this.#now())
   }
 
-  #start (entry: Entry, take_id: string, leaseDuration: number): void {
+  #start (entry: Entry, { worker_id, take_id, leaseDuration }: Take): void {
     const { task, draft: { tenant } } = entry
     this.#waitsNoMore(tenant)
     this.#running.add(tenant, 1)
+    this.#deadlines.remove(task.task_id)
     this.#processing.add(task.task_id, this.#now() + leaseDuration)
     entry.lease++
     entry.take_id = take_id
+    entry.worker_id = worker_id
     entry.closed = null
+    entry.trace = [{ step: 'started', at: this.#now(), from: 0 }]
     this.#change(entry, {
       status: ChartStatus.PROCESSING,
       current_step: 'started',
+      step_at: this.#now(),
+      step_from: 0,
+      progress_at: this.#now(),
       attempt: task.attempt + 1,
       started_at: task.started_at ?? this.#date()
     })
@@ -510,11 +604,11 @@ class MemoryStore implements TaskStore {
       case 'fail': {
         const { code, message, delay } = closing
         if (delay === 'never' || task.attempt >= task.max_attempts) this.#finish(entry, ChartStatus.FAILED, failureFields(code, message))
-        else this.#requeue(entry, 'retrying', delay ?? backoff(retry.backoff, task.attempt))
+        else this.#requeue(entry, 'retrying', delay ?? backoff(retry.backoff, task.attempt), failureFields(code, message))
         break
       }
       case 'release': {
-        this.#requeue(entry, 'queued', 0, task.attempt - 1)
+        this.#requeue(entry, 'queued', 0, {}, task.attempt - 1)
       }
     }
   }
@@ -527,12 +621,13 @@ class MemoryStore implements TaskStore {
     if (this.#queue.unpark(tenant)) this.#bell.ring()
   }
 
-  #requeue (entry: Entry, current_step: string, delay: number, attempt = entry.task.attempt): void {
+  #requeue (entry: Entry, current_step: string, delay: number, failure: Partial<AttemptRecord>, attempt = entry.task.attempt): void {
     const { task_id } = entry.task
+    entry.tries = [...entry.tries, attemptOf(entry, { ended_at: this.#date(), last_step: entry.task.current_step, ...failure })].slice(-MOST_TRIES)
     this.#waiting.add(entry.draft.tenant, 1)
     if (delay > 0) this.#delayed.add(task_id, this.#now() + delay)
     else this.#queue.pushFront(task_id, this.#now())
-    this.#change(entry, { status: ChartStatus.PENDING, current_step, progress: 0, step_progress: {}, attempt })
+    this.#change(entry, { status: ChartStatus.PENDING, current_step, step_at: this.#now() + delay, step_from: 0, progress: 0, step_progress: {}, attempt })
     this.#bell.ring()
   }
 
@@ -542,6 +637,7 @@ class MemoryStore implements TaskStore {
     entry.order = ++this.#order
     entry.expires = this.#now() + retention.task * 1000
     entry.detailsExpire = this.#now() + retention.status * 1000
+    this.#active.remove(entry.task.task_id)
     this.#finished.add(entry.task.task_id, entry.expires)
     this.#change(entry, { status, current_step: status.toLowerCase(), completed_at: this.#date(), ...fields })
     this.#ended.push(entry)
@@ -570,7 +666,7 @@ class MemoryStore implements TaskStore {
     }
     for (const dependent of dependents) {
       if (--dependent.left > 0) continue
-      this.#change(dependent, { current_step: this.#admit(dependent) })
+      this.#change(dependent, this.#admit(dependent))
       this.#bell.ring()
     }
     return []

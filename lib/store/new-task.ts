@@ -2,7 +2,7 @@ import { ChartStatus, type ChartRequest, type ChartTask } from '../task.ts'
 import type { TaskDraft } from './task-store.ts'
 
 /** A task as it is when it has just been accepted. */
-export function newTask (draft: TaskDraft, created_at: string, current_step: string): ChartTask {
+export function newTask (draft: TaskDraft, created: number, waits: Pick<ChartTask, 'current_step' | 'step_at' | 'queue_position' | 'depends_on'>): ChartTask {
   const { message_id, user_id, org_id, visibility, adjustment_query } = JSON.parse(draft.request) as ChartRequest
   return {
     task_id: draft.task_id,
@@ -10,11 +10,13 @@ export function newTask (draft: TaskDraft, created_at: string, current_step: str
     chart_id: null,
     status: ChartStatus.PENDING,
     progress: 0,
-    current_step,
     step_progress: {},
+    ...waits,
+    step_from: 0,
+    progress_at: null,
     error_message: null,
     error_code: null,
-    created_at,
+    created_at: new Date(created).toISOString(),
     started_at: null,
     completed_at: null,
     estimated_completion: null,
@@ -22,6 +24,7 @@ export function newTask (draft: TaskDraft, created_at: string, current_step: str
     adjustment_query,
     attempt: 0,
     max_attempts: draft.retry.attempts,
+    retry_of: draft.retry_of,
     version: 1,
     user_id,
     org_id

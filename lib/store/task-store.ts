@@ -1,4 +1,4 @@
-import type { ChartPriority, ChartRequest, ChartTask } from '../task.ts'
+import type { ChartPriority, ChartRequest, ChartStatus, ChartTask } from '../task.ts'
 
 /** Backoff between tries, stored with the task when it is created. */
 export interface RetryPolicy {
@@ -41,6 +41,10 @@ export interface TaskDraft {
   readonly depends_on: readonly string[]
   /** Cancels the caller's older active tasks of the message in the same step. */
   readonly supersede: boolean
+  /** ms that it may wait in the queue for its first try, 0 = off. */
+  readonly timeInQueue: number
+  /** The failed task that it is to make good, or null. */
+  readonly retry_of: string | null
   /** Hashes of the caller's Idempotency-Key and of what came with it. */
   readonly idempotency: { readonly key: string, readonly body: string } | null
   /** The request, byte for byte as it is to be stored. */
@@ -100,15 +104,13 @@ export interface TakenTask {
   readonly lease: number
   /** What steps of earlier tries returned, as JSON. */
   readonly checkpoints: ReadonlyMap<string, string>
-  /** The tasks that it needed, all completed, in the order asked. */
-  readonly depends_on: readonly string[]
 }
 
 export interface Taken {
   readonly tasks: TakenTask[]
   /** What else this call ended: tasks without a worker for the last time, and dependents of what failed. */
   readonly lost: ChartTask[]
-  /** ms until a lease expires or a retry is due; null when nothing will be due by itself. */
+  /** ms until a lease expires, a retry is due or a wait is over; null when nothing will be due by itself. */
   readonly due: number | null
 }
 
@@ -137,10 +139,10 @@ export interface ProgressReport {
   readonly step_progress: Readonly<Record<string, number>>
 }
 
-/** The part of a task that changes; what a hint carries. */
+/** The part of a task that changes; what a hint carries. Its place in the queue is worked out by a read, and null here. */
 export type TaskState = Pick<ChartTask,
-  'version' | 'status' | 'progress' | 'current_step' | 'step_progress' | 'attempt' | 'started_at' | 'completed_at' |
-  'chart_id' | 'error_code' | 'error_message'>
+  'version' | 'status' | 'progress' | 'current_step' | 'step_progress' | 'step_at' | 'step_from' | 'progress_at' | 'queue_position' | 'attempt' | 'started_at' |
+  'completed_at' | 'chart_id' | 'error_code' | 'error_message'>
 
 /** The one door through which hints come back. All of them may be lost: the stored task is the truth. */
 export interface HintListener {
@@ -171,7 +173,73 @@ export interface QueueStats {
   readonly delayed_count: number
   /** When the task at the head of the queue was created. */
   readonly oldest_waiting_at: string | null
+  /** Whether an operator has paused the queue. */
+  readonly paused: boolean
   readonly updated_at: string
+}
+
+/** A step of a try, when it began (ms since the epoch), and the overall progress then. */
+export interface StepEntry {
+  readonly step: string
+  readonly at: number
+  readonly from: number
+}
+
+/** What estimates are made of: what runs, and how long the latest charts took. */
+export interface Outlook {
+  /** The store's clock: ms since the epoch. */
+  readonly now: number
+  readonly paused: boolean
+  /** Since when the head of a queue waits, the longest; null where nothing is queued. */
+  readonly waiting_since: number | null
+  readonly processing_count: number
+  /** Where running tries are, and since when (ms since the epoch); 100 of them at most. */
+  readonly running: ReadonlyArray<Pick<StepEntry, 'step' | 'at'>>
+  /** The steps of the latest charts, 100 of them at most, each with the time at which the chart was there. */
+  readonly completed: ReadonlyArray<{ readonly steps: readonly StepEntry[], readonly at: number }>
+}
+
+/** One try of a task. */
+export interface AttemptRecord {
+  /** What the task's `attempt` was; one that was released is followed by another of the same number. */
+  readonly attempt: number
+  readonly lease: number
+  readonly worker_id: string
+  readonly started_at: string
+  /** Null while it runs. */
+  readonly ended_at: string | null
+  readonly outcome: 'completed' | 'failed' | 'released' | 'expired' | 'cancelled' | null
+  /** The last step that it reported, and how far it was. */
+  readonly last_step: string
+  readonly progress: number
+  readonly error_code: string | null
+  readonly error_message: string | null
+}
+
+/** All that is known of a task. */
+export interface TaskDetails {
+  readonly task: ChartTask
+  readonly request: ChartRequest
+  readonly priority: ChartPriority
+  readonly run_at: string | null
+  readonly batch_ids: readonly string[]
+  /** The latest 50, oldest first. */
+  readonly attempts: readonly AttemptRecord[]
+  /** What the draft had. */
+  readonly same: string
+}
+
+/** Which tasks an operator wants to see; what is left out fits all. */
+export interface TaskFilter {
+  readonly status?: ChartStatus | undefined
+  readonly user_id?: string | undefined
+  readonly tenant?: string | undefined
+}
+
+export interface TaskPage {
+  readonly tasks: ChartTask[]
+  /** Where the next page begins; null after the last. A page may have fewer tasks than asked for, and others follow. */
+  readonly cursor: string | null
 }
 
 /**
@@ -213,6 +281,13 @@ export interface TaskStore {
   /** The tasks of a batch in the order asked, those that are still kept; null for an unknown batch. */
   readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null>
   stats (): Promise<QueueStats>
+  outlook (): Promise<Outlook>
+  /** Tasks that fit, unfinished ones first, each kind newest first. `cursor`: where a page before this one ended. */
+  list (filter: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage>
+  /** All that is known of a task; null for what is unknown or expired. */
+  inspect (task_id: string): Promise<TaskDetails | null>
+  /** Stops handing out tasks, or goes on with it. What runs is not touched; tasks are accepted as before. */
+  setPaused (paused: boolean): Promise<void>
   /** Removes what its retention has passed; how many tasks that was. */
   cleanup (): Promise<number>
 

@@ -147,7 +147,7 @@ export class Attempt {
         }, GRACE)
       }
       signal.addEventListener('abort', abandonSoon)
-      leases.dependencies(taken)
+      leases.dependencies(taken.task)
         .then(dependencies => {
           if (!dependencies) throw new AttemptError('CHARTS_ERR_DEPENDENCY_FAILED', { retryable: false })
           return generate(taken.request, { ...context, dependencies })

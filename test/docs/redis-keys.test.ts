@@ -24,7 +24,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   const keyPrefix = uniquePrefix(t)
   const prefix = `{${keyPrefix}}:`
   const service = new ChartQueueService({
-    redis, keyPrefix, limits: { runningPerTenant: 1 }, retry: { attempts: 2, backoff: { delay: 60_000 } }
+    redis, keyPrefix, limits: { runningPerTenant: 1, timeInQueue: 3_600_000 }, retry: { attempts: 2, backoff: { delay: 60_000 } }
   })
   t.teardown(async () => {
     await service.close()
@@ -89,6 +89,10 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   await service.leases.checkpoint(base.task.task_id, base.lease, 'llm_generation', '{}')
   await look()
   for (const { task } of tasks) await service.cancelTask(task.task_id)
+  await service.cancelTask((await service.retryTask(failed.task.task_id))!.task.task_id)
+  await service.pauseQueue()
+  await look()
+  await service.resumeQueue()
 
   for (const key of await look()) t.ok(await redis.pttl(key) > 0, `${key} goes by itself once its tasks have ended`)
   t.same(Object.fromEntries([...seenKeys].sort()), Object.fromEntries([...keys].sort()), 'keys and their types')

@@ -17,13 +17,19 @@ export function someTask (fields: Partial<ChartTask> = {}): ChartTask {
     started_at: '2030-01-01T00:00:00.000Z',
     completed_at: null,
     estimated_completion: null,
+    queue_position: null,
     visibility: 'PRIVATE',
     adjustment_query: null,
     attempt: 1,
     max_attempts: 3,
+    retry_of: null,
     version: 1,
     user_id: 'ada',
     org_id: null,
+    step_at: Date.parse('2030-01-01T00:00:00.000Z'),
+    depends_on: [],
+    step_from: 0,
+    progress_at: Date.parse('2030-01-01T00:00:00.000Z'),
     ...fields
   }
 }
@@ -59,10 +65,10 @@ export class ScriptedStore {
 
   announce (task: ChartTask): void {
     const {
-      version, status, progress, current_step, step_progress, attempt, started_at, completed_at, chart_id, error_code, error_message
+      version, status, progress, current_step, step_progress, step_at, step_from, progress_at, queue_position, attempt, started_at, completed_at, chart_id, error_code, error_message
     } = task
     const state: TaskState = {
-      version, status, progress, current_step, step_progress, attempt, started_at, completed_at, chart_id, error_code, error_message
+      version, status, progress, current_step, step_progress, step_at, step_from, progress_at, queue_position, attempt, started_at, completed_at, chart_id, error_code, error_message
     }
     this.#listener?.hint(task.task_id, state)
   }

@@ -34,6 +34,7 @@ for (const kind of storeKinds) {
         started_at: null,
         completed_at: null,
         estimated_completion: null,
+        queue_position: 1,
         visibility: 'PRIVATE',
         adjustment_query: 'as a line chart',
         attempt: 0,

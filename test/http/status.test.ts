@@ -20,7 +20,7 @@ for (const kind of storeKinds) {
       const response = await status(created.task_id)
       t.equal(response.statusCode, 200)
       t.match(response.headers, { 'content-type': /^application\/json/, 'cache-control': 'private, no-cache', 'retry-after': /^[1-9]\d*$/ })
-      t.strictSame(Object.keys(response.json()).sort(), FIELDS)
+      t.strictSame(Object.keys(response.json()).sort(), [...FIELDS, 'queue_position'].sort())
       t.strictSame(response.json(), created)
     })
 

@@ -15,6 +15,7 @@ export interface Wish {
   readonly supersede: boolean
   /** Tasks there are already and, in a batch, earlier ones of it. */
   readonly needs: readonly number[]
+  readonly repeats: number | null
   readonly attempts: number
   readonly exponential: boolean
   readonly inside: boolean
@@ -26,6 +27,7 @@ export interface Terms {
   readonly body: number
   readonly waitingPerTenant: number
   readonly queueLength: number
+  readonly timeInQueue: number
   readonly long: boolean
   /** Where a chart exists: ask again, as a host does whose own store has lost it. */
   readonly lost: boolean
@@ -55,6 +57,7 @@ export type Command =
   | { readonly verb: 'extend', readonly held: readonly number[], readonly duration: number }
   | { readonly verb: 'cancel', readonly task: number }
   | { readonly verb: 'cancelAll', readonly tasks: readonly number[] }
+  | { readonly verb: 'pause', readonly paused: boolean }
   | { readonly verb: 'cleanup' }
   | { readonly verb: 'pass', readonly ms: number }
 
@@ -81,6 +84,7 @@ const wish: fc.Arbitrary<Wish> = fc.record({
   run_in: often<number | null>(null, fc.constantFrom(-1, 0, 1, DELAY, LEASE), 5),
   supersede: often<boolean>(false, fc.constant(true), 5),
   needs: often<number[]>([], fc.uniqueArray(index, { minLength: 1, maxLength: 3 }), 2),
+  repeats: often<number | null>(null, index, 5),
   attempts: fc.integer({ min: 1, max: 3 }),
   exponential: fc.boolean(),
   inside: often<boolean>(true, fc.constant(false))
@@ -90,6 +94,7 @@ const terms: fc.Arbitrary<Terms> = fc.record({
   body: often(0, fc.constant(1)),
   waitingPerTenant: often(0, fc.constant(2), 5),
   queueLength: often(0, fc.constant(5), 5),
+  timeInQueue: often(0, fc.constantFrom(DELAY, LEASE), 2),
   long: fc.boolean(),
   lost: often<boolean>(false, fc.constant(true))
 })
@@ -124,6 +129,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ verb: fc.constant('extend' as const), held: fc.array(index, { minLength: 1, maxLength: 3 }), duration: fc.constantFrom(LEASE, LEASE / 2) }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('cancel' as const), task: index }) },
   { weight: 2, arbitrary: fc.record({ verb: fc.constant('cancelAll' as const), tasks: fc.array(index, { minLength: 1, maxLength: 4 }) }) },
+  { weight: 1, arbitrary: fc.record({ verb: fc.constant('pause' as const), paused: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ verb: fc.constant('cleanup' as const) }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('pass' as const), ms: fc.constantFrom(1, DELAY, 5 * DELAY, LEASE / 2, LEASE, RETENTION.short.status * 1_000, RETENTION.short.task * 1_000, RETENTION.long.task * 1_000) }) }
 )

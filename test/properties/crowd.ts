@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { completion, failing, LEASE, releasing, Scene, type Wish } from '../../lib/store/conformance/scene.ts'
 import type { Closing, EnqueuedTask, ProgressReport, Taken, TakenTask } from '../../lib/store/task-store.ts'
-import { ChartPriority, ChartVisibility, isFinished } from '../../lib/task.ts'
+import { ChartPriority, ChartStatus, ChartVisibility, isFinished } from '../../lib/task.ts'
 import type { Random } from '../helpers/random.ts'
 import { Witness } from './witness.ts'
 
@@ -40,6 +40,7 @@ export class Crowd {
       () => this.#haunt(),
       () => this.#look(),
       () => this.#cancel(),
+      () => this.#operate(),
       async () => this.#scene.pass(pick([1, 100, 1_000, LEASE / 2, LEASE]))
     ]
     await pick(deeds)()
@@ -48,6 +49,7 @@ export class Crowd {
   /** Everybody works until nothing is left; rejects where something waits for ever. */
   async drain (): Promise<void> {
     for (const taken of this.#held.flat()) this.#ghosts.push(taken)
+    await this.#scene.store.setPaused(false)
     for (let rounds = 0; rounds < 2_000; rounds++) {
       const taken = await this.#scene.dequeue({ worker_id: 'drain', count: 3, runningPerTenant: this.#cap })
       await this.#took(taken)
@@ -69,6 +71,7 @@ export class Crowd {
     const backoff = { delay: pick([0, 500, 3_000]) }
     const attempts = between(1, 3)
     const waitingPerTenant = often(0.2, 5, 0)
+    const timeInQueue = often(0.2, pick([1_000, LEASE]), 0)
     const idempotency = often(0.2, { key: `${user_id}-${count > 1}-${between(0, 2)}`, body: 'body' }, null)
     const drafts: ReturnType<Scene['draft']>[] = []
     for (let i = 0; i < count; i++) {
@@ -88,6 +91,7 @@ export class Crowd {
         attempts,
         backoff,
         waitingPerTenant,
+        timeInQueue,
         idempotency
       }
       drafts.push(this.#scene.draft(wish))
@@ -151,6 +155,22 @@ export class Crowd {
     assert.equal(new Set(ids).size, ids.length, 'a task is shown once')
   }
 
+  /** Stops the queue or lets it go on, and looks at what there is. */
+  async #operate (): Promise<void> {
+    const { next, pick } = this.#random
+    if (next() < 0.5) return this.#scene.store.setPaused(next() < 0.3)
+    const status = pick([undefined, ...Object.values(ChartStatus)])
+    const { tasks } = await this.#scene.store.list({ status }, 5, null)
+    for (const task of tasks) {
+      assert.equal(status ?? task.status, task.status)
+      this.witness.saw(task)
+      const details = await this.#scene.store.inspect(task.task_id)
+      const { attempts } = details!
+      assert.deepEqual(attempts.map(({ lease }) => lease), [...attempts].map(({ lease }) => lease).sort((a, b) => a - b), 'tries are told in their order, each once')
+      assert.deepEqual(attempts.filter(({ ended_at }) => ended_at === null).length, task.status === 'PROCESSING' ? 1 : 0, 'one try runs, or none')
+    }
+  }
+
   async #cancel (): Promise<void> {
     const ids = this.witness.ids
     if (ids.length === 0) return
@@ -168,7 +188,7 @@ export class Crowd {
     for (const task of taken.lost) this.witness.saw(task)
     for (const task of taken.tasks) {
       this.witness.handedOut(task)
-      for (const needed of await this.#scene.store.read(task.depends_on)) assert.equal(needed?.status, 'COMPLETED', 'what a task needs is there when it runs')
+      for (const needed of await this.#scene.store.read(task.task.depends_on)) assert.equal(needed?.status, 'COMPLETED', 'what a task needs is there when it runs')
       if (worker !== undefined) this.#held[worker]!.push(task)
     }
   }

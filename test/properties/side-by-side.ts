@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { memoryStore } from '../../lib/store/memory.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import type { RedisClient } from '../../lib/store/redis/connections.ts'
-import type { BatchOutcome, Closing, EnqueueOutcome, Take, Taken, TaskDraft, TaskStore } from '../../lib/store/task-store.ts'
+import type { BatchOutcome, Closing, EnqueueOutcome, Take, Taken, TaskDraft, TaskFilter, TaskPage, TaskStore } from '../../lib/store/task-store.ts'
 import { ChartVisibility } from '../../lib/task.ts'
 import { DELAY, LEASE, RETENTION, type ClosingWish, type Command, type TakeWish, type Terms, type Wish } from './commands.ts'
 
@@ -105,6 +105,10 @@ export class SideBySide {
         await this.#both('cancelAll', store => store.cancelAll(task_ids))
         return
       }
+      case 'pause': {
+        await this.#both('setPaused', store => store.setPaused(command.paused))
+        return
+      }
       case 'cleanup': {
         await this.#both('cleanup', store => store.cleanup())
         return
@@ -140,6 +144,8 @@ export class SideBySide {
       retry: { attempts: first.attempts, backoff: { type: first.exponential ? 'exponential' : 'fixed', delay: DELAY, max: 2 * DELAY, jitter: 0 } },
       waitingPerTenant: terms.waitingPerTenant,
       queueLength: terms.queueLength,
+      timeInQueue: terms.timeInQueue,
+      retry_of: (wish.repeats !== null && latest(this.#tasks, wish.repeats)) || null,
       charts_inside: first.inside,
       missing_chart: null
     }
@@ -207,10 +213,23 @@ export class SideBySide {
     return chart_id
   }
 
+  async #list (filter: TaskFilter, limit: number): Promise<void> {
+    for (let cursor: string | null = null, pages = 0; pages < 4; pages++) {
+      const page: TaskPage = await this.#both('list', store => store.list(filter, limit, cursor))
+      cursor = page.cursor
+      if (cursor === null) return
+    }
+  }
+
   async #look (): Promise<void> {
     await this.#both('read', store => store.read(this.#tasks))
     await this.#both('stats', store => store.stats())
+    await this.#both('outlook', store => store.outlook())
     await Promise.all([
+      this.#list({}, 3),
+      this.#list({ status: 'PENDING', user_id: USERS[0] }, 1),
+      this.#list({ status: 'FAILED', tenant: `org:${ORGS[0]}` }, 2),
+      ...this.#tasks.map(id => this.#both('inspect', store => store.inspect(id))),
       ...this.#tasks.map(id => this.#both('readRequest', store => store.readRequest(id))),
       ...this.#charts.map(id => this.#both('readContent', store => store.readContent(id))),
       ...this.#batches.map(id => this.#both('readBatch', store => store.readBatch(id))),

@@ -38,7 +38,7 @@ export class Witness {
   async accepted (task: ChartTask): Promise<void> {
     assert.equal(this.knows(task.task_id), false, 'a task is accepted once')
     assert.equal(task.version, 1)
-    this.#tasks.set(task.task_id, task)
+    this.#tasks.set(task.task_id, { ...task, queue_position: null })
     this.#hints.set(task.task_id, [])
     assert.equal(await this.#store.subscribe(task.task_id), true)
   }
@@ -47,8 +47,10 @@ export class Witness {
     const before = this.#tasks.get(task.task_id)
     assert.ok(before, 'what is shown was accepted')
     assert.ok(task.version >= before.version, 'a version never falls')
-    if (task.version === before.version || isFinished(before)) assert.deepEqual(task, before, 'without a new version nothing changes, and nothing at all after the end')
-    this.#tasks.set(task.task_id, task)
+    // A place in the queue changes with what others do.
+    const known = { ...task, queue_position: null }
+    if (task.version === before.version || isFinished(before)) assert.deepEqual(known, before, 'without a new version nothing changes, and nothing at all after the end')
+    this.#tasks.set(task.task_id, known)
   }
 
   handedOut ({ task, lease }: TakenTask): void {

@@ -103,7 +103,7 @@ export const batch = cases('a batch', {
     assert.deepEqual(tasks.map(({ task }) => task.current_step), ['waiting_for_dependencies', 'waiting_for_dependencies', 'queued'])
     for (const [task_id, needs] of [[first, []], [second, [first]], [third, [second, first]]] as const) {
       const { tasks: [taken, more] } = await scene.dequeue({ count: 10 })
-      assert.deepEqual([taken?.task.task_id, taken?.depends_on, more], [task_id, needs, undefined])
+      assert.deepEqual([taken?.task.task_id, taken?.task.depends_on, more], [task_id, needs, undefined])
       await scene.complete(taken!)
     }
   },
@@ -113,7 +113,7 @@ export const batch = cases('a batch', {
     await accepted(scene, [a, b, scene.draft({ task_id: c, depends_on: [a.task_id, b.task_id] })])
     await scene.complete(await scene.take())
     const taken = await scene.take()
-    assert.deepEqual([taken.task.task_id, taken.depends_on], [c, [a.task_id, a.task_id]])
+    assert.deepEqual([taken.task.task_id, taken.task.depends_on], [c, [a.task_id, a.task_id]])
   },
 
   'that needs an alike one which fails ends once': async scene => {
@@ -129,7 +129,7 @@ export const batch = cases('a batch', {
     const draft = scene.draft({ same: 'done' })
     const { tasks } = await accepted(scene, [draft, scene.draft({ depends_on: [draft.task_id] })])
     assert.equal(tasks[1]!.task.current_step, 'queued')
-    assert.deepEqual((await scene.take()).depends_on, [tasks[0]!.task.task_id])
+    assert.deepEqual((await scene.take()).task.depends_on, [tasks[0]!.task.task_id])
   },
 
   'with an unknown or failed dependency is refused as a whole': async scene => {

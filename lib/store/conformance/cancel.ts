@@ -4,7 +4,7 @@ import { cases, completion, failing, LEASE, leaseOf, type Scene } from './scene.
 async function ends (scene: Scene, task_id: string): Promise<void> {
   const before = await scene.read(task_id)
   const cancelled = await scene.store.cancel(task_id)
-  const after = { ...before, status: 'CANCELLED', current_step: 'cancelled', completed_at: scene.date, version: before.version + 1 }
+  const after = { ...before, status: 'CANCELLED', current_step: 'cancelled', queue_position: null, completed_at: scene.date, version: before.version + 1 }
   assert.deepEqual(cancelled, { task: after, ended: [after] })
   assert.deepEqual(await scene.read(task_id), cancelled?.task)
   await scene.unchanged(task_id, async () => assert.deepEqual(await scene.store.cancel(task_id), { task: cancelled?.task, ended: [] }))

@@ -33,7 +33,7 @@ export const dependencies = cases('a task that needs others', {
     const ready = await scene.read(task_id)
     assert.deepEqual([ready.current_step, ready.version], ['queued', 2])
     const taken = await scene.take()
-    assert.deepEqual([taken.task.task_id, taken.depends_on], [task_id, [b.task_id, a.task_id]], 'handed out with what it needs, in the order asked')
+    assert.deepEqual([taken.task.task_id, taken.task.depends_on], [task_id, [b.task_id, a.task_id]], 'handed out with what it needs, in the order asked')
     await scene.complete(taken)
     await idle(scene)
   },
@@ -60,7 +60,7 @@ export const dependencies = cases('a task that needs others', {
     const { task_id, current_step } = await scene.enqueue({ depends_on: [done.task_id] })
     assert.equal(current_step, 'queued')
     const taken = await scene.take()
-    assert.deepEqual([taken.task.task_id, taken.depends_on], [task_id, [done.task_id]])
+    assert.deepEqual([taken.task.task_id, taken.task.depends_on], [task_id, [done.task_id]])
   },
 
   'waits for the others where one is completed already': async scene => {
@@ -92,7 +92,7 @@ export const dependencies = cases('a task that needs others', {
     const { task_id } = await scene.enqueue({ depends_on: [id, id] })
     await scene.complete(needed)
     const taken = await scene.take()
-    assert.deepEqual([taken.task.task_id, taken.depends_on], [task_id, [id, id]])
+    assert.deepEqual([taken.task.task_id, taken.task.depends_on], [task_id, [id, id]])
     await scene.complete(taken)
     await idle(scene)
   },

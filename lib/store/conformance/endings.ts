@@ -73,7 +73,7 @@ export const endings = cases('a try', {
     await scene.store.progress([{ task_id, lease: 1, progress: 40, step: 'rendering', step_progress: { rendering: 40 } }])
     assert.deepEqual(await scene.fail(taken, { code: 'NO_DATA', message: 'No rows' }), { current: true, finished: null })
     assert.deepEqual(await scene.read(task_id), {
-      ...taken.task, status: 'PENDING', current_step: 'retrying', progress: 0, step_progress: {}, attempt: 1, started_at, version: version + 2
+      ...taken.task, status: 'PENDING', current_step: 'retrying', step_at: Date.parse(scene.date) + 1_000, progress: 0, step_progress: {}, attempt: 1, started_at, version: version + 2
     })
     scene.pass(1_000)
     const again = await scene.take()
@@ -102,7 +102,7 @@ export const endings = cases('a try', {
     await scene.store.progress([{ task_id, lease: 1, progress: 40, step: 'rendering', step_progress: { rendering: 40 } }])
     assert.deepEqual(await scene.release(taken), { current: true, finished: null })
     assert.deepEqual(await scene.read(task_id), {
-      ...taken.task, status: 'PENDING', current_step: 'queued', progress: 0, step_progress: {}, attempt: 0, version: version + 2
+      ...taken.task, status: 'PENDING', current_step: 'queued', queue_position: 1, progress: 0, step_progress: {}, attempt: 0, version: version + 2
     })
     const again = await scene.take()
     assert.equal(again.task.attempt, 1)

@@ -23,13 +23,19 @@ export const enqueue = cases('enqueue', {
       started_at: null,
       completed_at: null,
       estimated_completion: null,
+      queue_position: 1,
       visibility: 'ORGANIZATION',
       adjustment_query: 'as a line chart',
       attempt: 0,
       max_attempts: 5,
+      retry_of: null,
       version: 1,
       user_id: 'ada',
-      org_id: 'acme'
+      org_id: 'acme',
+      step_at: Date.parse(scene.date),
+      depends_on: [],
+      step_from: 0,
+      progress_at: null
     })
     assert.deepEqual(await scene.read(task_id), task)
   },
@@ -79,7 +85,7 @@ export const enqueue = cases('enqueue', {
   },
 
   'the statistics count what waits, what runs and what is to be retried': async scene => {
-    const empty = { queue_length: 0, processing_count: 0, delayed_count: 0, oldest_waiting_at: null }
+    const empty = { queue_length: 0, processing_count: 0, delayed_count: 0, oldest_waiting_at: null, paused: false }
     assert.deepEqual(await scene.store.stats(), { ...empty, updated_at: scene.date })
     const created_at = scene.date
     await scene.enqueueMany(3)
@@ -88,7 +94,7 @@ export const enqueue = cases('enqueue', {
     const first = await scene.take()
     await scene.take()
     assert.deepEqual(await scene.store.stats(), {
-      queue_length: 1, processing_count: 2, delayed_count: 0, oldest_waiting_at: created_at, updated_at: scene.date
+      ...empty, queue_length: 1, processing_count: 2, oldest_waiting_at: created_at, updated_at: scene.date
     })
     await scene.fail(first)
     const { queue_length, processing_count, delayed_count } = await scene.store.stats()

@@ -73,6 +73,8 @@ export class Scene {
       retry: { attempts, backoff: { type: 'fixed', delay: 1_000, max: 60_000, jitter: 0, ...backoff } },
       waitingPerTenant: 0,
       queueLength: 0,
+      timeInQueue: 0,
+      retry_of: null,
       charts_inside: true,
       missing_chart: null,
       priority: ChartPriority.NORMAL,

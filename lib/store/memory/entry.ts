@@ -1,6 +1,6 @@
 import { failures, type FailureCode } from '../../errors.ts'
-import type { ChartTask } from '../../task.ts'
-import type { Closing, TakenTask, TaskDraft } from '../task-store.ts'
+import { isFinished, type ChartTask } from '../../task.ts'
+import type { AttemptRecord, Closing, StepEntry, TakenTask, TaskDetails, TaskDraft } from '../task-store.ts'
 
 /** A task and what only the store knows of it. */
 export interface Entry {
@@ -11,6 +11,11 @@ export interface Entry {
   closed: Closing['verb'] | 'expire' | 'cancel' | null
   /** The take that gave the current lease. */
   take_id: string | null
+  worker_id: string
+  /** The steps of the current or last try, and when they began. */
+  trace: readonly StepEntry[]
+  /** Tries that ended without a verdict. */
+  tries: readonly AttemptRecord[]
   /** When it was created and, once finished, ended: later is greater, also within one millisecond. */
   order: number
   readonly deps: readonly string[]
@@ -28,10 +33,10 @@ export function frozen (task: ChartTask): ChartTask {
 }
 
 /** Each try gets a request of its own: what it does to it must not reach the next one. */
-export const toTaken = ({ task, draft, lease, checkpoints, deps }: Entry): TakenTask =>
-  ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(lease > 1 ? checkpoints : []), depends_on: deps })
+export const toTaken = ({ task, draft, lease, checkpoints }: Entry): TakenTask =>
+  ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(lease > 1 ? checkpoints : []) })
 
-export function failureFields (code: string, message: string | null): Partial<ChartTask> {
+export function failureFields (code: string, message: string | null): { error_code: string, error_message: string } {
   return { error_code: code, error_message: message ?? failures[code as FailureCode] ?? failures.CHARTS_ERR_GENERATION_FAILED }
 }
 
@@ -39,4 +44,42 @@ export function failureFields (code: string, message: string | null): Partial<Ch
 export function backoff ({ type, delay, max, jitter }: TaskDraft['retry']['backoff'], attempt: number): number {
   const wait = Math.min(type === 'exponential' ? delay * 2 ** (attempt - 1) : delay, max)
   return Math.floor(wait * (1 - jitter * Math.random()))
+}
+
+const OUTCOMES = { complete: 'completed', fail: 'failed', release: 'released', expire: 'expired', cancel: 'cancelled' } as const
+
+/** The current or last try, as it is remembered. */
+export function attemptOf ({ task, lease, worker_id, trace, closed }: Entry, end: Partial<AttemptRecord>): AttemptRecord {
+  return {
+    attempt: task.attempt,
+    lease,
+    worker_id,
+    started_at: new Date(trace[0]!.at).toISOString(),
+    ended_at: null,
+    outcome: closed && OUTCOMES[closed],
+    last_step: trace.at(-1)!.step,
+    progress: task.progress,
+    error_code: null,
+    error_message: null,
+    ...end
+  }
+}
+
+/** All that an operator may want to know. */
+export function toDetails (entry: Entry, task: ChartTask, batch_ids: readonly string[]): TaskDetails {
+  const { draft, lease, tries, closed } = entry
+  const { error_code, error_message } = task
+  const failed = closed === 'fail' || closed === 'expire' ? { error_code, error_message } : {}
+  const last = lease > 0 && tries.at(-1)?.lease !== lease
+    ? [attemptOf(entry, { ended_at: isFinished(task) ? task.completed_at : null, ...failed })]
+    : []
+  return {
+    task,
+    request: JSON.parse(draft.request),
+    priority: draft.priority,
+    run_at: draft.run_at === null ? null : new Date(draft.run_at).toISOString(),
+    batch_ids,
+    attempts: [...tries, ...last],
+    same: draft.same
+  }
 }

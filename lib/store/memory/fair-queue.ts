@@ -41,6 +41,24 @@ export class FairQueue {
     return QUEUES.flatMap(name => this.#queues[name].first?.id ?? [])
   }
 
+  /** Where a waiting task stands, 1 is the next, if no other comes: by the rules of `pop`. Null where it is not in here. */
+  position (id: string, priority: ChartPriority): number | null {
+    const rank = this.#queues[priority].rank(id)
+    if (rank === null) {
+      const again = this.#queues.again.rank(id)
+      return again === null ? null : again + 1
+    }
+    const turn = this.#due[priority] + rank * STRIDE[priority]
+    const own = PRIORITIES.indexOf(priority)
+    const ahead = PRIORITIES.map((other, i) => {
+      if (i === own) return rank
+      // Where both are due at once, the higher goes first.
+      const before = (turn - this.#due[other]) / STRIDE[other]
+      return Math.max(0, Math.min(i < own ? Math.floor(before) + 1 : Math.ceil(before), this.#queues[other].size))
+    })
+    return ahead.reduce((sum, count) => sum + count, this.#queues.again.size) + 1
+  }
+
   /** A tenant's next turn comes one round after its last, or in the round that is being served. */
   pushBack (id: string, tenant: string, priority: ChartPriority): void {
     const turns = this.#turns[priority]

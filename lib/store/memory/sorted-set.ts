@@ -1,4 +1,4 @@
-interface Member {
+export interface Member {
   readonly id: string
   readonly score: number
 }
@@ -44,6 +44,25 @@ export class SortedSet {
       ids.push(member.id)
     }
     return ids
+  }
+
+  /** How many come before it; null where it is not in here. */
+  rank (id: string): number | null {
+    const score = this.#scores.get(id)
+    return score === undefined ? null : this.#position(id, score)
+  }
+
+  /** The first `count` ids. */
+  head (count: number): string[] {
+    return this.#members.slice(0, count).map(({ id }) => id)
+  }
+
+  /** From the last to the first. With `after`, what comes behind it; where that is gone, all of its score comes again. */
+  backwards (after?: Member): Member[] {
+    const members = this.#members.toReversed()
+    if (!after) return members
+    const rank = this.rank(after.id)
+    return rank === null ? members.filter(({ score }) => score <= after.score) : members.slice(members.length - rank)
   }
 
   #position (id: string, score: number): number {

@@ -1,7 +1,7 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 export const scripts = {
   batch: {
-    sha: '307c1933649a2621194b538a2a750a6127dd45ff',
+    sha: 'be077637531a19b21c3f30d764dc7e2bb4b296b0',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -13,19 +13,46 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local t = call('HMGET', P .. 'batch:' .. ARGV[2], 'user', 'ids')
 if not t[1] then return { false } end
@@ -35,7 +62,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: '07865918a5e8942c70dd86b03d8746a8903da570',
+    sha: '61d818c632d2d7329cde1355f9c56b84fd132e35',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -47,28 +74,55 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
-  local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, -math.max(now, 1 - newest), id)
-  call('PERSIST', key)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
@@ -78,18 +132,16 @@ local function index_finished(key, id, keep_task, keep_index)
   end
   index_expire(key, keep_index)
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
 local RANK = 2 ^ 44
-local function queue(name) return P .. 'queue:' .. name end
+local MOST_TRIES = 50
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
     if call('HINCRBY', P .. key, field, by) <= 0 then
       call('HDEL', P .. key, field)
-      if key == 'waiting' then
+      if key == 'waiting' and field == '' then
+        call('DEL', P .. 'shares')
+      elseif key == 'waiting' then
         for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-        if field == '' then call('DEL', P .. 'shares') end
       end
     end
   end
@@ -106,21 +158,21 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority)
+local function queue_back(id, tenant, priority, patience)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
+  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at)
+local function admit(id, tenant, priority, run_at, patience)
   if run_at > now then
-    call('HSET', record(id), 'step', 'scheduled')
     call('ZADD', P .. 'delayed', run_at, id)
-  else
-    call('HSET', record(id), 'step', 'queued')
-    queue_back(id, tenant, priority)
+    return 'scheduled', run_at
   end
+  queue_back(id, tenant, priority, patience)
+  return 'queued', now
 end
 local function queue_front(id)
   enter('again', id, now)
@@ -154,7 +206,7 @@ local function unpark(tenant)
 end
 local function unqueue(id, tenant)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
   for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -165,8 +217,15 @@ local function close_lease(id, tenant, verb)
   count('running', tenant, -1)
   unpark(tenant)
 end
-local function requeue(id, tenant, step, delay)
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
+local function requeue(id, tenant, step, delay, verb, code, message)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
+  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
+  local tries = cjson.decode(history or '[]')
+  local started = trace and cjson.decode(trace)[1][2] or now
+  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
+  if #tries > MOST_TRIES then table.remove(tries, 1) end
+  if verb == 'release' then attempt = attempt - 1 end
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -177,7 +236,7 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local ended, untold = {}, {}
+local ended, has_ended, untold = {}, {}, {}
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -188,7 +247,7 @@ end
 local function put_final(id, status, fields)
   local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
   local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], untold[#untold + 1] = id, id
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -197,9 +256,10 @@ local function put_final(id, status, fields)
   announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
-  call('PEXPIRE', P .. 'request:' .. id, keep_task)
+  call('PEXPIRE', request(id), keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
   if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
   index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
@@ -225,12 +285,13 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
     end
@@ -266,7 +327,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: '99404aa6b599906dc031a509b67fa0eafc2c1c92',
+    sha: '36881d933fc58b7d2006f715e6972b82c85d5548',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -278,28 +339,55 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
-  local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, -math.max(now, 1 - newest), id)
-  call('PERSIST', key)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
@@ -309,18 +397,16 @@ local function index_finished(key, id, keep_task, keep_index)
   end
   index_expire(key, keep_index)
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
 local RANK = 2 ^ 44
-local function queue(name) return P .. 'queue:' .. name end
+local MOST_TRIES = 50
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
     if call('HINCRBY', P .. key, field, by) <= 0 then
       call('HDEL', P .. key, field)
-      if key == 'waiting' then
+      if key == 'waiting' and field == '' then
+        call('DEL', P .. 'shares')
+      elseif key == 'waiting' then
         for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-        if field == '' then call('DEL', P .. 'shares') end
       end
     end
   end
@@ -337,21 +423,21 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority)
+local function queue_back(id, tenant, priority, patience)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
+  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at)
+local function admit(id, tenant, priority, run_at, patience)
   if run_at > now then
-    call('HSET', record(id), 'step', 'scheduled')
     call('ZADD', P .. 'delayed', run_at, id)
-  else
-    call('HSET', record(id), 'step', 'queued')
-    queue_back(id, tenant, priority)
+    return 'scheduled', run_at
   end
+  queue_back(id, tenant, priority, patience)
+  return 'queued', now
 end
 local function queue_front(id)
   enter('again', id, now)
@@ -385,7 +471,7 @@ local function unpark(tenant)
 end
 local function unqueue(id, tenant)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
   for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -396,8 +482,15 @@ local function close_lease(id, tenant, verb)
   count('running', tenant, -1)
   unpark(tenant)
 end
-local function requeue(id, tenant, step, delay)
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
+local function requeue(id, tenant, step, delay, verb, code, message)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
+  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
+  local tries = cjson.decode(history or '[]')
+  local started = trace and cjson.decode(trace)[1][2] or now
+  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
+  if #tries > MOST_TRIES then table.remove(tries, 1) end
+  if verb == 'release' then attempt = attempt - 1 end
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -408,7 +501,7 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local ended, untold = {}, {}
+local ended, has_ended, untold = {}, {}, {}
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -419,7 +512,7 @@ end
 local function put_final(id, status, fields)
   local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
   local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], untold[#untold + 1] = id, id
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -428,9 +521,10 @@ local function put_final(id, status, fields)
   announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
-  call('PEXPIRE', P .. 'request:' .. id, keep_task)
+  call('PEXPIRE', request(id), keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
   if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
   index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
@@ -456,12 +550,13 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
     end
@@ -499,7 +594,7 @@ if cancel(id) then return { 'ok', read(id), others({}) } end
 return { call('HGET', record(id), 'status') == 'CANCELLED' and 'ok' or 'finished', known }`
   },
   checkpoint: {
-    sha: 'db22dd68906877b16ec3b418cbd6f0d62f2bf152',
+    sha: '3f24c060e274be42e79830a1d9c1383e73c0116e',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -511,19 +606,46 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local id, name, value, most = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local t = call('HMGET', record(id), 'lease', 'status')
@@ -538,7 +660,7 @@ call('HSET', checkpoints(id), name, value)
 return 'ok'`
   },
   cleanup: {
-    sha: '1c961b98502b93a83b204ef3d65ad46985eaf84a',
+    sha: '96454fbc6ec75748be30b7dab31928543a6b0051',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -550,31 +672,58 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local ids = call('ZRANGEBYSCORE', P .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
 for _, id in ipairs(ids) do
   local chart = call('HGET', record(id), 'chart')
   if chart then call('DEL', P .. 'chart:' .. chart) end
-  call('DEL', record(id), details(id), P .. 'request:' .. id)
+  call('DEL', record(id), details(id), request(id))
   call('ZREM', P .. 'finished', id)
 end
 return #ids`
   },
   close: {
-    sha: 'ced3cf68aba5ba681c8d74d16d354189c219b7d6',
+    sha: '106bd8ed1337ea2bf7e549d55ca03c4931e8618d',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -586,28 +735,55 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
-  local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, -math.max(now, 1 - newest), id)
-  call('PERSIST', key)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
@@ -617,18 +793,16 @@ local function index_finished(key, id, keep_task, keep_index)
   end
   index_expire(key, keep_index)
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
 local RANK = 2 ^ 44
-local function queue(name) return P .. 'queue:' .. name end
+local MOST_TRIES = 50
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
     if call('HINCRBY', P .. key, field, by) <= 0 then
       call('HDEL', P .. key, field)
-      if key == 'waiting' then
+      if key == 'waiting' and field == '' then
+        call('DEL', P .. 'shares')
+      elseif key == 'waiting' then
         for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-        if field == '' then call('DEL', P .. 'shares') end
       end
     end
   end
@@ -645,21 +819,21 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority)
+local function queue_back(id, tenant, priority, patience)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
+  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at)
+local function admit(id, tenant, priority, run_at, patience)
   if run_at > now then
-    call('HSET', record(id), 'step', 'scheduled')
     call('ZADD', P .. 'delayed', run_at, id)
-  else
-    call('HSET', record(id), 'step', 'queued')
-    queue_back(id, tenant, priority)
+    return 'scheduled', run_at
   end
+  queue_back(id, tenant, priority, patience)
+  return 'queued', now
 end
 local function queue_front(id)
   enter('again', id, now)
@@ -693,7 +867,7 @@ local function unpark(tenant)
 end
 local function unqueue(id, tenant)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
   for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -704,8 +878,15 @@ local function close_lease(id, tenant, verb)
   count('running', tenant, -1)
   unpark(tenant)
 end
-local function requeue(id, tenant, step, delay)
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
+local function requeue(id, tenant, step, delay, verb, code, message)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
+  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
+  local tries = cjson.decode(history or '[]')
+  local started = trace and cjson.decode(trace)[1][2] or now
+  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
+  if #tries > MOST_TRIES then table.remove(tries, 1) end
+  if verb == 'release' then attempt = attempt - 1 end
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -716,7 +897,7 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local ended, untold = {}, {}
+local ended, has_ended, untold = {}, {}, {}
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -727,7 +908,7 @@ end
 local function put_final(id, status, fields)
   local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
   local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], untold[#untold + 1] = id, id
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -736,9 +917,10 @@ local function put_final(id, status, fields)
   announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
-  call('PEXPIRE', P .. 'request:' .. id, keep_task)
+  call('PEXPIRE', request(id), keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
   if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
   index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
@@ -764,12 +946,13 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
     end
@@ -800,24 +983,29 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
+local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, 100) end
 local function expire()
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
+  for _, id in ipairs(due_in('processing')) do
     local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
     close_lease(id, t[3], 'expire')
     if tonumber(t[1]) < tonumber(t[2]) then
-      requeue(id, t[3], 'queued', 0)
+      requeue(id, t[3], 'queued', 0, 'expire')
     else
       finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
     end
   end
+  for _, id in ipairs(due_in('deadlines')) do
+    unqueue(id, call('HGET', record(id), 'tenant'))
+    finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+  end
 end
 local function promote()
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, 100)) do
+  for _, id in ipairs(due_in('delayed')) do
     call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority')
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience')
     if t[1] == 'scheduled' then
-      call('HSET', record(id), 'step', 'queued')
-      queue_back(id, t[2], t[3])
+      call('HSET', record(id), 'step', 'queued', 'at', now)
+      queue_back(id, t[2], t[3], tonumber(t[4]) or 0)
       announce(id)
     else
       queue_front(id)
@@ -826,35 +1014,36 @@ local function promote()
 end
 local function next_due()
   local due = -1
-  for _, key in ipairs({ 'processing', 'delayed' }) do
+  for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
     if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
   end
   return due
 end
-local function start(id, tenant, take_id, lease_duration)
+local function handed(known, lease)
+  if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
+  return known
+end
+local function start(id, tenant, worker, take_id, lease_duration)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'version', 'started', 'patience')
+  local attempt, lease, version, started = t[1] + 1, t[2] + 1, t[3] + 1, t[4] or now
   count('waiting', tenant, -1)
   count('running', tenant, 1)
+  if t[5] then call('ZREM', P .. 'deadlines', id) end
   call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSETNX', record(id), 'started', now)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'take', take_id, 'closed', '')
-  call('HINCRBY', record(id), 'attempt', 1)
-  call('HINCRBY', record(id), 'lease', 1)
-  announce(id)
-end
-local function handed(id)
-  local known = read(id)
-  if tonumber(call('HGET', record(id), 'lease')) > 1 then known[5] = call('HGETALL', checkpoints(id)) end
-  return known
+  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'from', 0, 'moved', now, 'trace', cjson.encode({ { 'started', now, 0 } }))
+  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, now }, {})
+  return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
-  local before = call('GET', P .. 'take:' .. worker)
+  local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
+      local t = call('HMGET', record(id), 'status', 'take', 'lease')
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(read(id), tonumber(t[3])) end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
@@ -864,22 +1053,21 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   expire()
   promote()
   local ids = {}
-  while #taken < wanted do
+  while #taken < wanted and not paused do
     local id, at, score = pop()
     if not id then break end
     local tenant = call('HGET', record(id), 'tenant')
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
     else
-      start(id, tenant, take_id, lease_duration)
-      taken[#taken + 1] = handed(id)
+      taken[#taken + 1] = handed(start(id, tenant, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
   end
   if #taken + #ended > 0 and worker ~= '' then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
-  if any_queued() then wake() end
+  if not paused and any_queued() then wake() end
   return { taken, others(own), next_due() }
 end
 local function backoff(policy, attempt, random)
@@ -889,45 +1077,41 @@ local function backoff(policy, attempt, random)
   return math.floor(math.min(ms, tonumber(max)) * (1 - tonumber(jitter) * random))
 end
 local verbs = {}
-function verbs.complete(id, tenant, chart, content)
-  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(call('HGET', record(id), 'keep'), '%d+'))) end
+function verbs.complete(id, t, chart, content)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(t.keep, '%d+'))) end
   finish(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
 end
-function verbs.fail(id, tenant, code, message, delay, random)
-  local t = call('HMGET', record(id), 'attempt', 'max', 'backoff')
-  if delay == 'never' or tonumber(t[1]) >= tonumber(t[2]) then
+function verbs.fail(id, t, code, message, delay, random)
+  if delay == 'never' or t.attempt >= t.max then
     finish(id, 'FAILED', { 'code', code, 'error', message })
   else
-    requeue(id, tenant, 'retrying', tonumber(delay) or backoff(t[3], tonumber(t[1]), tonumber(random)))
+    requeue(id, t.tenant, 'retrying', tonumber(delay) or backoff(t.backoff, t.attempt, tonumber(random)), 'fail', code, message)
   end
 end
-function verbs.release(id, tenant)
-  call('HINCRBY', record(id), 'attempt', -1)
-  requeue(id, tenant, 'queued', 0)
+function verbs.release(id, t)
+  requeue(id, t.tenant, 'queued', 0, 'release')
 end
 local closed, own = {}, {}
 for i = 7, #ARGV, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local t = call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant')
+  local current, status, last_verb, tenant, keep, attempt, max, policy =
+    unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
   local answer = { 'stale' }
   own[id] = true
-  if t[1] == lease then
-    if t[2] == 'PROCESSING' then
-      close_lease(id, t[4], verb)
-      verbs[verb](id, t[4], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-      answer = { 'ok' }
-    elseif t[3] == verb then
-      answer = { 'ok' }
-    end
+  if current == lease and status == 'PROCESSING' then
+    close_lease(id, tenant, verb)
+    local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
+    verbs[verb](id, t, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+    answer = { 'ok', has_ended[id] and read(id) or nil }
+  elseif current == lease and last_verb == verb then
+    answer = { 'ok', (status == 'COMPLETED' or status == 'FAILED') and read(id) or nil }
   end
-  local status = answer[1] == 'ok' and call('HGET', record(id), 'status')
-  if status == 'COMPLETED' or status == 'FAILED' then answer[2] = read(id) end
   closed[#closed + 1] = answer
 end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '6a7a914f0bb2f3f7008b8be9e21994400638720f',
+    sha: 'a93a63231576e3e34b4f2ea3af082b5bc42d484c',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -939,28 +1123,55 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
-  local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, -math.max(now, 1 - newest), id)
-  call('PERSIST', key)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
@@ -970,18 +1181,16 @@ local function index_finished(key, id, keep_task, keep_index)
   end
   index_expire(key, keep_index)
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
 local RANK = 2 ^ 44
-local function queue(name) return P .. 'queue:' .. name end
+local MOST_TRIES = 50
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
     if call('HINCRBY', P .. key, field, by) <= 0 then
       call('HDEL', P .. key, field)
-      if key == 'waiting' then
+      if key == 'waiting' and field == '' then
+        call('DEL', P .. 'shares')
+      elseif key == 'waiting' then
         for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-        if field == '' then call('DEL', P .. 'shares') end
       end
     end
   end
@@ -998,21 +1207,21 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority)
+local function queue_back(id, tenant, priority, patience)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
+  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at)
+local function admit(id, tenant, priority, run_at, patience)
   if run_at > now then
-    call('HSET', record(id), 'step', 'scheduled')
     call('ZADD', P .. 'delayed', run_at, id)
-  else
-    call('HSET', record(id), 'step', 'queued')
-    queue_back(id, tenant, priority)
+    return 'scheduled', run_at
   end
+  queue_back(id, tenant, priority, patience)
+  return 'queued', now
 end
 local function queue_front(id)
   enter('again', id, now)
@@ -1046,7 +1255,7 @@ local function unpark(tenant)
 end
 local function unqueue(id, tenant)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
   for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -1057,8 +1266,15 @@ local function close_lease(id, tenant, verb)
   count('running', tenant, -1)
   unpark(tenant)
 end
-local function requeue(id, tenant, step, delay)
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
+local function requeue(id, tenant, step, delay, verb, code, message)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
+  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
+  local tries = cjson.decode(history or '[]')
+  local started = trace and cjson.decode(trace)[1][2] or now
+  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
+  if #tries > MOST_TRIES then table.remove(tries, 1) end
+  if verb == 'release' then attempt = attempt - 1 end
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -1069,7 +1285,7 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local ended, untold = {}, {}
+local ended, has_ended, untold = {}, {}, {}
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -1080,7 +1296,7 @@ end
 local function put_final(id, status, fields)
   local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
   local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], untold[#untold + 1] = id, id
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -1089,9 +1305,10 @@ local function put_final(id, status, fields)
   announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
-  call('PEXPIRE', P .. 'request:' .. id, keep_task)
+  call('PEXPIRE', request(id), keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
   if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
   index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
@@ -1117,12 +1334,13 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
     end
@@ -1153,24 +1371,29 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
+local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, 100) end
 local function expire()
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
+  for _, id in ipairs(due_in('processing')) do
     local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
     close_lease(id, t[3], 'expire')
     if tonumber(t[1]) < tonumber(t[2]) then
-      requeue(id, t[3], 'queued', 0)
+      requeue(id, t[3], 'queued', 0, 'expire')
     else
       finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
     end
   end
+  for _, id in ipairs(due_in('deadlines')) do
+    unqueue(id, call('HGET', record(id), 'tenant'))
+    finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+  end
 end
 local function promote()
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, 100)) do
+  for _, id in ipairs(due_in('delayed')) do
     call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority')
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience')
     if t[1] == 'scheduled' then
-      call('HSET', record(id), 'step', 'queued')
-      queue_back(id, t[2], t[3])
+      call('HSET', record(id), 'step', 'queued', 'at', now)
+      queue_back(id, t[2], t[3], tonumber(t[4]) or 0)
       announce(id)
     else
       queue_front(id)
@@ -1179,35 +1402,36 @@ local function promote()
 end
 local function next_due()
   local due = -1
-  for _, key in ipairs({ 'processing', 'delayed' }) do
+  for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
     if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
   end
   return due
 end
-local function start(id, tenant, take_id, lease_duration)
+local function handed(known, lease)
+  if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
+  return known
+end
+local function start(id, tenant, worker, take_id, lease_duration)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'version', 'started', 'patience')
+  local attempt, lease, version, started = t[1] + 1, t[2] + 1, t[3] + 1, t[4] or now
   count('waiting', tenant, -1)
   count('running', tenant, 1)
+  if t[5] then call('ZREM', P .. 'deadlines', id) end
   call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSETNX', record(id), 'started', now)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'take', take_id, 'closed', '')
-  call('HINCRBY', record(id), 'attempt', 1)
-  call('HINCRBY', record(id), 'lease', 1)
-  announce(id)
-end
-local function handed(id)
-  local known = read(id)
-  if tonumber(call('HGET', record(id), 'lease')) > 1 then known[5] = call('HGETALL', checkpoints(id)) end
-  return known
+  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'from', 0, 'moved', now, 'trace', cjson.encode({ { 'started', now, 0 } }))
+  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, now }, {})
+  return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
-  local before = call('GET', P .. 'take:' .. worker)
+  local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
+      local t = call('HMGET', record(id), 'status', 'take', 'lease')
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(read(id), tonumber(t[3])) end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
@@ -1217,28 +1441,27 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   expire()
   promote()
   local ids = {}
-  while #taken < wanted do
+  while #taken < wanted and not paused do
     local id, at, score = pop()
     if not id then break end
     local tenant = call('HGET', record(id), 'tenant')
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
     else
-      start(id, tenant, take_id, lease_duration)
-      taken[#taken + 1] = handed(id)
+      taken[#taken + 1] = handed(start(id, tenant, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
   end
   if #taken + #ended > 0 and worker ~= '' then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
-  if any_queued() then wake() end
+  if not paused and any_queued() then wake() end
   return { taken, others(own), next_due() }
 end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '5d274563a41233dc1b413efb9e9db1be68f07a80',
+    sha: '232e88cf966ea98b709c8e0f698df8d822cc521b',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1250,28 +1473,55 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 local function index_active(key, id)
-  local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, -math.max(now, 1 - newest), id)
-  call('PERSIST', key)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
@@ -1281,18 +1531,16 @@ local function index_finished(key, id, keep_task, keep_index)
   end
   index_expire(key, keep_index)
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
 local RANK = 2 ^ 44
-local function queue(name) return P .. 'queue:' .. name end
+local MOST_TRIES = 50
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
     if call('HINCRBY', P .. key, field, by) <= 0 then
       call('HDEL', P .. key, field)
-      if key == 'waiting' then
+      if key == 'waiting' and field == '' then
+        call('DEL', P .. 'shares')
+      elseif key == 'waiting' then
         for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-        if field == '' then call('DEL', P .. 'shares') end
       end
     end
   end
@@ -1309,21 +1557,21 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority)
+local function queue_back(id, tenant, priority, patience)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
+  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at)
+local function admit(id, tenant, priority, run_at, patience)
   if run_at > now then
-    call('HSET', record(id), 'step', 'scheduled')
     call('ZADD', P .. 'delayed', run_at, id)
-  else
-    call('HSET', record(id), 'step', 'queued')
-    queue_back(id, tenant, priority)
+    return 'scheduled', run_at
   end
+  queue_back(id, tenant, priority, patience)
+  return 'queued', now
 end
 local function queue_front(id)
   enter('again', id, now)
@@ -1357,7 +1605,7 @@ local function unpark(tenant)
 end
 local function unqueue(id, tenant)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
   for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -1368,8 +1616,15 @@ local function close_lease(id, tenant, verb)
   count('running', tenant, -1)
   unpark(tenant)
 end
-local function requeue(id, tenant, step, delay)
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
+local function requeue(id, tenant, step, delay, verb, code, message)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
+  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
+  local tries = cjson.decode(history or '[]')
+  local started = trace and cjson.decode(trace)[1][2] or now
+  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
+  if #tries > MOST_TRIES then table.remove(tries, 1) end
+  if verb == 'release' then attempt = attempt - 1 end
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -1380,7 +1635,7 @@ local function requeue(id, tenant, step, delay)
   announce(id)
   wake()
 end
-local ended, untold = {}, {}
+local ended, has_ended, untold = {}, {}, {}
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -1391,7 +1646,7 @@ end
 local function put_final(id, status, fields)
   local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
   local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], untold[#untold + 1] = id, id
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -1400,9 +1655,10 @@ local function put_final(id, status, fields)
   announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
-  call('PEXPIRE', P .. 'request:' .. id, keep_task)
+  call('PEXPIRE', request(id), keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
   if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
   index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
@@ -1428,12 +1684,13 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
     end
@@ -1550,21 +1807,23 @@ local function find_full(fresh, older, tenant, most_of_tenant, most)
   if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full' } end
   if full('', most, freed) then return { 'queue_full' } end
 end
-local function create(draft, user, tenant, keep, attempts, backoff)
-  local id = draft.id
-  call('SET', P .. 'request:' .. id, draft.request)
+local function create(draft, user, tenant, keep, attempts, backoff, patience)
+  local id, optional = draft.id, {}
+  draft.step, draft.at = 'waiting_for_dependencies', now
+  count('waiting', tenant, 1)
+  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience) end
+  for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
+  local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
+  if draft.run_at > 0 then add('run_at', draft.run_at) end
+  if patience > 0 then add('patience', patience) end
+  if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
+  if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
+  if #draft.deps > 0 then add('left', #draft.waits) end
+  call('SET', request(id), draft.request)
   call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
     'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
-    'version', 1, 'created', now, 'attempt', 0, 'lease', 0)
-  count('waiting', tenant, 1)
-  if draft.run_at > 0 then call('HSET', record(id), 'run_at', draft.run_at) end
-  if #draft.deps > 0 then call('HSET', record(id), 'deps', table.concat(draft.deps, ' '), 'left', #draft.waits) end
-  if #draft.waits > 0 then
-    call('HSET', record(id), 'step', 'waiting_for_dependencies')
-    for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
-  else
-    admit(id, tenant, draft.priority, draft.run_at)
-  end
+    'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
+  call('ZADD', P .. 'active', now, id)
   index_active(P .. 'same:' .. draft.same, id)
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
@@ -1576,16 +1835,18 @@ local function note(id, field, value)
   return true
 end
 local function bind(drafts, user, batch, key, body)
+  if batch == '' and key == '' then return end
   local ids, unfinished, last = {}, 0, now
   for i, draft in ipairs(drafts) do
     ids[i] = draft.becomes
     local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
+    local joins = batch ~= '' and note(ids[i], 'batches', batch)
     if expires then
       last = math.max(last, expires)
-    elseif batch == '' and key ~= '' then
+    elseif batch == '' then
       unfinished = unfinished + 1
       note(ids[i], 'keys', key)
-    elseif batch ~= '' and note(ids[i], 'batches', batch) then
+    elseif joins then
       unfinished = unfinished + 1
     end
   end
@@ -1602,10 +1863,10 @@ local function bind(drafts, user, batch, key, body)
 end
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local drafts, again = {}, false
-for i = 13, #ARGV, 11 do
+for i = 14, #ARGV, 12 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10],
+    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10], retry_of = ARGV[i + 11],
     known = call('EXISTS', record(ARGV[i])) == 1
   }
   again = again or ARGV[i + 6] ~= ''
@@ -1640,13 +1901,14 @@ local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
 for _, id in ipairs(older) do cancel(id) end
-for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10]) end
+for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
 local records = {}
 for i, draft in ipairs(drafts) do
   if draft.fresh then
-    records[i] = { 'queued', false, tostring(now), call('HGET', record(draft.id), 'step') }
+    local place = draft.step == 'queued' and position(draft.id, draft.priority) or false
+    records[i] = { 'queued', false, tostring(now), draft.step, tostring(draft.at), place, table.concat(draft.deps, ' ') }
   else
     records[i] = { draft.outcome, read(draft.becomes) }
   end
@@ -1654,7 +1916,7 @@ end
 return { 'accepted', records, others({}) }`
   },
   extend: {
-    sha: '1faac5725173b4c006c35382587fcafcf350e7dc',
+    sha: 'e3a14d4319c6a8af8379f42c015086dce1949872',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1666,19 +1928,46 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local answers = {}
 for i = 3, #ARGV, 2 do
@@ -1694,8 +1983,8 @@ for i = 3, #ARGV, 2 do
 end
 return answers`
   },
-  message: {
-    sha: 'ec6c1eb12cbe543073c1fc6884b4bad85de455a5',
+  list: {
+    sha: '36976259510c911ec7451fdd41253b1a84dd75a3',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1707,19 +1996,130 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+end
+local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local PAGE, MOST_READ = 100, 1000
+local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
+local function fits(id)
+  local t = call('HMGET', record(id), 'status', 'user', 'tenant')
+  return (status == '' or t[1] == status) and (user == '' or t[2] == user) and (tenant == '' or t[3] == tenant)
+end
+local function first_of(key)
+  if index ~= key then return 0 end
+  local rank = call('ZREVRANK', P .. key, last)
+  return rank and rank + 1 or call('ZCOUNT', P .. key, '(' .. score, '+inf')
+end
+local records, looked, reached = {}, 0, false
+for _, key in ipairs({ 'active', 'finished' }) do
+  local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
+  local from = first_of(key)
+  while wanted and not (index == 'finished' and key == 'active') do
+    local page = call('ZREVRANGE', P .. key, from, from + PAGE - 1, 'WITHSCORES')
+    for i = 1, #page, 2 do
+      local known = fits(page[i]) and read(page[i])
+      if looked == MOST_READ or (known and #records == most) then return { records, reached } end
+      records[#records + 1] = known or nil
+      looked, reached = looked + 1, { key, page[i + 1], page[i] }
+    end
+    if #page < 2 * PAGE then break end
+    from = from + PAGE
+  end
+end
+return { records, false }`
+  },
+  message: {
+    sha: '1d78f925042049b5d5ba17c50ee0a3149fb61077',
+    source: `#!lua flags=no-writes
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
+end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
+local function announce(id)
+  call('HINCRBY', record(id), 'version', 1)
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
@@ -1747,8 +2147,246 @@ if ARGV[4] ~= '' then
 end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED }`
   },
+  outlook: {
+    sha: '6bfc0e056974afae3c736d4f77a18601456fbc42',
+    source: `#!lua flags=no-writes
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
+end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
+local function announce(id)
+  call('HINCRBY', record(id), 'version', 1)
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+end
+local MOST = 100
+local since
+for _, name in ipairs(QUEUES) do
+  local head = call('ZRANGE', queue(name), 0, 0)[1]
+  local at = tonumber(head and call('HGET', record(head), 'at') or nil)
+  if at and (not since or at < since) then since = at end
+end
+local running = {}
+for _, id in ipairs(call('ZRANGE', P .. 'processing', 0, MOST - 1)) do
+  local t = call('HMGET', record(id), 'step', 'at')
+  if t[2] then running[#running + 1] = t end
+end
+local completed = {}
+for _, id in ipairs(call('ZREVRANGE', P .. 'finished', 0, MOST - 1)) do
+  local t = call('HMGET', record(id), 'status', 'expires', 'trace', 'completed')
+  if t[1] == 'COMPLETED' and tonumber(t[2]) > now and t[3] then completed[#completed + 1] = { t[3], t[4] } end
+end
+return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
+  },
+  pause: {
+    sha: '557289d39e4c79bf398cfbeae6ae5d153312766b',
+    source: `#!lua flags=allow-oom
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
+end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
+local function announce(id)
+  call('HINCRBY', record(id), 'version', 1)
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+end
+local RANK = 2 ^ 44
+local MOST_TRIES = 50
+local function count(key, tenant, by)
+  for _, field in ipairs({ tenant, '' }) do
+    if call('HINCRBY', P .. key, field, by) <= 0 then
+      call('HDEL', P .. key, field)
+      if key == 'waiting' and field == '' then
+        call('DEL', P .. 'shares')
+      elseif key == 'waiting' then
+        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
+      end
+    end
+  end
+end
+local function wake()
+  if call('LLEN', P .. 'wake') == 0 then
+    call('LPUSH', P .. 'wake', 1)
+    call('PEXPIRE', P .. 'wake', 60000)
+  end
+end
+local function enter(priority, id, score)
+  call('ZADD', queue(priority), score, id)
+  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
+    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
+  end
+end
+local function queue_back(id, tenant, priority, patience)
+  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
+  enter(priority, id, string.format('%.17g', turn + order))
+  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
+end
+local function admit(id, tenant, priority, run_at, patience)
+  if run_at > now then
+    call('ZADD', P .. 'delayed', run_at, id)
+    return 'scheduled', run_at
+  end
+  queue_back(id, tenant, priority, patience)
+  return 'queued', now
+end
+local function queue_front(id)
+  enter('again', id, now)
+end
+local function pop()
+  local head = call('ZPOPMIN', queue('again'))
+  if head[1] then return head[1], 1, head[2] end
+  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local best, due
+  for i, priority in ipairs(PRIORITIES) do
+    local share = tonumber(shares[i])
+    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+  end
+  if not best then return end
+  local priority = PRIORITIES[best]
+  head = call('ZPOPMIN', queue(priority))
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
+  return head[1], best + 1, head[2]
+end
+local function any_queued()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+end
+local function park(id, tenant, at, score)
+  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+end
+local function unpark(tenant)
+  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
+  if not head[1] then return end
+  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+  wake()
+end
+local function unqueue(id, tenant)
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  count('waiting', tenant, -1)
+  unpark(tenant)
+end
+local function close_lease(id, tenant, verb)
+  call('ZREM', P .. 'processing', id)
+  call('HSET', record(id), 'closed', verb)
+  count('running', tenant, -1)
+  unpark(tenant)
+end
+local function requeue(id, tenant, step, delay, verb, code, message)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
+  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
+  local tries = cjson.decode(history or '[]')
+  local started = trace and cjson.decode(trace)[1][2] or now
+  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
+  if #tries > MOST_TRIES then table.remove(tries, 1) end
+  if verb == 'release' then attempt = attempt - 1 end
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('DEL', details(id))
+  count('waiting', tenant, 1)
+  if delay > 0 then
+    call('ZADD', P .. 'delayed', now + delay, id)
+  else
+    queue_front(id)
+  end
+  announce(id)
+  wake()
+end
+if ARGV[2] == '1' then
+  call('SET', P .. 'paused', now)
+elseif call('DEL', P .. 'paused') == 1 and any_queued() then
+  wake()
+end
+return 1`
+  },
   progress: {
-    sha: '007ce8a18a64d2bdf4b5779c87dbed047c1eef9a',
+    sha: '285c1a7164aac8adb85b1a2da7fe2c8f875da90c',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1760,57 +2398,92 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local MOST_STEPS = 64
-local function put(id, steps, changed)
-  for name, percent in pairs(steps) do
+local function put(id, first, last)
+  local moved = false
+  for j = first, last, 2 do
+    local name, percent = ARGV[j], ARGV[j + 1]
     local old = call('HGET', details(id), name)
     if old ~= percent and (old or call('HLEN', details(id)) < MOST_STEPS) then
       call('HSET', details(id), name, percent)
-      changed = true
+      moved = true
     end
   end
-  return changed
+  return moved
+end
+local function with_step(trace, step, progress)
+  local entries = cjson.decode(trace)
+  if #entries < MOST_STEPS then entries[#entries + 1] = { step, now, progress } end
+  return cjson.encode(entries)
+end
+local function report(id, progress, step, first, last)
+  local t = call('HMGET', record(id), 'progress', 'step', 'trace')
+  local reached = math.max(progress or 0, tonumber(t[1]))
+  local changes = {}
+  if put(id, first, last) or reached > tonumber(t[1]) then changes = { 'progress', reached, 'moved', now } end
+  if step ~= '' and step ~= t[2] then
+    changes = { 'progress', reached, 'moved', now, 'step', step, 'at', now, 'from', reached, 'trace', t[3] and with_step(t[3], step, reached) }
+    if not t[3] then changes[11], changes[12] = nil, nil end
+  end
+  if #changes == 0 then return end
+  call('HSET', record(id), unpack(changes))
+  announce(id)
 end
 local answers = {}
 local i = 2
 while i <= #ARGV do
   local id, lease, progress, step, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4])
-  local t = call('HMGET', record(id), 'lease', 'status', 'progress', 'step')
+  local t = call('HMGET', record(id), 'lease', 'status')
   local current = t[1] == lease and t[2] == 'PROCESSING'
+  if current then report(id, progress, step, i + 5, i + 4 + 2 * n) end
   answers[#answers + 1] = current and 1 or 0
-  local changed = false
-  for j = i + 5, i + 4 + 2 * n, 2 do
-    if current then changed = put(id, { [ARGV[j]] = ARGV[j + 1] }, changed) end
-  end
-  if current and progress and progress > tonumber(t[3]) then
-    call('HSET', record(id), 'progress', progress)
-    changed = true
-  end
-  if current and step ~= '' and step ~= t[4] then
-    call('HSET', record(id), 'step', step)
-    changed = true
-  end
-  if changed then announce(id) end
   i = i + 5 + 2 * n
 end
 return answers`
   },
   read: {
-    sha: '56727f26200fcad3e46ed40df4ce2d16fd97df3b',
+    sha: '65e9568d22d813328480f1fe79e552d0860f54cd',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1822,26 +2495,53 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local records = {}
 for i = 2, #ARGV do records[#records + 1] = read(ARGV[i]) end
 return records`
   },
   stats: {
-    sha: 'cf8bba8df131a3635f8f665a37de2b0e752d9bd4',
+    sha: '4591668a6eb980fc56738459eefb7b36a62a2551',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1853,23 +2553,50 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
-  local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  local others, own = { queue('again') }, 0
+  for i, other in ipairs(PRIORITIES) do
+    if other == priority then own = i else others[#others + 1] = queue(other) end
+  end
+  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = due[own] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', others[1])
+  for i, other in ipairs(PRIORITIES) do
+    if i ~= own and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + rank + 1
 end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end
 local oldest = false
-for _, name in ipairs({ 'again', 'high', 'normal', 'low' }) do
-  local head = call('ZRANGE', P .. 'queue:' .. name, 0, 0)[1]
+for _, name in ipairs(QUEUES) do
+  local head = call('ZRANGE', queue(name), 0, 0)[1]
   local created = head and call('HGET', record(head), 'created')
   if created and (not oldest or created < oldest) then oldest = created end
 end
@@ -1878,7 +2605,8 @@ return {
   call('ZCARD', P .. 'processing'),
   call('ZCARD', P .. 'delayed'),
   oldest,
-  tostring(now)
+  tostring(now),
+  call('EXISTS', P .. 'paused')
 }`
   }
 } as const

@@ -2,13 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../../generator.ts'
 import type { ChartTask } from '../../task.ts'
 import type {
-  BatchOutcome, Closed, Closing, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, ProgressReport, QueueStats, Take, Taken, TaskDraft, TaskStore
+  BatchOutcome, Closed, Closing, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats, Take, Taken, TaskDetails,
+  TaskDraft, TaskFilter, TaskPage, TaskStore
 } from '../task-store.ts'
 import { newTask } from '../new-task.ts'
 import { duplicate, whenReady, within, type RedisClient } from './connections.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './lua.generated.ts'
-import { checkpointsOf, dependenciesOf, leaseOf, parseHint, toRequest, toTask, type RawRecord } from './records.ts'
+import { checkpointsOf, leaseOf, parseHint, toDetails, toRequest, toSteps, toTask, words, type RawRecord } from './records.ts'
 import { Subscriber } from './subscriber.ts'
 
 export interface RedisStoreOptions {
@@ -21,12 +22,15 @@ export interface RedisStoreOptions {
   readonly now?: (() => number) | undefined
 }
 
+/** ms that an answer about the outlook is good for. */
+const OUTLOOK_AGE = 100
+
 type Argument = string | number
 type FoundRecord = RawRecord | null
 
 const tasks = (records: FoundRecord[]): ChartTask[] => records.filter(record => record !== null).map(toTask)
 const toTaken = ([taken, lost, due]: [RawRecord[], RawRecord[], number]): Taken => ({
-  tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record), depends_on: dependenciesOf(record) })),
+  tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record) })),
   lost: tasks(lost),
   due: due < 0 ? null : due
 })
@@ -34,14 +38,14 @@ const takeArguments = (take: Take | null): Argument[] =>
   take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant] : ['', '', 0, 0, 0]
 
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
-  const { user_id, tenant, idempotency, waitingPerTenant, queueLength, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!
+  const { user_id, tenant, idempotency, waitingPerTenant, queueLength, timeInQueue, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!
   return [
     user_id, tenant, idempotency?.key ?? '', idempotency?.body ?? '', waitingPerTenant, queueLength,
     `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`,
-    attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`, charts_inside ? 1 : 0, batch_id,
+    attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`, charts_inside ? 1 : 0, batch_id, timeInQueue,
     ...drafts.flatMap(draft => [
       draft.task_id, draft.message_id, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0, draft.request, draft.missing_chart ?? '',
-      draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' ')
+      draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' '), draft.retry_of ?? ''
     ])
   ]
 }
@@ -64,6 +68,7 @@ export class RedisStore implements TaskStore {
   readonly #now: (() => number) | undefined
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
+  #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
 
   constructor (options: RedisStoreOptions) {
     this.#host = options.redis
@@ -160,15 +165,42 @@ export class RedisStore implements TaskStore {
   }
 
   async stats (): Promise<QueueStats> {
-    const [queue_length, processing_count, delayed_count, oldest, now] =
-      await this.#run<[number, number, number, string | null, string]>('stats', [])
+    const [queue_length, processing_count, delayed_count, oldest, now, paused] =
+      await this.#run<[number, number, number, string | null, string, number]>('stats', [])
     return {
       queue_length,
       processing_count,
       delayed_count,
       oldest_waiting_at: oldest && new Date(Number(oldest)).toISOString(),
+      paused: paused === 1,
       updated_at: new Date(Number(now)).toISOString()
     }
+  }
+
+  /** Many ask at once, and it takes hundreds of commands: one answer serves all that come within a moment. */
+  outlook (): Promise<Outlook> {
+    const fresh = this.#outlook && !this.#now && performance.now() - this.#outlook.at < OUTLOOK_AGE
+    if (fresh) return this.#outlook!.answer
+    const answer = this.#readOutlook()
+    this.#outlook = { at: performance.now(), answer }
+    answer.catch(() => { this.#outlook = null })
+    return answer
+  }
+
+  async list (filter: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage> {
+    const [records, reached] = await this.#run<[FoundRecord[], [index: string, score: string, task_id: string] | null]>('list', [
+      filter.status ?? '', filter.user_id ?? '', filter.tenant ?? '', limit, ...cursor?.split('.') ?? ['', '', '']
+    ])
+    return { tasks: tasks(records), cursor: reached && reached.join('.') }
+  }
+
+  async inspect (task_id: string): Promise<TaskDetails | null> {
+    const [record] = await this.#run<FoundRecord[]>('read', [task_id])
+    return record ? toDetails(record) : null
+  }
+
+  async setPaused (paused: boolean): Promise<void> {
+    await this.#run('pause', [paused ? 1 : 0])
   }
 
   async cleanup (): Promise<number> {
@@ -253,13 +285,29 @@ export class RedisStore implements TaskStore {
     this.#commands.disconnect()
   }
 
+  async #readOutlook (): Promise<Outlook> {
+    const [now, paused, since, processing_count, running, completed] =
+      await this.#run<[string, number, string | null, number, Array<[step: string, at: string]>, Array<[trace: string, at: string]>]>('outlook', [])
+    return {
+      now: Number(now),
+      paused: paused === 1,
+      waiting_since: since === null ? null : Number(since),
+      processing_count,
+      running: running.map(([step, at]) => ({ step, at: Number(at) })),
+      completed: completed.map(([trace, at]) => ({ steps: toSteps(trace), at: Number(at) }))
+    }
+  }
+
   async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
-    type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord, now?: string, step?: string]
+    type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
     const [answer, found, ended, replayed_batch] = await this.#run<[string, Found[] | string, FoundRecord[]?, string?]>(
       'enqueue', enqueueArguments(drafts, batch_id))
     if (answer === 'accepted' || answer === 'replayed') {
-      const enqueued = (found as Found[]).map(([outcome, record, now, step], i) => ({
-        outcome, task: record ? toTask(record) : newTask(drafts[i]!, new Date(Number(now)).toISOString(), step!)
+      const enqueued = (found as Found[]).map(([outcome, record, now, step, at, position, deps], i) => ({
+        outcome,
+        task: record
+          ? toTask(record)
+          : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: words(deps) })
       }))
       return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: enqueued, superseded: tasks(ended ?? []) }
     }

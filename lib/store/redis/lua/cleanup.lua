@@ -8,7 +8,7 @@ local ids = call('ZRANGEBYSCORE', P .. 'finished', '-inf', now, 'LIMIT', 0, tonu
 for _, id in ipairs(ids) do
   local chart = call('HGET', record(id), 'chart')
   if chart then call('DEL', P .. 'chart:' .. chart) end
-  call('DEL', record(id), details(id), P .. 'request:' .. id)
+  call('DEL', record(id), details(id), request(id))
   call('ZREM', P .. 'finished', id)
 end
 return #ids

@@ -21,41 +21,37 @@ local function backoff(policy, attempt, random)
 end
 
 local verbs = {}
-function verbs.complete(id, tenant, chart, content)
-  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(call('HGET', record(id), 'keep'), '%d+'))) end
+function verbs.complete(id, t, chart, content)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(t.keep, '%d+'))) end
   finish(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
 end
-function verbs.fail(id, tenant, code, message, delay, random)
-  local t = call('HMGET', record(id), 'attempt', 'max', 'backoff')
-  if delay == 'never' or tonumber(t[1]) >= tonumber(t[2]) then
+function verbs.fail(id, t, code, message, delay, random)
+  if delay == 'never' or t.attempt >= t.max then
     finish(id, 'FAILED', { 'code', code, 'error', message })
   else
-    requeue(id, tenant, 'retrying', tonumber(delay) or backoff(t[3], tonumber(t[1]), tonumber(random)))
+    requeue(id, t.tenant, 'retrying', tonumber(delay) or backoff(t.backoff, t.attempt, tonumber(random)), 'fail', code, message)
   end
 end
-function verbs.release(id, tenant)
-  call('HINCRBY', record(id), 'attempt', -1)
-  requeue(id, tenant, 'queued', 0)
+function verbs.release(id, t)
+  requeue(id, t.tenant, 'queued', 0, 'release')
 end
 
 local closed, own = {}, {}
 for i = 7, #ARGV, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local t = call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant')
+  local current, status, last_verb, tenant, keep, attempt, max, policy =
+    unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
   local answer = { 'stale' }
   own[id] = true
-  if t[1] == lease then
-    if t[2] == 'PROCESSING' then
-      close_lease(id, t[4], verb)
-      verbs[verb](id, t[4], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-      answer = { 'ok' }
-    elseif t[3] == verb then
-      -- The reply to this very call was lost.
-      answer = { 'ok' }
-    end
+  if current == lease and status == 'PROCESSING' then
+    close_lease(id, tenant, verb)
+    local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
+    verbs[verb](id, t, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+    answer = { 'ok', has_ended[id] and read(id) or nil }
+  elseif current == lease and last_verb == verb then
+    -- The reply to this very call was lost.
+    answer = { 'ok', (status == 'COMPLETED' or status == 'FAILED') and read(id) or nil }
   end
-  local status = answer[1] == 'ok' and call('HGET', record(id), 'status')
-  if status == 'COMPLETED' or status == 'FAILED' then answer[2] = read(id) end
   closed[#closed + 1] = answer
 end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }

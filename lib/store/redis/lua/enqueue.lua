@@ -4,10 +4,11 @@
 -- ARGV[1] now (ms, '' = TIME)  [2] user_id  [3] tenant  [4] hash of the Idempotency-Key or ''  [5] hash of the body
 -- ARGV[6] most waiting of a tenant  [7] most waiting at all  [8] retention 'task details index' (ms)
 -- ARGV[9] attempts  [10] backoff 'type delay max jitter'  [11] 1: charts are kept in here  [12] batch_id or ''
--- then for each task eleven: task_id  message_id  org that shares the chart or ''  hash of what makes two requests the same
+-- ARGV[13] most ms in the queue, 0 = off
+-- then for each task twelve: task_id  message_id  org that shares the chart or ''  hash of what makes two requests the same
 --   force 0|1  request  chart that the host's store has lost or ''  priority  when it may run at the earliest (ms) or ''
---   1: instead of the caller's older tasks of the message  task_ids that it needs
--- Returns { 'accepted' | 'replayed', { { outcome, record } or { 'queued', false, now, step } … }, records of tasks that were cancelled for it }, or { why not, which }
+--   1: instead of the caller's older tasks of the message  task_ids that it needs  the task that it repeats or ''
+-- Returns { 'accepted' | 'replayed', { { outcome, record } or { 'queued', false, now, step, at, position or false, what it needs } … }, records of tasks that were cancelled for it }, or { why not, which }
 -- Atomic because fifty equal requests at once must make one task, and a key must belong to one task for good.
 --- @include "base"
 --- @include "index"
@@ -18,10 +19,10 @@
 --- @include "bind"
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local drafts, again = {}, false
-for i = 13, #ARGV, 11 do
+for i = 14, #ARGV, 12 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10],
+    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10], retry_of = ARGV[i + 11],
     known = call('EXISTS', record(ARGV[i])) == 1
   }
   again = again or ARGV[i + 6] ~= ''
@@ -62,7 +63,7 @@ refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
 
 for _, id in ipairs(older) do cancel(id) end
-for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10]) end
+for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
 
@@ -70,7 +71,8 @@ local records = {}
 for i, draft in ipairs(drafts) do
   -- What is new, its sender knows: but for the time, and what it waits for.
   if draft.fresh then
-    records[i] = { 'queued', false, tostring(now), call('HGET', record(draft.id), 'step') }
+    local place = draft.step == 'queued' and position(draft.id, draft.priority) or false
+    records[i] = { 'queued', false, tostring(now), draft.step, tostring(draft.at), place, table.concat(draft.deps, ' ') }
   else
     records[i] = { draft.outcome, read(draft.becomes) }
   end

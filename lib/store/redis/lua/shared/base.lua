@@ -10,21 +10,23 @@ local call = redis.call
 local function record(id) return P .. 'task:' .. id end
 local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function request(id) return P .. 'request:' .. id end
+--- @include "order"
 
 -- The record as it is known now: nothing once its retention has passed, even where Redis has not yet expired it.
 local function read(id)
-  local fields = call('HMGET', record(id), 'expires', 'details_expire')
-  if fields[1] and tonumber(fields[1]) <= now then return false end
-  local task = call('HGETALL', record(id))
-  if #task == 0 then return false end
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
   local steps = {}
-  if not fields[2] or tonumber(fields[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, task, steps, call('GET', P .. 'request:' .. id) }
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
 end
+
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 
 -- Version and hint belong to the same step as the change: no watcher can see one without the other.
 local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
-  local state = call('HMGET', record(id), 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error')
-  call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, call('HGETALL', details(id)) }))
+  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
 end

@@ -8,16 +8,18 @@ end
 
 -- Binds a batch and an Idempotency-Key to the tasks that answer; both are kept as long as the longest of them.
 local function bind(drafts, user, batch, key, body)
+  if batch == '' and key == '' then return end
   local ids, unfinished, last = {}, 0, now
   for i, draft in ipairs(drafts) do
     ids[i] = draft.becomes
     local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
+    local joins = batch ~= '' and note(ids[i], 'batches', batch)
     if expires then
       last = math.max(last, expires)
-    elseif batch == '' and key ~= '' then
+    elseif batch == '' then
       unfinished = unfinished + 1
       note(ids[i], 'keys', key)
-    elseif batch ~= '' and note(ids[i], 'batches', batch) then
+    elseif joins then
       unfinished = unfinished + 1
     end
   end

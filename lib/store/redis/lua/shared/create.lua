@@ -1,18 +1,22 @@
-local function create(draft, user, tenant, keep, attempts, backoff)
-  local id = draft.id
-  call('SET', P .. 'request:' .. id, draft.request)
+local function create(draft, user, tenant, keep, attempts, backoff, patience)
+  local id, optional = draft.id, {}
+  draft.step, draft.at = 'waiting_for_dependencies', now
+  count('waiting', tenant, 1)
+  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience) end
+  for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
+
+  local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
+  if draft.run_at > 0 then add('run_at', draft.run_at) end
+  if patience > 0 then add('patience', patience) end
+  if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
+  if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
+  if #draft.deps > 0 then add('left', #draft.waits) end
+  call('SET', request(id), draft.request)
   call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
     'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
-    'version', 1, 'created', now, 'attempt', 0, 'lease', 0)
-  count('waiting', tenant, 1)
-  if draft.run_at > 0 then call('HSET', record(id), 'run_at', draft.run_at) end
-  if #draft.deps > 0 then call('HSET', record(id), 'deps', table.concat(draft.deps, ' '), 'left', #draft.waits) end
-  if #draft.waits > 0 then
-    call('HSET', record(id), 'step', 'waiting_for_dependencies')
-    for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
-  else
-    admit(id, tenant, draft.priority, draft.run_at)
-  end
+    'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
+
+  call('ZADD', P .. 'active', now, id)
   index_active(P .. 'same:' .. draft.same, id)
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   -- Nobody watches a task that has just been named: its message says that there is one more.

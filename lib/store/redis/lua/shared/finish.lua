@@ -1,5 +1,5 @@
--- What has ended in this call, in order; and those of them whose dependents have not been told yet.
-local ended, untold = {}, {}
+-- What has ended in this call, in order and by id; and those of them whose dependents have not been told yet.
+local ended, has_ended, untold = {}, {}, {}
 
 local function others(own)
   local records = {}
@@ -13,7 +13,7 @@ end
 local function put_final(id, status, fields)
   local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
   local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], untold[#untold + 1] = id, id
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
@@ -24,9 +24,10 @@ local function put_final(id, status, fields)
 
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
-  call('PEXPIRE', P .. 'request:' .. id, keep_task)
+  call('PEXPIRE', request(id), keep_task)
   call('PEXPIRE', details(id), keep_details)
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
   if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
 
@@ -56,12 +57,13 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      admit(dependent, t[1], t[2], tonumber(t[3]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
     end

@@ -7,9 +7,9 @@ local function index_expire(key, keep)
 end
 
 local function index_active(key, id)
-  local newest = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, -math.max(now, 1 - newest), id)
-  call('PERSIST', key)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  if newest then call('PERSIST', key) end
 end
 
 local function index_finished(key, id, keep_task, keep_index)

@@ -1,19 +1,17 @@
--- Waiting tasks. What has run before goes first; then, of every 21 tasks under full load, 16 high, 4 normal and 1 low one;
--- within a priority the tenants take turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
-local PRIORITIES = { 'high', 'normal', 'low' }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
+-- Waiting tasks come and go. Within a priority the tenants take turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
 local RANK = 2 ^ 44
-local function queue(name) return P .. 'queue:' .. name end
+-- Tries that are remembered of one task.
+local MOST_TRIES = 50
 
 -- The field '' counts all tenants. A tenant that waits no more has no turn to remember.
 local function count(key, tenant, by)
   for _, field in ipairs({ tenant, '' }) do
     if call('HINCRBY', P .. key, field, by) <= 0 then
       call('HDEL', P .. key, field)
-      if key == 'waiting' then
+      if key == 'waiting' and field == '' then
+        call('DEL', P .. 'shares')
+      elseif key == 'waiting' then
         for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-        if field == '' then call('DEL', P .. 'shares') end
       end
     end
   end
@@ -36,24 +34,25 @@ local function enter(priority, id, score)
 end
 
 -- A tenant's next turn comes one round after its last, or in the round that is being served: who queues much waits for itself.
-local function queue_back(id, tenant, priority)
+-- `patience`: ms that it waits for its first try, 0 = for ever.
+local function queue_back(id, tenant, priority, patience)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
   local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   -- First come, first served within a round.
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
+  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
 
--- Into the queue, or aside until its time (ms since the epoch) has come.
-local function admit(id, tenant, priority, run_at)
+-- Into the queue, or aside until its time (ms since the epoch) has come. Returns what kind of waiting that is, and since or until when.
+local function admit(id, tenant, priority, run_at, patience)
   if run_at > now then
-    call('HSET', record(id), 'step', 'scheduled')
     call('ZADD', P .. 'delayed', run_at, id)
-  else
-    call('HSET', record(id), 'step', 'queued')
-    queue_back(id, tenant, priority)
+    return 'scheduled', run_at
   end
+  queue_back(id, tenant, priority, patience)
+  return 'queued', now
 end
 
 local function queue_front(id)
@@ -97,7 +96,7 @@ end
 -- The place may have been freed for this very task.
 local function unqueue(id, tenant)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
   for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -110,9 +109,17 @@ local function close_lease(id, tenant, verb)
   unpark(tenant)
 end
 
--- A try that is over without a verdict: back to PENDING, its progress forgotten. `delay` in ms.
-local function requeue(id, tenant, step, delay)
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'progress', 0)
+-- A try that is over without a verdict: back to PENDING, its progress forgotten, itself remembered. `delay` in ms.
+local function requeue(id, tenant, step, delay, verb, code, message)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
+  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
+  local tries = cjson.decode(history or '[]')
+  local started = trace and cjson.decode(trace)[1][2] or now
+  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
+  if #tries > MOST_TRIES then table.remove(tries, 1) end
+  -- One that was handed back costs nothing.
+  if verb == 'release' then attempt = attempt - 1 end
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then

@@ -1,24 +1,30 @@
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
 -- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1 }.
+local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, 100) end
+
 local function expire()
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'processing', '-inf', now, 'LIMIT', 0, 100)) do
+  for _, id in ipairs(due_in('processing')) do
     local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
     close_lease(id, t[3], 'expire')
     if tonumber(t[1]) < tonumber(t[2]) then
-      requeue(id, t[3], 'queued', 0)
+      requeue(id, t[3], 'queued', 0, 'expire')
     else
       finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
     end
   end
+  for _, id in ipairs(due_in('deadlines')) do
+    unqueue(id, call('HGET', record(id), 'tenant'))
+    finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+  end
 end
 
 local function promote()
-  for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, 100)) do
+  for _, id in ipairs(due_in('delayed')) do
     call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority')
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience')
     if t[1] == 'scheduled' then
-      call('HSET', record(id), 'step', 'queued')
-      queue_back(id, t[2], t[3])
+      call('HSET', record(id), 'step', 'queued', 'at', now)
+      queue_back(id, t[2], t[3], tonumber(t[4]) or 0)
       announce(id)
     else
       queue_front(id)
@@ -28,40 +34,43 @@ end
 
 local function next_due()
   local due = -1
-  for _, key in ipairs({ 'processing', 'delayed' }) do
+  for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
     if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
   end
   return due
 end
 
-local function start(id, tenant, take_id, lease_duration)
-  count('waiting', tenant, -1)
-  count('running', tenant, 1)
-  call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSETNX', record(id), 'started', now)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'take', take_id, 'closed', '')
-  call('HINCRBY', record(id), 'attempt', 1)
-  call('HINCRBY', record(id), 'lease', 1)
-  announce(id)
+-- What its earlier tries have reached comes with a task; a first one has none.
+local function handed(known, lease)
+  if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
+  return known
 end
 
--- What its earlier tries have reached comes with a task; a first one has none.
-local function handed(id)
-  local known = read(id)
-  if tonumber(call('HGET', record(id), 'lease')) > 1 then known[5] = call('HGETALL', checkpoints(id)) end
-  return known
+-- All that a take changes in one write, and told as it was written: to read it back would cost as much again.
+-- Returns the record, and the lease.
+local function start(id, tenant, worker, take_id, lease_duration)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'version', 'started', 'patience')
+  local attempt, lease, version, started = t[1] + 1, t[2] + 1, t[3] + 1, t[4] or now
+  count('waiting', tenant, -1)
+  count('running', tenant, 1)
+  if t[5] then call('ZREM', P .. 'deadlines', id) end
+  call('ZADD', P .. 'processing', now + lease_duration, id)
+  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'from', 0, 'moved', now, 'trace', cjson.encode({ { 'started', now, 0 } }))
+  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, now }, {})
+  return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   -- The reply to this very take may have been lost: the same tasks again, not more of them, and the same ends.
-  local before = call('GET', P .. 'take:' .. worker)
+  local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(id) end
+      local t = call('HMGET', record(id), 'status', 'take', 'lease')
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(read(id), tonumber(t[3])) end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
@@ -72,21 +81,21 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   expire()
   promote()
   local ids = {}
-  while #taken < wanted do
+  while #taken < wanted and not paused do
     local id, at, score = pop()
     if not id then break end
     local tenant = call('HGET', record(id), 'tenant')
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
     else
-      start(id, tenant, take_id, lease_duration)
-      taken[#taken + 1] = handed(id)
+      taken[#taken + 1] = handed(start(id, tenant, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
   end
   if #taken + #ended > 0 and worker ~= '' then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
-  if any_queued() then wake() end
+  -- A paused queue must not wake those who would find nothing.
+  if not paused and any_queued() then wake() end
   return { taken, others(own), next_due() }
 end

@@ -1,0 +1,72 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { errors } from '../errors.ts'
+import type { ListTasksOptions, QueueService } from '../service/queue-service.ts'
+import { ChartStatus } from '../task.ts'
+import type { Gate } from './access.ts'
+import { documented, messageOf, sendJson } from './answers.ts'
+import { ListQuery, TaskParams, responses } from './schemas.ts'
+import { operatorTask } from './views.ts'
+
+type TaskRequest = FastifyRequest<{ Params: { task_id: string } }>
+
+/** The routes of those who run the queue: whom `authorize` allows to `monitor`, and nobody else. */
+export function operatorRoutes (fastify: FastifyInstance, { service, gate }: { service: QueueService, gate: Gate }): void {
+  const tasks = '/charts/admin/tasks'
+
+  fastify.get('/charts/async/stats', {
+    schema: documented('How busy the queue is', { response: responses.stats })
+  }, async (request, reply) => {
+    await gate.monitor(request, 'stats')
+    return sendJson(reply, await service.getQueueStats())
+  })
+
+  for (const operation of ['pause', 'resume'] as const) {
+    const summary = operation === 'pause' ? 'Hand out no more charts; what runs goes on' : 'Hand out charts again'
+    fastify.post(`/charts/admin/${operation}`, {
+      schema: documented(summary, { response: responses.stats })
+    }, async (request, reply) => {
+      await gate.monitor(request, operation)
+      await (operation === 'pause' ? service.pauseQueue() : service.resumeQueue())
+      return sendJson(reply, await service.getQueueStats())
+    })
+  }
+
+  fastify.get<{ Querystring: ListTasksOptions }>(tasks, {
+    schema: documented('The charts of everybody', { querystring: ListQuery, response: responses.list })
+  }, async (request, reply) => {
+    await gate.monitor(request, 'list')
+    const page = await service.listTasks(request.query)
+    return sendJson(reply, { tasks: page.tasks.map(operatorTask), cursor: page.cursor })
+  })
+
+  fastify.get(`${tasks}/:task_id`, {
+    schema: documented('All that is known of a chart', { params: TaskParams, response: responses.inspect })
+  }, async (request: TaskRequest, reply) => {
+    await gate.monitor(request, 'inspect')
+    const details = await service.getTaskDetails(request.params.task_id)
+    if (!details) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
+    const { same: _, task, ...shown } = details
+    return sendJson(reply, { task: operatorTask(task), depends_on: task.depends_on, ...shown })
+  })
+
+  fastify.post(`${tasks}/:task_id/retry`, {
+    schema: documented('Generate a chart that has failed again', { params: TaskParams, response: responses.retry })
+  }, async (request: TaskRequest, reply) => {
+    await gate.monitor(request, 'retry')
+    const result = await service.retryTask(request.params.task_id)
+    if (!result) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
+    const { task, outcome } = result
+    reply.code(outcome === 'chart_exists' ? 200 : 202)
+    return sendJson(reply, { ...operatorTask(task), message: messageOf(task, outcome) })
+  })
+
+  fastify.delete(`${tasks}/:task_id`, {
+    schema: documented('Cancel the chart of anybody', { params: TaskParams, response: responses.cancelAny })
+  }, async (request: TaskRequest, reply) => {
+    await gate.monitor(request, 'cancel')
+    const task = await service.cancelTask(request.params.task_id)
+    if (!task) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
+    if (task.status !== ChartStatus.CANCELLED) throw new errors.CHARTS_ERR_TASK_FINISHED()
+    return sendJson(reply, operatorTask(task))
+  })
+}

@@ -1,0 +1,122 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from '../generator.ts'
+import type { Outlook, TaskStore } from '../store/task-store.ts'
+import { isFinished, type ChartTask } from '../task.ts'
+import { Forecast, waitsForOthers } from './forecast.ts'
+
+/** ms that an estimate is shared by all who watch the same state. */
+const SHARED = 100
+/** ms that an answer waits for its estimates: they are not worth more. */
+const PATIENCE = 250
+/** How far an estimate follows what a task waits for: so many tasks, one behind the other, and so many in all. */
+const MOST_LEVELS = 8
+const MOST_NEEDED = 200
+/** Seconds to which an estimate is rounded up where it is no more than so many ahead. */
+const GRID = [[60, 1], [300, 5], [Infinity, 60]] as const
+/** Seconds after which it is worth asking again where nobody knows more, and at the latest. */
+const ASK_AGAIN = { usual: 1, latest: 30 }
+/** Likewise for a place in a queue that is full. */
+const PLACE = { usual: 5, latest: 60 }
+
+const inSeconds = (ms: number, latest: number): number => Math.min(Math.max(Math.ceil(ms / 1_000), 1), latest)
+
+/** To the second where it is near, to the minute where it is far: nobody knows it better. */
+function round (time: number, now: number): number {
+  const ahead = (time - now) / 1_000
+  const [, seconds] = GRID.find(([most]) => ahead <= most)!
+  return Math.ceil(time / seconds / 1_000) * seconds * 1_000
+}
+
+/** Tells of unfinished tasks when they will be done. Worked out when it is asked for: no change of the task. */
+export class Estimates {
+  readonly #store: TaskStore
+  readonly #logger: Logger
+  readonly #forecasts = new WeakMap<Outlook, Forecast>()
+  readonly #shared = new WeakMap<ChartTask, { readonly at: number, readonly task: Promise<ChartTask> }>()
+
+  constructor (store: TaskStore, logger: Logger) {
+    this.#store = store
+    this.#logger = logger
+  }
+
+  /** Lets the store look ahead while it has something else to do for an answer. */
+  prepare (): void {
+    this.#store.outlook().catch(() => {})
+  }
+
+  /** The tasks, each with its estimate where there is one; a store that does not answer costs the estimates alone. */
+  async ofAll (tasks: readonly ChartTask[]): Promise<ChartTask[]> {
+    if (tasks.every(isFinished)) return [...tasks]
+    const [forecast, find] = await Promise.all([this.#forecast(), this.#needed(tasks)])
+    return tasks.map(task => {
+      const completion = forecast && !isFinished(task) ? forecast.completionOf(task, find) : null
+      return completion === null ? task : { ...task, estimated_completion: new Date(round(completion, forecast!.now)).toISOString() }
+    })
+  }
+
+  async of (task: ChartTask): Promise<ChartTask> {
+    const [estimated] = await this.ofAll([task])
+    return estimated!
+  }
+
+  /** One for all who watch: a thousand watchers of a task are told the same, in a frame that is made once. */
+  async shared (task: ChartTask): Promise<ChartTask> {
+    const known = this.#shared.get(task)
+    if (known && performance.now() - known.at < SHARED) return known.task
+    const estimated = this.of(task)
+    this.#shared.set(task, { at: performance.now(), task: estimated })
+    return estimated
+  }
+
+  /** Seconds after which it is worth asking for an unfinished task again. */
+  async askAgainIn (task: ChartTask): Promise<number> {
+    const [forecast, find] = await Promise.all([this.#forecast(), this.#needed([task])])
+    const completion = forecast && forecast.completionOf(task, find)
+    return completion === null ? ASK_AGAIN.usual : inSeconds(completion - forecast!.now, ASK_AGAIN.latest)
+  }
+
+  /** Seconds after which a queue that is full may have a place. */
+  async placeIn (): Promise<number> {
+    const forecast = await this.#forecast()
+    const wait = forecast && forecast.waitOf(1)
+    return wait === null ? PLACE.usual : inSeconds(wait, PLACE.latest)
+  }
+
+  /** Finds what the tasks wait for, and what that waits for, as far as it is worth it. */
+  async #needed (tasks: readonly ChartTask[]): Promise<(task_id: string) => ChartTask | undefined> {
+    const known = new Map(tasks.map(task => [task.task_id, task]))
+    let open = tasks
+    for (let level = 0; level < MOST_LEVELS && known.size < MOST_NEEDED; level++) {
+      const missing = [...new Set(open.filter(waitsForOthers).flatMap(task => task.depends_on))].filter(task_id => !known.has(task_id))
+      if (missing.length === 0) break
+      const found: Array<ChartTask | null> = await this.#store.read(missing.slice(0, MOST_NEEDED)).catch(() => [])
+      open = found.filter(task => task !== null)
+      for (const task of open) known.set(task.task_id, task)
+    }
+    return task_id => known.get(task_id)
+  }
+
+  async #forecast (): Promise<Forecast | null> {
+    const outlook = await this.#outlook()
+    if (!outlook) return null
+    const known = this.#forecasts.get(outlook)
+    if (known) return known
+    const forecast = new Forecast(outlook)
+    this.#forecasts.set(outlook, forecast)
+    return forecast
+  }
+
+  async #outlook (): Promise<Outlook | null> {
+    const timer = new AbortController()
+    try {
+      const late = delay(PATIENCE, null, { signal: timer.signal })
+      late.catch(() => {})
+      return await Promise.race([this.#store.outlook(), late])
+    } catch (error) {
+      this.#logger.debug({ err: error }, 'nothing can be estimated')
+      return null
+    } finally {
+      timer.abort()
+    }
+  }
+}

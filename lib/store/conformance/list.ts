@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict'
+import type { TaskFilter } from '../task-store.ts'
+import { cases, DAY, idsOf, type Scene } from './scene.ts'
+
+async function everyPage (scene: Scene, filter: TaskFilter, limit: number): Promise<string[]> {
+  const ids: string[] = []
+  let cursor: string | null = null
+  do {
+    const page = await scene.store.list(filter, limit, cursor)
+    assert.ok(page.tasks.length <= limit)
+    ids.push(...idsOf(page.tasks))
+    cursor = page.cursor
+  } while (cursor !== null)
+  return ids
+}
+
+/** One of each status, of two tenants, in the order in which a list shows them. */
+async function some (scene: Scene): Promise<Record<string, string>> {
+  const ids: Record<string, string> = {}
+  const later = <T>(value: T) => {
+    scene.pass(1)
+    return value
+  }
+  ids['completed'] = later(await scene.completed({ org_id: 'acme', user_id: 'ada' })).task_id
+  ids['failed'] = later(await scene.failed({ user_id: 'bob' })).task_id
+  ids['cancelled'] = later(await scene.cancelled({ user_id: 'ada' })).task_id
+  ids['processing'] = later(await scene.taken({ org_id: 'acme', user_id: 'bob' })).task.task_id
+  ids['scheduled'] = later(await scene.enqueue({ user_id: 'bob', run_at: Date.parse(scene.date) + DAY })).task_id
+  ids['blocked'] = later(await scene.enqueue({ user_id: 'bob', depends_on: [ids['processing']] })).task_id
+  ids['queued'] = later(await scene.enqueue({ user_id: 'ada' })).task_id
+  return ids
+}
+
+export const list = cases('a list', {
+  'shows unfinished tasks first, each kind newest first': async scene => {
+    const ids = await some(scene)
+    const order = ['queued', 'blocked', 'scheduled', 'processing', 'cancelled', 'failed', 'completed'].map(name => ids[name])
+    for (const limit of [1, 2, 3, 7, 100]) assert.deepEqual(await everyPage(scene, {}, limit), order)
+  },
+
+  'shows tasks as they are': async scene => {
+    const queued = await scene.enqueue()
+    const failed = await scene.failed({ priority: 'high' })
+    const { tasks } = await scene.store.list({}, 10, null)
+    assert.deepEqual(tasks, [queued, failed])
+  },
+
+  'of one status': async scene => {
+    const ids = await some(scene)
+    for (const status of ['COMPLETED', 'FAILED', 'CANCELLED', 'PROCESSING'] as const) {
+      assert.deepEqual(await everyPage(scene, { status }, 1), [ids[status.toLowerCase()]])
+    }
+    assert.deepEqual(await everyPage(scene, { status: 'PENDING' }, 2), ['queued', 'blocked', 'scheduled'].map(name => ids[name]))
+  },
+
+  'of one tenant, of one user': async scene => {
+    const ids = await some(scene)
+    const named = (...names: string[]) => names.map(name => ids[name])
+    assert.deepEqual(await everyPage(scene, { tenant: 'org:acme' }, 1), named('processing', 'completed'))
+    assert.deepEqual(await everyPage(scene, { tenant: 'user:bob' }, 2), named('blocked', 'scheduled', 'failed'))
+    assert.deepEqual(await everyPage(scene, { user_id: 'ada' }, 2), named('queued', 'cancelled', 'completed'))
+    assert.deepEqual(await everyPage(scene, { user_id: 'ada', tenant: 'org:acme' }, 2), named('completed'))
+    assert.deepEqual(await everyPage(scene, { user_id: 'ada', status: 'PENDING' }, 2), named('queued'))
+    assert.deepEqual(await everyPage(scene, { tenant: 'user:carol' }, 2), [])
+  },
+
+  'goes on where it was, whatever has come and gone meanwhile': async scene => {
+    const ids = (await scene.enqueueMany(6)).reverse()
+    // All of one instant: their order is that of their ids.
+    const sorted = [...ids].sort().reverse()
+    const first = await scene.store.list({ status: 'PENDING' }, 3, null)
+    assert.deepEqual(idsOf(first.tasks), sorted.slice(0, 3))
+    scene.pass(1)
+    await scene.enqueue()
+    await scene.store.cancel(sorted[1]!)
+    const rest = await scene.store.list({ status: 'PENDING' }, 10, first.cursor)
+    assert.deepEqual(idsOf(rest.tasks), sorted.slice(3))
+    assert.equal(rest.cursor, null)
+  },
+
+  'misses nothing where the task that it ended with has moved on': async scene => {
+    const ids: string[] = []
+    for (let i = 0; i < 5; i++) {
+      ids.unshift((await scene.enqueue()).task_id)
+      scene.pass(1)
+    }
+    const first = await scene.store.list({}, 2, null)
+    await scene.store.cancel(ids[1]!)
+    const rest = await scene.store.list({}, 10, first.cursor)
+    assert.deepEqual(idsOf(rest.tasks), [...ids.slice(2), ids[1]])
+  },
+
+  'gives up the search after a while, and goes on': async scene => {
+    await scene.enqueueMany(1_200, { user_id: 'bob' })
+    scene.pass(1)
+    const first = await scene.enqueue({ user_id: 'ada' })
+    const last = await scene.completed({ user_id: 'ada', priority: 'high' })
+    const page = await scene.store.list({ user_id: 'ada' }, 10, null)
+    assert.deepEqual(idsOf(page.tasks), [first.task_id])
+    assert.notEqual(page.cursor, null)
+    const next = await scene.store.list({ user_id: 'ada' }, 10, page.cursor)
+    assert.deepEqual([idsOf(next.tasks), next.cursor], [[last.task_id], null])
+  },
+
+  'forgets what its retention has passed': async scene => {
+    await scene.completed()
+    scene.pass(DAY)
+    assert.deepEqual(await scene.store.list({}, 10, null), { tasks: [], cursor: null })
+    await scene.store.cleanup()
+    assert.deepEqual(await scene.store.list({}, 10, null), { tasks: [], cursor: null })
+  }
+})

@@ -1,0 +1,40 @@
+#!lua flags=no-writes
+-- list: tasks that fit, unfinished ones first, each kind newest first.
+-- KEYS[1] prefix
+-- ARGV[1] now (ms, '' = TIME)  [2] status or ''  [3] user or ''  [4] tenant or ''  [5] most
+-- ARGV[6] index in which the page before ended or ''  [7] its last score  [8] its last task_id
+-- Returns { records, { index, score, task_id } where more may follow, or false }
+--- @include "base"
+local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local PAGE, MOST_READ = 100, 1000
+local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
+
+local function fits(id)
+  local t = call('HMGET', record(id), 'status', 'user', 'tenant')
+  return (status == '' or t[1] == status) and (user == '' or t[2] == user) and (tenant == '' or t[3] == tenant)
+end
+
+local function first_of(key)
+  if index ~= key then return 0 end
+  local rank = call('ZREVRANK', P .. key, last)
+  -- The last task may have moved on: what has its score may come again, rather than be missed.
+  return rank and rank + 1 or call('ZCOUNT', P .. key, '(' .. score, '+inf')
+end
+
+local records, looked, reached = {}, 0, false
+for _, key in ipairs({ 'active', 'finished' }) do
+  local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
+  local from = first_of(key)
+  while wanted and not (index == 'finished' and key == 'active') do
+    local page = call('ZREVRANGE', P .. key, from, from + PAGE - 1, 'WITHSCORES')
+    for i = 1, #page, 2 do
+      local known = fits(page[i]) and read(page[i])
+      if looked == MOST_READ or (known and #records == most) then return { records, reached } end
+      records[#records + 1] = known or nil
+      looked, reached = looked + 1, { key, page[i + 1], page[i] }
+    end
+    if #page < 2 * PAGE then break end
+    from = from + PAGE
+  end
+end
+return { records, false }
