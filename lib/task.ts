@@ -30,7 +30,8 @@ const oneOf = <T extends Record<string, string>>(values: T) =>
   Type.Unsafe<T[keyof T]>({ type: 'string', enum: Object.values(values) })
 
 /** A plain UUID in any case; `urn:uuid:` is not one. */
-export const Uuid = Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' })
+const uuid = (description?: string) => Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$', ...(description && { description }) })
+export const Uuid = uuid()
 const Timestamp = Type.String({ format: 'date-time' })
 const Percent = Type.Integer({ minimum: 0, maximum: 100 })
 
@@ -54,7 +55,7 @@ export const ChartTaskSchema = Type.Object({
   adjustment_query: nullable(Type.String()),
   attempt: Type.Integer({ minimum: 0 }),
   max_attempts: Type.Integer({ minimum: 1 }),
-  retry_of: Type.Optional({ ...Uuid, description: 'The failed task that an operator had run again as this one' }),
+  retry_of: Type.Optional(uuid('The failed task that an operator had run again as this one')),
   version: Type.Integer({ minimum: 1 })
 })
 
