@@ -41,7 +41,7 @@ export class Estimates {
 
   /** Lets the store look ahead while it has something else to do for an answer. */
   prepare (): void {
-    this.#store.outlook().catch(() => {})
+    this.#outlook()
   }
 
   /** The tasks, each with its estimate where there is one; a store that does not answer costs the estimates alone. */
