@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { isFinished, type ChartTask } from '../task.ts'
 
 /** ms before a cursor that are repeated: a change may have been on its way when the cursor was given. */
@@ -39,6 +40,8 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
   const pending = new Map<string, ChartTask>()
   const members = new Set<string>()
   const left = new AbortController()
+  // Every unfinished task of the group listens: that they are many is no leak.
+  setMaxListeners(0, left.signal)
   /** Whose end has not been seen yet. */
   const open = new Set<string>()
   let latest = 0

@@ -1,0 +1,163 @@
+import t from 'tap'
+import { ChartGenerationError, type Access } from '../../lib/index.ts'
+import { startHost, storeKinds, type Caller, type HostOptions } from '../helpers/app.ts'
+
+const unknown_id = '0d3b1c0e-8c39-4f3e-9d0a-6f0a5e0c7a11'
+const monitored: HostOptions = { authorize: ({ user_id }, { action }) => action !== 'monitor' || user_id === 'root' }
+
+const routes: Array<[operation: string, ask: (caller: Caller, task_id?: string) => ReturnType<Caller['get']>]> = [
+  ['stats', caller => caller.get('/async/stats')],
+  ['list', caller => caller.get('/admin/tasks')],
+  ['inspect', (caller, task_id = unknown_id) => caller.get(`/admin/tasks/${task_id}`)],
+  ['retry', (caller, task_id = unknown_id) => caller.request('POST', `/admin/tasks/${task_id}/retry`)],
+  ['cancel', (caller, task_id = unknown_id) => caller.delete(`/admin/tasks/${task_id}`)],
+  ['pause', caller => caller.request('POST', '/admin/pause')],
+  ['resume', caller => caller.request('POST', '/admin/resume')]
+]
+
+for (const kind of storeKinds) {
+  t.test(`who may operate, on ${kind}`, async t => {
+    const asked: Access[] = []
+    const host = await startHost(t, kind, {
+      authorize: (identity, access) => {
+        asked.push(access)
+        return monitored.authorize!(identity, access, null!)
+      }
+    })
+    const { task_id } = await host.as('ada').create()
+    for (const [operation, ask] of routes) {
+      t.equal((await ask(host.nobody)).statusCode, 401, operation)
+      asked.length = 0
+      t.match(await ask(host.as('ada'), task_id), { statusCode: 403, headers: { 'cache-control': 'private, no-cache' } }, operation)
+      t.strictSame(asked, [{ action: 'monitor', operation }], 'the host is told what is wanted')
+      t.match((await ask(host.as('ada'), task_id)).json(), { code: 'CHARTS_ERR_FORBIDDEN' })
+    }
+    t.match((await host.as('ada').get(`/async/${task_id}/status`)).json(), { status: 'PENDING', version: 1 }, 'nothing was changed')
+    t.equal((await host.service.getQueueStats()).paused, false)
+  })
+
+  t.test(`without authorize nobody may, on ${kind}`, async t => {
+    const host = await startHost(t, kind)
+    for (const [operation, ask] of routes) t.equal((await ask(host.as('root'))).statusCode, 403, operation)
+  })
+
+  t.test(`operators on ${kind}`, async t => {
+    const host = await startHost(t, kind, { ...monitored, retry: { attempts: 2, backoff: { delay: 0 } } })
+    const root = host.as('root')
+    const ada = host.as('ada@acme')
+
+    t.test('what is asked wrongly', async t => {
+      for (const path of ['no-uuid', '1']) {
+        t.equal((await root.get(`/admin/tasks/${path}`)).statusCode, 400)
+        t.equal((await root.delete(`/admin/tasks/${path}`)).statusCode, 400)
+        t.equal((await root.request('POST', `/admin/tasks/${path}/retry`)).statusCode, 400)
+      }
+      for (const query of ['status=DONE', 'status=', 'limit=0', 'limit=101', 'limit=many', 'cursor=', 'cursor=abc', `cursor=active.1.${'x'.repeat(36)}`, 'user_id=', 'org_id=', 'tenant=acme']) {
+        t.match((await root.get(`/admin/tasks?${query}`)).json(), { statusCode: 400, code: 'FST_ERR_VALIDATION' }, query)
+      }
+      for (const [operation, ask] of routes.slice(2, 5)) {
+        t.match((await ask(root)).json(), { statusCode: 404, code: 'CHARTS_ERR_TASK_NOT_FOUND' }, operation)
+      }
+    })
+
+    t.test('a list of the tasks of everybody', async t => {
+      const failed = await ada.finished({ error: new ChartGenerationError('No rows', { code: 'NO_DATA' }) })
+      const mine = await host.as('bob').create()
+      const all = await root.get('/admin/tasks')
+      t.equal(all.statusCode, 200)
+      t.match(all.json(), {
+        tasks: [
+          { task_id: mine.task_id, status: 'PENDING', user_id: 'bob', org_id: null, queue_position: 1 },
+          { task_id: failed.task_id, status: 'FAILED', user_id: 'ada', org_id: 'acme', error_code: 'NO_DATA' }
+        ],
+        cursor: null
+      })
+      t.strictSame(Object.keys(all.json().tasks[1]).sort(), [...Object.keys(failed), 'user_id', 'org_id'].sort())
+      const ids = async (query: string) => (await root.get(`/admin/tasks?${query}`)).json().tasks.map((task: { task_id: string }) => task.task_id)
+      t.strictSame(await ids('status=FAILED'), [failed.task_id])
+      t.strictSame(await ids('org_id=acme'), [failed.task_id])
+      t.strictSame(await ids('user_id=bob&status=PENDING'), [mine.task_id])
+      t.strictSame(await ids('user_id=acme'), [])
+      const { tasks: [first], cursor } = (await root.get('/admin/tasks?limit=1')).json()
+      t.equal(first.task_id, mine.task_id)
+      t.strictSame(await ids(`limit=1&cursor=${cursor}`), [failed.task_id])
+      await host.as('bob').delete(`/async/${mine.task_id}`)
+    })
+
+    t.test('one task with the history of its tries', async t => {
+      const { task_id, message_id } = await ada.create({ adjustment_query: 'log scale', priority: 'low' })
+      await host.progress(task_id, { step: 'llm_generation', progress: 40 })
+      await host.finish(task_id, { error: new ChartGenerationError('The model is busy', { code: 'MODEL_BUSY', retryable: true }) })
+      const { lease } = (await host.service.dequeueChartTask('second'))!
+      const response = await root.get(`/admin/tasks/${task_id.toUpperCase()}`)
+      t.equal(response.statusCode, 200)
+      const details = response.json()
+      t.strictSame(Object.keys(details), ['task', 'depends_on', 'request', 'priority', 'run_at', 'batch_ids', 'attempts'])
+      t.match(details, {
+        task: { task_id, status: 'PROCESSING', attempt: 2, user_id: 'ada', org_id: 'acme' },
+        request: { task_id, message_id, adjustment_query: 'log scale', visibility: 'PRIVATE' },
+        priority: 'low',
+        run_at: null,
+        attempts: [
+          { attempt: 1, outcome: 'failed', last_step: 'llm_generation', progress: 40, error_code: 'MODEL_BUSY', error_message: 'The model is busy' },
+          { attempt: 2, outcome: null, ended_at: null, worker_id: 'second', last_step: 'started', error_code: null }
+        ]
+      })
+      await host.service.completeTask(task_id, lease, { content: 1 })
+    })
+
+    t.test('a failed one is run again as a new task, for its owner', async t => {
+      const failed = await ada.finished({ error: new ChartGenerationError('No rows') }, { adjustment_query: 'by year', visibility: 'ORGANIZATION', priority: 'high' })
+      const response = await root.request('POST', `/admin/tasks/${failed.task_id}/retry`)
+      t.equal(response.statusCode, 202)
+      const task = response.json()
+      t.match(task, {
+        status: 'PENDING', retry_of: failed.task_id, message_id: failed.message_id, adjustment_query: 'by year', visibility: 'ORGANIZATION',
+        user_id: 'ada', org_id: 'acme', message: 'Chart generation queued successfully'
+      })
+      t.not(task.task_id, failed.task_id)
+      t.equal((await host.service.getTaskDetails(task.task_id))?.priority, 'high')
+      const again = await root.request('POST', `/admin/tasks/${failed.task_id}/retry`)
+      t.match(again.json(), { task_id: task.task_id, message: 'Chart generation already in progress' }, 'asked twice, it runs once')
+      t.strictSame((await ada.get(`/async/${failed.task_id}/status`)).json(), failed, 'what has ended stays as it is')
+      t.match((await ada.get(`/async/${task.task_id}/status`)).json(), { retry_of: failed.task_id }, 'the owner sees it')
+      t.match((await ada.get(`/by-message/${failed.message_id}`)).json().active_tasks, [{ task_id: task.task_id }])
+      await host.finish(task.task_id, { content: { rows: 3 } })
+      const exists = await root.request('POST', `/admin/tasks/${failed.task_id}/retry`)
+      t.match(exists, { statusCode: 200 })
+      t.match(exists.json(), { task_id: task.task_id, status: 'COMPLETED', message: 'Chart already exists' })
+    })
+
+    t.test('what has not failed is not run again', async t => {
+      const done = await ada.finished({ content: 1 })
+      const cancelled = await ada.create()
+      await ada.delete(`/async/${cancelled.task_id}`)
+      const waiting = await ada.create()
+      for (const { task_id } of [done, cancelled, waiting]) {
+        t.match((await root.request('POST', `/admin/tasks/${task_id}/retry`)).json(), { statusCode: 409, code: 'CHARTS_ERR_TASK_NOT_FAILED' })
+      }
+      await ada.delete(`/async/${waiting.task_id}`)
+    })
+
+    t.test('any can be cancelled', async t => {
+      const { task_id } = await ada.create()
+      const response = await root.delete(`/admin/tasks/${task_id}`)
+      t.equal(response.statusCode, 200)
+      t.match(response.json(), { task_id, status: 'CANCELLED', user_id: 'ada' })
+      t.equal((await root.delete(`/admin/tasks/${task_id}`)).statusCode, 200)
+      const done = await ada.finished({ content: 1 })
+      t.match((await root.delete(`/admin/tasks/${done.task_id}`)).json(), { statusCode: 409, code: 'CHARTS_ERR_TASK_FINISHED' })
+    })
+
+    t.test('a pause, and what comes after it', async t => {
+      const { task_id } = await ada.create()
+      const paused = await root.request('POST', '/admin/pause')
+      t.match(paused, { statusCode: 200, headers: { 'cache-control': 'private, no-cache' } })
+      t.match(paused.json(), { paused: true, queue_length: 1 })
+      t.equal(await host.service.dequeueChartTask(), null)
+      t.match((await root.get('/async/stats')).json(), { paused: true })
+      t.match((await root.request('POST', '/admin/resume')).json(), { paused: false })
+      t.equal((await host.service.dequeueChartTask())?.task.task_id, task_id)
+    })
+  })
+}
