@@ -95,7 +95,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     const etag = etagOf(shown)
     reply.header('etag', etag)
     if (!isFinished(task)) reply.header('retry-after', await service.askAgainIn(task))
-    // Who has waited for a change of the task is not told that an estimate has moved.
+    // Who has waited for a change of the task is not told that others have moved.
     const same = known && (matches(ifNoneMatch, etag) || (waited && namesVersion(ifNoneMatch, task)))
     if (same) return reply.code(304).send()
     return sendJson(reply, shown)

@@ -37,20 +37,12 @@ export const groupFrame = ({ task, cursor }: { task: ChartTask, cursor: string }
 /** An SSE event: the version is what `Last-Event-ID` comes back with. */
 export const sseFrame = once(task => Buffer.concat([Buffer.from(`id: ${task.version}\n`), sseData(task)]))
 
-/** Steps in which an estimate moves as far as a validator sees: a quarter of the time since the task was created, two seconds at least. */
-function magnitudeOf ({ estimated_completion, created_at }: PublicChartTask): number | null {
-  if (estimated_completion === null) return null
-  const seconds = (Date.parse(estimated_completion) - Date.parse(created_at)) / 1_000
-  return Math.max(0, Math.round(Math.log(seconds / 2) / Math.log(1.25)))
-}
-
 /**
- * A weak validator of a task (RFC 9110), with its version to the fore. An estimate that is a little later than it was is not
- * worth a new answer; but one that keeps moving must get past a browser's cache.
+ * A weak validator of a task (RFC 9110), its version to the fore. Another place in the queue is another answer, lest a browser
+ * show an old one from its cache. Another estimate is not: it changes with time alone.
  */
-export function etagOf (task: PublicChartTask): string {
-  const seen = { ...task, estimated_completion: magnitudeOf(task) }
-  return `W/"${task.version}.${createHash('sha1').update(JSON.stringify(seen)).digest('base64url')}"`
+export function etagOf ({ estimated_completion: _, ...seen }: PublicChartTask): string {
+  return `W/"${seen.version}.${createHash('sha1').update(JSON.stringify(seen)).digest('base64url')}"`
 }
 
 const opaque = (tag: string): string => tag.trim().replace(/^W\//, '')
@@ -61,7 +53,7 @@ export function matches (ifNoneMatch: string, etag: string): boolean {
   return ifNoneMatch.trim() === '*' || named(ifNoneMatch).includes(opaque(etag))
 }
 
-/** Whether it names this version of the task, whatever was estimated of it then. */
+/** Whether it names this version of the task, wherever that stood then. */
 export function namesVersion (ifNoneMatch: string, { version }: ChartTask): boolean {
   return ifNoneMatch.trim() === '*' || named(ifNoneMatch).some(candidate => candidate.startsWith(`"${version}.`))
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
 import { tsImport } from 'tsx/esm/api'
-import { ChartQueueService, memoryStore } from '../../lib/index.ts'
+import { ChartGenerationError, ChartQueueService, memoryStore } from '../../lib/index.ts'
 import { followGuide } from '../helpers/guide.ts'
 
 interface Test {
@@ -107,4 +107,57 @@ t.test('migrating: the old answer at every phase, and the new one with a header'
   const { app: gone } = await snippet('phase-4.js')
   t.teardown(() => gone.close())
   t.equal((await gone.inject(old)).statusCode, 410)
+})
+
+t.test('estimates: what a page says, and following a chart to its end', async t => {
+  const snippet = await follow(t, 'estimates')
+  const { sayWhen } = await snippet('waiting.js')
+  const task = { current_step: 'queued', queue_position: 3, estimated_completion: null }
+  t.equal(sayWhen(task), 'number 3 in line')
+  t.equal(sayWhen({ ...task, estimated_completion: '2030-01-01T00:00:20.000Z' }, Date.parse('2030-01-01T00:00:00.000Z')), 'number 3 in line, about 20 s')
+  t.equal(sayWhen({ current_step: 'rendering', estimated_completion: '2030-01-01T00:05:00.000Z' }, Date.parse('2030-01-01T00:00:00.000Z')), 'rendering, about 5 min')
+
+  const { app } = await (await follow(t, 'ordering-and-limits'))('server.js')
+  t.teardown(() => app.close())
+  serve(t, await app.listen({ port: 0 }))
+  const { followStatus } = await snippet('follow.js')
+  const { task: { task_id } } = await app.asyncCharts.enqueueChartTask({ message_id: crypto.randomUUID() }, { user_id: 'ada', org_id: 'acme' })
+  const shown: string[] = []
+  const ended = await followStatus(`/api/v1/analytics/charts/async/${task_id}/status`, ({ status }: { status: string }) => shown.push(status))
+  t.equal(ended.status, 'COMPLETED')
+  t.equal(shown.at(-1), 'COMPLETED')
+})
+
+t.test('operating: who may look and who may act, all that has failed, and all of it again', async t => {
+  const snippet = await follow(t, 'operating')
+  const { app } = await snippet('server.js')
+  t.teardown(() => app.close())
+  serve(t, await app.listen({ port: 0 }))
+  const queue: ChartQueueService = app.asyncCharts
+  const pause = (role: string) => app.inject({ method: 'POST', url: '/api/v1/analytics/charts/admin/pause', headers: { 'x-user': 'eve', 'x-role': role } })
+  t.equal((await pause('support')).statusCode, 403)
+  t.equal((await pause('operator')).statusCode, 200)
+
+  await queue.resumeQueue()
+  const { pauseFor } = await snippet('incident.js')
+  await pauseFor(queue, async () => {
+    await queue.enqueueChartTask({ message_id: crypto.randomUUID() }, { user_id: 'ada', org_id: 'acme' })
+    t.equal((await queue.getQueueStats()).paused, true)
+    t.equal(await queue.dequeueChartTask(), null)
+  })
+  t.equal((await queue.getQueueStats()).paused, false)
+
+  const { failedTasks } = await snippet('failed-today.js')
+  t.same(await failedTasks('acme', { 'x-user': 'eve', 'x-role': 'support' }), [])
+  const own = memory()
+  t.teardown(() => own.close())
+  for (const adjustment_query of ['a', 'b']) {
+    await own.enqueueChartTask({ message_id: crypto.randomUUID(), adjustment_query }, { user_id: 'ada', org_id: 'acme' })
+    const taken = (await own.dequeueChartTask())!
+    await own.completeTask(taken.task.task_id, taken.lease, { error: new ChartGenerationError('No rows') })
+  }
+  const { retryAll } = await snippet('retry-all.js')
+  t.equal(await retryAll(own, 'acme'), 2)
+  t.equal(await retryAll(own, 'acme'), 0, 'harmless when repeated')
+  t.equal((await own.getQueueStats()).queue_length, 2)
 })

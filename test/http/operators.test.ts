@@ -112,8 +112,14 @@ for (const kind of storeKinds) {
       t.equal(response.statusCode, 202)
       const task = response.json()
       t.match(task, {
-        status: 'PENDING', retry_of: failed.task_id, message_id: failed.message_id, adjustment_query: 'by year', visibility: 'ORGANIZATION',
-        user_id: 'ada', org_id: 'acme', message: 'Chart generation queued successfully'
+        status: 'PENDING',
+        retry_of: failed.task_id,
+        message_id: failed.message_id,
+        adjustment_query: 'by year',
+        visibility: 'ORGANIZATION',
+        user_id: 'ada',
+        org_id: 'acme',
+        message: 'Chart generation queued successfully'
       })
       t.not(task.task_id, failed.task_id)
       t.equal((await host.service.getTaskDetails(task.task_id))?.priority, 'high')

@@ -62,7 +62,7 @@ t.test('a ref that looks like a task is a ref', async t => {
   const { tasks: [taken] } = await store.dequeue(take)
   t.equal(taken!.task.task_id, needed)
   await store.closeLeases([{ task_id: needed!, lease: taken!.lease, verb: 'complete', chart_id: randomUUID(), content: '1' }], null)
-  t.match((await store.dequeue({ ...take, take_id: 'next' })).tasks, [{ task: { task_id: needs }, depends_on: [needed] }])
+  t.match((await store.dequeue({ ...take, take_id: 'next' })).tasks, [{ task: { task_id: needs, depends_on: [needed] } }])
 })
 
 t.test('a long chain of refs in the wrong order', async t => {
