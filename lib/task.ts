@@ -76,7 +76,7 @@ export interface ChartTask extends Omit<PublicChartTask, 'queue_position' | 'ret
   readonly step_at: number | null
   /** `progress` when `current_step` began. */
   readonly step_from: number
-  /** When a running try last came nearer to its end, ms since the epoch. */
+  /** When a try last came nearer to its end, ms since the epoch; null before. */
   readonly progress_at: number | null
 }
 

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../generator.ts'
 import type { Outlook, TaskStore } from '../store/task-store.ts'
 import { isFinished, type ChartTask } from '../task.ts'
@@ -18,6 +17,7 @@ const ASK_AGAIN = { usual: 1, latest: 30 }
 /** Likewise for a place in a queue that is full. */
 const PLACE = { usual: 5, latest: 60 }
 
+const nobody = () => undefined
 const inSeconds = (ms: number, latest: number): number => Math.min(Math.max(Math.ceil(ms / 1_000), 1), latest)
 
 /** To the second where it is near, to the minute where it is far: nobody knows it better. */
@@ -31,7 +31,8 @@ function round (time: number, now: number): number {
 export class Estimates {
   readonly #store: TaskStore
   readonly #logger: Logger
-  readonly #forecasts = new WeakMap<Outlook, Forecast>()
+  #asked: Promise<Outlook> | null = null
+  #answer: Promise<Forecast | null> = Promise.resolve(null)
   readonly #shared = new WeakMap<ChartTask, { readonly at: number, readonly task: Promise<ChartTask> }>()
 
   constructor (store: TaskStore, logger: Logger) {
@@ -41,16 +42,18 @@ export class Estimates {
 
   /** Lets the store look ahead while it has something else to do for an answer. */
   prepare (): void {
-    this.#outlook()
+    this.#forecast()
   }
 
   /** The tasks, each with its estimate where there is one; a store that does not answer costs the estimates alone. */
   async ofAll (tasks: readonly ChartTask[]): Promise<ChartTask[]> {
     if (tasks.every(isFinished)) return [...tasks]
-    const [forecast, find] = await Promise.all([this.#forecast(), this.#needed(tasks)])
+    const find = tasks.some(waitsForOthers) ? await this.#needed(tasks) : nobody
+    const forecast = await this.#forecast()
+    if (!forecast) return [...tasks]
     return tasks.map(task => {
-      const completion = forecast && !isFinished(task) ? forecast.completionOf(task, find) : null
-      return completion === null ? task : { ...task, estimated_completion: new Date(round(completion, forecast!.now)).toISOString() }
+      const completion = isFinished(task) ? null : forecast.completionOf(task, find)
+      return completion === null ? task : { ...task, estimated_completion: new Date(round(completion, forecast.now)).toISOString() }
     })
   }
 
@@ -70,7 +73,8 @@ export class Estimates {
 
   /** Seconds after which it is worth asking for an unfinished task again. */
   async askAgainIn (task: ChartTask): Promise<number> {
-    const [forecast, find] = await Promise.all([this.#forecast(), this.#needed([task])])
+    const find = waitsForOthers(task) ? await this.#needed([task]) : nobody
+    const forecast = await this.#forecast()
     const completion = forecast && forecast.completionOf(task, find)
     return completion === null ? ASK_AGAIN.usual : inSeconds(completion - forecast!.now, ASK_AGAIN.latest)
   }
@@ -96,27 +100,23 @@ export class Estimates {
     return task_id => known.get(task_id)
   }
 
-  async #forecast (): Promise<Forecast | null> {
-    const outlook = await this.#outlook()
-    if (!outlook) return null
-    const known = this.#forecasts.get(outlook)
-    if (known) return known
-    const forecast = new Forecast(outlook)
-    this.#forecasts.set(outlook, forecast)
-    return forecast
-  }
-
-  async #outlook (): Promise<Outlook | null> {
-    const timer = new AbortController()
+  /** One for all who are given the same outlook, as a store gives it that keeps it for a moment. */
+  #forecast (): Promise<Forecast | null> {
+    let asked: Promise<Outlook>
     try {
-      const late = delay(PATIENCE, null, { signal: timer.signal })
-      late.catch(() => {})
-      return await Promise.race([this.#store.outlook(), late])
+      asked = this.#store.outlook()
     } catch (error) {
-      this.#logger.debug({ err: error }, 'nothing can be estimated')
-      return null
-    } finally {
-      timer.abort()
+      asked = Promise.reject(error)
     }
+    if (asked === this.#asked) return this.#answer
+    this.#asked = asked
+    this.#answer = new Promise(resolve => {
+      const timer = setTimeout(resolve, PATIENCE, null)
+      asked.then(outlook => resolve(new Forecast(outlook)), error => {
+        this.#logger.debug({ err: error }, 'nothing can be estimated')
+        resolve(null)
+      }).finally(() => clearTimeout(timer))
+    })
+    return this.#answer
   }
 }

@@ -572,8 +572,6 @@ class MemoryStore implements TaskStore {
       status: ChartStatus.PROCESSING,
       current_step: 'started',
       step_at: this.#now(),
-      step_from: 0,
-      progress_at: this.#now(),
       attempt: task.attempt + 1,
       started_at: task.started_at ?? this.#date()
     })
@@ -627,7 +625,7 @@ class MemoryStore implements TaskStore {
     this.#waiting.add(entry.draft.tenant, 1)
     if (delay > 0) this.#delayed.add(task_id, this.#now() + delay)
     else this.#queue.pushFront(task_id, this.#now())
-    this.#change(entry, { status: ChartStatus.PENDING, current_step, step_at: this.#now() + delay, step_from: 0, progress: 0, step_progress: {}, attempt })
+    this.#change(entry, { status: ChartStatus.PENDING, current_step, step_at: this.#now() + delay, step_from: 0, progress_at: null, progress: 0, step_progress: {}, attempt })
     this.#bell.ring()
   }
 

@@ -8,7 +8,7 @@ export const leases = cases('a lease', {
     scene.pass(700)
     const { task, request, lease } = await scene.take()
     assert.deepEqual(task, {
-      ...queued, status: 'PROCESSING', current_step: 'started', step_at: Date.parse(scene.date), progress_at: Date.parse(scene.date), queue_position: null, started_at: scene.date, attempt: 1, version: 2
+      ...queued, status: 'PROCESSING', current_step: 'started', step_at: Date.parse(scene.date), queue_position: null, started_at: scene.date, attempt: 1, version: 2
     })
     assert.deepEqual(request, JSON.parse((await scene.store.readRequest(queued.task_id))!))
     assert.equal(lease, 1)

@@ -1,7 +1,7 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 export const scripts = {
   batch: {
-    sha: 'be077637531a19b21c3f30d764dc7e2bb4b296b0',
+    sha: 'ac9f8169a3fa83a9939ec6faf5c2d70baf114a07',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -15,6 +15,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -24,22 +25,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -51,8 +48,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local t = call('HMGET', P .. 'batch:' .. ARGV[2], 'user', 'ids')
 if not t[1] then return { false } end
@@ -62,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: '61d818c632d2d7329cde1355f9c56b84fd132e35',
+    sha: 'df698d998830e9fb94b601a279fce577753dd1e1',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -76,6 +75,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -85,22 +85,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -112,8 +108,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
@@ -127,6 +125,7 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
+  if newest <= 0 then return index_expire(key, keep_index) end
   for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
@@ -135,15 +134,13 @@ end
 local RANK = 2 ^ 44
 local MOST_TRIES = 50
 local function count(key, tenant, by)
-  for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then
-      call('HDEL', P .. key, field)
-      if key == 'waiting' and field == '' then
-        call('DEL', P .. 'shares')
-      elseif key == 'waiting' then
-        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-      end
-    end
+  if call('HINCRBY', P .. key, tenant, by) <= 0 then
+    call('HDEL', P .. key, tenant)
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+  end
+  if call('HINCRBY', P .. key, '', by) <= 0 then
+    call('DEL', P .. key)
+    if key == 'waiting' then call('DEL', P .. 'shares') end
   end
 end
 local function wake()
@@ -225,7 +222,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
   if #tries > MOST_TRIES then table.remove(tries, 1) end
   if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -253,11 +250,11 @@ local function put_final(id, status, fields)
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  announce(id)
+  local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
   call('PEXPIRE', request(id), keep_task)
-  call('PEXPIRE', details(id), keep_details)
+  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
   call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
@@ -327,7 +324,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: '36881d933fc58b7d2006f715e6972b82c85d5548',
+    sha: '477e240905728d57d54420a3e76933638e3d920f',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -341,6 +338,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -350,22 +348,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -377,8 +371,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
@@ -392,6 +388,7 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
+  if newest <= 0 then return index_expire(key, keep_index) end
   for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
@@ -400,15 +397,13 @@ end
 local RANK = 2 ^ 44
 local MOST_TRIES = 50
 local function count(key, tenant, by)
-  for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then
-      call('HDEL', P .. key, field)
-      if key == 'waiting' and field == '' then
-        call('DEL', P .. 'shares')
-      elseif key == 'waiting' then
-        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-      end
-    end
+  if call('HINCRBY', P .. key, tenant, by) <= 0 then
+    call('HDEL', P .. key, tenant)
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+  end
+  if call('HINCRBY', P .. key, '', by) <= 0 then
+    call('DEL', P .. key)
+    if key == 'waiting' then call('DEL', P .. 'shares') end
   end
 end
 local function wake()
@@ -490,7 +485,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
   if #tries > MOST_TRIES then table.remove(tries, 1) end
   if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -518,11 +513,11 @@ local function put_final(id, status, fields)
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  announce(id)
+  local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
   call('PEXPIRE', request(id), keep_task)
-  call('PEXPIRE', details(id), keep_details)
+  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
   call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
@@ -594,7 +589,7 @@ if cancel(id) then return { 'ok', read(id), others({}) } end
 return { call('HGET', record(id), 'status') == 'CANCELLED' and 'ok' or 'finished', known }`
   },
   checkpoint: {
-    sha: '3f24c060e274be42e79830a1d9c1383e73c0116e',
+    sha: 'f3279f91639b94dc29d17fe6fd10e786cc4ac2c4',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -608,6 +603,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -617,22 +613,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -644,8 +636,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local id, name, value, most = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local t = call('HMGET', record(id), 'lease', 'status')
@@ -660,7 +654,7 @@ call('HSET', checkpoints(id), name, value)
 return 'ok'`
   },
   cleanup: {
-    sha: '96454fbc6ec75748be30b7dab31928543a6b0051',
+    sha: 'b6b5ecd490c6e4bdf53d18d524c1e6d9648cf833',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -674,6 +668,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -683,22 +678,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -710,8 +701,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local ids = call('ZRANGEBYSCORE', P .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
 for _, id in ipairs(ids) do
@@ -723,7 +716,7 @@ end
 return #ids`
   },
   close: {
-    sha: '106bd8ed1337ea2bf7e549d55ca03c4931e8618d',
+    sha: 'f385840c1552d507d5e0a313830c4db07a589bba',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -737,6 +730,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -746,22 +740,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -773,8 +763,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
@@ -788,6 +780,7 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
+  if newest <= 0 then return index_expire(key, keep_index) end
   for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
@@ -796,15 +789,13 @@ end
 local RANK = 2 ^ 44
 local MOST_TRIES = 50
 local function count(key, tenant, by)
-  for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then
-      call('HDEL', P .. key, field)
-      if key == 'waiting' and field == '' then
-        call('DEL', P .. 'shares')
-      elseif key == 'waiting' then
-        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-      end
-    end
+  if call('HINCRBY', P .. key, tenant, by) <= 0 then
+    call('HDEL', P .. key, tenant)
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+  end
+  if call('HINCRBY', P .. key, '', by) <= 0 then
+    call('DEL', P .. key)
+    if key == 'waiting' then call('DEL', P .. 'shares') end
   end
 end
 local function wake()
@@ -886,7 +877,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
   if #tries > MOST_TRIES then table.remove(tries, 1) end
   if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -914,11 +905,11 @@ local function put_final(id, status, fields)
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  announce(id)
+  local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
   call('PEXPIRE', request(id), keep_task)
-  call('PEXPIRE', details(id), keep_details)
+  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
   call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
@@ -1024,16 +1015,15 @@ local function handed(known, lease)
   if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
   return known
 end
-local function start(id, tenant, worker, take_id, lease_duration)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'version', 'started', 'patience')
-  local attempt, lease, version, started = t[1] + 1, t[2] + 1, t[3] + 1, t[4] or now
+local function start(id, t, worker, take_id, lease_duration)
+  local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
   count('waiting', tenant, -1)
   count('running', tenant, 1)
-  if t[5] then call('ZREM', P .. 'deadlines', id) end
+  if t[6] then call('ZREM', P .. 'deadlines', id) end
   call('ZADD', P .. 'processing', now + lease_duration, id)
   call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'from', 0, 'moved', now, 'trace', cjson.encode({ { 'started', now, 0 } }))
-  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, now }, {})
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["started",' .. now .. ',0]]')
+  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
@@ -1056,11 +1046,12 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   while #taken < wanted and not paused do
     local id, at, score = pop()
     if not id then break end
-    local tenant = call('HGET', record(id), 'tenant')
+    local t = call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience')
+    local tenant = t[1]
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
     else
-      taken[#taken + 1] = handed(start(id, tenant, worker, take_id, lease_duration))
+      taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
   end
@@ -1111,7 +1102,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: 'a93a63231576e3e34b4f2ea3af082b5bc42d484c',
+    sha: '425c4165941fccefc1391c3679ece0c920a14cb1',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1125,6 +1116,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -1134,22 +1126,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -1161,8 +1149,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
@@ -1176,6 +1166,7 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
+  if newest <= 0 then return index_expire(key, keep_index) end
   for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
@@ -1184,15 +1175,13 @@ end
 local RANK = 2 ^ 44
 local MOST_TRIES = 50
 local function count(key, tenant, by)
-  for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then
-      call('HDEL', P .. key, field)
-      if key == 'waiting' and field == '' then
-        call('DEL', P .. 'shares')
-      elseif key == 'waiting' then
-        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-      end
-    end
+  if call('HINCRBY', P .. key, tenant, by) <= 0 then
+    call('HDEL', P .. key, tenant)
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+  end
+  if call('HINCRBY', P .. key, '', by) <= 0 then
+    call('DEL', P .. key)
+    if key == 'waiting' then call('DEL', P .. 'shares') end
   end
 end
 local function wake()
@@ -1274,7 +1263,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
   if #tries > MOST_TRIES then table.remove(tries, 1) end
   if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -1302,11 +1291,11 @@ local function put_final(id, status, fields)
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  announce(id)
+  local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
   call('PEXPIRE', request(id), keep_task)
-  call('PEXPIRE', details(id), keep_details)
+  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
   call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
@@ -1412,16 +1401,15 @@ local function handed(known, lease)
   if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
   return known
 end
-local function start(id, tenant, worker, take_id, lease_duration)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'version', 'started', 'patience')
-  local attempt, lease, version, started = t[1] + 1, t[2] + 1, t[3] + 1, t[4] or now
+local function start(id, t, worker, take_id, lease_duration)
+  local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
   count('waiting', tenant, -1)
   count('running', tenant, 1)
-  if t[5] then call('ZREM', P .. 'deadlines', id) end
+  if t[6] then call('ZREM', P .. 'deadlines', id) end
   call('ZADD', P .. 'processing', now + lease_duration, id)
   call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'from', 0, 'moved', now, 'trace', cjson.encode({ { 'started', now, 0 } }))
-  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, now }, {})
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["started",' .. now .. ',0]]')
+  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
@@ -1444,11 +1432,12 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   while #taken < wanted and not paused do
     local id, at, score = pop()
     if not id then break end
-    local tenant = call('HGET', record(id), 'tenant')
+    local t = call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience')
+    local tenant = t[1]
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
     else
-      taken[#taken + 1] = handed(start(id, tenant, worker, take_id, lease_duration))
+      taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
   end
@@ -1461,7 +1450,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '232e88cf966ea98b709c8e0f698df8d822cc521b',
+    sha: '5aa70387d693d9be5682595d548621b04e1e0806',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1475,6 +1464,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -1484,22 +1474,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -1511,8 +1497,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
@@ -1526,6 +1514,7 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
+  if newest <= 0 then return index_expire(key, keep_index) end
   for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
@@ -1534,15 +1523,13 @@ end
 local RANK = 2 ^ 44
 local MOST_TRIES = 50
 local function count(key, tenant, by)
-  for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then
-      call('HDEL', P .. key, field)
-      if key == 'waiting' and field == '' then
-        call('DEL', P .. 'shares')
-      elseif key == 'waiting' then
-        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-      end
-    end
+  if call('HINCRBY', P .. key, tenant, by) <= 0 then
+    call('HDEL', P .. key, tenant)
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+  end
+  if call('HINCRBY', P .. key, '', by) <= 0 then
+    call('DEL', P .. key)
+    if key == 'waiting' then call('DEL', P .. 'shares') end
   end
 end
 local function wake()
@@ -1624,7 +1611,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
   if #tries > MOST_TRIES then table.remove(tries, 1) end
   if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -1652,11 +1639,11 @@ local function put_final(id, status, fields)
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  announce(id)
+  local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
   call('PEXPIRE', request(id), keep_task)
-  call('PEXPIRE', details(id), keep_details)
+  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
   call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)
@@ -1916,7 +1903,7 @@ end
 return { 'accepted', records, others({}) }`
   },
   extend: {
-    sha: 'e3a14d4319c6a8af8379f42c015086dce1949872',
+    sha: '15f1d095b1bbb43cd405c926eb84535e939b8ecb',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1930,6 +1917,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -1939,22 +1927,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -1966,8 +1950,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local answers = {}
 for i = 3, #ARGV, 2 do
@@ -1984,7 +1970,7 @@ end
 return answers`
   },
   list: {
-    sha: '36976259510c911ec7451fdd41253b1a84dd75a3',
+    sha: '237dfff62db40f79a27941a8cd11e46aac1b9217',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1998,6 +1984,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -2007,22 +1994,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -2034,8 +2017,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local PAGE, MOST_READ = 100, 1000
@@ -2068,7 +2053,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: '1d78f925042049b5d5ba17c50ee0a3149fb61077',
+    sha: 'fe192e8bc79bac20d0ad1e7ecd4aed93b7a4bfd1',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2082,6 +2067,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -2091,22 +2077,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -2118,8 +2100,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
@@ -2148,7 +2132,7 @@ end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED }`
   },
   outlook: {
-    sha: '6bfc0e056974afae3c736d4f77a18601456fbc42',
+    sha: '0a36d875e9c4db9571eda44d7a30ec8dfd3e9239',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2162,6 +2146,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -2171,22 +2156,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -2198,8 +2179,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local MOST = 100
 local since
@@ -2221,7 +2204,7 @@ end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '557289d39e4c79bf398cfbeae6ae5d153312766b',
+    sha: '75e25f67420f170e288eb297dfd2768cbd6840fc',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2235,6 +2218,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -2244,22 +2228,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -2271,21 +2251,21 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local RANK = 2 ^ 44
 local MOST_TRIES = 50
 local function count(key, tenant, by)
-  for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then
-      call('HDEL', P .. key, field)
-      if key == 'waiting' and field == '' then
-        call('DEL', P .. 'shares')
-      elseif key == 'waiting' then
-        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-      end
-    end
+  if call('HINCRBY', P .. key, tenant, by) <= 0 then
+    call('HDEL', P .. key, tenant)
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+  end
+  if call('HINCRBY', P .. key, '', by) <= 0 then
+    call('DEL', P .. key)
+    if key == 'waiting' then call('DEL', P .. 'shares') end
   end
 end
 local function wake()
@@ -2367,7 +2347,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
   if #tries > MOST_TRIES then table.remove(tries, 1) end
   if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then
@@ -2386,7 +2366,7 @@ end
 return 1`
   },
   progress: {
-    sha: '285c1a7164aac8adb85b1a2da7fe2c8f875da90c',
+    sha: '1ba3605736a19491f8bcdf6bacd91c2a3168f51a',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2400,6 +2380,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -2409,22 +2390,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -2436,8 +2413,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local MOST_STEPS = 64
 local function put(id, first, last)
@@ -2483,7 +2462,7 @@ end
 return answers`
   },
   read: {
-    sha: '65e9568d22d813328480f1fe79e552d0860f54cd',
+    sha: 'aad45a1d523125dc01b0e80e25e28c7c12183e63',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2497,6 +2476,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -2506,22 +2486,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -2533,15 +2509,17 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local records = {}
 for i = 2, #ARGV do records[#records + 1] = read(ARGV[i]) end
 return records`
   },
   stats: {
-    sha: '4591668a6eb980fc56738459eefb7b36a62a2551',
+    sha: '2584e7e78d57e15c585a109e3801673aebe05326',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2555,6 +2533,7 @@ local function details(id) return P .. 'status:' .. id end
 local function checkpoints(id) return P .. 'checkpoints:' .. id end
 local function request(id) return P .. 'request:' .. id end
 local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return P .. 'queue:' .. name end
@@ -2564,22 +2543,18 @@ local function position(id, priority)
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  local others, own = { queue('again') }, 0
-  for i, other in ipairs(PRIORITIES) do
-    if other == priority then own = i else others[#others + 1] = queue(other) end
-  end
-  if call('EXISTS', unpack(others)) == 0 then return rank + 1 end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[own] + rank * STRIDE[priority]
-  local ahead = call('ZCARD', others[1])
+  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if i ~= own and due[i] then
+    if other ~= priority and due[i] then
       local before = (turn - due[i]) / STRIDE[other]
-      before = i < own and math.floor(before) + 1 or math.ceil(before)
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
-  return ahead + rank + 1
+  return ahead + 1
 end
 local function read(id)
   local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
@@ -2591,8 +2566,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end
 local oldest = false
 for _, name in ipairs(QUEUES) do

@@ -25,8 +25,10 @@ end
 local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
 local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
 
--- Version and hint belong to the same step as the change: no watcher can see one without the other.
+-- Version and hint belong to the same step as the change: no watcher can see one without the other. Returns its steps.
 local function announce(id)
+  local steps = call('HGETALL', details(id))
   call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), call('HGETALL', details(id)))
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
 end

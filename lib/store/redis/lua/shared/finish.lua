@@ -20,12 +20,12 @@ local function put_final(id, status, fields)
 
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  announce(id)
+  local steps = announce(id)
 
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
   call('PEXPIRE', request(id), keep_task)
-  call('PEXPIRE', details(id), keep_details)
+  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
   for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
   call('ZREM', P .. 'active', id)
   call('ZADD', P .. 'finished', now + keep_task, id)

@@ -15,6 +15,7 @@ end
 local function index_finished(key, id, keep_task, keep_index)
   local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
   call('ZADD', key, math.max(now, newest + 1), id)
+  if newest <= 0 then return index_expire(key, keep_index) end
   -- A message that goes on for ever must not collect the ids of tasks that are gone.
   for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end

@@ -5,15 +5,13 @@ local MOST_TRIES = 50
 
 -- The field '' counts all tenants. A tenant that waits no more has no turn to remember.
 local function count(key, tenant, by)
-  for _, field in ipairs({ tenant, '' }) do
-    if call('HINCRBY', P .. key, field, by) <= 0 then
-      call('HDEL', P .. key, field)
-      if key == 'waiting' and field == '' then
-        call('DEL', P .. 'shares')
-      elseif key == 'waiting' then
-        for _, priority in ipairs(PRIORITIES) do call('HDEL', P .. 'turns:' .. priority, field) end
-      end
-    end
+  if call('HINCRBY', P .. key, tenant, by) <= 0 then
+    call('HDEL', P .. key, tenant)
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+  end
+  if call('HINCRBY', P .. key, '', by) <= 0 then
+    call('DEL', P .. key)
+    if key == 'waiting' then call('DEL', P .. 'shares') end
   end
 end
 
@@ -119,7 +117,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   if #tries > MOST_TRIES then table.remove(tries, 1) end
   -- One that was handed back costs nothing.
   if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
   call('DEL', details(id))
   count('waiting', tenant, 1)
   if delay > 0 then

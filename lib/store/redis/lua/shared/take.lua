@@ -49,16 +49,15 @@ end
 
 -- All that a take changes in one write, and told as it was written: to read it back would cost as much again.
 -- Returns the record, and the lease.
-local function start(id, tenant, worker, take_id, lease_duration)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'version', 'started', 'patience')
-  local attempt, lease, version, started = t[1] + 1, t[2] + 1, t[3] + 1, t[4] or now
+local function start(id, t, worker, take_id, lease_duration)
+  local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
   count('waiting', tenant, -1)
   count('running', tenant, 1)
-  if t[5] then call('ZREM', P .. 'deadlines', id) end
+  if t[6] then call('ZREM', P .. 'deadlines', id) end
   call('ZADD', P .. 'processing', now + lease_duration, id)
   call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'from', 0, 'moved', now, 'trace', cjson.encode({ { 'started', now, 0 } }))
-  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, now }, {})
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["started",' .. now .. ',0]]')
+  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 
@@ -84,11 +83,12 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   while #taken < wanted and not paused do
     local id, at, score = pop()
     if not id then break end
-    local tenant = call('HGET', record(id), 'tenant')
+    local t = call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience')
+    local tenant = t[1]
     if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
     else
-      taken[#taken + 1] = handed(start(id, tenant, worker, take_id, lease_duration))
+      taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
   end
