@@ -6,7 +6,7 @@ import { silentLogger } from './silent-logger.ts'
 import type { RedisClient } from './store/redis/connections.ts'
 import { RedisStore } from './store/redis/redis-store.ts'
 import type { Retention, RetryPolicy, TaskStore } from './store/task-store.ts'
-import type { ChartTask } from './task.ts'
+import type { ChartTask, Identity } from './task.ts'
 
 /** Where tasks live: exactly one of the two. */
 export interface StoreChoice {
@@ -31,6 +31,8 @@ export interface ChartQueueServiceOptions extends StoreChoice {
   poll?: number | undefined
   /** JSON Schema of `params`; without it, `params` is refused. */
   paramsSchema?: object | undefined
+  /** Turns of a tenant in a round, a whole number from 1 to 60: who pays more, waits less. Default 1 for all. */
+  tenantWeight?: ((identity: Identity) => number) | undefined
   /** After a task has ended, in the process that ended it; at least once, its errors only logged. */
   onFinished?: ((task: ChartTask) => unknown) | undefined
   /** Default: silent. */
@@ -49,6 +51,7 @@ export class ChartQueueService extends QueueService {
       ...resolved,
       chartStore: options.chartStore,
       onFinished: options.onFinished,
+      tenantWeight: options.tenantWeight,
       paramsSchema: options.paramsSchema,
       logger,
       store

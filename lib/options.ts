@@ -73,6 +73,7 @@ export const ServiceOptionsSchema = Type.Object({
   leaseDuration: workerProperties.leaseDuration,
   poll: StreamSchema.properties.poll,
   paramsSchema: given('JSON Schema of `params`, your own input to your generator. Without it, `params` is refused', { type: 'object' }),
+  tenantWeight: func('`(identity) => number`: turns of the tenant in a round, a whole number from 1 to 60. Without it all tenants have one. Stored with each task when it is created'),
   onFinished: func('`(task) => unknown`: called after a task has ended, in the process that ended it; at least once. What it throws is only logged')
 }, { additionalProperties: false })
 
@@ -94,6 +95,7 @@ export const PluginOptionsSchema = Type.Object({
   generate: given('`(request, context) => Promise<content>`: makes a chart. With it, this process also works tasks. Or the `URL` of a module whose default export is such a function: it runs in a thread of its own', { isGenerator: true }),
   worker: Type.Optional(Type.Unsafe<false | object>({ description: 'The worker in this process; `false`: none, even with `generate`', anyOf: [{ const: false }, { type: 'object' }] })),
   paramsSchema: ServiceOptionsSchema.properties.paramsSchema,
+  tenantWeight: ServiceOptionsSchema.properties.tenantWeight,
   onFinished: ServiceOptionsSchema.properties.onFinished,
   prefix: Type.String({ description: 'Path that the routes hang under: empty, or with a slash at its start and none at its end', default: '/api/v1/analytics', pattern: '^(/[^/]+)*$' }),
   retention: RetentionSchema,

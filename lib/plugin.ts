@@ -37,10 +37,10 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   const resolved = resolveOptions(PluginOptionsSchema, options)
   if (!options.identify) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.identify must be a function, got undefined')
   const settings = options.worker === false ? null : resolveOptions(InProcessWorkerSchema, options.worker, 'options.worker')
-  const { redis, store, chartStore, onFinished, paramsSchema, generate, logger = fastify.log } = options
+  const { redis, store, chartStore, tenantWeight, onFinished, paramsSchema, generate, logger = fastify.log } = options
   const { keyPrefix, retention, retry, limits, stream, prefix } = resolved
   const service = new ChartQueueService({
-    redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, onFinished, poll: stream.poll, logger
+    redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, poll: stream.poll, logger
   })
   fastify.decorate('asyncCharts', service)
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))

@@ -20,6 +20,7 @@ export interface IntakeOptions {
   readonly retention: Retention
   readonly retry: RetryPolicy
   readonly limits: { readonly waitingPerTenant: number, readonly queueLength: number, readonly timeInQueue: number, readonly requestBytes: number }
+  readonly tenantWeight: ((identity: Identity) => number) | undefined
   readonly finished: (task: ChartTask) => void
 }
 
@@ -35,6 +36,9 @@ export function checkIdentity (identity: Identity): Caller {
   if (!valid) throw new errors.CHARTS_ERR_INVALID_IDENTITY()
   return { user_id, org_id }
 }
+
+/** Turns in a round, as the store counts them. */
+const HEAVIEST = 60
 
 /** Whose turn and whose limits: those of the org, or of the user where there is none. */
 export const tenantOf = ({ user_id, org_id }: Caller): string => org_id === null ? `user:${user_id}` : `org:${org_id}`
@@ -53,21 +57,21 @@ export class Intake {
   }
 
   async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined): Promise<EnqueuedTask> {
-    const caller = checkIdentity(identity)
+    const caller = this.#callerOf(identity)
     this.#check(this.#judgeOne, request, request?.params)
     return this.#accept(this.#draft(request, caller, randomUUID(), request.depends_on ?? [], idempotencyKey))
   }
 
   /** Asks for the chart of a failed task again, in the words in which it was asked for: a new task, or the one that there is already. */
-  async again ({ task, request, priority, same }: TaskDetails): Promise<EnqueuedTask> {
+  async again ({ task, request, priority, weight, same }: TaskDetails): Promise<EnqueuedTask> {
     const { user_id, org_id, message_id, visibility, adjustment_query, params } = request
     const wish = { message_id, visibility, adjustment_query, priority, ...(params === undefined ? {} : { params }) }
-    const draft = this.#draft(wish, { user_id, org_id }, randomUUID(), task.depends_on, undefined)
+    const draft = this.#draft(wish, { user_id, org_id, weight }, randomUUID(), task.depends_on, undefined)
     return this.#accept({ ...draft, same, retry_of: task.task_id })
   }
 
   async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
-    const caller = checkIdentity(identity)
+    const caller = this.#callerOf(identity)
     this.#check(this.#judgeBatch, { tasks: given }, given?.some?.(request => request?.params !== undefined))
     // The same object may have been given twice.
     const requests = given.map(request => ({ ...request }))
@@ -101,6 +105,14 @@ export class Intake {
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
   }
 
+  /** Who asks, and how much of a round is theirs. @throws CHARTS_ERR_INVALID_TENANT_WEIGHT */
+  #callerOf (identity: Identity): Caller & { readonly weight: number } {
+    const caller = checkIdentity(identity)
+    const weight = this.#options.tenantWeight?.(identity) ?? 1
+    if (!Number.isInteger(weight) || weight < 1 || weight > HEAVIEST) throw new errors.CHARTS_ERR_INVALID_TENANT_WEIGHT()
+    return { ...caller, weight }
+  }
+
   async #accept (draft: TaskDraft): Promise<EnqueuedTask> {
     let result = await this.#options.store.enqueue(draft)
     if ('superseded' in result) {
@@ -126,7 +138,7 @@ export class Intake {
     throw new errors.CHARTS_ERR_INVALID_REQUEST(nameFaults(judge.errors!, 'request'))
   }
 
-  #draft (request: CreateChartRequest, { user_id, org_id }: Caller, task_id: string, needs: readonly string[], idempotencyKey: string | undefined, inputs = needs, where = 'request'): TaskDraft {
+  #draft (request: CreateChartRequest, { user_id, org_id, weight }: Caller & { readonly weight: number }, task_id: string, needs: readonly string[], idempotencyKey: string | undefined, inputs = needs, where = 'request'): TaskDraft {
     const { retention, retry, limits, chartStore } = this.#options
     const {
       message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params,
@@ -162,6 +174,7 @@ export class Intake {
       priority,
       run_at: earliest,
       supersede,
+      weight,
       timeInQueue: limits.timeInQueue,
       retry_of: null,
       depends_on: needs.map(need => need.toLowerCase()),

@@ -31,6 +31,7 @@ export interface QueueServiceOptions {
   readonly poll: number
   readonly chartStore?: ChartStore | undefined
   readonly paramsSchema?: object | undefined
+  readonly tenantWeight?: ((identity: Identity) => number) | undefined
   readonly onFinished?: ((task: ChartTask) => unknown) | undefined
   readonly logger: Logger
 }
@@ -51,11 +52,14 @@ export interface ListTasksOptions {
   readonly user_id?: string | undefined
   /** The tasks of an org; those of users without one are found by `user_id`. */
   readonly org_id?: string | undefined
-  /** Default 50. */
+  /** 1 to 1,000, default 50. */
   readonly limit?: number | undefined
   /** Where an earlier page ended. */
   readonly cursor?: string | null | undefined
 }
+
+/** Tasks that a page of a list may have. */
+const MOST_ON_PAGE = 1_000
 
 /** How a cursor of a list looks: the index in which the page ended, and where. */
 export const CURSOR = '^(active|finished)\\.\\d{1,16}\\.[0-9a-f-]{36}$'
@@ -98,8 +102,8 @@ export class QueueService {
     this.leases = new Leases({ store, chartStore, charts: this.#charts, limits, logger, finished: task => this.#finished(task) })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
-    const { paramsSchema, retention, retry } = options
-    this.#intake = new Intake({ store, chartStore, paramsSchema, retention, retry, limits, finished: task => this.#finished(task) })
+    const { paramsSchema, tenantWeight, retention, retry } = options
+    this.#intake = new Intake({ store, chartStore, paramsSchema, tenantWeight, retention, retry, limits, finished: task => this.#finished(task) })
     if (limits.timeInQueue > 0) this.#sweep = setInterval(() => this.#endWaits(), Math.min(limits.timeInQueue / 4, LONGEST_SWEEP)).unref()
   }
 
@@ -254,11 +258,12 @@ export class QueueService {
   /**
    * Tasks of anybody, unfinished ones first, each kind newest first, a page at a time. A page may have fewer tasks than `limit`
    * and others follow: the last one has no cursor.
-   * @throws CHARTS_ERR_INVALID_REQUEST for a cursor that is none
+   * @throws CHARTS_ERR_INVALID_REQUEST for a cursor or a limit that is none
    */
   async listTasks (options: ListTasksOptions = {}): Promise<TaskPage> {
     const { status, user_id, org_id, limit = 50, cursor = null } = options
     if (cursor !== null && !new RegExp(CURSOR).test(cursor)) throw new errors.CHARTS_ERR_INVALID_REQUEST('cursor must be one that a list has given')
+    if (!Number.isInteger(limit) || limit < 1 || limit > MOST_ON_PAGE) throw new errors.CHARTS_ERR_INVALID_REQUEST(`limit must be a whole number from 1 to ${MOST_ON_PAGE}`)
     const tenant = org_id === undefined ? undefined : tenantOf({ org_id, user_id: '' })
     const page = await this.#store.list({ status, user_id, tenant }, limit, cursor)
     return { tasks: await this.#estimates.ofAll(page.tasks), cursor: page.cursor }

@@ -444,8 +444,8 @@ class MemoryStore implements TaskStore {
     return this.#pushBack(entry)
   }
 
-  #pushBack ({ draft: { task_id, tenant, priority, timeInQueue } }: Entry): Pick<ChartTask, 'current_step' | 'step_at'> {
-    this.#queue.pushBack(task_id, tenant, priority)
+  #pushBack ({ draft: { task_id, tenant, priority, weight, timeInQueue } }: Entry): Pick<ChartTask, 'current_step' | 'step_at'> {
+    this.#queue.pushBack(task_id, tenant, priority, weight)
     if (timeInQueue > 0) this.#deadlines.add(task_id, this.#now() + timeInQueue)
     return { current_step: 'queued', step_at: this.#now() }
   }

@@ -41,6 +41,8 @@ export interface TaskDraft {
   readonly depends_on: readonly string[]
   /** Cancels the caller's older active tasks of the message in the same step. */
   readonly supersede: boolean
+  /** Turns of its tenant in a round, a whole number from 1 to 60. */
+  readonly weight: number
   /** ms that it may wait in the queue for its first try, 0 = off. */
   readonly timeInQueue: number
   /** The failed task that it is to make good, or null. */
@@ -226,6 +228,7 @@ export interface TaskDetails {
   /** The latest 50, oldest first. */
   readonly attempts: readonly AttemptRecord[]
   /** What the draft had. */
+  readonly weight: number
   readonly same: string
 }
 
@@ -252,7 +255,7 @@ export interface TaskPage {
 export interface TaskStore {
   /** Accepts a task, or answers with the one that there is already. */
   enqueue (draft: TaskDraft): Promise<EnqueueOutcome>
-  /** Accepts the tasks of one caller, all or none; they share tenant, retention, retry, limits and idempotency key. */
+  /** Accepts the tasks of one caller, all or none; they share tenant, weight, retention, retry, limits and idempotency key. */
   enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome>
   /** Takes up to `count` tasks; recovers those whose lease has expired and those due for a retry on the way. */
   dequeue (take: Take): Promise<Taken>

@@ -44,6 +44,15 @@ t.test('ordering and limits: priorities are for those who may, and a new prompt 
   const active = await app.asyncCharts.getActiveTasksByMessageId(message_id, 'ada')
   t.notOk(active.some((task: { current_step: string }) => task.current_step === 'scheduled'))
 
+  const { queue } = await snippet('weights.js')
+  t.teardown(() => queue.close())
+  for (const [user_id, roles] of [['ada', ['premium']], ['bob', []]]) {
+    for (let i = 0; i < 4; i++) await queue.enqueueChartTask({ message_id: crypto.randomUUID() }, { user_id, roles })
+  }
+  const order = []
+  for (let i = 0; i < 4; i++) order.push((await queue.dequeueChartTask()).task.user_id)
+  t.same(order.sort(), ['ada', 'ada', 'ada', 'bob'], 'three to one')
+
   const { queueForTonight } = await snippet('tonight.js')
   const task = await queueForTonight(app.asyncCharts, crypto.randomUUID(), 'ada')
   t.match(task, { status: 'PENDING', current_step: new Date().getHours() < 23 ? 'scheduled' : 'queued' })

@@ -24,7 +24,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   const keyPrefix = uniquePrefix(t)
   const prefix = `{${keyPrefix}}:`
   const service = new ChartQueueService({
-    redis, keyPrefix, limits: { runningPerTenant: 1, timeInQueue: 3_600_000 }, retry: { attempts: 2, backoff: { delay: 60_000 } }
+    redis, keyPrefix, limits: { runningPerTenant: 1, timeInQueue: 3_600_000 }, tenantWeight: () => 2, retry: { attempts: 2, backoff: { delay: 60_000 } }
   })
   t.teardown(async () => {
     await service.close()

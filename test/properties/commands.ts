@@ -28,6 +28,7 @@ export interface Terms {
   readonly waitingPerTenant: number
   readonly queueLength: number
   readonly timeInQueue: number
+  readonly weight: number
   readonly long: boolean
   /** Where a chart exists: ask again, as a host does whose own store has lost it. */
   readonly lost: boolean
@@ -94,6 +95,7 @@ const terms: fc.Arbitrary<Terms> = fc.record({
   body: often(0, fc.constant(1)),
   waitingPerTenant: often(0, fc.constant(2), 5),
   queueLength: often(0, fc.constant(5), 5),
+  weight: often(1, fc.constantFrom(2, 7, 60)),
   timeInQueue: often(0, fc.constantFrom(DELAY, LEASE), 2),
   long: fc.boolean(),
   lost: often<boolean>(false, fc.constant(true))

@@ -92,6 +92,7 @@ export class Crowd {
         backoff,
         waitingPerTenant,
         timeInQueue,
+        weight: often(0.3, between(2, 60), 1),
         idempotency
       }
       drafts.push(this.#scene.draft(wish))

@@ -145,6 +145,7 @@ export class SideBySide {
       waitingPerTenant: terms.waitingPerTenant,
       queueLength: terms.queueLength,
       timeInQueue: terms.timeInQueue,
+      weight: terms.weight,
       retry_of: (wish.repeats !== null && latest(this.#tasks, wish.repeats)) || null,
       charts_inside: first.inside,
       missing_chart: null

@@ -17,6 +17,7 @@ function intake (options: Partial<IntakeOptions> = {}): { intake: Intake, store:
       store,
       chartStore: undefined,
       paramsSchema: undefined,
+      tenantWeight: undefined,
       retention: { task: 60, status: 60, messageIndex: 60 },
       retry: { attempts: 3, backoff: { type: 'fixed', delay: 0, max: 0, jitter: 0 } },
       limits: { waitingPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0 },

@@ -278,3 +278,54 @@ t.test('statistics, clean-up and health are the store’s', async t => {
   t.equal(await service.getTaskStatus(task.task_id), null)
   t.strictSame(await service.checkHealth(), { store: true, feed: true })
 })
+
+t.test('a tenantWeight that is none is refused, and nothing is queued', async t => {
+  for (const weight of [0, 61, 1.5, NaN, '3', null, -1]) {
+    const service = start(t, { tenantWeight: () => weight as number })
+    const refused = service.enqueueChartTask({ message_id }, ada)
+    if (weight === null) await t.resolves(refused, 'nothing said is 1')
+    else await t.rejects(refused, { code: 'CHARTS_ERR_INVALID_TENANT_WEIGHT' }, String(weight))
+    t.equal((await service.getQueueStats()).queue_length, weight === null ? 1 : 0)
+  }
+})
+
+t.test('a wait that is bounded ends also where nobody works', async t => {
+  // Nothing of the service keeps a process alive.
+  const alive = setInterval(() => {}, 1_000)
+  t.teardown(() => clearInterval(alive))
+  const ended: string[] = []
+  const service = start(t, { limits: { timeInQueue: 200 }, onFinished: ({ task_id, error_code }) => { ended.push(`${task_id} ${error_code}`) } })
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const states = []
+  for await (const { status } of service.watchTask(task_id)) states.push(status)
+  t.strictSame(states, ['PENDING', 'FAILED'])
+  t.strictSame(ended, [`${task_id} CHARTS_ERR_QUEUE_TIMEOUT`])
+})
+
+t.test('operators: what is asked wrongly', async t => {
+  const service = start(t)
+  for (const cursor of ['', 'x', 'active.1.2', `done.1.${randomUUID()}`]) {
+    await t.rejects(service.listTasks({ cursor }), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /cursor/ }, cursor)
+  }
+  for (const limit of [0, -1, 1.5, NaN, 1_001, '5']) {
+    await t.rejects(service.listTasks({ limit: limit as number }), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /limit/ }, String(limit))
+  }
+  t.equal(await service.retryTask(randomUUID()), null)
+  t.equal(await service.getTaskDetails(randomUUID()), null)
+  const { task } = await service.enqueueChartTask({ message_id }, ada)
+  await t.rejects(service.retryTask(task.task_id), { code: 'CHARTS_ERR_TASK_NOT_FAILED' })
+})
+
+t.test('a store that does not say what is to come, or not in time, costs the estimates alone', async t => {
+  for (const outlook of [undefined, () => new Promise(() => {}), async () => { throw new Error('no') }]) {
+    const store = memoryStore()
+    const service = start(t, {
+      store: Object.assign(Object.create(store), Object.fromEntries(['enqueue', 'read', 'dequeue', 'closeLeases', 'listen', 'close'].map(name =>
+        [name, (store[name as keyof typeof store] as () => unknown).bind(store)])), { outlook })
+    })
+    const { task } = await service.enqueueChartTask({ message_id }, ada)
+    t.match(task, { status: 'PENDING', estimated_completion: null, queue_position: 1 })
+    t.match(await service.getTaskStatus(task.task_id), { status: 'PENDING', estimated_completion: null })
+    t.equal(await service.askAgainIn(task), 1)
+  }
+})

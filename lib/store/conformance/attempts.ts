@@ -31,6 +31,7 @@ export const attempts = cases('the history of a task', {
       run_at: new Date(run_at).toISOString(),
       batch_ids: [batch_id],
       attempts: [],
+      weight: 1,
       same: 'same'
     })
     assert.deepEqual([task.retry_of, task.depends_on], [needed.task_id, [needed.task_id]])

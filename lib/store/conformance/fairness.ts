@@ -35,6 +35,31 @@ export const fairness = cases('fairness', {
     assert.ok(Math.abs(ofFirst! - ofSecond!) <= 2, `${ofFirst} to ${ofSecond}`)
   },
 
+  'a tenant of weight 3 has three turns to one of the others': async scene => {
+    const big = await scene.enqueueMany(60, { ...heavy, weight: 3 })
+    const small = await scene.enqueueMany(60, light)
+    const taken = await scene.takeIds({ count: 40 })
+    const [ofBig, ofSmall] = [big, small].map(ids => taken.filter(id => ids.includes(id)).length)
+    assert.deepEqual([ofBig, ofSmall], [30, 10])
+    assert.deepEqual(taken.filter(id => big.includes(id)), big.slice(0, 30), 'each in its own order')
+  },
+
+  'a weight counts also for what comes later, by its time or after others': async scene => {
+    const first = await scene.taken({ org_id: 'third' })
+    const later = { ...heavy, weight: 4 }
+    const scheduled = await scene.enqueueMany(8, { ...later, run_at: Date.parse(scene.date) + 1_000 })
+    scene.pass(1_000)
+    await scene.takeIds({ count: 0 })
+    await scene.enqueueMany(4, light)
+    const taken = await scene.takeIds({ count: 10 })
+    assert.equal(taken.filter(id => scheduled.includes(id)).length, 8)
+    const dependent = await scene.enqueueMany(8, { ...later, user_id: 'ada', depends_on: [first.task.task_id] })
+    await scene.enqueueMany(4, light)
+    await scene.complete(first)
+    const next = await scene.takeIds({ count: 10 })
+    assert.equal(next.filter(id => dependent.includes(id)).length, 8)
+  },
+
   'one tenant with 500 does not hold up 99 with one each': async scene => {
     const big = new Set(await scene.enqueueMany(500, heavy))
     const small: string[] = []

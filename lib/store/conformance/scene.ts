@@ -74,6 +74,7 @@ export class Scene {
       waitingPerTenant: 0,
       queueLength: 0,
       timeInQueue: 0,
+      weight: 1,
       retry_of: null,
       charts_inside: true,
       missing_chart: null,

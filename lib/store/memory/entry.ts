@@ -80,6 +80,7 @@ export function toDetails (entry: Entry, task: ChartTask, batch_ids: readonly st
     run_at: draft.run_at === null ? null : new Date(draft.run_at).toISOString(),
     batch_ids,
     attempts: [...tries, ...last],
+    weight: draft.weight,
     same: draft.same
   }
 }

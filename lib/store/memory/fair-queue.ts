@@ -6,6 +6,8 @@ const PRIORITIES = [ChartPriority.HIGH, ChartPriority.NORMAL, ChartPriority.LOW]
 const STRIDE = { high: 1, normal: 4, low: 16 } as const
 const QUEUES = ['again', ...PRIORITIES] as const
 type QueueName = (typeof QUEUES)[number]
+/** The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one. */
+const ROUND = 60
 /** Tells the queues apart in the order of a parked task. */
 const RANK = 2 ** 44
 /** First come, first served within a round: the part of a score behind the point. */
@@ -59,10 +61,10 @@ export class FairQueue {
     return ahead.reduce((sum, count) => sum + count, this.#queues.again.size) + 1
   }
 
-  /** A tenant's next turn comes one round after its last, or in the round that is being served. */
-  pushBack (id: string, tenant: string, priority: ChartPriority): void {
+  /** A tenant's next turn comes a round (by its weight) after its last, or after the turn that is being served. */
+  pushBack (id: string, tenant: string, priority: ChartPriority, weight: number): void {
     const turns = this.#turns[priority]
-    const turn = Math.max(this.#rounds[priority], turns.get(tenant) ?? 0) + 1
+    const turn = Math.max(this.#rounds[priority], turns.get(tenant) ?? 0) + Math.floor(ROUND / weight)
     turns.set(tenant, turn)
     this.#order++
     this.#enter(priority, id, turn + (this.#order % ORDERS) / ORDERS)

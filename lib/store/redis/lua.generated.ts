@@ -61,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: 'df698d998830e9fb94b601a279fce577753dd1e1',
+    sha: '225673a0cf91e46a416b25c70be4bb50b816a2f9',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -132,6 +132,7 @@ local function index_finished(key, id, keep_task, keep_index)
   index_expire(key, keep_index)
 end
 local RANK = 2 ^ 44
+local ROUND = 60
 local MOST_TRIES = 50
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
@@ -155,20 +156,20 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority, patience)
+local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
-  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
+  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at, patience)
+local function admit(id, tenant, priority, run_at, patience, weight)
   if run_at > now then
     call('ZADD', P .. 'delayed', run_at, id)
     return 'scheduled', run_at
   end
-  queue_back(id, tenant, priority, patience)
+  queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
 local function queue_front(id)
@@ -282,12 +283,12 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
       call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
@@ -324,7 +325,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: '477e240905728d57d54420a3e76933638e3d920f',
+    sha: '55a4f832efdd8d1df3fb67604fa101dae2d61d66',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -395,6 +396,7 @@ local function index_finished(key, id, keep_task, keep_index)
   index_expire(key, keep_index)
 end
 local RANK = 2 ^ 44
+local ROUND = 60
 local MOST_TRIES = 50
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
@@ -418,20 +420,20 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority, patience)
+local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
-  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
+  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at, patience)
+local function admit(id, tenant, priority, run_at, patience, weight)
   if run_at > now then
     call('ZADD', P .. 'delayed', run_at, id)
     return 'scheduled', run_at
   end
-  queue_back(id, tenant, priority, patience)
+  queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
 local function queue_front(id)
@@ -545,12 +547,12 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
       call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
@@ -716,7 +718,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'f385840c1552d507d5e0a313830c4db07a589bba',
+    sha: '6d0f8a7f76add6c3c064fc9445402acb64520067',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -787,6 +789,7 @@ local function index_finished(key, id, keep_task, keep_index)
   index_expire(key, keep_index)
 end
 local RANK = 2 ^ 44
+local ROUND = 60
 local MOST_TRIES = 50
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
@@ -810,20 +813,20 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority, patience)
+local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
-  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
+  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at, patience)
+local function admit(id, tenant, priority, run_at, patience, weight)
   if run_at > now then
     call('ZADD', P .. 'delayed', run_at, id)
     return 'scheduled', run_at
   end
-  queue_back(id, tenant, priority, patience)
+  queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
 local function queue_front(id)
@@ -937,12 +940,12 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
       call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
@@ -993,10 +996,10 @@ end
 local function promote()
   for _, id in ipairs(due_in('delayed')) do
     call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience')
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
       call('HSET', record(id), 'step', 'queued', 'at', now)
-      queue_back(id, t[2], t[3], tonumber(t[4]) or 0)
+      queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
       announce(id)
     else
       queue_front(id)
@@ -1102,7 +1105,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '425c4165941fccefc1391c3679ece0c920a14cb1',
+    sha: '89252a437c39b1bcd1e7a7a5a596a233cf288bea',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1173,6 +1176,7 @@ local function index_finished(key, id, keep_task, keep_index)
   index_expire(key, keep_index)
 end
 local RANK = 2 ^ 44
+local ROUND = 60
 local MOST_TRIES = 50
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
@@ -1196,20 +1200,20 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority, patience)
+local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
-  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
+  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at, patience)
+local function admit(id, tenant, priority, run_at, patience, weight)
   if run_at > now then
     call('ZADD', P .. 'delayed', run_at, id)
     return 'scheduled', run_at
   end
-  queue_back(id, tenant, priority, patience)
+  queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
 local function queue_front(id)
@@ -1323,12 +1327,12 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
       call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
@@ -1379,10 +1383,10 @@ end
 local function promote()
   for _, id in ipairs(due_in('delayed')) do
     call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience')
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
       call('HSET', record(id), 'step', 'queued', 'at', now)
-      queue_back(id, t[2], t[3], tonumber(t[4]) or 0)
+      queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
       announce(id)
     else
       queue_front(id)
@@ -1450,7 +1454,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '5aa70387d693d9be5682595d548621b04e1e0806',
+    sha: '64ee901a60a52270045055e9d2c0f7a5acb5cfe6',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1521,6 +1525,7 @@ local function index_finished(key, id, keep_task, keep_index)
   index_expire(key, keep_index)
 end
 local RANK = 2 ^ 44
+local ROUND = 60
 local MOST_TRIES = 50
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
@@ -1544,20 +1549,20 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority, patience)
+local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
-  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
+  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at, patience)
+local function admit(id, tenant, priority, run_at, patience, weight)
   if run_at > now then
     call('ZADD', P .. 'delayed', run_at, id)
     return 'scheduled', run_at
   end
-  queue_back(id, tenant, priority, patience)
+  queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
 local function queue_front(id)
@@ -1671,12 +1676,12 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
       call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()
@@ -1794,15 +1799,16 @@ local function find_full(fresh, older, tenant, most_of_tenant, most)
   if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full' } end
   if full('', most, freed) then return { 'queue_full' } end
 end
-local function create(draft, user, tenant, keep, attempts, backoff, patience)
+local function create(draft, user, tenant, keep, attempts, backoff, patience, weight)
   local id, optional = draft.id, {}
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
-  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience) end
+  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
   for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
   local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
   if draft.run_at > 0 then add('run_at', draft.run_at) end
-  if patience > 0 then add('patience', patience) end
+  if patience then add('patience', patience) end
+  if weight then add('weight', weight) end
   if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
   if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
   if #draft.deps > 0 then add('left', #draft.waits) end
@@ -1850,7 +1856,7 @@ local function bind(drafts, user, batch, key, body)
 end
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local drafts, again = {}, false
-for i = 14, #ARGV, 12 do
+for i = 15, #ARGV, 12 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
     missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10], retry_of = ARGV[i + 11],
@@ -1888,7 +1894,7 @@ local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
 for _, id in ipairs(older) do cancel(id) end
-for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13])) end
+for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
 local records = {}
@@ -2204,7 +2210,7 @@ end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '75e25f67420f170e288eb297dfd2768cbd6840fc',
+    sha: '908178d79adeeb390313e794a1237965f02f2cd6',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2257,6 +2263,7 @@ local function announce(id)
   return steps
 end
 local RANK = 2 ^ 44
+local ROUND = 60
 local MOST_TRIES = 50
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
@@ -2280,20 +2287,20 @@ local function enter(priority, id, score)
     call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
   end
 end
-local function queue_back(id, tenant, priority, patience)
+local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
-  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
+  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
-local function admit(id, tenant, priority, run_at, patience)
+local function admit(id, tenant, priority, run_at, patience, weight)
   if run_at > now then
     call('ZADD', P .. 'delayed', run_at, id)
     return 'scheduled', run_at
   end
-  queue_back(id, tenant, priority, patience)
+  queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
 local function queue_front(id)

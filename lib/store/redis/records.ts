@@ -147,6 +147,7 @@ export function toDetails (record: RawRecord): TaskDetails {
     run_at: date(fields['run_at']),
     batch_ids: words(fields['batches']),
     attempts,
+    weight: Number(fields['weight'] ?? 1),
     same: fields['same']!
   }
 }

@@ -38,11 +38,11 @@ const takeArguments = (take: Take | null): Argument[] =>
   take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant] : ['', '', 0, 0, 0]
 
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
-  const { user_id, tenant, idempotency, waitingPerTenant, queueLength, timeInQueue, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!
+  const { user_id, tenant, idempotency, waitingPerTenant, queueLength, timeInQueue, weight, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!
   return [
     user_id, tenant, idempotency?.key ?? '', idempotency?.body ?? '', waitingPerTenant, queueLength,
     `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`,
-    attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`, charts_inside ? 1 : 0, batch_id, timeInQueue,
+    attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`, charts_inside ? 1 : 0, batch_id, timeInQueue || '', weight === 1 ? '' : weight,
     ...drafts.flatMap(draft => [
       draft.task_id, draft.message_id, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0, draft.request, draft.missing_chart ?? '',
       draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' '), draft.retry_of ?? ''

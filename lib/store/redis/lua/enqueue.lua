@@ -4,7 +4,7 @@
 -- ARGV[1] now (ms, '' = TIME)  [2] user_id  [3] tenant  [4] hash of the Idempotency-Key or ''  [5] hash of the body
 -- ARGV[6] most waiting of a tenant  [7] most waiting at all  [8] retention 'task details index' (ms)
 -- ARGV[9] attempts  [10] backoff 'type delay max jitter'  [11] 1: charts are kept in here  [12] batch_id or ''
--- ARGV[13] most ms in the queue, 0 = off
+-- ARGV[13] most ms in the queue or ''  [14] weight of the tenant or '' for 1
 -- then for each task twelve: task_id  message_id  org that shares the chart or ''  hash of what makes two requests the same
 --   force 0|1  request  chart that the host's store has lost or ''  priority  when it may run at the earliest (ms) or ''
 --   1: instead of the caller's older tasks of the message  task_ids that it needs  the task that it repeats or ''
@@ -19,7 +19,7 @@
 --- @include "bind"
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local drafts, again = {}, false
-for i = 14, #ARGV, 12 do
+for i = 15, #ARGV, 12 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
     missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10], retry_of = ARGV[i + 11],
@@ -63,7 +63,7 @@ refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
 
 for _, id in ipairs(older) do cancel(id) end
-for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13])) end
+for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
 

@@ -1,13 +1,14 @@
-local function create(draft, user, tenant, keep, attempts, backoff, patience)
+local function create(draft, user, tenant, keep, attempts, backoff, patience, weight)
   local id, optional = draft.id, {}
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
-  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience) end
+  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
   for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
 
   local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
   if draft.run_at > 0 then add('run_at', draft.run_at) end
-  if patience > 0 then add('patience', patience) end
+  if patience then add('patience', patience) end
+  if weight then add('weight', weight) end
   if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
   if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
   if #draft.deps > 0 then add('left', #draft.waits) end

@@ -57,12 +57,12 @@ local function tell(id)
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
   for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience')
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
     if not completed then
       unqueue(dependent, t[1])
       put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
     elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4]) or 0)
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
       call('HSET', record(dependent), 'step', step, 'at', at)
       announce(dependent)
       wake()

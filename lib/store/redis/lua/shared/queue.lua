@@ -1,5 +1,7 @@
 -- Waiting tasks come and go. Within a priority the tenants take turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
 local RANK = 2 ^ 44
+-- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
+local ROUND = 60
 -- Tries that are remembered of one task.
 local MOST_TRIES = 50
 
@@ -31,25 +33,25 @@ local function enter(priority, id, score)
   end
 end
 
--- A tenant's next turn comes one round after its last, or in the round that is being served: who queues much waits for itself.
--- `patience`: ms that it waits for its first try, 0 = for ever.
-local function queue_back(id, tenant, priority, patience)
+-- A tenant's next turn comes a round (by its weight) after its last, or after the turn that is being served: who queues much waits
+-- for itself. `patience`: ms that it waits for its first try, nil = for ever; `weight`: nil = 1.
+local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + 1
+  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
   call('HSET', P .. 'turns:' .. priority, tenant, turn)
   -- First come, first served within a round.
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
-  if patience > 0 then call('ZADD', P .. 'deadlines', now + patience, id) end
+  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
 end
 
 -- Into the queue, or aside until its time (ms since the epoch) has come. Returns what kind of waiting that is, and since or until when.
-local function admit(id, tenant, priority, run_at, patience)
+local function admit(id, tenant, priority, run_at, patience, weight)
   if run_at > now then
     call('ZADD', P .. 'delayed', run_at, id)
     return 'scheduled', run_at
   end
-  queue_back(id, tenant, priority, patience)
+  queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
 

@@ -21,10 +21,10 @@ end
 local function promote()
   for _, id in ipairs(due_in('delayed')) do
     call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience')
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
       call('HSET', record(id), 'step', 'queued', 'at', now)
-      queue_back(id, t[2], t[3], tonumber(t[4]) or 0)
+      queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
       announce(id)
     else
       queue_front(id)
