@@ -1,9 +1,10 @@
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
 import { Bell } from './memory/bell.ts'
 import { decide, type View } from './memory/decide.ts'
-import { attemptOf, backoff, failureFields, frozen, toDetails, toTaken, type Entry } from './memory/entry.ts'
+import { attemptOf, backoff, failureFields, frozen, toTaken, type Entry } from './memory/entry.ts'
 import { FairQueue } from './memory/fair-queue.ts'
 import { IndexOf } from './memory/index-of.ts'
+import { Reads } from './memory/reads.ts'
 import { SortedSet } from './memory/sorted-set.ts'
 import { TenantCounts } from './memory/tenant-counts.ts'
 import { newTask } from './new-task.ts'
@@ -18,10 +19,6 @@ const MOST_STEPS = 64
 const MOST_DUE = 100
 /** Tries that are remembered of one task. */
 const MOST_TRIES = 50
-/** Running tries and charts that an outlook is made of. */
-const MOST_IN_OUTLOOK = 100
-/** Tasks that one call looks at for a list. */
-const MOST_LOOKED_AT = 1_000
 
 export interface MemoryStoreOptions {
   /** The time in ms, for tests. */
@@ -64,14 +61,27 @@ class MemoryStore implements TaskStore {
 
   readonly #view: View = {
     find: task_id => this.#entries.get(task_id),
-    shown: entry => this.#shown(entry),
+    shown: entry => this.#reads.shown(entry),
     findSame: draft => this.#findSame(draft),
     activeOf: draft => this.#activeOf(draft),
     waiting: this.#waiting
   }
 
+  readonly #reads: Reads
+
   constructor (now: () => number) {
     this.#now = now
+    this.#reads = new Reads({
+      entries: this.#entries,
+      byMessage: this.#byMessage,
+      batches: this.#batches,
+      queue: this.#queue,
+      delayed: this.#delayed,
+      processing: this.#processing,
+      active: this.#active,
+      finished: this.#finished,
+      waiting: this.#waiting
+    }, now)
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
@@ -142,7 +152,7 @@ class MemoryStore implements TaskStore {
   async cancel (task_id: string): Promise<{ task: ChartTask, ended: ChartTask[] } | null> {
     this.#ended = []
     const entry = this.#entries.get(task_id)
-    const task = entry && this.#shown(entry)
+    const task = entry && this.#reads.shown(entry)
     if (!task) return null
     if (isFinished(task)) return { task, ended: [] }
     this.#cancel(entry)
@@ -164,12 +174,12 @@ class MemoryStore implements TaskStore {
   }
 
   async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
-    return task_ids.map(task_id => this.#shown(this.#entries.get(task_id)))
+    return task_ids.map(task_id => this.#reads.shown(this.#entries.get(task_id)))
   }
 
   async readRequest (task_id: string): Promise<string | null> {
     const entry = this.#entries.get(task_id)
-    return entry && this.#shown(entry) ? entry.draft.request : null
+    return entry && this.#reads.shown(entry) ? entry.draft.request : null
   }
 
   async readContent (chart_id: string): Promise<string | null> {
@@ -177,91 +187,31 @@ class MemoryStore implements TaskStore {
   }
 
   async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
-    const entries = this.#byMessage.of(message_id).sort((a, b) => b.order - a.order)
-    const tasks = (wanted: (entry: Entry) => boolean) =>
-      entries.filter(wanted).map(entry => this.#shown(entry)).filter(task => task !== null).slice(0, limit)
-    const own = (entry: Entry) => entry.draft.user_id === user_id
-    const shared = (entry: Entry) => !own(entry) && org_id !== null && entry.draft.shared_with === org_id
-    const isCompleted = (entry: Entry) => entry.task.status === ChartStatus.COMPLETED
-    // Within one millisecond, the caller's own come first.
-    const completed = [...tasks(entry => own(entry) && isCompleted(entry)), ...tasks(entry => shared(entry) && isCompleted(entry))]
-    return {
-      active: tasks(entry => own(entry) && !isFinished(entry.task)),
-      completed: completed.sort((a, b) => b.completed_at!.localeCompare(a.completed_at!)).slice(0, limit),
-      failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED),
-      cancelled: tasks(entry => own(entry) && entry.task.status === ChartStatus.CANCELLED),
-      read_at: this.#now()
-    }
+    return this.#reads.message(message_id, user_id, org_id, limit)
   }
 
   async readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]> {
-    const { active } = await this.readMessage(message_id, user_id, null, limit)
-    return active
+    return this.#reads.message(message_id, user_id, null, limit).active
   }
 
   async readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
-    const batch = this.#batches.get(batch_id)
-    const tasks = (batch?.entries ?? []).map(entry => this.#shown(entry)).filter(task => task !== null)
-    return batch && tasks.length > 0 ? { user_id: batch.user_id, tasks } : null
+    return this.#reads.batch(batch_id)
   }
 
   async stats (): Promise<QueueStats> {
-    const [oldest] = this.#queue.heads.map(task_id => this.#entries.get(task_id)!.task.created_at).sort()
-    return {
-      queue_length: this.#waiting.all,
-      processing_count: this.#processing.size,
-      delayed_count: this.#delayed.size,
-      oldest_waiting_at: oldest ?? null,
-      paused: this.#paused,
-      updated_at: this.#date()
-    }
+    return this.#reads.stats(this.#paused)
   }
 
   async outlook (): Promise<Outlook> {
-    const taskOf = (task_id: string) => this.#entries.get(task_id)!.task
-    const latest = this.#finished.backwards().slice(0, MOST_IN_OUTLOOK).map(({ id }) => this.#entries.get(id)!)
-    const heads = this.#queue.heads.map(task_id => taskOf(task_id).step_at!)
-    return {
-      now: this.#now(),
-      paused: this.#paused,
-      waiting_since: heads.length > 0 ? Math.min(...heads) : null,
-      processing_count: this.#processing.size,
-      running: this.#processing.head(MOST_IN_OUTLOOK).map(taskOf).map(({ current_step, step_at }) => ({ step: current_step, at: step_at! })),
-      completed: latest
-        .filter(entry => entry.task.status === ChartStatus.COMPLETED && this.#shown(entry))
-        .map(({ trace, task }) => ({ steps: trace, at: Date.parse(task.completed_at!) }))
-    }
+    return this.#reads.outlook(this.#paused)
   }
 
-  async list ({ status, user_id, tenant }: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage> {
-    const [index, score, id = ''] = cursor?.split('.') ?? []
-    const after = { score: Number(score), id }
-    const fits = ({ task, draft }: Entry) => (status ?? task.status) === task.status &&
-      (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant
-    const found: ChartTask[] = []
-    let looked = 0
-    let reached: string | null = null
-    for (const [name, members] of [['active', this.#active], ['finished', this.#finished]] as const) {
-      const wanted = status === undefined || isFinished({ status }) === (name === 'finished')
-      if (!wanted || (index === 'finished' && name === 'active')) continue
-      for (const { id, score } of members.backwards(index === name ? after : undefined)) {
-        const entry = this.#entries.get(id)!
-        const task = fits(entry) ? this.#shown(entry) : null
-        if (looked === MOST_LOOKED_AT || (task && found.length === limit)) return { tasks: found, cursor: reached }
-        if (task) found.push(task)
-        looked++
-        reached = [name, score, id].join('.')
-      }
-    }
-    return { tasks: found, cursor: null }
+  async list (filter: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage> {
+    return this.#reads.list(filter, limit, cursor)
   }
 
   async inspect (task_id: string): Promise<TaskDetails | null> {
-    const entry = this.#entries.get(task_id)
-    const task = this.#shown(entry)
-    if (!entry || !task) return null
-    const batch_ids = [...this.#batches].filter(([, { entries }]) => entries.includes(entry)).map(([batch_id]) => batch_id)
-    return toDetails(entry, task, batch_ids)
+    return this.#reads.details(task_id)
   }
 
   async setPaused (paused: boolean): Promise<void> {
@@ -322,23 +272,13 @@ class MemoryStore implements TaskStore {
     return new Date(this.#now()).toISOString()
   }
 
-  /** The task as it is known now: nothing once its retention has passed, no steps once theirs has. */
-  #shown (entry: Entry | undefined): ChartTask | null {
-    if (!entry || entry.expires <= this.#now()) return null
-    if (entry.task.status === ChartStatus.PENDING) {
-      return { ...entry.task, queue_position: this.#queue.position(entry.task.task_id, entry.draft.priority) }
-    }
-    if (entry.detailsExpire > this.#now() || Object.keys(entry.task.step_progress).length === 0) return entry.task
-    return { ...entry.task, step_progress: {} }
-  }
-
   /** An active task like this one, else the newest finished one whose chart is there. */
   #findSame (draft: TaskDraft): Entry | null {
     const alike = this.#bySame.of(draft.same).sort((a, b) => b.order - a.order)
     const active = alike.find(({ task }) => !isFinished(task))
     if (active) return active
     const completed = alike.find(({ task }) => task.status === ChartStatus.COMPLETED)
-    const task = this.#shown(completed)
+    const task = this.#reads.shown(completed)
     if (!completed || !task || task.chart_id === draft.missing_chart) return null
     if (draft.charts_inside && !this.#contents.has(task.chart_id!)) return null
     return completed
@@ -360,7 +300,7 @@ class MemoryStore implements TaskStore {
     const answer = (outcome: 'accepted' | 'replayed', id: string | null, tasks: Array<Pick<EnqueuedTask, 'outcome'> & { entry: Entry }>): BatchOutcome => ({
       outcome,
       batch_id: id ?? '',
-      tasks: tasks.map(({ outcome, entry }) => ({ outcome, task: this.#shown(entry)! })),
+      tasks: tasks.map(({ outcome, entry }) => ({ outcome, task: this.#reads.shown(entry)! })),
       superseded: this.#others(new Set())
     })
     const again = drafts.some(({ missing_chart }) => missing_chart !== null)
@@ -373,7 +313,7 @@ class MemoryStore implements TaskStore {
     }
     // With a chart that was found to be lost, the key was bound a moment ago to the task that names it.
     const seen = idempotency && !again ? this.#byKey.get(idempotency.key) : undefined
-    const known = seen?.entries.filter(entry => this.#shown(entry)) ?? []
+    const known = seen?.entries.filter(entry => this.#reads.shown(entry)) ?? []
     if (seen && known.length > 0) {
       if (seen.body !== idempotency!.body) return { outcome: 'key_reused' }
       return answer('replayed', seen.batch_id, known.map(entry => ({ outcome: 'replayed', entry })))
@@ -588,7 +528,7 @@ class MemoryStore implements TaskStore {
       return { current: false, finished: null }
     }
     const ended = entry.task.status === ChartStatus.COMPLETED || entry.task.status === ChartStatus.FAILED
-    return { current: true, finished: ended ? this.#shown(entry) : null }
+    return { current: true, finished: ended ? this.#reads.shown(entry) : null }
   }
 
   #end (entry: Entry, closing: Closing): void {

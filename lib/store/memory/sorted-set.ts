@@ -57,6 +57,11 @@ export class SortedSet {
     return this.#members.slice(0, count).map(({ id }) => id)
   }
 
+  /** The last `count` ids, from the last on. */
+  tail (count: number): string[] {
+    return this.#members.slice(-count).reverse().map(({ id }) => id)
+  }
+
   /** From the last to the first. With `after`, what comes behind it; where that is gone, all of its score comes again. */
   backwards (after?: Member): Member[] {
     const members = this.#members.toReversed()

@@ -1,0 +1,129 @@
+import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
+import type { MessageTasks, Outlook, QueueStats, TaskDetails, TaskFilter, TaskPage } from '../task-store.ts'
+import { toDetails, type Entry } from './entry.ts'
+import type { FairQueue } from './fair-queue.ts'
+import type { IndexOf } from './index-of.ts'
+import type { SortedSet } from './sorted-set.ts'
+import type { TenantCounts } from './tenant-counts.ts'
+
+/** Running tries and charts that an outlook is made of. */
+const MOST_IN_OUTLOOK = 100
+/** Tasks that one call looks at for a list. */
+const MOST_LOOKED_AT = 1_000
+
+/** Where the store keeps what it knows. */
+export interface Shelves {
+  readonly entries: ReadonlyMap<string, Entry>
+  readonly byMessage: IndexOf<Entry>
+  readonly batches: ReadonlyMap<string, { readonly user_id: string, readonly entries: readonly Entry[] }>
+  readonly queue: FairQueue
+  readonly delayed: SortedSet
+  readonly processing: SortedSet
+  readonly active: SortedSet
+  readonly finished: SortedSet
+  readonly waiting: TenantCounts
+}
+
+/** What can be seen of the store; nothing here changes it. */
+export class Reads {
+  readonly #now: () => number
+  readonly #shelves: Shelves
+
+  constructor (shelves: Shelves, now: () => number) {
+    this.#shelves = shelves
+    this.#now = now
+  }
+
+  /** The task as it is known now: nothing once its retention has passed, no steps once theirs has. */
+  shown (entry: Entry | undefined): ChartTask | null {
+    if (!entry || entry.expires <= this.#now()) return null
+    if (entry.task.status === ChartStatus.PENDING) {
+      return { ...entry.task, queue_position: this.#shelves.queue.position(entry.task.task_id, entry.draft.priority) }
+    }
+    if (entry.detailsExpire > this.#now() || Object.keys(entry.task.step_progress).length === 0) return entry.task
+    return { ...entry.task, step_progress: {} }
+  }
+
+  message (message_id: string, user_id: string, org_id: string | null, limit: number): MessageTasks {
+    const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
+    const tasks = (wanted: (entry: Entry) => boolean) =>
+      entries.filter(wanted).map(entry => this.shown(entry)).filter(task => task !== null).slice(0, limit)
+    const own = (entry: Entry) => entry.draft.user_id === user_id
+    const shared = (entry: Entry) => !own(entry) && org_id !== null && entry.draft.shared_with === org_id
+    const isCompleted = (entry: Entry) => entry.task.status === ChartStatus.COMPLETED
+    // Within one millisecond, the caller's own come first.
+    const completed = [...tasks(entry => own(entry) && isCompleted(entry)), ...tasks(entry => shared(entry) && isCompleted(entry))]
+    return {
+      active: tasks(entry => own(entry) && !isFinished(entry.task)),
+      completed: completed.sort((a, b) => b.completed_at!.localeCompare(a.completed_at!)).slice(0, limit),
+      failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED),
+      cancelled: tasks(entry => own(entry) && entry.task.status === ChartStatus.CANCELLED),
+      read_at: this.#now()
+    }
+  }
+
+  batch (batch_id: string): { user_id: string, tasks: ChartTask[] } | null {
+    const batch = this.#shelves.batches.get(batch_id)
+    const tasks = (batch?.entries ?? []).map(entry => this.shown(entry)).filter(task => task !== null)
+    return batch && tasks.length > 0 ? { user_id: batch.user_id, tasks } : null
+  }
+
+  stats (paused: boolean): QueueStats {
+    const [oldest] = this.#shelves.queue.heads.map(task_id => this.#shelves.entries.get(task_id)!.task.created_at).sort()
+    return {
+      queue_length: this.#shelves.waiting.all,
+      processing_count: this.#shelves.processing.size,
+      delayed_count: this.#shelves.delayed.size,
+      oldest_waiting_at: oldest ?? null,
+      paused,
+      updated_at: new Date(this.#now()).toISOString()
+    }
+  }
+
+  outlook (paused: boolean): Outlook {
+    const taskOf = (task_id: string) => this.#shelves.entries.get(task_id)!.task
+    const latest = this.#shelves.finished.tail(MOST_IN_OUTLOOK).map(id => this.#shelves.entries.get(id)!)
+    const heads = this.#shelves.queue.heads.map(task_id => taskOf(task_id).step_at!)
+    return {
+      now: this.#now(),
+      paused,
+      waiting_since: heads.length > 0 ? Math.min(...heads) : null,
+      processing_count: this.#shelves.processing.size,
+      running: this.#shelves.processing.head(MOST_IN_OUTLOOK).map(taskOf).map(({ current_step, step_at }) => ({ step: current_step, at: step_at! })),
+      completed: latest
+        .filter(entry => entry.task.status === ChartStatus.COMPLETED && this.shown(entry))
+        .map(({ trace, task }) => ({ steps: trace, at: Date.parse(task.completed_at!) }))
+    }
+  }
+
+  list ({ status, user_id, tenant }: TaskFilter, limit: number, cursor: string | null): TaskPage {
+    const [index, score, id = ''] = cursor?.split('.') ?? []
+    const after = { score: Number(score), id }
+    const fits = ({ task, draft }: Entry) => (status ?? task.status) === task.status &&
+      (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant
+    const found: ChartTask[] = []
+    let looked = 0
+    let reached: string | null = null
+    for (const [name, members] of [['active', this.#shelves.active], ['finished', this.#shelves.finished]] as const) {
+      const wanted = status === undefined || isFinished({ status }) === (name === 'finished')
+      if (!wanted || (index === 'finished' && name === 'active')) continue
+      for (const { id, score } of members.backwards(index === name ? after : undefined)) {
+        const entry = this.#shelves.entries.get(id)!
+        const task = fits(entry) ? this.shown(entry) : null
+        if (looked === MOST_LOOKED_AT || (task && found.length === limit)) return { tasks: found, cursor: reached }
+        if (task) found.push(task)
+        looked++
+        reached = [name, score, id].join('.')
+      }
+    }
+    return { tasks: found, cursor: null }
+  }
+
+  details (task_id: string): TaskDetails | null {
+    const entry = this.#shelves.entries.get(task_id)
+    const task = this.shown(entry)
+    if (!entry || !task) return null
+    const batch_ids = [...this.#shelves.batches].filter(([, { entries }]) => entries.includes(entry)).map(([batch_id]) => batch_id)
+    return toDetails(entry, task, batch_ids)
+  }
+}
