@@ -24,7 +24,8 @@ async function ask (path, options) {
 
 export const listMessages = () => ask('/messages')
 export const chartsOf = message_id => ask(`${CHARTS}/by-message/${message_id}`)
-export const statusOf = task_id => ask(`${CHARTS}/async/${task_id}/status`)
+// Not from the cache of the browser, which may keep an older estimate.
+export const statusOf = task_id => ask(`${CHARTS}/async/${task_id}/status`, { cache: 'no-store' })
 export const resultOf = task_id => ask(`${CHARTS}/async/${task_id}/result`)
 export const cancelChart = task_id => ask(`${CHARTS}/async/${task_id}`, { method: 'DELETE' })
 export const createChart = request => ask(`${CHARTS}/async`, {

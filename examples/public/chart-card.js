@@ -15,6 +15,7 @@ export class ChartCard {
   element
   #parts
   #task_id = null
+  #ticking = 0
   #unfollow = () => {}
 
   /** `retry(adjustment, card)` asks for the chart once more, in the place of this card; it rejects where it cannot. */
@@ -73,6 +74,7 @@ export class ChartCard {
 
   remove () {
     this.#unfollow()
+    clearInterval(this.#ticking)
     if (this.#parts.download.href) URL.revokeObjectURL(this.#parts.download.href)
     this.element.remove()
   }
@@ -96,11 +98,14 @@ export class ChartCard {
 
   #showProgress (task) {
     const { bar, fill, percent, steps } = this.#parts
-    const doing = task.status === 'PENDING' ? 'Waiting in the queue' : STEPS[task.current_step] ?? task.current_step.replaceAll('_', ' ')
+    const doing = task.status === 'PENDING' ? `Waiting, ${placeOf(task)}` : STEPS[task.current_step] ?? task.current_step.replaceAll('_', ' ')
     const retried = task.attempt > 1 ? `, try ${task.attempt} of ${task.max_attempts}` : ''
     bar.setAttribute('aria-valuenow', task.progress)
     bar.setAttribute('aria-valuetext', `${task.progress} %, ${doing}`)
-    percent.textContent = `${task.progress} %`
+    const tick = () => { percent.textContent = [`${task.progress} %`, timeLeft(task)].filter(Boolean).join(' · ') }
+    clearInterval(this.#ticking)
+    this.#ticking = setInterval(tick, 1000)
+    tick()
     fill.style.inlineSize = `${task.progress}%`
     steps.replaceChildren(...Object.entries(STEPS).map(([step, name]) => stepOf(name, task.step_progress[step] === 100, step === task.current_step)))
     this.#turnTo('running', `${doing}${retried}`)
@@ -156,10 +161,23 @@ export class ChartCard {
     if (line.textContent !== status) line.textContent = status
     for (const name of ['running', 'figure', 'problem']) parts[name].hidden = name !== side
     cancel.hidden = percent.hidden = side !== 'running'
+    if (side !== 'running') clearInterval(this.#ticking)
     // Browsers differ in when they take it away from what is hidden.
     const { activeElement } = document
     if (hadFocus && (!this.element.contains(activeElement) || activeElement.closest('[hidden]'))) this.element.focus()
   }
+}
+
+function placeOf ({ queue_position, current_step }) {
+  if (!queue_position) return current_step.replaceAll('_', ' ')
+  return queue_position === 1 ? 'next in line' : `number ${queue_position} in line`
+}
+
+/** What is left by the estimate; nothing where there is none, or it has run out. */
+function timeLeft ({ estimated_completion }) {
+  const seconds = Math.round((Date.parse(estimated_completion) - Date.now()) / 1000)
+  if (!(seconds > 0)) return ''
+  return seconds < 90 ? `about ${seconds} s` : `about ${Math.round(seconds / 60)} min`
 }
 
 function stepOf (name, isDone, isCurrent) {

@@ -36,6 +36,7 @@ class Follower {
   #listener
   #stream = null
   #timer = 0
+  #place = 0
   /** Grows whenever something else is begun: an answer to an earlier question is not waited for any more. */
   #turn = 0
 
@@ -58,6 +59,7 @@ class Follower {
     this.#stream?.close()
     this.#stream = null
     clearTimeout(this.#timer)
+    clearTimeout(this.#place)
     this.#turn++
   }
 
@@ -105,7 +107,15 @@ class Follower {
   }
 
   #take (task) {
+    clearTimeout(this.#place)
     if (isFinished(task)) this.end()
+    else if (this.isStreaming && task.queue_position) this.#place = setTimeout(() => this.#askForPlace(this.#turn), POLL)
     this.#listener.onTask(task)
+  }
+
+  /** A stream tells what becomes of the task, not that the line has moved. */
+  async #askForPlace (turn) {
+    const task = await statusOf(this.#task_id).catch(() => null)
+    if (task?.queue_position && turn === this.#turn) this.#take(task)
   }
 }

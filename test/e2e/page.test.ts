@@ -31,6 +31,21 @@ async function startDemo (t: Test, pace: number, port?: number): Promise<Example
 t.test('the page of the demo', browserTest, async t => {
   const browser = await launchBrowser(t)
 
+  await t.test('says where a chart stands in the line, and when it will be there', async t => {
+    const demo = await startDemo(t, 2_000)
+    const { page, faults } = await visit(browser, demo.address)
+    await generate(message(page, weather))
+    t.ok(await isDrawn(message(page, weather)))
+    // Two are made at a time.
+    for (const question of [employment, electricity, penguins, gapminder]) await generate(message(page, question))
+    await isShown(message(page, gapminder).getByRole('status').filter({ hasText: /^Waiting, number 2 in line$/ }))
+    await isShown(message(page, gapminder).getByText(/^0 % · about \d+ s$/))
+    await message(page, penguins).getByRole('button', { name: 'Cancel' }).click()
+    await isShown(message(page, gapminder).getByRole('status').filter({ hasText: /^Waiting, next in line$/ }))
+    t.ok(await isDrawn(message(page, gapminder)))
+    t.same(faults, [])
+  })
+
   await t.test('shows a chart coming, picks it up after a reload, and shows it when it is there', async t => {
     const demo = await startDemo(t, 1_500)
     const { page, faults } = await visit(browser, demo.address)
