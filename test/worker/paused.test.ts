@@ -32,8 +32,8 @@ for (const kind of stores) {
 
 t.test('idle workers of a paused queue let Redis rest', { skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
   const server = await startRedis()
-  const queue = await startQueue(t, 'redis', { url: server.url })
   t.teardown(() => server.stop())
+  const queue = await startQueue(t, 'redis', { url: server.url })
   for (let i = 0; i < 3; i++) await queue.work(async () => 1)
   await queue.service.pauseQueue()
   for (let i = 0; i < 5; i++) await queue.enqueue()
