@@ -11,7 +11,7 @@ import { OpenStreams } from './open-streams.ts'
 import { Patience } from './prefer.ts'
 import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, responses, withParams } from './schemas.ts'
 import { batchStream, messageStream, taskStream, type StreamOptions } from './sse.ts'
-import { etagOf, matches, namesVersion, publicTask } from './views.ts'
+import { etagOf, matches, namedVersion, publicTask } from './views.ts'
 import { admit, registerWebSocket, webSocketHandler } from './websocket.ts'
 
 export interface RoutesOptions {
@@ -88,16 +88,16 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     const found = await gate.own(request, request.params.task_id, 'read')
     const ifNoneMatch = request.headers['if-none-match']
     // A caller that has this state already waits for another; one that has none, for the end.
-    const known = ifNoneMatch !== undefined && namesVersion(ifNoneMatch, found)
-    const waits = ifNoneMatch === undefined || known
-    const { task, waited } = waits ? await patience.wait(request, reply, found, { change: known }) : { task: found, waited: false }
+    const known = ifNoneMatch === undefined ? null : namedVersion(ifNoneMatch, publicTask(found))
+    const waits = ifNoneMatch === undefined || known !== null
+    const { task, waited } = waits ? await patience.wait(request, reply, found, { change: known !== null }) : { task: found, waited: false }
     const shown = publicTask(task)
-    const etag = etagOf(shown)
-    reply.header('etag', etag)
     if (!isFinished(task)) reply.header('retry-after', await service.askAgainIn(task))
-    // Who has waited for a change of the task is not told that others have moved.
-    const same = known && (matches(ifNoneMatch, etag) || (waited && namesVersion(ifNoneMatch, task)))
-    if (same) return reply.code(304).send()
+    // Who has waited for a change of the task is not told that others have moved, and keeps the validator of what it has.
+    const same = waited && ifNoneMatch !== undefined ? namedVersion(ifNoneMatch, shown) : null
+    const etag = same ?? etagOf(shown)
+    reply.header('etag', etag)
+    if (same !== null || (ifNoneMatch !== undefined && matches(ifNoneMatch, etag))) return reply.code(304).send()
     return sendJson(reply, shown)
   })
 

@@ -76,7 +76,9 @@ const TaskDetails = Type.Object({
   run_at: nullable(Timestamp),
   depends_on: Type.Array(Uuid),
   batch_ids: Type.Array(Uuid),
-  attempts: Type.Array(AttemptBody, { description: 'The latest 50 tries, oldest first' })
+  retried_as: nullable(Uuid),
+  weight: Type.Integer({ description: 'Turns of its tenant in a round' }),
+  attempts: Type.Array(AttemptBody, { description: 'The latest 20 tries, oldest first' })
 })
 
 export const ListQuery = Type.Object({

@@ -53,7 +53,9 @@ export function matches (ifNoneMatch: string, etag: string): boolean {
   return ifNoneMatch.trim() === '*' || named(ifNoneMatch).includes(opaque(etag))
 }
 
-/** Whether it names this version of the task, wherever that stood then. */
-export function namesVersion (ifNoneMatch: string, { version }: ChartTask): boolean {
-  return ifNoneMatch.trim() === '*' || named(ifNoneMatch).some(candidate => candidate.startsWith(`"${version}.`))
+/** The validator by which it names this version of the task, wherever that stood then; null where it does not. */
+export function namedVersion (ifNoneMatch: string, task: PublicChartTask): string | null {
+  if (ifNoneMatch.trim() === '*') return etagOf(task)
+  const tag = named(ifNoneMatch).find(candidate => candidate.startsWith(`"${task.version}.`))
+  return tag === undefined ? null : `W/${tag}`
 }

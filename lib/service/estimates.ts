@@ -45,38 +45,40 @@ export class Estimates {
     this.#forecast()
   }
 
-  /** The tasks, each with its estimate where there is one; a store that does not answer costs the estimates alone. */
-  async ofAll (tasks: readonly ChartTask[]): Promise<ChartTask[]> {
+  /**
+   * The tasks, each with its estimate where there is one; a store that does not answer costs the estimates alone.
+   * `seen`: others that they may wait for, as far as they are at hand.
+   */
+  async ofAll (tasks: readonly ChartTask[], seen: ReadonlyMap<string, ChartTask> = new Map()): Promise<ChartTask[]> {
     if (tasks.every(isFinished)) return [...tasks]
-    const find = tasks.some(waitsForOthers) ? await this.#needed(tasks) : nobody
+    const find = tasks.some(waitsForOthers) ? await this.#needed(tasks, seen) : nobody
     const forecast = await this.#forecast()
     if (!forecast) return [...tasks]
+    const known = new Map<string, number | null>()
     return tasks.map(task => {
-      const completion = isFinished(task) ? null : forecast.completionOf(task, find)
+      const completion = isFinished(task) ? null : forecast.completionOf(task, find, known)
       return completion === null ? task : { ...task, estimated_completion: new Date(round(completion, forecast.now)).toISOString() }
     })
   }
 
-  async of (task: ChartTask): Promise<ChartTask> {
-    const [estimated] = await this.ofAll([task])
+  async of (task: ChartTask, seen?: ReadonlyMap<string, ChartTask>): Promise<ChartTask> {
+    const [estimated] = await this.ofAll([task], seen)
     return estimated!
   }
 
   /** One for all who watch: a thousand watchers of a task are told the same, in a frame that is made once. */
-  async shared (task: ChartTask): Promise<ChartTask> {
+  async shared (task: ChartTask, seen?: ReadonlyMap<string, ChartTask>): Promise<ChartTask> {
     const known = this.#shared.get(task)
     if (known && performance.now() - known.at < SHARED) return known.task
-    const estimated = this.of(task)
+    const estimated = this.of(task, seen)
     this.#shared.set(task, { at: performance.now(), task: estimated })
     return estimated
   }
 
-  /** Seconds after which it is worth asking for an unfinished task again. */
-  async askAgainIn (task: ChartTask): Promise<number> {
-    const find = waitsForOthers(task) ? await this.#needed([task]) : nobody
-    const forecast = await this.#forecast()
-    const completion = forecast && forecast.completionOf(task, find)
-    return completion === null ? ASK_AGAIN.usual : inSeconds(completion - forecast!.now, ASK_AGAIN.latest)
+  /** Seconds after which it is worth asking for an unfinished task again, by the estimate that it has. */
+  async askAgainIn ({ estimated_completion }: ChartTask): Promise<number> {
+    const forecast = estimated_completion === null ? null : await this.#forecast()
+    return forecast ? inSeconds(Date.parse(estimated_completion!) - forecast.now, ASK_AGAIN.latest) : ASK_AGAIN.usual
   }
 
   /** Seconds after which a queue that is full may have a place. */
@@ -87,14 +89,15 @@ export class Estimates {
   }
 
   /** Finds what the tasks wait for, and what that waits for, as far as it is worth it. */
-  async #needed (tasks: readonly ChartTask[]): Promise<(task_id: string) => ChartTask | undefined> {
-    const known = new Map(tasks.map(task => [task.task_id, task]))
-    let open = tasks
-    for (let level = 0; level < MOST_LEVELS && known.size < MOST_NEEDED; level++) {
+  async #needed (tasks: readonly ChartTask[], seen: ReadonlyMap<string, ChartTask>): Promise<(task_id: string) => ChartTask | undefined> {
+    const known = new Map([...seen, ...tasks.map(task => [task.task_id, task] as const)])
+    const end = performance.now() + PATIENCE
+    let open = [...known.values()]
+    for (let level = 0; level < MOST_LEVELS && performance.now() < end; level++) {
       const missing = [...new Set(open.filter(waitsForOthers).flatMap(task => task.depends_on))].filter(task_id => !known.has(task_id))
-      if (missing.length === 0) break
-      const found: Array<ChartTask | null> = await this.#store.read(missing.slice(0, MOST_NEEDED)).catch(() => [])
-      open = found.filter(task => task !== null)
+      if (missing.length === 0 || known.size + missing.length > MOST_NEEDED + seen.size + tasks.length) break
+      const found = await inTime(this.#store.read(missing), end - performance.now())
+      open = (found ?? []).filter(task => task !== null)
       for (const task of open) known.set(task.task_id, task)
     }
     return task_id => known.get(task_id)
@@ -110,13 +113,17 @@ export class Estimates {
     }
     if (asked === this.#asked) return this.#answer
     this.#asked = asked
-    this.#answer = new Promise(resolve => {
-      const timer = setTimeout(resolve, PATIENCE, null)
-      asked.then(outlook => resolve(new Forecast(outlook)), error => {
-        this.#logger.debug({ err: error }, 'nothing can be estimated')
-        resolve(null)
-      }).finally(() => clearTimeout(timer))
-    })
+    const forecast = Promise.resolve(asked).then(outlook => new Forecast(outlook))
+    forecast.catch(error => this.#logger.debug({ err: error }, 'nothing can be estimated'))
+    this.#answer = inTime(forecast, PATIENCE)
     return this.#answer
   }
+}
+
+/** What it resolves to; null where it fails, or does not come in `ms`. */
+function inTime<T> (promise: Promise<T>, ms: number): Promise<T | null> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, ms, null)
+    promise.then(resolve, () => resolve(null)).finally(() => clearTimeout(timer))
+  })
 }

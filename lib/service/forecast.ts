@@ -24,6 +24,18 @@ interface Experience {
   readonly progress: number[]
 }
 
+/** Where a value belongs among sorted ones. */
+function placeOf (sorted: readonly number[], value: number): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const between = (low + high) >>> 1
+    if (sorted[between]! <= value) low = between + 1
+    else high = between
+  }
+  return low
+}
+
 /** Whether a task waits for others of its user to be completed. */
 export const waitsForOthers = ({ status, current_step }: ChartTask): boolean =>
   status === ChartStatus.PENDING && current_step === 'waiting_for_dependencies'
@@ -60,13 +72,24 @@ export class Forecast {
     return this.#outlook.now
   }
 
-  /** When a task will be done, ms since the epoch; null where nobody knows. `find`: the tasks that others wait for. */
-  completionOf (task: ChartTask, find: (task_id: string) => ChartTask | undefined): number | null {
+  /**
+   * When a task will be done, ms since the epoch; null where nobody knows. `find`: the tasks that others wait for. `known`: what
+   * has been worked out already, because many may wait for the same.
+   */
+  completionOf (task: ChartTask, find: (task_id: string) => ChartTask | undefined, known = new Map<string, number | null>()): number | null {
+    const before = known.get(task.task_id)
+    if (before !== undefined) return before
+    const completion = this.#completionOf(task, find, known)
+    known.set(task.task_id, completion)
+    return completion
+  }
+
+  #completionOf (task: ChartTask, find: (task_id: string) => ChartTask | undefined, known: Map<string, number | null>): number | null {
     switch (task.status) {
       case ChartStatus.COMPLETED: return this.now
       case ChartStatus.PROCESSING: return this.#completionOfRunning(task)
       case ChartStatus.PENDING: {
-        const start = waitsForOthers(task) ? this.#startAfter(task, find) : this.#startOf(task)
+        const start = waitsForOthers(task) ? this.#startAfter(task, find, known) : this.#startOf(task)
         const duration = this.#durationOf('started', 0)
         return start === null || duration === null ? null : start + duration
       }
@@ -83,8 +106,7 @@ export class Forecast {
     while (this.#starts.length < Math.min(position, MOST_PLACES)) {
       const next = free.shift()!
       this.#starts.push(next)
-      const at = free.findIndex(time => time > next + pace)
-      free.splice(at < 0 ? free.length : at, 0, next + pace)
+      free.splice(placeOf(free, next + pace), 0, next + pace)
     }
     return this.#starts[Math.min(position, MOST_PLACES) - 1]! + Math.max(0, position - MOST_PLACES) * pace / slots
   }
@@ -116,12 +138,15 @@ export class Forecast {
   }
 
   /** When the last of those that a task waits for is there. */
-  #startAfter ({ depends_on }: ChartTask, find: (task_id: string) => ChartTask | undefined): number | null {
-    const times = depends_on.map(task_id => {
+  #startAfter ({ depends_on }: ChartTask, find: (task_id: string) => ChartTask | undefined, known: Map<string, number | null>): number | null {
+    let start = this.now
+    for (const task_id of depends_on) {
       const task = find(task_id)
-      return task ? this.completionOf(task, find) : null
-    })
-    return times.includes(null) ? null : Math.max(this.now, ...times as number[])
+      const completion = task ? this.completionOf(task, find, known) : null
+      if (completion === null) return null
+      start = Math.max(start, completion)
+    }
+    return start
   }
 
   #startOf ({ queue_position, current_step, step_at }: ChartTask): number | null {

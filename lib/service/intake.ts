@@ -66,8 +66,21 @@ export class Intake {
   async again ({ task, request, priority, weight, same }: TaskDetails): Promise<EnqueuedTask> {
     const { user_id, org_id, message_id, visibility, adjustment_query, params } = request
     const wish = { message_id, visibility, adjustment_query, priority, ...(params === undefined ? {} : { params }) }
-    const draft = this.#draft(wish, { user_id, org_id, weight }, randomUUID(), task.depends_on, undefined)
-    return this.#accept({ ...draft, same, retry_of: task.task_id })
+    const needs = await Promise.all(task.depends_on.map(task_id => this.#latest(task_id)))
+    const draft = { ...this.#draft(wish, { user_id, org_id, weight }, randomUUID(), needs, undefined), same, retry_of: task.task_id }
+    const result = await this.#accept(draft)
+    // One that was forced was asked for although an older chart existed.
+    const isOlder = result.outcome === 'chart_exists' && result.task.completed_at! < task.completed_at!
+    return request.force_create && isOlder ? this.#accept({ ...draft, missing_chart: result.task.chart_id }) : result
+  }
+
+  /** The task, or the one that repeats it, or the one that repeats that. */
+  async #latest (task_id: string): Promise<string> {
+    for (let latest = task_id; ;) {
+      const retried_as = (await this.#options.store.inspect(latest))?.retried_as
+      if (!retried_as) return latest
+      latest = retried_as
+    }
   }
 
   async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {

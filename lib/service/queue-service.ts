@@ -66,6 +66,7 @@ export const CURSOR = '^(active|finished)\\.\\d{1,16}\\.[0-9a-f-]{36}$'
 
 /** ms between two looks for tasks that have waited too long, where there may be no worker that looks: a quarter of the wait, up to this. */
 const LONGEST_SWEEP = 5_000
+const SHORTEST_SWEEP = 100
 
 /** ms that `onFinished` gets to return when the service closes. */
 const FINISHED_GRACE = 1_000
@@ -93,6 +94,8 @@ export class QueueService {
   readonly #worker_id = randomUUID()
   readonly #finishing = new Set<Promise<void>>()
   readonly #sweep: NodeJS.Timeout | undefined
+  #sweeping: Promise<void> | null = null
+  #sweep_id = randomUUID()
 
   constructor (options: QueueServiceOptions) {
     const { store, chartStore, limits, logger } = options
@@ -104,7 +107,7 @@ export class QueueService {
     this.#estimates = new Estimates(store, logger)
     const { paramsSchema, tenantWeight, retention, retry } = options
     this.#intake = new Intake({ store, chartStore, paramsSchema, tenantWeight, retention, retry, limits, finished: task => this.#finished(task) })
-    if (limits.timeInQueue > 0) this.#sweep = setInterval(() => this.#endWaits(), Math.min(limits.timeInQueue / 4, LONGEST_SWEEP)).unref()
+    if (limits.timeInQueue > 0) this.#sweep = setInterval(() => { this.#endWaits() }, Math.min(Math.max(limits.timeInQueue / 4, SHORTEST_SWEEP), LONGEST_SWEEP)).unref()
   }
 
   /**
@@ -246,24 +249,28 @@ export class QueueService {
   }
 
   /** Hands out no more tasks until `resumeQueue`, in all processes. What runs goes on to its end; tasks are accepted as before. */
-  pauseQueue (): Promise<void> {
-    return this.#store.setPaused(true)
+  async pauseQueue (): Promise<void> {
+    await this.#store.setPaused(true)
   }
 
   /** Goes on after `pauseQueue`. Harmless where the queue is not paused. */
-  resumeQueue (): Promise<void> {
-    return this.#store.setPaused(false)
+  async resumeQueue (): Promise<void> {
+    await this.#store.setPaused(false)
   }
 
   /**
    * Tasks of anybody, unfinished ones first, each kind newest first, a page at a time. A page may have fewer tasks than `limit`
    * and others follow: the last one has no cursor.
-   * @throws CHARTS_ERR_INVALID_REQUEST for a cursor or a limit that is none
+   * @throws CHARTS_ERR_INVALID_REQUEST for what is no cursor, limit, status or id
    */
   async listTasks (options: ListTasksOptions = {}): Promise<TaskPage> {
     const { status, user_id, org_id, limit = 50, cursor = null } = options
     if (cursor !== null && !new RegExp(CURSOR).test(cursor)) throw new errors.CHARTS_ERR_INVALID_REQUEST('cursor must be one that a list has given')
     if (!Number.isInteger(limit) || limit < 1 || limit > MOST_ON_PAGE) throw new errors.CHARTS_ERR_INVALID_REQUEST(`limit must be a whole number from 1 to ${MOST_ON_PAGE}`)
+    if (status !== undefined && !Object.values(ChartStatus).includes(status)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`status must be one of ${Object.values(ChartStatus).join(', ')}`)
+    for (const [name, value] of Object.entries({ user_id, org_id })) {
+      if (value !== undefined && (typeof value !== 'string' || value === '')) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${name} must be a text that is not empty`)
+    }
     const tenant = org_id === undefined ? undefined : tenantOf({ org_id, user_id: '' })
     const page = await this.#store.list({ status, user_id, tenant }, limit, cursor)
     return { tasks: await this.#estimates.ofAll(page.tasks), cursor: page.cursor }
@@ -337,6 +344,7 @@ export class QueueService {
   async close (): Promise<void> {
     this.feed.close()
     clearInterval(this.#sweep)
+    await this.#sweeping
     const timer = new AbortController()
     const late = delay(FINISHED_GRACE, true, { signal: timer.signal }).catch(() => false)
     const all = Promise.allSettled(this.#finishing).then(() => false)
@@ -345,13 +353,23 @@ export class QueueService {
   }
 
   async * #estimated (states: AsyncIterable<GroupState>): AsyncGenerator<GroupState, void, void> {
-    for await (const { task, cursor } of states) yield { task: await this.#estimates.shared(task), cursor }
+    const seen = new Map<string, ChartTask>()
+    for await (const { task, cursor } of states) {
+      seen.set(task.task_id, task)
+      yield { task: await this.#estimates.shared(task, seen), cursor }
+    }
   }
 
-  /** What has waited too long ends also where no worker is there to see it. */
-  #endWaits (): void {
-    this.leases.take({ worker_id: '', take_id: '', count: 0, leaseDuration: 0 })
-      .catch(error => this.#options.logger.debug({ err: error }, 'tasks that have waited too long could not be looked for'))
+  /** What has waited too long ends also where no worker is there to see it, or Redis is full: as a lease is closed. */
+  #endWaits (): Promise<void> {
+    const { leaseDuration, logger } = this.#options
+    // Repeated as it was until it is answered: what it has ended is told once at least.
+    const take = { worker_id: `sweep:${this.#worker_id}`, take_id: this.#sweep_id, count: 0, leaseDuration }
+    this.#sweeping ??= this.leases.close([], take).then(
+      () => { this.#sweep_id = randomUUID() },
+      error => logger.debug({ err: error }, 'tasks that have waited too long could not be looked for')
+    ).finally(() => { this.#sweeping = null })
+    return this.#sweeping
   }
 
   #finished (task: ChartTask): void {

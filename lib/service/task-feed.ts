@@ -16,6 +16,8 @@ interface Topic {
   /** Grows when the store has lost acknowledged writes: versions start afresh. */
   epoch: number
   opened: Promise<void>
+  /** A read under way for those who ask where it stands. */
+  placing: Promise<void> | null
   readonly wake: Set<() => void>
 }
 
@@ -66,7 +68,9 @@ export class TaskFeed implements HintListener {
     try {
       await topic.opened
       // A place in the queue is as old as the last read.
-      if (wasOpen && topic.task?.status === ChartStatus.PENDING) await this.#refresh([topic])
+      if (wasOpen && topic.task?.status === ChartStatus.PENDING) {
+        await (topic.placing ??= this.#refresh([topic]).finally(() => { topic.placing = null }))
+      }
       let seen = options.after ?? 0
       if (topic.task && seen > topic.task.version) {
         // Either a hint is still under way, or the store has lost what the caller has seen.
@@ -124,9 +128,10 @@ export class TaskFeed implements HintListener {
     if (!topic) return
     if (topic.task === undefined) {
       if (!topic.early || state.version > topic.early.version) topic.early = state
-    } else if (topic.task && state.version > topic.task.version) {
+    } else if (topic.task && state.version > topic.task.version && state.status !== ChartStatus.PENDING) {
       this.#set(topic, { ...topic.task, ...state })
     } else {
+      // Of a task that waits again, a hint does not say where it stands; of what is not newer, it says that something is wrong.
       this.#refresh([topic]).catch(error => this.#logger.debug({ err: error, task_id }, 'a task could not be read again'))
     }
   }
@@ -157,7 +162,7 @@ export class TaskFeed implements HintListener {
   #join (task_id: string): Topic {
     const known = this.#topics.get(task_id)
     if (known) return known
-    const topic: Topic = { task_id, task: undefined, early: undefined, epoch: 0, opened: Promise.resolve(), wake: new Set() }
+    const topic: Topic = { task_id, task: undefined, early: undefined, epoch: 0, opened: Promise.resolve(), placing: null, wake: new Set() }
     topic.opened = this.#open(topic)
     // Whoever watches awaits it too; without watchers nobody would.
     topic.opened.catch(() => {})
@@ -217,7 +222,8 @@ export class TaskFeed implements HintListener {
         topic.epoch++
         this.#set(topic, task)
       } else if (task.version > known) {
-        this.#set(topic, early && early.version > task.version ? { ...task, ...early } : task)
+        this.#set(topic, task)
+        if (early && early.version > task.version) this.hint(topic.task_id, early)
       } else if (task.version === known) {
         topic.task = task
       }

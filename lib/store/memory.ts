@@ -18,7 +18,7 @@ const MOST_STEPS = 64
 /** Expired leases, due retries and waits that are over, of each, that one call deals with. */
 const MOST_DUE = 100
 /** Tries that are remembered of one task. */
-const MOST_TRIES = 50
+const MOST_TRIES = 20
 
 export interface MemoryStoreOptions {
   /** The time in ms, for tests. */
@@ -357,6 +357,7 @@ class MemoryStore implements TaskStore {
       closed: null,
       take_id: null,
       worker_id: '',
+      retried_as: null,
       trace: [],
       tries: [],
       order: ++this.#order,
@@ -365,6 +366,8 @@ class MemoryStore implements TaskStore {
       detailsExpire: Infinity
     }
     this.#entries.set(draft.task_id, entry)
+    const repeated = draft.retry_of === null ? undefined : this.#entries.get(draft.retry_of)
+    if (repeated) repeated.retried_as = draft.task_id
     this.#active.add(draft.task_id, this.#now())
     this.#byMessage.add(draft.message_id, entry)
     this.#bySame.add(draft.same, entry)

@@ -225,7 +225,9 @@ export interface TaskDetails {
   readonly priority: ChartPriority
   readonly run_at: string | null
   readonly batch_ids: readonly string[]
-  /** The latest 50, oldest first. */
+  /** The latest task that repeats it, or null. */
+  readonly retried_as: string | null
+  /** The latest 20, oldest first. */
   readonly attempts: readonly AttemptRecord[]
   /** What the draft had. */
   readonly weight: number

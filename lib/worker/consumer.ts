@@ -14,6 +14,8 @@ const LONGEST_WAIT = 10_000
 const STORE_RETRY = { first: 100, longest: 1_000 }
 /** ms on top of `shutdownTimeout` for aborted attempts and for handing their tasks back. */
 const LAST_WORD = 1_700
+/** ms that a timer is set to at most: one that is too long fires at once. */
+const LONGEST_TIMER = 86_400_000
 /** ms between two clean-ups of one worker. */
 const CLEANUP_INTERVAL = 60_000
 
@@ -171,7 +173,7 @@ export class Consumer {
   #accept ({ tasks, due }: Taken, sentAt: number): void {
     for (const taken of tasks) this.#start(taken, sentAt)
     clearTimeout(this.#due)
-    if (due !== null) this.#due = setTimeout(() => this.#lookAgain(), Math.max(due, 10))
+    if (due !== null) this.#due = setTimeout(() => this.#lookAgain(), Math.min(Math.max(due, 10), LONGEST_TIMER))
   }
 
   #start (taken: Taken['tasks'][number], sentAt: number): void {

@@ -116,6 +116,39 @@ for (const kind of storeKinds) {
       }
     })
 
+    t.test('a frame of a task that waits again says where', async t => {
+      const { host, inSeconds } = await experienced(t, kind)
+      const { task_id } = await host.as('ada').create()
+      const lease = await host.take(task_id)
+      const stream = await openSse(`${await host.listen()}/stream/${task_id}`, { 'x-user': 'ada' })
+      t.match(await stream.task(), { status: 'PROCESSING' })
+      await host.service.releaseTask(task_id, lease)
+      t.match(await stream.task(), { status: 'PENDING', current_step: 'queued', queue_position: 1, estimated_completion: inSeconds(20) })
+      stream.destroy()
+    })
+
+    t.test('who waits for a change is not given the validator of what it has not got', async t => {
+      const { host } = await experienced(t, kind)
+      const [first, { task_id }] = [await host.as('ada').create(), await host.as('ada').create()]
+      const seen = String((await status(host, task_id)).headers['etag'])
+      await host.as('ada').delete(`/async/${first.task_id}`)
+      const waited = await status(host, task_id, { 'if-none-match': seen, prefer: 'wait=0' })
+      t.match(waited, { statusCode: 304, headers: { etag: seen } })
+      t.match((await status(host, task_id, { 'if-none-match': seen })).json(), { queue_position: 1 })
+    })
+
+    t.test('a graph of needs is worked out once, however many ways lead through it', async t => {
+      const { host } = await experienced(t, kind)
+      const layers = Array.from({ length: 10 }, (_, layer) => Array.from({ length: 10 }, (_, i) => ({
+        message_id, ref: `${layer}-${i}`, force_create: true, depends_on: layer === 0 ? [] : Array.from({ length: 10 }, (_, j) => `${layer - 1}-${j}`)
+      })))
+      const begin = performance.now()
+      const response = await host.as('ada').request('POST', '/async/batch', { headers: { 'content-type': 'application/json' }, payload: JSON.stringify({ tasks: layers.flat() }) })
+      t.equal(response.statusCode, 202)
+      t.ok(performance.now() - begin < 5_000, 'ten to the tenth would take for ever')
+      t.ok(response.json().tasks.every((task: { estimated_completion: string | null }) => task.estimated_completion !== null))
+    })
+
     t.test('what waits for others ends after them', async t => {
       const { host, inSeconds } = await experienced(t, kind)
       const response = await host.as('ada').request('POST', '/async/batch', {

@@ -92,7 +92,7 @@ for (const kind of storeKinds) {
       const response = await root.get(`/admin/tasks/${task_id.toUpperCase()}`)
       t.equal(response.statusCode, 200)
       const details = response.json()
-      t.strictSame(Object.keys(details), ['task', 'depends_on', 'request', 'priority', 'run_at', 'batch_ids', 'attempts'])
+      t.strictSame(Object.keys(details), ['task', 'depends_on', 'request', 'priority', 'run_at', 'batch_ids', 'retried_as', 'attempts', 'weight'])
       t.match(details, {
         task: { task_id, status: 'PROCESSING', attempt: 2, user_id: 'ada', org_id: 'acme' },
         request: { task_id, message_id, adjustment_query: 'log scale', visibility: 'PRIVATE' },
@@ -132,6 +132,33 @@ for (const kind of storeKinds) {
       const exists = await root.request('POST', `/admin/tasks/${failed.task_id}/retry`)
       t.match(exists, { statusCode: 200 })
       t.match(exists.json(), { task_id: task.task_id, status: 'COMPLETED', message: 'Chart already exists' })
+    })
+
+    t.test('what needed a failed one is run again behind what repeats that', async t => {
+      const base = await ada.create()
+      const dependent = await ada.create({ depends_on: [base.task_id] })
+      await host.finish(base.task_id, { error: new ChartGenerationError('No rows') })
+      const retry = async (task_id: string) => (await root.request('POST', `/admin/tasks/${task_id}/retry`)).json()
+      t.match(await retry(dependent.task_id), { statusCode: 409, code: 'CHARTS_ERR_DEPENDENCY_FAILED' })
+      const repeated = await retry(base.task_id)
+      t.match((await root.get(`/admin/tasks/${base.task_id}`)).json(), { retried_as: repeated.task_id })
+      const after = await retry(dependent.task_id)
+      t.match(after, { current_step: 'waiting_for_dependencies', retry_of: dependent.task_id })
+      await host.finish(repeated.task_id, { content: 1 })
+      await host.finish(after.task_id, { content: 2 })
+      t.match((await ada.get(`/async/${after.task_id}/status`)).json(), { status: 'COMPLETED' })
+    })
+
+    t.test('one that was forced is run again although an older chart exists, and once', async t => {
+      const wish = { message_id: crypto.randomUUID(), adjustment_query: 'forced' }
+      await ada.finished({ content: 'old' }, wish)
+      await new Promise(resolve => setTimeout(resolve, 5))
+      const failed = await ada.finished({ error: new ChartGenerationError('No rows') }, { ...wish, force_create: true })
+      const retry = async () => root.request('POST', `/admin/tasks/${failed.task_id}/retry`)
+      const again = (await retry()).json()
+      t.match(again, { status: 'PENDING', retry_of: failed.task_id })
+      await host.finish(again.task_id, { content: 'new' })
+      t.match((await retry()).json(), { task_id: again.task_id, status: 'COMPLETED' })
     })
 
     t.test('what has not failed is not run again', async t => {

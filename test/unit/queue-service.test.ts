@@ -310,6 +310,9 @@ t.test('operators: what is asked wrongly', async t => {
   for (const limit of [0, -1, 1.5, NaN, 1_001, '5']) {
     await t.rejects(service.listTasks({ limit: limit as number }), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /limit/ }, String(limit))
   }
+  for (const wrong of [{ status: null }, { status: 'DONE' }, { user_id: '' }, { user_id: null }, { org_id: '' }, { org_id: 1 }]) {
+    await t.rejects(service.listTasks(wrong as object), { code: 'CHARTS_ERR_INVALID_REQUEST', message: new RegExp(Object.keys(wrong)[0]!) }, JSON.stringify(wrong))
+  }
   t.equal(await service.retryTask(randomUUID()), null)
   t.equal(await service.getTaskDetails(randomUUID()), null)
   const { task } = await service.enqueueChartTask({ message_id }, ada)

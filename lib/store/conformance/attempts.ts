@@ -30,10 +30,12 @@ export const attempts = cases('the history of a task', {
       priority: 'low',
       run_at: new Date(run_at).toISOString(),
       batch_ids: [batch_id],
+      retried_as: null,
       attempts: [],
       weight: 1,
       same: 'same'
     })
+    assert.equal((await scene.store.inspect(needed.task_id))?.retried_as, task.task_id)
     assert.deepEqual([task.retry_of, task.depends_on], [needed.task_id, [needed.task_id]])
   },
 
@@ -108,11 +110,11 @@ export const attempts = cases('the history of a task', {
     assert.deepEqual(history.map(({ outcome, error_code }) => [outcome, error_code]), [['expired', 'CHARTS_ERR_WORKER_LOST']])
   },
 
-  'keeps the latest fifty': async scene => {
+  'keeps the latest twenty': async scene => {
     const { task_id } = await scene.enqueue()
-    for (let i = 0; i < 55; i++) await scene.release(await scene.take())
+    for (let i = 0; i < 25; i++) await scene.release(await scene.take())
     const history = await attemptsOf(scene, task_id)
-    assert.deepEqual([history.length, history[0]!.lease, history.at(-1)!.lease], [50, 6, 55])
+    assert.deepEqual([history.length, history[0]!.lease, history.at(-1)!.lease], [20, 6, 25])
   },
 
   'is null for what nobody knows': async scene => {

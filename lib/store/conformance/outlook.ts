@@ -87,6 +87,14 @@ export const outlook = cases('the outlook', {
     assert.deepEqual(completed, [])
   },
 
+  'finds charts among much that did not become one': async scene => {
+    const { completed_at } = await scene.completed()
+    scene.pass(1)
+    for (let i = 0; i < 250; i++) await scene.cancelled()
+    const { completed } = await scene.store.outlook()
+    assert.deepEqual(completed.map(({ at }) => at), [Date.parse(completed_at!)])
+  },
+
   'tells of a hundred at the most': async scene => {
     for (let i = 0; i < 105; i++) {
       await scene.completed()

@@ -14,6 +14,8 @@ export interface Entry {
   worker_id: string
   /** The steps of the current or last try, and when they began. */
   trace: readonly StepEntry[]
+  /** The latest task that repeats it. */
+  retried_as: string | null
   /** Tries that ended without a verdict. */
   tries: readonly AttemptRecord[]
   /** When it was created and, once finished, ended: later is greater, also within one millisecond. */
@@ -79,6 +81,7 @@ export function toDetails (entry: Entry, task: ChartTask, batch_ids: readonly st
     priority: draft.priority,
     run_at: draft.run_at === null ? null : new Date(draft.run_at).toISOString(),
     batch_ids,
+    retried_as: entry.retried_as,
     attempts: [...tries, ...last],
     weight: draft.weight,
     same: draft.same

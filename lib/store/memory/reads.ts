@@ -6,8 +6,9 @@ import type { IndexOf } from './index-of.ts'
 import type { SortedSet } from './sorted-set.ts'
 import type { TenantCounts } from './tenant-counts.ts'
 
-/** Running tries and charts that an outlook is made of. */
+/** Running tries and charts that an outlook is made of, and finished tasks among which it looks for them. */
 const MOST_IN_OUTLOOK = 100
+const MOST_SEARCHED = 500
 /** Tasks that one call looks at for a list. */
 const MOST_LOOKED_AT = 1_000
 
@@ -82,7 +83,7 @@ export class Reads {
 
   outlook (paused: boolean): Outlook {
     const taskOf = (task_id: string) => this.#shelves.entries.get(task_id)!.task
-    const latest = this.#shelves.finished.tail(MOST_IN_OUTLOOK).map(id => this.#shelves.entries.get(id)!)
+    const latest = this.#shelves.finished.tail(MOST_SEARCHED).map(id => this.#shelves.entries.get(id)!)
     const heads = this.#shelves.queue.heads.map(task_id => taskOf(task_id).step_at!)
     return {
       now: this.#now(),
@@ -92,6 +93,7 @@ export class Reads {
       running: this.#shelves.processing.head(MOST_IN_OUTLOOK).map(taskOf).map(({ current_step, step_at }) => ({ step: current_step, at: step_at! })),
       completed: latest
         .filter(entry => entry.task.status === ChartStatus.COMPLETED && this.shown(entry))
+        .slice(0, MOST_IN_OUTLOOK)
         .map(({ trace, task }) => ({ steps: trace, at: Date.parse(task.completed_at!) }))
     }
   }

@@ -1,7 +1,7 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 export const scripts = {
   batch: {
-    sha: 'ac9f8169a3fa83a9939ec6faf5c2d70baf114a07',
+    sha: '72d1104e5134564a3398d98a77d4727a17e65690',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -27,7 +27,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -61,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: '225673a0cf91e46a416b25c70be4bb50b816a2f9',
+    sha: '22ce4a669a7b26530f1df910d4843756b296a6d0',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -87,7 +87,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -133,7 +133,7 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 50
+local MOST_TRIES = 20
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -325,7 +325,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: '55a4f832efdd8d1df3fb67604fa101dae2d61d66',
+    sha: '089e7a50973d90f79061b1c1f818be86f89e89bf',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -351,7 +351,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -397,7 +397,7 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 50
+local MOST_TRIES = 20
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -591,7 +591,7 @@ if cancel(id) then return { 'ok', read(id), others({}) } end
 return { call('HGET', record(id), 'status') == 'CANCELLED' and 'ok' or 'finished', known }`
   },
   checkpoint: {
-    sha: 'f3279f91639b94dc29d17fe6fd10e786cc4ac2c4',
+    sha: '240ff4d8a21b008a5741fb1faa1952a1cc01022f',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -617,7 +617,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -656,7 +656,7 @@ call('HSET', checkpoints(id), name, value)
 return 'ok'`
   },
   cleanup: {
-    sha: 'b6b5ecd490c6e4bdf53d18d524c1e6d9648cf833',
+    sha: '2ca5bbfd4e61a5e34f229240ee63d5b3c60122e7',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -682,7 +682,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -715,10 +715,14 @@ for _, id in ipairs(ids) do
   call('DEL', record(id), details(id), request(id))
   call('ZREM', P .. 'finished', id)
 end
+for _, id in ipairs(call('ZRANDMEMBER', P .. 'active', 100)) do
+  local status = call('HGET', record(id), 'status')
+  if status ~= 'PENDING' and status ~= 'PROCESSING' then call('ZREM', P .. 'active', id) end
+end
 return #ids`
   },
   close: {
-    sha: '6d0f8a7f76add6c3c064fc9445402acb64520067',
+    sha: '13d8d7ea59cab2f64d6dc0beed54fb51db81601e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -744,7 +748,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -790,7 +794,7 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 50
+local MOST_TRIES = 20
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -989,8 +993,12 @@ local function expire()
     end
   end
   for _, id in ipairs(due_in('deadlines')) do
-    unqueue(id, call('HGET', record(id), 'tenant'))
-    finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+    call('ZREM', P .. 'deadlines', id)
+    local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
+    if t[1] == 'PENDING' and t[2] == '0' then
+      unqueue(id, t[3])
+      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+    end
   end
 end
 local function promote()
@@ -1105,7 +1113,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '89252a437c39b1bcd1e7a7a5a596a233cf288bea',
+    sha: '61463817d6112d3f4858dbf39322d94894f90fe6',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1131,7 +1139,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -1177,7 +1185,7 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 50
+local MOST_TRIES = 20
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -1376,8 +1384,12 @@ local function expire()
     end
   end
   for _, id in ipairs(due_in('deadlines')) do
-    unqueue(id, call('HGET', record(id), 'tenant'))
-    finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+    call('ZREM', P .. 'deadlines', id)
+    local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
+    if t[1] == 'PENDING' and t[2] == '0' then
+      unqueue(id, t[3])
+      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+    end
   end
 end
 local function promote()
@@ -1454,7 +1466,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '64ee901a60a52270045055e9d2c0f7a5acb5cfe6',
+    sha: 'd9d6763efa6dab442fe6edca4c8b6c532d452610',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1480,7 +1492,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -1526,7 +1538,7 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 50
+local MOST_TRIES = 20
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -1810,6 +1822,7 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   if patience then add('patience', patience) end
   if weight then add('weight', weight) end
   if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
+  if draft.retry_of ~= '' and call('EXISTS', record(draft.retry_of)) == 1 then call('HSET', record(draft.retry_of), 'retried_as', id) end
   if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
   if #draft.deps > 0 then add('left', #draft.waits) end
   call('SET', request(id), draft.request)
@@ -1909,7 +1922,7 @@ end
 return { 'accepted', records, others({}) }`
   },
   extend: {
-    sha: '15f1d095b1bbb43cd405c926eb84535e939b8ecb',
+    sha: 'd3af709bd8e075c47e9b4286657f44eed8fc5fea',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1935,7 +1948,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -1976,7 +1989,7 @@ end
 return answers`
   },
   list: {
-    sha: '237dfff62db40f79a27941a8cd11e46aac1b9217',
+    sha: '0282728ae379f6aab62714a6427934b6a510d076',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2002,7 +2015,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -2031,9 +2044,9 @@ end
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local PAGE, MOST_READ = 100, 1000
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
-local function fits(id)
+local function fits(id, key)
   local t = call('HMGET', record(id), 'status', 'user', 'tenant')
-  return (status == '' or t[1] == status) and (user == '' or t[2] == user) and (tenant == '' or t[3] == tenant)
+  return (FINISHED[t[1]] or false) == (key == 'finished') and (status == '' or t[1] == status) and (user == '' or t[2] == user) and (tenant == '' or t[3] == tenant)
 end
 local function first_of(key)
   if index ~= key then return 0 end
@@ -2047,7 +2060,7 @@ for _, key in ipairs({ 'active', 'finished' }) do
   while wanted and not (index == 'finished' and key == 'active') do
     local page = call('ZREVRANGE', P .. key, from, from + PAGE - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
-      local known = fits(page[i]) and read(page[i])
+      local known = fits(page[i], key) and read(page[i])
       if looked == MOST_READ or (known and #records == most) then return { records, reached } end
       records[#records + 1] = known or nil
       looked, reached = looked + 1, { key, page[i + 1], page[i] }
@@ -2059,7 +2072,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: 'fe192e8bc79bac20d0ad1e7ecd4aed93b7a4bfd1',
+    sha: '36853e2a4ccb7ac002cdc2f2dd200424faa40410',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2085,7 +2098,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -2138,7 +2151,7 @@ end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED }`
   },
   outlook: {
-    sha: '0a36d875e9c4db9571eda44d7a30ec8dfd3e9239',
+    sha: 'a8aa9baf117bf1a1b2b5a21ce67089afd688249f',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2164,7 +2177,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -2190,7 +2203,7 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
-local MOST = 100
+local MOST, MOST_READ, PAGE = 100, 500, 100
 local since
 for _, name in ipairs(QUEUES) do
   local head = call('ZRANGE', queue(name), 0, 0)[1]
@@ -2203,14 +2216,18 @@ for _, id in ipairs(call('ZRANGE', P .. 'processing', 0, MOST - 1)) do
   if t[2] then running[#running + 1] = t end
 end
 local completed = {}
-for _, id in ipairs(call('ZREVRANGE', P .. 'finished', 0, MOST - 1)) do
-  local t = call('HMGET', record(id), 'status', 'expires', 'trace', 'completed')
-  if t[1] == 'COMPLETED' and tonumber(t[2]) > now and t[3] then completed[#completed + 1] = { t[3], t[4] } end
+for from = 0, MOST_READ - 1, PAGE do
+  local ids = call('ZREVRANGE', P .. 'finished', from, from + PAGE - 1)
+  for _, id in ipairs(ids) do
+    local t = call('HMGET', record(id), 'status', 'expires', 'trace', 'completed')
+    if #completed < MOST and t[1] == 'COMPLETED' and tonumber(t[2]) > now and t[3] then completed[#completed + 1] = { t[3], t[4] } end
+  end
+  if #completed == MOST or #ids < PAGE then break end
 end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '908178d79adeeb390313e794a1237965f02f2cd6',
+    sha: '96a174479c005687f284c02162cd5439cdb9fab2',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2236,7 +2253,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -2264,7 +2281,7 @@ local function announce(id)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 50
+local MOST_TRIES = 20
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -2373,7 +2390,7 @@ end
 return 1`
   },
   progress: {
-    sha: '1ba3605736a19491f8bcdf6bacd91c2a3168f51a',
+    sha: 'abc4c0323a7618f911970a89ee35a7ed3684a450',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2399,7 +2416,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -2469,7 +2486,7 @@ end
 return answers`
   },
   read: {
-    sha: 'aad45a1d523125dc01b0e80e25e28c7c12183e63',
+    sha: '35036902cf993a3993fbaff079a10fb8276ae8ef',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2495,7 +2512,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then
@@ -2526,7 +2543,7 @@ for i = 2, #ARGV do records[#records + 1] = read(ARGV[i]) end
 return records`
   },
   stats: {
-    sha: '2584e7e78d57e15c585a109e3801673aebe05326',
+    sha: 'd9cfd9c29ba5f1b6cc3fc9d7438698a6dc706468',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2552,7 +2569,7 @@ local function position(id, priority)
   end
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then

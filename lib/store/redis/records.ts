@@ -146,6 +146,7 @@ export function toDetails (record: RawRecord): TaskDetails {
     priority: fields['priority'] as ChartPriority,
     run_at: date(fields['run_at']),
     batch_ids: words(fields['batches']),
+    retried_as: text(fields['retried_as']),
     attempts,
     weight: Number(fields['weight'] ?? 1),
     same: fields['same']!

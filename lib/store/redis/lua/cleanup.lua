@@ -11,4 +11,9 @@ for _, id in ipairs(ids) do
   call('DEL', record(id), details(id), request(id))
   call('ZREM', P .. 'finished', id)
 end
+-- A version of the package that keeps no list of unfinished tasks may have ended some of them.
+for _, id in ipairs(call('ZRANDMEMBER', P .. 'active', 100)) do
+  local status = call('HGET', record(id), 'status')
+  if status ~= 'PENDING' and status ~= 'PROCESSING' then call('ZREM', P .. 'active', id) end
+end
 return #ids

@@ -9,9 +9,10 @@ local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4]
 local PAGE, MOST_READ = 100, 1000
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 
-local function fits(id)
+local function fits(id, key)
   local t = call('HMGET', record(id), 'status', 'user', 'tenant')
-  return (status == '' or t[1] == status) and (user == '' or t[2] == user) and (tenant == '' or t[3] == tenant)
+  -- What a version of the package that keeps no list of unfinished tasks has ended is in both.
+  return (FINISHED[t[1]] or false) == (key == 'finished') and (status == '' or t[1] == status) and (user == '' or t[2] == user) and (tenant == '' or t[3] == tenant)
 end
 
 local function first_of(key)
@@ -28,7 +29,7 @@ for _, key in ipairs({ 'active', 'finished' }) do
   while wanted and not (index == 'finished' and key == 'active') do
     local page = call('ZREVRANGE', P .. key, from, from + PAGE - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
-      local known = fits(page[i]) and read(page[i])
+      local known = fits(page[i], key) and read(page[i])
       if looked == MOST_READ or (known and #records == most) then return { records, reached } end
       records[#records + 1] = known or nil
       looked, reached = looked + 1, { key, page[i + 1], page[i] }

@@ -5,7 +5,7 @@
 -- Returns { now, 1 if paused, since when the head of a queue waits or false, how many run, { step, at } of running ones, { trace, completed } of charts }
 -- Nothing is kept for this alone: the records know when their steps began, and are forgotten with what was learnt from them.
 --- @include "base"
-local MOST = 100
+local MOST, MOST_READ, PAGE = 100, 500, 100
 local since
 for _, name in ipairs(QUEUES) do
   local head = call('ZRANGE', queue(name), 0, 0)[1]
@@ -20,8 +20,12 @@ for _, id in ipairs(call('ZRANGE', P .. 'processing', 0, MOST - 1)) do
 end
 
 local completed = {}
-for _, id in ipairs(call('ZREVRANGE', P .. 'finished', 0, MOST - 1)) do
-  local t = call('HMGET', record(id), 'status', 'expires', 'trace', 'completed')
-  if t[1] == 'COMPLETED' and tonumber(t[2]) > now and t[3] then completed[#completed + 1] = { t[3], t[4] } end
+for from = 0, MOST_READ - 1, PAGE do
+  local ids = call('ZREVRANGE', P .. 'finished', from, from + PAGE - 1)
+  for _, id in ipairs(ids) do
+    local t = call('HMGET', record(id), 'status', 'expires', 'trace', 'completed')
+    if #completed < MOST and t[1] == 'COMPLETED' and tonumber(t[2]) > now and t[3] then completed[#completed + 1] = { t[3], t[4] } end
+  end
+  if #completed == MOST or #ids < PAGE then break end
 end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }

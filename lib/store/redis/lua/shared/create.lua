@@ -10,6 +10,8 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   if patience then add('patience', patience) end
   if weight then add('weight', weight) end
   if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
+  -- Whoever needed the failed one can be run again with this one in its place.
+  if draft.retry_of ~= '' and call('EXISTS', record(draft.retry_of)) == 1 then call('HSET', record(draft.retry_of), 'retried_as', id) end
   if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
   if #draft.deps > 0 then add('left', #draft.waits) end
   call('SET', request(id), draft.request)

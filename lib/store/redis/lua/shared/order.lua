@@ -16,7 +16,7 @@ local function position(id, priority)
   -- Its own queue is the only one, as it mostly is.
   if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
   local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = due[INDEX[priority]] + rank * STRIDE[priority]
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
     if other ~= priority and due[i] then

@@ -3,7 +3,7 @@ local RANK = 2 ^ 44
 -- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
 local ROUND = 60
 -- Tries that are remembered of one task.
-local MOST_TRIES = 50
+local MOST_TRIES = 20
 
 -- The field '' counts all tenants. A tenant that waits no more has no turn to remember.
 local function count(key, tenant, by)

@@ -13,8 +13,13 @@ local function expire()
     end
   end
   for _, id in ipairs(due_in('deadlines')) do
-    unqueue(id, call('HGET', record(id), 'tenant'))
-    finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+    call('ZREM', P .. 'deadlines', id)
+    -- A version of the package that knows no deadlines may have taken or ended it.
+    local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
+    if t[1] == 'PENDING' and t[2] == '0' then
+      unqueue(id, t[3])
+      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+    end
   end
 end
 
