@@ -34,13 +34,13 @@ t.test('beside a version of the package that is older', async t => {
     })
 
     await t.test('what it has ended is listed once, and no longer taken for unfinished', async t => {
-      for (const id of [completed.task_id, cancelled.task_id, randomUUID()]) await redis.zadd(key('active'), 1, id)
+      for (const id of [completed.task_id, cancelled.task_id, randomUUID()]) await redis.zadd(key('active'), '1', id)
       const { tasks } = await scene.store.list({}, 100, null)
       const ids = tasks.map(({ task_id }) => task_id)
       t.equal(new Set(ids).size, ids.length)
       t.equal(ids.length, 4)
       await scene.store.cleanup()
-      t.same((await redis.zrange(key('active'), 0, -1)).sort(), [running.task.task_id, waiting.task_id].sort())
+      t.same((await redis.zrange(key('active'), '0', '-1')).sort(), [running.task.task_id, waiting.task_id].sort())
     })
 
     await t.test('a task whose records lack what is new is shown, and has no estimate', async t => {
