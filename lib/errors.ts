@@ -50,6 +50,11 @@ export const failures = {
 } as const
 export type FailureCode = keyof typeof failures
 
+/** What the user is told for a code, where nothing else was said. */
+export function failureMessage (code: string): string {
+  return failures[code as FailureCode] ?? failures.CHARTS_ERR_GENERATION_FAILED
+}
+
 /** True for the error that a store throws when it cannot be reached, is full, or is loading. */
 export function isStoreUnavailable (error: unknown): boolean {
   return error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE

@@ -155,6 +155,19 @@ export const supersedes = cases('a task that supersedes', {
     assert.deepEqual(await scene.read(alike.task_id), alike)
   },
 
+  'cancels one that needs another of them, and fails what needs it elsewhere': async scene => {
+    const message_id = randomUUID()
+    const first = await scene.taken({ message_id })
+    const second = await scene.enqueue({ message_id, depends_on: [first.task.task_id] })
+    const third = await scene.enqueue({ message_id, depends_on: [second.task_id, first.task.task_id] })
+    const elsewhere = await scene.enqueue({ depends_on: [third.task_id] })
+    const { ended } = await supersede(scene, { message_id })
+    const ids = [first.task.task_id, second.task_id, third.task_id, elsewhere.task_id]
+    assert.deepEqual(ended.toSorted(), ids.toSorted())
+    const after = await scene.store.read(ids)
+    assert.deepEqual(after.map(task => task?.status), ['CANCELLED', 'CANCELLED', 'CANCELLED', 'FAILED'])
+  },
+
   'of a batch ends the older ones once, and none of its own': async scene => {
     const message_id = randomUUID()
     const older = await scene.enqueueMany(2, { message_id })

@@ -18,7 +18,7 @@ export interface Decision {
   readonly becomes: ReadonlyMap<string, { readonly outcome: EnqueuedTask['outcome'], readonly id: string }>
   readonly fresh: ReadonlyArray<{ readonly draft: TaskDraft, readonly deps: readonly string[], readonly waits: ReadonlySet<string> }>
   /** What they replace. */
-  readonly older: Iterable<Entry>
+  readonly older: readonly Entry[]
 }
 
 /** Decides, without changing anything, what becomes of drafts that are accepted together: all of them, or none. */
@@ -66,9 +66,10 @@ export function decide (drafts: readonly TaskDraft[], view: View): Decision | En
     const entry = view.find(id)
     if (entry && entry.left > 0) entry.deps.forEach(dep => kept.add(dep))
   }
-  const older = new Set(drafts.filter(({ supersede }) => supersede).flatMap(draft => view.activeOf(draft)).filter(({ task }) => !kept.has(task.task_id)))
+  const replaced = drafts.filter(({ supersede }) => supersede).flatMap(draft => view.activeOf(draft))
+  const older = [...new Set(replaced)].filter(({ task }) => !kept.has(task.task_id))
   // What is about to be cancelled makes room.
-  const freed = [...older].filter(({ task }) => task.status === ChartStatus.PENDING)
+  const freed = older.filter(({ task }) => task.status === ChartStatus.PENDING)
   const full = (limit: number, waiting: number, room: number) => fresh.length > 0 && limit > 0 && waiting - room + fresh.length > limit
   if (full(waitingPerTenant, view.waiting.of(tenant), freed.filter(entry => entry.draft.tenant === tenant).length)) return { outcome: 'tenant_full' }
   if (full(queueLength, view.waiting.all, freed.length)) return { outcome: 'queue_full' }

@@ -1,6 +1,7 @@
-import { failures, type FailureCode } from '../../errors.ts'
+import { failureMessage } from '../../errors.ts'
 import { isFinished, type ChartTask } from '../../task.ts'
-import type { AttemptRecord, Closing, StepEntry, TakenTask, TaskDetails, TaskDraft } from '../task-store.ts'
+import { attemptOutcomes } from '../attempt-outcomes.ts'
+import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskDraft } from '../task-store.ts'
 
 /** A task and what only the store knows of it. */
 export interface Entry {
@@ -8,7 +9,7 @@ export interface Entry {
   task: ChartTask
   lease: number
   /** The verb that closed the current lease; null while it is open. */
-  closed: Closing['verb'] | 'expire' | 'cancel' | null
+  closed: keyof typeof attemptOutcomes | null
   /** The take that gave the current lease. */
   take_id: string | null
   worker_id: string
@@ -39,7 +40,7 @@ export const toTaken = ({ task, draft, lease, checkpoints }: Entry): TakenTask =
   ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(lease > 1 ? checkpoints : []) })
 
 export function failureFields (code: string, message: string | null): { error_code: string, error_message: string } {
-  return { error_code: code, error_message: message ?? failures[code as FailureCode] ?? failures.CHARTS_ERR_GENERATION_FAILED }
+  return { error_code: code, error_message: message ?? failureMessage(code) }
 }
 
 /** ms until the next try. */
@@ -47,8 +48,6 @@ export function backoff ({ type, delay, max, jitter }: TaskDraft['retry']['backo
   const wait = Math.min(type === 'exponential' ? delay * 2 ** (attempt - 1) : delay, max)
   return Math.floor(wait * (1 - jitter * Math.random()))
 }
-
-const OUTCOMES = { complete: 'completed', fail: 'failed', release: 'released', expire: 'expired', cancel: 'cancelled' } as const
 
 /** The current or last try, as it is remembered. */
 export function attemptOf ({ task, lease, worker_id, trace, closed }: Entry, end: Partial<AttemptRecord>): AttemptRecord {
@@ -58,7 +57,7 @@ export function attemptOf ({ task, lease, worker_id, trace, closed }: Entry, end
     worker_id,
     started_at: new Date(trace[0]!.at).toISOString(),
     ended_at: null,
-    outcome: closed && OUTCOMES[closed],
+    outcome: closed && attemptOutcomes[closed],
     last_step: trace.at(-1)!.step,
     progress: task.progress,
     error_code: null,

@@ -1,29 +1,13 @@
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
 import type { MessageTasks, Outlook, QueueStats, TaskDetails, TaskFilter, TaskPage } from '../task-store.ts'
 import { toDetails, type Entry } from './entry.ts'
-import type { FairQueue } from './fair-queue.ts'
-import type { IndexOf } from './index-of.ts'
-import type { SortedSet } from './sorted-set.ts'
-import type { TenantCounts } from './tenant-counts.ts'
+import type { Shelves } from './shelves.ts'
 
 /** Running tries and charts that an outlook is made of, and finished tasks among which it looks for them. */
 const MOST_IN_OUTLOOK = 100
 const MOST_SEARCHED = 500
 /** Tasks that one call looks at for a list. */
 const MOST_LOOKED_AT = 1_000
-
-/** Where the store keeps what it knows. */
-export interface Shelves {
-  readonly entries: ReadonlyMap<string, Entry>
-  readonly byMessage: IndexOf<Entry>
-  readonly batches: ReadonlyMap<string, { readonly user_id: string, readonly entries: readonly Entry[] }>
-  readonly queue: FairQueue
-  readonly delayed: SortedSet
-  readonly processing: SortedSet
-  readonly active: SortedSet
-  readonly finished: SortedSet
-  readonly waiting: TenantCounts
-}
 
 /** What can be seen of the store; nothing here changes it. */
 export class Reads {
@@ -69,25 +53,25 @@ export class Reads {
     return batch && tasks.length > 0 ? { user_id: batch.user_id, tasks } : null
   }
 
-  stats (paused: boolean): QueueStats {
+  stats (): QueueStats {
     const [oldest] = this.#shelves.queue.heads.map(task_id => this.#shelves.entries.get(task_id)!.task.created_at).sort()
     return {
       queue_length: this.#shelves.waiting.all,
       processing_count: this.#shelves.processing.size,
       delayed_count: this.#shelves.delayed.size,
       oldest_waiting_at: oldest ?? null,
-      paused,
+      paused: this.#shelves.paused,
       updated_at: new Date(this.#now()).toISOString()
     }
   }
 
-  outlook (paused: boolean): Outlook {
+  outlook (): Outlook {
     const taskOf = (task_id: string) => this.#shelves.entries.get(task_id)!.task
     const latest = this.#shelves.finished.tail(MOST_SEARCHED).map(id => this.#shelves.entries.get(id)!)
     const heads = this.#shelves.queue.heads.map(task_id => taskOf(task_id).step_at!)
     return {
       now: this.#now(),
-      paused,
+      paused: this.#shelves.paused,
       waiting_since: heads.length > 0 ? Math.min(...heads) : null,
       processing_count: this.#shelves.processing.size,
       running: this.#shelves.processing.head(MOST_IN_OUTLOOK).map(taskOf).map(({ current_step, step_at }) => ({ step: current_step, at: step_at! })),

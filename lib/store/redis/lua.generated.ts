@@ -1466,7 +1466,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: 'd9d6763efa6dab442fe6edca4c8b6c532d452610',
+    sha: '6bb21b8a1a434195e0f190b61b5ae81d87751a43',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1906,7 +1906,8 @@ if refusal then return refusal end
 local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
-for _, id in ipairs(older) do cancel(id) end
+for _, id in ipairs(older) do put_cancelled(id) end
+tell_all()
 for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)

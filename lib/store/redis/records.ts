@@ -1,5 +1,6 @@
-import { failures, type FailureCode } from '../../errors.ts'
+import { failureMessage } from '../../errors.ts'
 import { isFinished, type ChartPriority, type ChartRequest, type ChartStatus, type ChartTask } from '../../task.ts'
+import { attemptOutcomes } from '../attempt-outcomes.ts'
 import type { AttemptRecord, StepEntry, TaskDetails, TaskState } from '../task-store.ts'
 
 /** A record as the scripts return it: id, fields, steps, the request and the place in the queue; false where there is none. */
@@ -41,7 +42,7 @@ interface StateFields {
 }
 
 const messageOf = (code: string | null, message: string | false | undefined) =>
-  text(message) ?? (code && (failures[code as FailureCode] ?? failures.CHARTS_ERR_GENERATION_FAILED))
+  text(message) ?? (code && failureMessage(code))
 
 function toState (f: StateFields, steps: readonly string[] | object): TaskState {
   const error_code = text(f.code)
@@ -97,8 +98,7 @@ export function checkpointsOf ([,,,,, flat = []]: RawRecord): Map<string, string
 export const toSteps = (trace: string | undefined): StepEntry[] =>
   (JSON.parse(trace ?? '[]') as Array<[step: string, at: number, from: number]>).map(([step, at, from]) => ({ step, at, from }))
 
-const OUTCOMES = { complete: 'completed', fail: 'failed', release: 'released', expire: 'expired', cancel: 'cancelled' } as const
-type Verb = keyof typeof OUTCOMES
+type Verb = keyof typeof attemptOutcomes
 type Try = [attempt: string, lease: string, worker: string, started: number, ended: number, verb: Verb, step: string, progress: string, code: string, message: string]
 
 function toAttempt ([attempt, lease, worker_id, started, ended, verb, last_step, progress, code, message]: Try): AttemptRecord {
@@ -109,7 +109,7 @@ function toAttempt ([attempt, lease, worker_id, started, ended, verb, last_step,
     worker_id,
     started_at: date(String(started))!,
     ended_at: date(String(ended)),
-    outcome: OUTCOMES[verb],
+    outcome: attemptOutcomes[verb],
     last_step,
     progress: Number(progress),
     error_code,
@@ -133,7 +133,7 @@ export function toDetails (record: RawRecord): TaskDetails {
       worker_id: fields['worker'] ?? '',
       started_at: new Date(trace[0]!.at).toISOString(),
       ended_at: isFinished(task) ? task.completed_at : null,
-      outcome: OUTCOMES[fields['closed'] as Verb] ?? null,
+      outcome: attemptOutcomes[fields['closed'] as Verb] ?? null,
       last_step: trace.at(-1)!.step,
       progress: task.progress,
       error_code: failed ? task.error_code : null,

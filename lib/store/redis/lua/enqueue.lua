@@ -62,7 +62,9 @@ local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
 
-for _, id in ipairs(older) do cancel(id) end
+-- One that needs another of them is cancelled with it, and does not fail for it.
+for _, id in ipairs(older) do put_cancelled(id) end
+tell_all()
 for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)

@@ -1,0 +1,100 @@
+import { ChartStatus, isFinished } from '../../task.ts'
+import type { BatchOutcome, EnqueuedTask, TaskDraft } from '../task-store.ts'
+import type { Bell } from './bell.ts'
+import { decide, type View } from './decide.ts'
+import type { Entry } from './entry.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { Reads } from './reads.ts'
+import type { Shelves } from './shelves.ts'
+
+/** Accepts tasks, or answers with those that there are already. */
+export class Intake {
+  readonly #shelves: Shelves
+  readonly #lifecycle: Lifecycle
+  readonly #reads: Reads
+  readonly #bell: Bell
+  readonly #view: View
+
+  constructor (shelves: Shelves, lifecycle: Lifecycle, reads: Reads, bell: Bell) {
+    this.#shelves = shelves
+    this.#lifecycle = lifecycle
+    this.#reads = reads
+    this.#bell = bell
+    this.#view = {
+      find: task_id => shelves.entries.get(task_id),
+      shown: entry => reads.shown(entry),
+      findSame: draft => this.#findSame(draft),
+      activeOf: draft => this.#activeOf(draft),
+      waiting: shelves.waiting
+    }
+  }
+
+  /** All of the drafts, or none of them: first it is decided what becomes of each, then it is done. */
+  accept (drafts: readonly TaskDraft[], batch_id: string | null): BatchOutcome {
+    const [{ idempotency, user_id, task_id }] = drafts as [TaskDraft]
+    const { entries, byKey, batches } = this.#shelves
+    const again = drafts.some(({ missing_chart }) => missing_chart !== null)
+    const before = this.#before(task_id, batch_id, again)
+    if (before) {
+      return this.#answer('accepted', batch_id, before.map((entry, i) => {
+        const other = isFinished(entry.task) ? 'chart_exists' : 'already_active'
+        return { outcome: entry.task.task_id === drafts[i]!.task_id ? 'queued' : other, entry }
+      }))
+    }
+    // With a chart that was found to be lost, the key was bound a moment ago to the task that names it.
+    const seen = idempotency && !again ? byKey.get(idempotency.key) : undefined
+    const known = seen?.entries.filter(entry => this.#reads.shown(entry)) ?? []
+    if (seen && known.length > 0) {
+      if (seen.body !== idempotency!.body) return { outcome: 'key_reused' }
+      return this.#answer('replayed', seen.batch_id, known.map(entry => ({ outcome: 'replayed', entry })))
+    }
+
+    const decision = decide(drafts, this.#view)
+    if ('outcome' in decision) return decision
+    const { becomes, fresh, older } = decision
+    this.#lifecycle.cancel(older)
+    for (const { draft, deps, waits } of fresh) this.#lifecycle.create(draft, deps, waits)
+    if (fresh.length > 0) this.#bell.ring()
+    const tasks = drafts.map(draft => {
+      const { outcome, id } = becomes.get(draft.task_id)!
+      return { outcome, entry: entries.get(id)! }
+    })
+    const answered = tasks.map(({ entry }) => entry)
+    if (batch_id !== null) batches.set(batch_id, { user_id, entries: answered })
+    if (idempotency) byKey.set(idempotency.key, { batch_id, entries: answered, body: idempotency.body })
+    return this.#answer('accepted', batch_id, tasks)
+  }
+
+  #answer (outcome: 'accepted' | 'replayed', batch_id: string | null, tasks: Array<Pick<EnqueuedTask, 'outcome'> & { entry: Entry }>): BatchOutcome {
+    return {
+      outcome,
+      batch_id: batch_id ?? '',
+      tasks: tasks.map(({ outcome, entry }) => ({ outcome, task: this.#reads.shown(entry)! })),
+      superseded: this.#lifecycle.drain().map(({ task }) => task)
+    }
+  }
+
+  /** What this very call has made, if it has been here before: its reply was lost. */
+  #before (task_id: string, batch_id: string | null, again: boolean): readonly Entry[] | undefined {
+    if (batch_id !== null) return again ? undefined : this.#shelves.batches.get(batch_id)?.entries
+    const entry = this.#shelves.entries.get(task_id)
+    return entry && [entry]
+  }
+
+  /** An active task like this one, else the newest finished one whose chart is there. */
+  #findSame (draft: TaskDraft): Entry | null {
+    const alike = this.#shelves.bySame.of(draft.same).sort((a, b) => b.order - a.order)
+    const active = alike.find(({ task }) => !isFinished(task))
+    if (active) return active
+    const completed = alike.find(({ task }) => task.status === ChartStatus.COMPLETED)
+    const task = this.#reads.shown(completed)
+    if (!completed || !task || task.chart_id === draft.missing_chart) return null
+    if (draft.charts_inside && !this.#shelves.contents.has(task.chart_id!)) return null
+    return completed
+  }
+
+  #activeOf ({ message_id, user_id }: TaskDraft): Entry[] {
+    const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
+    return entries.filter(entry => entry.draft.user_id === user_id && !isFinished(entry.task))
+  }
+}

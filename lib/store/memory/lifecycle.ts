@@ -1,0 +1,273 @@
+import { ChartStatus, type ChartTask } from '../../task.ts'
+import { newTask } from '../new-task.ts'
+import type { AttemptRecord, Closing, ProgressReport, Take, TaskDraft } from '../task-store.ts'
+import type { Bell } from './bell.ts'
+import { attemptOf, backoff, failureFields, frozen, type Entry } from './entry.ts'
+import type { Hints } from './hints.ts'
+import type { Shelves } from './shelves.ts'
+
+/** Steps that a task can show. */
+const MOST_STEPS = 64
+/** Tries that are remembered of one task. */
+const MOST_TRIES = 20
+
+type Waiting = Pick<ChartTask, 'current_step' | 'step_at'>
+
+/** How a task comes, waits, runs and ends, and what else moves with it: the rules of `docs/reference/task-lifecycle.md`. */
+export class Lifecycle {
+  readonly #shelves: Shelves
+  readonly #hints: Hints
+  readonly #bell: Bell
+  readonly #now: () => number
+  #ended: Entry[] = []
+  #order = 0
+
+  constructor (shelves: Shelves, hints: Hints, bell: Bell, now: () => number) {
+    this.#shelves = shelves
+    this.#hints = hints
+    this.#bell = bell
+    this.#now = now
+  }
+
+  /** What has ended since this was asked last, in order. */
+  drain (): Entry[] {
+    return this.#ended.splice(0)
+  }
+
+  create (draft: TaskDraft, deps: readonly string[], waits: ReadonlySet<string>): void {
+    const { task_id, message_id, user_id, tenant } = draft
+    const entry: Entry = {
+      draft,
+      deps,
+      left: waits.size,
+      task: frozen(newTask(draft, this.#now(), {
+        current_step: 'waiting_for_dependencies', step_at: this.#now(), queue_position: null, depends_on: deps
+      })),
+      lease: 0,
+      closed: null,
+      take_id: null,
+      worker_id: '',
+      retried_as: null,
+      trace: [],
+      tries: [],
+      order: ++this.#order,
+      checkpoints: new Map(),
+      expires: Infinity,
+      detailsExpire: Infinity
+    }
+    const { entries, active, byMessage, bySame, waiting, dependents } = this.#shelves
+    entries.set(task_id, entry)
+    const repeated = draft.retry_of === null ? undefined : entries.get(draft.retry_of)
+    if (repeated) repeated.retried_as = task_id
+    active.add(task_id, this.#now())
+    byMessage.add(message_id, entry)
+    bySame.add(draft.same, entry)
+    waiting.add(tenant, 1)
+    for (const dep of waits) dependents.set(dep, [...dependents.get(dep) ?? [], task_id])
+    if (waits.size === 0) entry.task = frozen({ ...entry.task, ...this.#admit(entry) })
+    this.#hints.added(message_id, user_id)
+  }
+
+  /** A scheduled task whose time has come gets its turn; a delayed try goes first. */
+  promote (entry: Entry): void {
+    const { task_id, current_step } = entry.task
+    this.#shelves.delayed.remove(task_id)
+    if (current_step === 'scheduled') this.#change(entry, this.#pushBack(entry))
+    else this.#shelves.queue.pushFront(task_id, this.#now())
+  }
+
+  start (entry: Entry, { worker_id, take_id, leaseDuration }: Take): void {
+    const { task, draft: { tenant } } = entry
+    const now = this.#now()
+    this.#waitsNoMore(tenant)
+    this.#shelves.running.add(tenant, 1)
+    this.#shelves.deadlines.remove(task.task_id)
+    this.#shelves.processing.add(task.task_id, now + leaseDuration)
+    entry.lease++
+    entry.take_id = take_id
+    entry.worker_id = worker_id
+    entry.closed = null
+    entry.trace = [{ step: 'started', at: now, from: 0 }]
+    this.#change(entry, {
+      status: ChartStatus.PROCESSING,
+      current_step: 'started',
+      step_at: now,
+      attempt: task.attempt + 1,
+      started_at: task.started_at ?? this.#date()
+    })
+  }
+
+  report (entry: Entry, { progress, step, step_progress }: ProgressReport): void {
+    const { task } = entry
+    // A map, lest a step's name be taken for something that every object has.
+    const known = new Map(Object.entries(task.step_progress))
+    for (const [name, percent] of Object.entries(step_progress)) {
+      if (known.has(name) || known.size < MOST_STEPS) known.set(name, percent)
+    }
+    const steps = Object.fromEntries(known)
+    const now = this.#now()
+    const reached = Math.max(task.progress, progress ?? 0)
+    const isNew = step !== null && step !== task.current_step
+    const begun = isNew ? { current_step: step, step_at: now, step_from: reached } : {}
+    if (isNew && entry.trace.length < MOST_STEPS) entry.trace = [...entry.trace, { step, at: now, from: reached }]
+    const changed = isNew || reached !== task.progress || JSON.stringify(steps) !== JSON.stringify(task.step_progress)
+    if (changed) this.#change(entry, { progress: reached, step_progress: steps, progress_at: now, ...begun })
+  }
+
+  /** Ends the running try as its worker says. */
+  close (entry: Entry, closing: Closing): void {
+    const { task, draft: { retry } } = entry
+    this.#closeLease(entry, closing.verb)
+    switch (closing.verb) {
+      case 'complete': {
+        if (closing.content !== null) this.#shelves.contents.set(closing.chart_id, closing.content)
+        this.#finish(entry, ChartStatus.COMPLETED, { chart_id: closing.chart_id, progress: 100 })
+        break
+      }
+      case 'fail': {
+        const { code, message, delay } = closing
+        if (delay === 'never' || task.attempt >= task.max_attempts) this.#finish(entry, ChartStatus.FAILED, failureFields(code, message))
+        else this.#requeue(entry, 'retrying', delay ?? backoff(retry.backoff, task.attempt), failureFields(code, message))
+        break
+      }
+      case 'release': {
+        this.#requeue(entry, 'queued', 0, {}, task.attempt - 1)
+      }
+    }
+  }
+
+  /** Ends a try whose worker is taken for lost. */
+  expire (entry: Entry): void {
+    this.#closeLease(entry, 'expire')
+    if (entry.task.attempt < entry.task.max_attempts) this.#requeue(entry, 'queued', 0, {})
+    else this.#finish(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_WORKER_LOST', null))
+  }
+
+  /** Ends a task that has waited too long for its first try. */
+  timeOut (entry: Entry): void {
+    this.#unqueue(entry)
+    this.#finish(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_QUEUE_TIMEOUT', null))
+  }
+
+  /** Ends tasks that nobody wants any more, at once: what needs another of them is cancelled, not failed. */
+  cancel (entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const { task_id, status } = entry.task
+      if (status === ChartStatus.PENDING) {
+        this.#unqueue(entry)
+      } else {
+        this.#closeLease(entry, 'cancel')
+        this.#hints.cancelled(task_id)
+      }
+      this.#putFinal(entry, ChartStatus.CANCELLED, {})
+    }
+    this.#tellAll([...entries])
+  }
+
+  #date (): string {
+    return new Date(this.#now()).toISOString()
+  }
+
+  /** Into the queue, or aside until its time has come; what kind of waiting that is, and since or until when. */
+  #admit (entry: Entry): Waiting {
+    const { task_id, run_at } = entry.draft
+    if (run_at === null || run_at <= this.#now()) return this.#pushBack(entry)
+    this.#shelves.delayed.add(task_id, run_at)
+    return { current_step: 'scheduled', step_at: run_at }
+  }
+
+  #pushBack ({ draft: { task_id, tenant, priority, weight, timeInQueue } }: Entry): Waiting {
+    this.#shelves.queue.pushBack(task_id, tenant, priority, weight)
+    if (timeInQueue > 0) this.#shelves.deadlines.add(task_id, this.#now() + timeInQueue)
+    return { current_step: 'queued', step_at: this.#now() }
+  }
+
+  #unqueue ({ deps, draft: { task_id, tenant } }: Entry): void {
+    const { queue, delayed, deadlines, dependents } = this.#shelves
+    queue.remove(task_id, tenant)
+    delayed.remove(task_id)
+    deadlines.remove(task_id)
+    for (const dep of deps) {
+      const others = dependents.get(dep)?.filter(dependent => dependent !== task_id) ?? []
+      if (others.length > 0) dependents.set(dep, others)
+      else dependents.delete(dep)
+    }
+    this.#waitsNoMore(tenant)
+    // The place may have been freed for this very task.
+    if (queue.unpark(tenant)) this.#bell.ring()
+  }
+
+  #waitsNoMore (tenant: string): void {
+    const { waiting, queue } = this.#shelves
+    waiting.add(tenant, -1)
+    if (waiting.of(tenant) === 0) queue.forget(tenant)
+    if (waiting.all === 0) queue.reset()
+  }
+
+  #closeLease (entry: Entry, verb: Entry['closed']): void {
+    const { task_id, tenant } = entry.draft
+    this.#shelves.processing.remove(task_id)
+    entry.closed = verb
+    this.#shelves.running.add(tenant, -1)
+    if (this.#shelves.queue.unpark(tenant)) this.#bell.ring()
+  }
+
+  #requeue (entry: Entry, current_step: string, delay: number, failure: Partial<AttemptRecord>, attempt = entry.task.attempt): void {
+    const { task_id, tenant } = entry.draft
+    const now = this.#now()
+    entry.tries = [...entry.tries, attemptOf(entry, { ended_at: this.#date(), last_step: entry.task.current_step, ...failure })].slice(-MOST_TRIES)
+    this.#shelves.waiting.add(tenant, 1)
+    if (delay > 0) this.#shelves.delayed.add(task_id, now + delay)
+    else this.#shelves.queue.pushFront(task_id, now)
+    this.#change(entry, {
+      status: ChartStatus.PENDING, current_step, step_at: now + delay, step_from: 0, progress_at: null, progress: 0, step_progress: {}, attempt
+    })
+    this.#bell.ring()
+  }
+
+  #finish (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
+    this.#putFinal(entry, status, fields)
+    this.#tellAll([entry])
+  }
+
+  #putFinal (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
+    const { task_id, retention } = entry.draft
+    entry.checkpoints.clear()
+    entry.order = ++this.#order
+    entry.expires = this.#now() + retention.task * 1000
+    entry.detailsExpire = this.#now() + retention.status * 1000
+    this.#shelves.active.remove(task_id)
+    this.#shelves.finished.add(task_id, entry.expires)
+    this.#change(entry, { status, current_step: status.toLowerCase(), completed_at: this.#date(), ...fields })
+    this.#ended.push(entry)
+  }
+
+  /** In rounds, not by recursion: a chain of dependents may be long. */
+  #tellAll (untold: Entry[]): void {
+    for (let ended = untold.pop(); ended; ended = untold.pop()) untold.push(...this.#tell(ended))
+  }
+
+  /** A dependency that completes lets its dependents run; any other end is theirs too. Those it ended. */
+  #tell ({ task: { task_id, status } }: Entry): Entry[] {
+    const dependents = (this.#shelves.dependents.get(task_id) ?? []).map(dependent => this.#shelves.entries.get(dependent)!)
+    this.#shelves.dependents.delete(task_id)
+    if (status !== ChartStatus.COMPLETED) {
+      for (const dependent of dependents) {
+        this.#unqueue(dependent)
+        this.#putFinal(dependent, ChartStatus.FAILED, failureFields('CHARTS_ERR_DEPENDENCY_FAILED', null))
+      }
+      return dependents
+    }
+    for (const dependent of dependents) {
+      if (--dependent.left > 0) continue
+      this.#change(dependent, this.#admit(dependent))
+      this.#bell.ring()
+    }
+    return []
+  }
+
+  #change (entry: Entry, fields: Partial<ChartTask>): void {
+    entry.task = frozen({ ...entry.task, ...fields, version: entry.task.version + 1 })
+    this.#hints.changed(entry.task)
+  }
+}

@@ -1,0 +1,49 @@
+import type { Entry } from './entry.ts'
+import { FairQueue } from './fair-queue.ts'
+import { IndexOf } from './index-of.ts'
+import { SortedSet } from './sorted-set.ts'
+import { TenantCounts } from './tenant-counts.ts'
+
+/** Where the store keeps what it knows: what the keys of `docs/reference/redis-keys.md` are to the scripts. */
+export class Shelves {
+  readonly entries = new Map<string, Entry>()
+  readonly contents = new Map<string, string>()
+  readonly byMessage = new IndexOf<Entry>()
+  readonly bySame = new IndexOf<Entry>()
+  /** What an Idempotency-Key was answered with. */
+  readonly byKey = new Map<string, { readonly batch_id: string | null, readonly entries: readonly Entry[], readonly body: string }>()
+  readonly batches = new Map<string, { readonly user_id: string, readonly entries: readonly Entry[] }>()
+  /** Who waits for a task. */
+  readonly dependents = new Map<string, readonly string[]>()
+  readonly queue = new FairQueue()
+  readonly delayed = new SortedSet()
+  readonly processing = new SortedSet()
+  /** Of what waits for its first try no longer than so. */
+  readonly deadlines = new SortedSet()
+  readonly active = new SortedSet()
+  readonly finished = new SortedSet()
+  readonly waiting = new TenantCounts()
+  readonly running = new TenantCounts()
+  /** What each worker's latest take handed out, and what it ended: its reply may be lost. */
+  readonly takes = new Map<string, { readonly take_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expires: number }>()
+  paused = false
+
+  /** Removes what belongs to a task and is of no use without it. */
+  forget (entry: Entry): void {
+    const { task_id, message_id, same } = entry.draft
+    this.finished.remove(task_id)
+    this.entries.delete(task_id)
+    if (entry.task.chart_id) this.contents.delete(entry.task.chart_id)
+    this.byMessage.remove(message_id, entry)
+    this.bySame.remove(same, entry)
+    this.dependents.delete(task_id)
+  }
+
+  /** Removes keys, batches and takes that name nothing any more. */
+  tidy (now: number): void {
+    const isGone = (entry: Entry) => this.entries.get(entry.draft.task_id) !== entry
+    for (const [key, { entries }] of this.byKey) if (entries.every(isGone)) this.byKey.delete(key)
+    for (const [batch_id, { entries }] of this.batches) if (entries.every(isGone)) this.batches.delete(batch_id)
+    for (const [worker_id, { expires }] of this.takes) if (expires <= now) this.takes.delete(worker_id)
+  }
+}
