@@ -8,5 +8,6 @@ export type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRe
 export type { AbortCode, GenerateChart, GenerateContext, Logger, ProgressUpdate } from './generator.ts'
 export type { Access, Authorize, Identify } from './http/access.ts'
 export type { ChartStore } from './service/chart-store.ts'
-export type { EnqueueBatchResult, EnqueueResult, ListTasksOptions } from './service/queue-service.ts'
+export type { EnqueueBatchResult, EnqueueResult } from './service/queue-service.ts'
+export type { ListTasksOptions } from './service/task-list.ts'
 export type { AttemptRecord, QueueStats, TaskDetails, TaskPage, TaskStore } from './store/task-store.ts'

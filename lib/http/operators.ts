@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import type { ListTasksOptions, QueueService } from '../service/queue-service.ts'
+import type { QueueService } from '../service/queue-service.ts'
+import type { ListTasksOptions } from '../service/task-list.ts'
 import { ChartStatus } from '../task.ts'
 import type { Gate } from './access.ts'
 import { documented, messageOf, sendJson } from './answers.ts'

@@ -1,5 +1,5 @@
 import { Type, type TSchema } from '@sinclair/typebox'
-import { CURSOR } from '../service/queue-service.ts'
+import { CURSOR } from '../service/task-list.ts'
 import { ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, Uuid } from '../task.ts'
 
 export const TaskParams = Type.Object({ task_id: Uuid })

@@ -1,18 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { Charts, type MessageCharts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
+import { DeadlineSweep } from './deadline-sweep.ts'
 import { Estimates } from './estimates.ts'
+import { Finishing } from './finishing.ts'
 import { watchGroup, type GroupState } from './group-feed.ts'
-import { Intake, checkIdentity, tenantOf } from './intake.ts'
+import { Intake, checkIdentity } from './intake.ts'
 import { Leases } from './leases.ts'
 import type { Outcome } from './outcome.ts'
 import { toReport } from './progress.ts'
 import { TaskFeed } from './task-feed.ts'
+import { checkList, type ListTasksOptions } from './task-list.ts'
 
 export interface QueueServiceOptions {
   readonly store: TaskStore
@@ -46,31 +48,6 @@ export interface EnqueueBatchResult {
   readonly tasks: EnqueueResult[]
 }
 
-/** Which tasks to list, and how many. */
-export interface ListTasksOptions {
-  readonly status?: ChartStatus | undefined
-  readonly user_id?: string | undefined
-  /** The tasks of an org; those of users without one are found by `user_id`. */
-  readonly org_id?: string | undefined
-  /** 1 to 1,000, default 50. */
-  readonly limit?: number | undefined
-  /** Where an earlier page ended. */
-  readonly cursor?: string | null | undefined
-}
-
-/** Tasks that a page of a list may have. */
-const MOST_ON_PAGE = 1_000
-
-/** How a cursor of a list looks: the index in which the page ended, and where. */
-export const CURSOR = '^(active|finished)\\.\\d{1,16}\\.[0-9a-f-]{36}$'
-
-/** ms between two looks for tasks that have waited too long, where there may be no worker that looks: a quarter of the wait, up to this. */
-const LONGEST_SWEEP = 5_000
-const SHORTEST_SWEEP = 100
-
-/** ms that `onFinished` gets to return when the service closes. */
-const FINISHED_GRACE = 1_000
-
 /** Most tasks of each kind that a stream of a message begins with. */
 const MOST_LISTED = 100
 
@@ -91,23 +68,24 @@ export class QueueService {
   readonly #charts: Charts
   readonly #intake: Intake
   readonly #estimates: Estimates
+  readonly #finishing: Finishing
+  readonly #sweep: DeadlineSweep | null
   readonly #worker_id = randomUUID()
-  readonly #finishing = new Set<Promise<void>>()
-  readonly #sweep: NodeJS.Timeout | undefined
-  #sweeping: Promise<void> | null = null
-  #sweep_id = randomUUID()
 
   constructor (options: QueueServiceOptions) {
-    const { store, chartStore, limits, logger } = options
+    const { store, chartStore, limits, leaseDuration, logger } = options
+    const { paramsSchema, tenantWeight, retention, retry } = options
     this.#options = options
     this.#store = store
+    this.#finishing = new Finishing(options.onFinished, logger)
+    const finished = (task: ChartTask) => this.#finishing.tell(task)
     this.#charts = new Charts(store, chartStore)
-    this.leases = new Leases({ store, chartStore, charts: this.#charts, limits, logger, finished: task => this.#finished(task) })
+    this.leases = new Leases({ store, chartStore, charts: this.#charts, limits, logger, finished })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
-    const { paramsSchema, tenantWeight, retention, retry } = options
-    this.#intake = new Intake({ store, chartStore, paramsSchema, tenantWeight, retention, retry, limits, finished: task => this.#finished(task) })
-    if (limits.timeInQueue > 0) this.#sweep = setInterval(() => { this.#endWaits() }, Math.min(Math.max(limits.timeInQueue / 4, SHORTEST_SWEEP), LONGEST_SWEEP)).unref()
+    this.#intake = new Intake({ store, chartStore, paramsSchema, tenantWeight, retention, retry, limits, finished })
+    const { timeInQueue } = limits
+    this.#sweep = timeInQueue > 0 ? new DeadlineSweep(this.leases, { timeInQueue, leaseDuration, logger }) : null
   }
 
   /**
@@ -212,7 +190,7 @@ export class QueueService {
   /** Ends a task that nobody wants any more. A finished one is returned as it is; null: unknown. */
   async cancelTask (task_id: string): Promise<ChartTask | null> {
     const cancelled = await this.#store.cancel(task_id.toLowerCase())
-    for (const task of cancelled?.ended ?? []) this.#finished(task)
+    for (const task of cancelled?.ended ?? []) this.#finishing.tell(task)
     return cancelled && cancelled.task
   }
 
@@ -221,7 +199,7 @@ export class QueueService {
     const batch = await this.#store.readBatch(batch_id.toLowerCase())
     if (!batch) return null
     const ended = await this.#store.cancelAll(batch.tasks.map(({ task_id }) => task_id))
-    for (const task of ended) this.#finished(task)
+    for (const task of ended) this.#finishing.tell(task)
     const now = new Map(ended.map(task => [task.task_id, task]))
     return batch.tasks.map(task => now.get(task.task_id) ?? task)
   }
@@ -264,15 +242,8 @@ export class QueueService {
    * @throws CHARTS_ERR_INVALID_REQUEST for what is no cursor, limit, status or id
    */
   async listTasks (options: ListTasksOptions = {}): Promise<TaskPage> {
-    const { status, user_id, org_id, limit = 50, cursor = null } = options
-    if (cursor !== null && !new RegExp(CURSOR).test(cursor)) throw new errors.CHARTS_ERR_INVALID_REQUEST('cursor must be one that a list has given')
-    if (!Number.isInteger(limit) || limit < 1 || limit > MOST_ON_PAGE) throw new errors.CHARTS_ERR_INVALID_REQUEST(`limit must be a whole number from 1 to ${MOST_ON_PAGE}`)
-    if (status !== undefined && !Object.values(ChartStatus).includes(status)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`status must be one of ${Object.values(ChartStatus).join(', ')}`)
-    for (const [name, value] of Object.entries({ user_id, org_id })) {
-      if (value !== undefined && (typeof value !== 'string' || value === '')) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${name} must be a text that is not empty`)
-    }
-    const tenant = org_id === undefined ? undefined : tenantOf({ org_id, user_id: '' })
-    const page = await this.#store.list({ status, user_id, tenant }, limit, cursor)
+    const { filter, limit, cursor } = checkList(options)
+    const page = await this.#store.list(filter, limit, cursor)
     return { tasks: await this.#estimates.ofAll(page.tasks), cursor: page.cursor }
   }
 
@@ -343,13 +314,8 @@ export class QueueService {
   /** Ends all watches and waits for `onFinished`, a second at most. A store that the host has given stays open. */
   async close (): Promise<void> {
     this.feed.close()
-    clearInterval(this.#sweep)
-    await this.#sweeping
-    const timer = new AbortController()
-    const late = delay(FINISHED_GRACE, true, { signal: timer.signal }).catch(() => false)
-    const all = Promise.allSettled(this.#finishing).then(() => false)
-    if (await Promise.race([all, late])) this.#options.logger.error({ waiting: this.#finishing.size }, 'onFinished does not return: no longer waited for')
-    timer.abort()
+    await this.#sweep?.stop()
+    await this.#finishing.settle()
   }
 
   async * #estimated (states: AsyncIterable<GroupState>): AsyncGenerator<GroupState, void, void> {
@@ -358,27 +324,5 @@ export class QueueService {
       seen.set(task.task_id, task)
       yield { task: await this.#estimates.shared(task, seen), cursor }
     }
-  }
-
-  /** What has waited too long ends also where no worker is there to see it, or Redis is full: as a lease is closed. */
-  #endWaits (): Promise<void> {
-    const { leaseDuration, logger } = this.#options
-    // Repeated as it was until it is answered: what it has ended is told once at least.
-    const take = { worker_id: `sweep:${this.#worker_id}`, take_id: this.#sweep_id, count: 0, leaseDuration }
-    this.#sweeping ??= this.leases.close([], take).then(
-      () => { this.#sweep_id = randomUUID() },
-      error => logger.debug({ err: error }, 'tasks that have waited too long could not be looked for')
-    ).finally(() => { this.#sweeping = null })
-    return this.#sweeping
-  }
-
-  #finished (task: ChartTask): void {
-    const { onFinished, logger } = this.#options
-    if (!onFinished) return
-    const finishing = Promise.resolve(task).then(onFinished).then(
-      () => {},
-      error => logger.error({ err: error, task_id: task.task_id }, 'onFinished failed'))
-    this.#finishing.add(finishing)
-    finishing.then(() => this.#finishing.delete(finishing))
   }
 }
