@@ -7,6 +7,11 @@ export function keyspace (keyPrefix: string) {
   return {
     /** What the scripts derive every key from. */
     prefix,
+    /**
+     * The keys of every script: the prefix, and one that never exists. With two, a Cluster that moves the slot answers TRYAGAIN;
+     * with one, it would run the script on the node that has none of the tasks yet.
+     */
+    declared: [prefix, `${prefix}none`],
     wake: `${prefix}wake`,
     request: (task_id: string) => `${prefix}request:${task_id}`,
     chart: (chart_id: string) => `${prefix}chart:${chart_id}`,

@@ -316,14 +316,14 @@ export class RedisStore implements TaskStore {
 
   async #run<T> (name: keyof typeof scripts, args: readonly Argument[]): Promise<T> {
     const { sha, source } = scripts[name]
-    const argv = [this.#keys.prefix, this.#now ? this.#now() : '', ...args]
+    const argv = [...this.#keys.declared, this.#now ? this.#now() : '', ...args]
     return within(this.#commands, async () => {
       try {
-        return await this.#commands.evalsha(sha, 1, ...argv) as T
+        return await this.#commands.evalsha(sha, 2, ...argv) as T
       } catch (error) {
         // A restart, a failover or a flush forgets scripts.
         if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-        return await this.#commands.eval(source, 1, ...argv) as T
+        return await this.#commands.eval(source, 2, ...argv) as T
       }
     })
   }
