@@ -71,7 +71,7 @@ export class Intake {
     const result = await this.#accept(draft)
     // One that was forced was asked for although an older chart existed.
     const isOlder = result.outcome === 'chart_exists' && result.task.completed_at! < task.completed_at!
-    return request.force_create && isOlder ? this.#accept({ ...draft, missing_chart: result.task.chart_id }) : result
+    return request.force_create && isOlder ? this.#accept({ ...draft, asked: { chart_id: result.task.chart_id!, kept: false } }) : result
   }
 
   /** The task, or the one that repeats it, or the one that repeats that. */
@@ -102,19 +102,10 @@ export class Intake {
       ? null
       : { key: digest(user_id, org_id, idempotencyKey), body: digest('batch', ...inOrder.map(bodyOf)) }
     const batch_id = randomUUID()
-    const lost = new Map<string, string>()
-    const enqueue = () => this.#options.store.enqueueBatch(batch_id, inOrder.map(draft => ({
-      ...draft, idempotency, missing_chart: lost.get(draft.same) ?? null
-    })))
-    let result = await enqueue()
-    if ('tasks' in result) {
-      result.superseded.forEach(this.#options.finished)
-      for (const [i, enqueued] of result.tasks.entries()) {
-        if (result.outcome === 'accepted' && await this.#isLost(enqueued)) lost.set(inOrder[i]!.same, enqueued.task.chart_id!)
-      }
-      if (lost.size > 0) result = await enqueue()
-    }
+    const wanted = inOrder.map(draft => ({ ...draft, idempotency }))
+    const result = await this.#asking(wanted, drafts => this.#options.store.enqueueBatch(batch_id, drafts))
     if (!('tasks' in result)) throw refusal(result, task_id => names.get(task_id) ?? task_id)
+    result.superseded.forEach(this.#options.finished)
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
   }
 
@@ -127,19 +118,22 @@ export class Intake {
   }
 
   async #accept (draft: TaskDraft): Promise<EnqueuedTask> {
-    let result = await this.#options.store.enqueue(draft)
-    if ('superseded' in result) {
-      result.superseded.forEach(this.#options.finished)
-      if (await this.#isLost(result)) result = await this.#options.store.enqueue({ ...draft, missing_chart: result.task.chart_id })
-    }
+    const result = await this.#asking([draft], ([draft]) => this.#options.store.enqueue(draft!))
     if (!('task' in result)) throw refusal(result, task_id => task_id)
+    result.superseded.forEach(this.#options.finished)
     return { task: result.task, outcome: result.outcome }
   }
 
-  /** Whether the host's store no longer has the chart that would answer. */
-  async #isLost ({ outcome, task }: EnqueuedTask): Promise<boolean> {
-    const { chartStore } = this.#options
-    return outcome === 'chart_exists' && chartStore !== undefined && !(await chartStore.get(task.chart_id!))
+  /** Asks the host for the charts on which it depends what becomes of the drafts, until none is left. */
+  async #asking<T extends { outcome: string }> (drafts: TaskDraft[], enqueue: (drafts: TaskDraft[]) => Promise<T>): Promise<Exclude<T, Unasked>> {
+    for (;;) {
+      const result: T | Unasked = await enqueue(drafts)
+      if (!isUnasked(result)) return result as Exclude<T, Unasked>
+      const { task_id, chart_id } = result
+      const { same } = drafts.find(draft => draft.task_id === task_id)!
+      const asked = { chart_id, kept: Boolean(await this.#options.chartStore?.get(chart_id)) }
+      drafts = drafts.map(draft => draft.same === same ? { ...draft, asked } : draft)
+    }
   }
 
   #check (judge: ValidateFunction, request: unknown, params: unknown): void {
@@ -198,7 +192,7 @@ export class Intake {
       waitingPerTenant: limits.waitingPerTenant,
       queueLength: limits.queueLength,
       charts_inside: !chartStore,
-      missing_chart: null
+      asked: null
     }
     return idempotencyKey === undefined
       ? draft
@@ -257,7 +251,10 @@ function arrange (requests: readonly BatchedChartRequest[]) {
 
 const UUID = new RegExp(Uuid.pattern!)
 
-function refusal (refused: EnqueueRefusal, nameOf: (task_id: string) => string): Error {
+type Unasked = Extract<EnqueueRefusal, { outcome: 'chart_unasked' }>
+const isUnasked = (result: { outcome: string }): result is Unasked => result.outcome === 'chart_unasked'
+
+function refusal (refused: Exclude<EnqueueRefusal, Unasked>, nameOf: (task_id: string) => string): Error {
   switch (refused.outcome) {
     case 'key_reused': return new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
     case 'tenant_full': return new errors.CHARTS_ERR_TOO_MANY_TASKS()

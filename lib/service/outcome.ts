@@ -42,7 +42,7 @@ export function failureOf (error: unknown): Failure {
   const delay = typeof retryDelay === 'number' && retryDelay >= 0 ? Math.min(Math.round(retryDelay), MAX_DELAY) : null
   return {
     code: typeof code === 'string' && CODE.test(code) ? code : 'CHARTS_ERR_GENERATION_FAILED',
-    message: typeof message === 'string' ? message.slice(0, MAX_MESSAGE) || null : null,
+    message: typeof message === 'string' ? message.slice(0, MAX_MESSAGE).toWellFormed() || null : null,
     delay: retryable === true ? delay : 'never'
   }
 }

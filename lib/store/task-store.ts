@@ -56,10 +56,10 @@ export interface TaskDraft {
   /** 0 = off. */
   readonly waitingPerTenant: number
   readonly queueLength: number
-  /** False where a `chartStore` of the host keeps the charts: then a finished task's chart is taken to exist. */
+  /** False where a `chartStore` of the host keeps the charts: then a chart counts only once the host was asked for it. */
   readonly charts_inside: boolean
-  /** A chart that the host's `chartStore` no longer has: it does not count as existing. */
-  readonly missing_chart: string | null
+  /** The chart of an equal task that the host was asked for, and whether it is there: one that is not does not count. */
+  readonly asked: { readonly chart_id: string, readonly kept: boolean } | null
 }
 
 /** A task, and what came of asking for it. */
@@ -68,9 +68,13 @@ export interface EnqueuedTask {
   readonly task: ChartTask
 }
 
-/** Why nothing was accepted, and nothing changed; `task_id`: the dependency at fault. */
+/**
+ * Why nothing was accepted, and nothing changed; `task_id`: the dependency at fault. `chart_unasked`: whether the host still has
+ * this chart decides; ask, and call again.
+ */
 export type EnqueueRefusal =
   | { readonly outcome: 'key_reused' | 'tenant_full' | 'queue_full' }
+  | { readonly outcome: 'chart_unasked', readonly task_id: string, readonly chart_id: string }
   | { readonly outcome: 'dependency_unknown' | 'dependency_failed', readonly task_id: string }
 
 export type BatchOutcome =

@@ -1,9 +1,9 @@
 import type { AbortCode, GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
 import type { Leases } from '../service/leases.ts'
 import { AttemptError, speaksToUser, type Outcome } from '../service/outcome.ts'
-import { merge, toReport } from '../service/progress.ts'
+import { merge, toReport, type Report } from '../service/progress.ts'
 import { Checkpoints } from './checkpoints.ts'
-import type { Closing, ProgressReport, TakenTask } from '../store/task-store.ts'
+import type { Closing, TakenTask } from '../store/task-store.ts'
 
 /** ms that a generator gets to answer its signal before it is abandoned. */
 const GRACE = 1_000
@@ -38,8 +38,8 @@ export class Attempt {
   readonly #options: AttemptOptions
   readonly #log: Logger
   readonly #abort = new AbortController()
-  #report: ProgressReport | null = null
-  #taken: ProgressReport | null = null
+  #report: Report | null = null
+  #taken: Report | null = null
   #leaseTimer: NodeJS.Timeout | undefined
   #leaseEnd = 0
   #settled = false
@@ -78,7 +78,7 @@ export class Attempt {
   }
 
   /** What has been reported since the last call, as one report. */
-  takeReport (): ProgressReport | null {
+  takeReport (): Report | null {
     const report = this.#report
     if (report) this.#taken = report
     this.#report = null
@@ -86,8 +86,10 @@ export class Attempt {
   }
 
   /** A report that could not be stored is sent again, unless a later one was on its way already. */
-  putBack (report: ProgressReport): void {
-    if (report === this.#taken) this.#report = this.#report ? merge(report, this.#report) : report
+  putBack (report: Report): void {
+    if (report !== this.#taken) return
+    if (this.#report) merge(report, this.#report)
+    this.#report = report
   }
 
   /** Hands the task back before anything was done for it. */
@@ -165,9 +167,9 @@ export class Attempt {
       // An update whose getters throw says nothing; the generator must not pay for it.
       return
     }
-    const first = this.#report === null
-    this.#report = this.#report ? merge(this.#report, report) : report
-    if (first) this.#options.onProgress()
+    if (this.#report) return merge(this.#report, report)
+    this.#report = report
+    this.#options.onProgress()
   }
 
   #settle (): void {

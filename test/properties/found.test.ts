@@ -81,20 +81,6 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.equal((await scene.store.stats()).queue_length, 2)
   },
 
-  'a batch asked again for a lost chart keeps what it has queued': async scene => {
-    const wish: Wish = { same: randomUUID(), charts_inside: false }
-    const { chart_id } = await scene.completed(wish, null)
-    const forced: Wish = { force: true, charts_inside: false }
-    const drafts = [scene.draft(forced), scene.draft(wish), scene.draft(forced)]
-    const batch_id = randomUUID()
-    const first = await batch(scene, drafts, batch_id)
-    assert.deepEqual(first.tasks.map(({ outcome }) => outcome), ['queued', 'chart_exists', 'queued'])
-    const again = await batch(scene, drafts.map((draft, i) => i === 1 ? { ...draft, missing_chart: chart_id } : draft), batch_id)
-    assert.deepEqual(again.tasks.map(({ outcome, task }) => [outcome, task.task_id, task.version]), drafts.map(({ task_id }) => ['queued', task_id, 1]))
-    assert.equal((await scene.store.stats()).queue_length, 3)
-    assert.deepEqual((await scene.takeIds({ count: 5 })).sort(), drafts.map(({ task_id }) => task_id).sort())
-  },
-
   'a task kept for a short time does not take others from their message': async scene => {
     const message_id = randomUUID()
     const kept = await scene.completed({ message_id })

@@ -3,7 +3,7 @@ import { memoryStore } from '../../lib/store/memory.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import type { RedisClient } from '../../lib/store/redis/connections.ts'
 import type { BatchOutcome, Closing, EnqueueOutcome, Take, Taken, TaskDraft, TaskFilter, TaskPage, TaskStore } from '../../lib/store/task-store.ts'
-import { ChartVisibility } from '../../lib/task.ts'
+import { ChartVisibility, type ChartTask } from '../../lib/task.ts'
 import { DELAY, LEASE, RETENTION, type ClosingWish, type Command, type TakeWish, type Terms, type Wish } from './commands.ts'
 
 const USERS = ['ada', 'bob']
@@ -15,7 +15,8 @@ const uuid = (kind: number, n: number) => `${(Math.imul(n + 1, 0x9E3779B1) >>> 0
 const MESSAGES = [uuid(1, 0), uuid(1, 1)]
 
 interface Held { readonly task_id: string, readonly lease: number }
-interface Call { readonly drafts: readonly TaskDraft[], readonly batch_id: string | null, readonly until: number }
+/** `kept`: whether a host that is asked for a chart has it. */
+interface Call { readonly drafts: readonly TaskDraft[], readonly batch_id: string | null, readonly kept: boolean, readonly until: number }
 
 /** The latest first, so that a small number is what has just come. */
 const latest = <T>(list: readonly T[], n: number): T | undefined => list.length === 0 ? undefined : list[list.length - 1 - n % list.length]
@@ -148,7 +149,7 @@ export class SideBySide {
       weight: terms.weight,
       retry_of: (wish.repeats !== null && latest(this.#tasks, wish.repeats)) || null,
       charts_inside: first.inside,
-      missing_chart: null
+      asked: null
     }
   }
 
@@ -156,21 +157,22 @@ export class SideBySide {
     const drafts: TaskDraft[] = []
     for (const wish of wishes) drafts.push(this.#draft(wish, terms, drafts.map(({ task_id }) => task_id), wishes[0]!, batch_id === null))
     if (batch_id !== null) this.#batches.push(batch_id)
-    const call = { drafts, batch_id, until: this.#clock.ms + LEASE }
+    const call = { drafts, batch_id, kept: !terms.lost, until: this.#clock.ms + LEASE }
     this.#calls.push(call)
-    const answers = await this.#ask(call)
-    for (const { task } of answers) if (!this.#tasks.includes(task.task_id)) this.#tasks.push(task.task_id)
-    const lost = answers.map(({ outcome, task }) => outcome === 'chart_exists' ? task.chart_id : null)
-    if (!terms.lost || !lost.some(Boolean)) return
-    const again = await this.#ask({ ...call, drafts: call.drafts.map((draft, i) => ({ ...draft, missing_chart: lost[i] ?? null })) })
-    for (const { task } of again) if (!this.#tasks.includes(task.task_id)) this.#tasks.push(task.task_id)
+    for (const { task } of await this.#ask(call)) if (!this.#tasks.includes(task.task_id)) this.#tasks.push(task.task_id)
   }
 
-  async #ask ({ drafts, batch_id }: Call) {
+  async #ask (call: Call): Promise<ReadonlyArray<{ readonly task: ChartTask }>> {
+    const { drafts, batch_id, kept } = call
     const answer: EnqueueOutcome | BatchOutcome = batch_id === null
       ? await this.#both('enqueue', store => store.enqueue(drafts[0]!))
       : await this.#both('enqueueBatch', store => store.enqueueBatch(batch_id, drafts))
     if ('tasks' in answer) return answer.tasks
+    if (answer.outcome === 'chart_unasked') {
+      const asked = { chart_id: answer.chart_id, kept }
+      const { same } = drafts.find(({ task_id }) => task_id === answer.task_id)!
+      return this.#ask({ ...call, drafts: drafts.map(draft => draft.same === same ? { ...draft, asked } : draft) })
+    }
     return 'task' in answer ? [answer] : []
   }
 

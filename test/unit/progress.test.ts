@@ -2,15 +2,20 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { merge, toReport } from '../../lib/service/progress.ts'
 
+const all = (...updates: unknown[]) => {
+  const [report, ...later] = updates.map(update => toReport('task', 1, update as never))
+  for (const next of later) merge(report!, next)
+  return { ...report!, step_progress: { ...report!.step_progress } }
+}
 const report = (update: unknown) => {
-  const { task_id: _task_id, lease: _lease, ...rest } = toReport('task', 1, update as never)
+  const { task_id: _task_id, lease: _lease, ...rest } = all(update)
   return rest
 }
 const nothing = { progress: null, step: null, step_progress: {} }
 
 test('a report carries what was said, as whole numbers from 0 to 100', async t => {
-  t.strictSame(toReport('task', 7, { step: 'rendering', step_progress: 12.9, progress: 50.5 }), {
-    task_id: 'task', lease: 7, progress: 50, step: 'rendering', step_progress: { rendering: 12 }
+  t.strictSame(all({ step: 'rendering', step_progress: 12.9, progress: 50.5 }), {
+    task_id: 'task', lease: 1, progress: 50, step: 'rendering', step_progress: { rendering: 12 }
   })
   t.strictSame(report({ step: 'rendering', step_progress: 250, progress: -3 }), { progress: 0, step: 'rendering', step_progress: { rendering: 100 } })
   t.strictSame(report({ progress: Infinity }), { ...nothing, progress: 99 })
@@ -30,23 +35,28 @@ test('what is no report says nothing', async t => {
 
 test('the name of a step is cut where it is too long', async t => {
   t.equal(report({ step: 'x'.repeat(1_000) }).step?.length, 64)
+  t.equal(report({ step: 'x'.repeat(63) + '📈' }).step, 'x'.repeat(63) + '\ufffd', 'and no half a character is left')
+})
+
+test('a step may be named like what every object has', async t => {
+  const { step_progress } = toReport('task', 1, { step: '__proto__', step_progress: 5 })
+  t.strictSame(Object.entries(step_progress), [['__proto__', 5]])
 })
 
 test('of two reports the later wins, but the overall figure never falls', async t => {
-  const merged = merge(
-    toReport('task', 1, { step: 'fetch', step_progress: 100, progress: 50 }),
-    toReport('task', 1, { step: 'render', step_progress: 5, progress: 40 }))
-  t.strictSame(merged, { task_id: 'task', lease: 1, progress: 50, step: 'render', step_progress: { fetch: 100, render: 5 } })
-  t.strictSame(merge(merged, toReport('task', 1, {})), merged)
-  t.equal(merge(toReport('task', 1, {}), toReport('task', 1, { progress: 0 })).progress, 0)
-  t.equal(merge(toReport('task', 1, {}), toReport('task', 1, {})).progress, null)
-  t.strictSame(merge(toReport('task', 1, { step: 'fetch', step_progress: 90 }), toReport('task', 1, { step: 'fetch', step_progress: 10 })).step_progress, { fetch: 10 })
+  const fetched = { step: 'fetch', step_progress: 100, progress: 50 }
+  const rendering = { step: 'render', step_progress: 5, progress: 40 }
+  const merged = { task_id: 'task', lease: 1, progress: 50, step: 'render', step_progress: { fetch: 100, render: 5 } }
+  t.strictSame(all(fetched, rendering), merged)
+  t.strictSame(all(fetched, rendering, {}), merged)
+  t.equal(all({}, { progress: 0 }).progress, 0)
+  t.equal(all({}, {}).progress, null)
+  t.strictSame(all({ step: 'fetch', step_progress: 90 }, { step: 'fetch', step_progress: 10 }).step_progress, { fetch: 10 })
 })
 
-test('merging costs nothing more with every new step', async t => {
-  let merged = toReport('task', 1, {})
-  for (let i = 0; i < 10_000; i++) merged = merge(merged, toReport('task', 1, { step: `step ${i}`, step_progress: i % 100 }))
-  t.ok(Object.keys(merged.step_progress).length <= 64)
+test('of new steps without end the first are kept', async t => {
+  const merged = all(...Array.from({ length: 10_000 }, (_, i) => ({ step: `step ${i}`, step_progress: i % 100 })))
+  t.equal(Object.keys(merged.step_progress).length, 64)
   t.equal(merged.step, 'step 9999', 'the current step is told all the same')
 })
 
@@ -56,9 +66,9 @@ test('whatever is said, the figures stay in their bounds and the overall one onl
   fc.assert(fc.property(fc.array(update, { minLength: 1, maxLength: 20 }), updates => {
     const reports = updates.map(update => toReport('task', 1, update as never))
     let last: number | null = null
-    let merged = reports[0]!
+    const merged = reports[0]!
     for (const next of reports.slice(1)) {
-      merged = merge(merged, next)
+      merge(merged, next)
       if (!fits(merged.progress, 99) || !Object.values(merged.step_progress).every(value => fits(value, 100))) return false
       if (last !== null && merged.progress! < last) return false
       last = merged.progress

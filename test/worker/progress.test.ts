@@ -71,11 +71,8 @@ for (const kind of stores) {
   t.test(`ten thousand reports in a loop cost a handful of commands, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const { store, calls } = spyOnStore(queue)
-    let loop = Infinity
     await queue.work(async (_request, { progress }) => {
-      const begin = performance.now()
       for (let i = 0; i < 10_000; i++) progress({ step: i < 5_000 ? 'first' : 'second', step_progress: i / 100, progress: i / 100 })
-      loop = performance.now() - begin
       await reported.opened
       return 'chart'
     }, { store })
@@ -86,21 +83,18 @@ for (const kind of stores) {
     reported.open()
     t.match(await queue.ended(task_id), { status: 'COMPLETED', step_progress: { first: 49, second: 99 } })
     t.ok(calls('progress') <= 5, `${calls('progress')} commands`)
-    t.ok(loop < 500, `${loop} ms`)
   })
 
-  t.test(`ten thousand steps of one try cost no more, ${kind}`, async t => {
+  t.test(`of ten thousand steps of one attempt the first 64 are shown, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
-    let loop = Infinity
     await queue.work(async (_request, { progress }) => {
-      const begin = performance.now()
       for (let i = 0; i < 10_000; i++) progress({ step: `step ${i}`, step_progress: 50 })
-      loop = performance.now() - begin
+      progress({ step: 'step 1', step_progress: 60 })
       return 'chart'
     })
     const task = await queue.run()
-    t.ok(loop < 500, `${loop} ms`)
-    t.ok(Object.keys(task.step_progress).length <= 64)
+    t.equal(Object.keys(task.step_progress).length, 64)
+    t.match(task.step_progress, { 'step 0': 50, 'step 1': 60, 'step 63': 50 })
   })
 
   t.test(`the last steps are in the finished task, ${kind}`, async t => {

@@ -190,16 +190,18 @@ export const batch = cases('a batch', {
     assert.deepEqual(await scene.takeIds({ count: 10 }), [known.task_id, ids[1], ids[2]])
   },
 
-  'repeated with a chart that the host has lost makes that one anew': async scene => {
+  'waits until the host was asked for a chart; what needs one that is lost needs the one that is made anew': async scene => {
     const inHost = { charts_inside: false }
-    const lost = await scene.completed({ same: 'lost', ...inHost }, null)
+    const { chart_id } = await scene.completed({ same: 'lost', ...inHost }, null)
     const batch_id = randomUUID()
-    const drafts = [scene.draft({ ...inHost }), scene.draft({ same: 'lost', ...inHost })]
-    assert.deepEqual((await accepted(scene, drafts, batch_id)).tasks.map(({ outcome }) => outcome), ['queued', 'chart_exists'])
-    const again = await accepted(scene, [drafts[0]!, { ...drafts[1]!, missing_chart: lost.chart_id }], batch_id)
-    assert.deepEqual(again.ids, idsOfDrafts(drafts))
-    assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), idsOfDrafts(drafts))
-    assert.deepEqual(await scene.takeIds({ count: 10 }), idsOfDrafts(drafts))
+    const lost = scene.draft({ same: 'lost', ...inHost })
+    const drafts = [scene.draft({ ...inHost, depends_on: [lost.task_id] }), lost]
+    assert.deepEqual(await scene.store.enqueueBatch(batch_id, drafts), { outcome: 'chart_unasked', task_id: lost.task_id, chart_id })
+    assert.equal(await scene.store.readBatch(batch_id), null)
+    const { ids } = await accepted(scene, [drafts[0]!, { ...lost, asked: { chart_id: chart_id!, kept: false } }], batch_id)
+    assert.deepEqual(ids, idsOfDrafts(drafts))
+    assert.deepEqual(await scene.takeIds({ count: 10 }), [lost.task_id])
+    assert.deepEqual((await scene.read(ids[0]!)).depends_on, [lost.task_id])
   },
 
   'is cancelled at once: what needs another of it is cancelled, not failed; what needs it from outside fails': async scene => {

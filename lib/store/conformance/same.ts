@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import type { EnqueueOutcome, TaskDraft } from '../task-store.ts'
 import { cases, type Scene, type Wish } from './scene.ts'
 
@@ -93,15 +94,21 @@ export const same = cases('the same chart', {
     await queued(scene)
   },
 
-  'a chart that the host keeps is taken to exist': async scene => {
-    const { task_id } = await scene.completed(alike, null)
-    await answered(scene, 'chart_exists', task_id, { charts_inside: false })
+  'before a chart that the host keeps counts, the host is asked, and nothing is changed': async scene => {
+    const { task_id, chart_id } = await scene.completed(alike, null)
+    const older = await scene.enqueue({ message_id: randomUUID() })
+    for (const asked of [null, { chart_id: '00000000-0000-0000-0000-000000000000', kept: true }]) {
+      const draft = scene.draft({ ...alike, charts_inside: false, supersede: true, message_id: older.message_id, asked })
+      const answer = await scene.unchanged(older.task_id, () => scene.store.enqueue(draft))
+      assert.deepEqual(answer, { outcome: 'chart_unasked', task_id: draft.task_id, chart_id })
+      assert.deepEqual(await scene.store.read([draft.task_id]), [null])
+    }
+    await answered(scene, 'chart_exists', task_id, { charts_inside: false, asked: { chart_id: chart_id!, kept: true } })
   },
 
   'a chart that the host has lost does not count': async scene => {
-    const { task_id, chart_id } = await scene.completed(alike, null)
-    await answered(scene, 'chart_exists', task_id, { charts_inside: false, missing_chart: '00000000-0000-0000-0000-000000000000' })
-    await queued(scene, { charts_inside: false, missing_chart: chart_id })
+    const { chart_id } = await scene.completed(alike, null)
+    await queued(scene, { charts_inside: false, asked: { chart_id: chart_id!, kept: false } })
   },
 
   'fifty at once make one task': async scene => {

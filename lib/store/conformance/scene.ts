@@ -77,7 +77,7 @@ export class Scene {
       weight: 1,
       retry_of: null,
       charts_inside: true,
-      missing_chart: null,
+      asked: null,
       priority: ChartPriority.NORMAL,
       run_at: null,
       supersede: false,
@@ -174,10 +174,11 @@ export class Scene {
   }
 
   /** Runs what must not change a task, and holds it to that. */
-  async unchanged (task_id: string, run: () => Promise<unknown>): Promise<void> {
+  async unchanged<T> (task_id: string, run: () => Promise<T>): Promise<T> {
     const before = await this.read(task_id)
-    await run()
+    const answer = await run()
     assert.deepEqual(await this.read(task_id), before, 'nothing was changed')
+    return answer
   }
 }
 

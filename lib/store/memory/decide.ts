@@ -33,6 +33,8 @@ export function decide (drafts: readonly TaskDraft[], view: View): Decision | En
     const found = isItself || twin ? null : view.findSame(draft)
     if (twin) {
       becomes.set(draft.task_id, { outcome: 'already_active', id: twin.task_id })
+    } else if (found && !draft.charts_inside && isFinished(found.task) && found.task.chart_id !== draft.asked?.chart_id) {
+      return { outcome: 'chart_unasked', task_id: draft.task_id, chart_id: found.task.chart_id! }
     } else if (found) {
       becomes.set(draft.task_id, { outcome: isFinished(found.task) ? 'chart_exists' : 'already_active', id: found.task.task_id })
     } else {

@@ -33,16 +33,14 @@ export class Intake {
   accept (drafts: readonly TaskDraft[], batch_id: string | null): BatchOutcome {
     const [{ idempotency, user_id, task_id }] = drafts as [TaskDraft]
     const { entries, byKey, batches } = this.#shelves
-    const again = drafts.some(({ missing_chart }) => missing_chart !== null)
-    const before = this.#before(task_id, batch_id, again)
+    const before = this.#before(task_id, batch_id)
     if (before) {
       return this.#answer('accepted', batch_id, before.map((entry, i) => {
         const other = isFinished(entry.task) ? 'chart_exists' : 'already_active'
         return { outcome: entry.task.task_id === drafts[i]!.task_id ? 'queued' : other, entry }
       }))
     }
-    // With a chart that was found to be lost, the key was bound a moment ago to the task that names it.
-    const seen = idempotency && !again ? byKey.get(idempotency.key) : undefined
+    const seen = idempotency ? byKey.get(idempotency.key) : undefined
     const known = seen?.entries.filter(entry => this.#reads.shown(entry)) ?? []
     if (seen && known.length > 0) {
       if (seen.body !== idempotency!.body) return { outcome: 'key_reused' }
@@ -75,8 +73,8 @@ export class Intake {
   }
 
   /** What this very call has made, if it has been here before: its reply was lost. */
-  #before (task_id: string, batch_id: string | null, again: boolean): readonly Entry[] | undefined {
-    if (batch_id !== null) return again ? undefined : this.#shelves.batches.get(batch_id)?.entries
+  #before (task_id: string, batch_id: string | null): readonly Entry[] | undefined {
+    if (batch_id !== null) return this.#shelves.batches.get(batch_id)?.entries
     const entry = this.#shelves.entries.get(task_id)
     return entry && [entry]
   }
@@ -88,7 +86,7 @@ export class Intake {
     if (active) return active
     const completed = alike.find(({ task }) => task.status === ChartStatus.COMPLETED)
     const task = this.#reads.shown(completed)
-    if (!completed || !task || task.chart_id === draft.missing_chart) return null
+    if (!completed || !task || (task.chart_id === draft.asked?.chart_id && !draft.asked.kept)) return null
     if (draft.charts_inside && !this.#shelves.contents.has(task.chart_id!)) return null
     return completed
   }

@@ -61,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: '22ce4a669a7b26530f1df910d4843756b296a6d0',
+    sha: 'ecf50851345f1b56be2b4062b3a3096f3fb94165',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -273,7 +273,7 @@ local function put_final(id, status, fields)
     if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
       call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
       local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
@@ -325,7 +325,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: '089e7a50973d90f79061b1c1f818be86f89e89bf',
+    sha: 'c414fd6a9bcf94a9c344154ef928dd7da91e0932',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -537,7 +537,7 @@ local function put_final(id, status, fields)
     if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
       call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
       local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
@@ -722,7 +722,7 @@ end
 return #ids`
   },
   close: {
-    sha: '13d8d7ea59cab2f64d6dc0beed54fb51db81601e',
+    sha: 'ef71250d2dd4fcdc9c6ee75aa8e66b940400af5e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -934,7 +934,7 @@ local function put_final(id, status, fields)
     if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
       call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
       local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
@@ -1113,7 +1113,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '61463817d6112d3f4858dbf39322d94894f90fe6',
+    sha: '8bacc24229a835ad753185e0ebc7b1b309a18d63',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1325,7 +1325,7 @@ local function put_final(id, status, fields)
     if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
       call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
       local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
@@ -1466,7 +1466,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '6bb21b8a1a434195e0f190b61b5ae81d87751a43',
+    sha: '64b4944768a013eaa658132e1d1fc16ed5929cd1',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1678,7 +1678,7 @@ local function put_final(id, status, fields)
     if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
       call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
       local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
@@ -1732,7 +1732,9 @@ local function find_alike(draft, charts_inside)
   local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
   if not finished or not read(finished) then return end
   local chart = call('HGET', record(finished), 'chart')
-  if chart ~= draft.missing and (not charts_inside or call('EXISTS', P .. 'chart:' .. chart) == 1) then return finished, 'chart_exists' end
+  if chart == draft.asked and not draft.kept then return end
+  if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
+  return finished, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
 local function match_alike(drafts, charts_inside)
   local by_id, planned, fresh = {}, {}, {}
@@ -1742,7 +1744,9 @@ local function match_alike(drafts, charts_inside)
       if planned[draft.same] then
         draft.becomes, draft.outcome = planned[draft.same], 'already_active'
       else
-        draft.becomes, draft.outcome = find_alike(draft, charts_inside)
+        local unasked
+        draft.becomes, draft.outcome, unasked = find_alike(draft, charts_inside)
+        if unasked then return by_id, fresh, { 'chart_unasked', draft.id, unasked } end
       end
     end
     if not draft.becomes then
@@ -1868,17 +1872,17 @@ local function bind(drafts, user, batch, key, body)
   for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
 end
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
-local drafts, again = {}, false
-for i = 15, #ARGV, 12 do
+local drafts = {}
+for i = 15, #ARGV, 13 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10], retry_of = ARGV[i + 11],
+    asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
+    needs = ARGV[i + 11], retry_of = ARGV[i + 12],
     known = call('EXISTS', record(ARGV[i])) == 1
   }
-  again = again or ARGV[i + 6] ~= ''
 end
 local before = drafts[1].known and drafts[1].id
-if batch ~= '' then before = not again and call('HGET', P .. 'batch:' .. batch, 'ids') end
+if batch ~= '' then before = call('HGET', P .. 'batch:' .. batch, 'ids') end
 if before then
   local repeated = {}
   for id in string.gmatch(before, '%S+') do
@@ -1888,7 +1892,7 @@ if before then
   end
   return { 'accepted', repeated, {} }
 end
-local seen = key ~= '' and not again and call('GET', P .. 'idempotency:' .. key)
+local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
 if seen then
   local bound, records = string.sub(seen, 1, 36), {}
   for id in string.gmatch(call('HGET', P .. 'batch:' .. bound, 'ids') or bound, '%S+') do
@@ -1900,7 +1904,8 @@ if seen then
     return { 'replayed', records, {}, bound }
   end
 end
-local by_id, fresh = match_alike(drafts, ARGV[11] == '1')
+local by_id, fresh, unasked = match_alike(drafts, ARGV[11] == '1')
+if unasked then return unasked end
 local refusal = resolve_needs(by_id, fresh, user)
 if refusal then return refusal end
 local older = find_older(drafts, user)

@@ -44,7 +44,7 @@ function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argu
     `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`,
     attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`, charts_inside ? 1 : 0, batch_id, timeInQueue || '', weight === 1 ? '' : weight,
     ...drafts.flatMap(draft => [
-      draft.task_id, draft.message_id, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0, draft.request, draft.missing_chart ?? '',
+      draft.task_id, draft.message_id, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0, draft.request, draft.asked?.chart_id ?? '', draft.asked?.kept ? 1 : 0,
       draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' '), draft.retry_of ?? ''
     ])
   ]
@@ -300,7 +300,7 @@ export class RedisStore implements TaskStore {
 
   async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
     type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
-    const [answer, found, ended, replayed_batch] = await this.#run<[string, Found[] | string, FoundRecord[]?, string?]>(
+    const [answer, found, ended, replayed_batch] = await this.#run<[string, Found[] | string, (FoundRecord[] | string)?, string?]>(
       'enqueue', enqueueArguments(drafts, batch_id))
     if (answer === 'accepted' || answer === 'replayed') {
       const enqueued = (found as Found[]).map(([outcome, record, now, step, at, position, deps], i) => ({
@@ -309,8 +309,9 @@ export class RedisStore implements TaskStore {
           ? toTask(record)
           : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: words(deps) })
       }))
-      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: enqueued, superseded: tasks(ended ?? []) }
+      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: enqueued, superseded: tasks(ended as FoundRecord[]) }
     }
+    if (answer === 'chart_unasked') return { outcome: answer, task_id: found as string, chart_id: ended as string }
     return { outcome: answer, ...(found === undefined ? {} : { task_id: found }) } as BatchOutcome
   }
 

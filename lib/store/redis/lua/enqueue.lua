@@ -5,8 +5,8 @@
 -- ARGV[6] most waiting of a tenant  [7] most waiting at all  [8] retention 'task details index' (ms)
 -- ARGV[9] attempts  [10] backoff 'type delay max jitter'  [11] 1: charts are kept in here  [12] batch_id or ''
 -- ARGV[13] most ms in the queue or ''  [14] weight of the tenant or '' for 1
--- then for each task twelve: task_id  message_id  org that shares the chart or ''  hash of what makes two requests the same
---   force 0|1  request  chart that the host's store has lost or ''  priority  when it may run at the earliest (ms) or ''
+-- then for each task thirteen: task_id  message_id  org that shares the chart or ''  hash of what makes two requests the same
+--   force 0|1  request  chart that the host was asked for or ''  1: it has it  priority  when it may run at the earliest (ms) or ''
 --   1: instead of the caller's older tasks of the message  task_ids that it needs  the task that it repeats or ''
 -- Returns { 'accepted' | 'replayed', { { outcome, record } or { 'queued', false, now, step, at, position or false, what it needs } … }, records of tasks that were cancelled for it }, or { why not, which }
 -- Atomic because fifty equal requests at once must make one task, and a key must belong to one task for good.
@@ -18,19 +18,19 @@
 --- @include "create"
 --- @include "bind"
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
-local drafts, again = {}, false
-for i = 15, #ARGV, 12 do
+local drafts = {}
+for i = 15, #ARGV, 13 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-    missing = ARGV[i + 6], priority = ARGV[i + 7], run_at = tonumber(ARGV[i + 8]) or 0, supersede = ARGV[i + 9] == '1', needs = ARGV[i + 10], retry_of = ARGV[i + 11],
+    asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
+    needs = ARGV[i + 11], retry_of = ARGV[i + 12],
     known = call('EXISTS', record(ARGV[i])) == 1
   }
-  again = again or ARGV[i + 6] ~= ''
 end
 
 -- This very call has been here before: its reply was lost.
 local before = drafts[1].known and drafts[1].id
-if batch ~= '' then before = not again and call('HGET', P .. 'batch:' .. batch, 'ids') end
+if batch ~= '' then before = call('HGET', P .. 'batch:' .. batch, 'ids') end
 if before then
   local repeated = {}
   for id in string.gmatch(before, '%S+') do
@@ -41,8 +41,7 @@ if before then
   return { 'accepted', repeated, {} }
 end
 
--- Where a chart was found to be lost, the key was bound a moment ago to the task that names it.
-local seen = key ~= '' and not again and call('GET', P .. 'idempotency:' .. key)
+local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
 if seen then
   local bound, records = string.sub(seen, 1, 36), {}
   for id in string.gmatch(call('HGET', P .. 'batch:' .. bound, 'ids') or bound, '%S+') do
@@ -55,7 +54,8 @@ if seen then
   end
 end
 
-local by_id, fresh = match_alike(drafts, ARGV[11] == '1')
+local by_id, fresh, unasked = match_alike(drafts, ARGV[11] == '1')
+if unasked then return unasked end
 local refusal = resolve_needs(by_id, fresh, user)
 if refusal then return refusal end
 local older = find_older(drafts, user)

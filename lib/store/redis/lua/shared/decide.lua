@@ -1,7 +1,7 @@
 -- What becomes of drafts that are accepted together is decided before anything is written: all of them, or none.
 -- A draft gets `becomes` (the task that answers it) and `outcome`; a new one also `deps`, and `waits`: those that have not completed.
 
--- An active task that is alike, else the newest finished one whose chart is there.
+-- An active task that is alike, else the newest finished one whose chart is there; third, the chart if only the host knows.
 local function find_alike(draft, charts_inside)
   local index = P .. 'same:' .. draft.same
   local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
@@ -9,10 +9,12 @@ local function find_alike(draft, charts_inside)
   local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
   if not finished or not read(finished) then return end
   local chart = call('HGET', record(finished), 'chart')
-  if chart ~= draft.missing and (not charts_inside or call('EXISTS', P .. 'chart:' .. chart) == 1) then return finished, 'chart_exists' end
+  if chart == draft.asked and not draft.kept then return end
+  if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
+  return finished, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
 
--- Alike drafts are one task. Returns the drafts by their ids, and those that are new.
+-- Alike drafts are one task. Returns the drafts by their ids, those that are new, and what must be asked first, if anything.
 local function match_alike(drafts, charts_inside)
   local by_id, planned, fresh = {}, {}, {}
   for _, draft in ipairs(drafts) do
@@ -21,7 +23,9 @@ local function match_alike(drafts, charts_inside)
       if planned[draft.same] then
         draft.becomes, draft.outcome = planned[draft.same], 'already_active'
       else
-        draft.becomes, draft.outcome = find_alike(draft, charts_inside)
+        local unasked
+        draft.becomes, draft.outcome, unasked = find_alike(draft, charts_inside)
+        if unasked then return by_id, fresh, { 'chart_unasked', draft.id, unasked } end
       end
     end
     if not draft.becomes then

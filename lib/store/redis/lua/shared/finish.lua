@@ -45,7 +45,7 @@ local function put_final(id, status, fields)
     if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
       call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
       local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
