@@ -11,7 +11,7 @@ import type {
   Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskStore
 } from './task-store.ts'
 
-/** Expired leases, due retries and waits that are over, of each, that one call deals with. */
+/** Expired leases, due retries, waits that are over and tasks to be parked, of each, that one call deals with. */
 const MOST_DUE = 100
 
 export interface MemoryStoreOptions {
@@ -58,9 +58,10 @@ class MemoryStore implements TaskStore {
   }
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
-    const closed = closings.map(closing => this.#close(closing))
+    const closed = closings.map(closing => this.#close(closing, take?.runningPerTenant ?? null))
     const nothing = { worker_id: '', take_id: '', count: 0, leaseDuration: 0, runningPerTenant: 0 }
-    return { closed, taken: this.#take(take ?? nothing, new Set(closings.map(({ task_id }) => task_id))) }
+    const own = closings.filter((_closing, i) => closed[i]!.current).map(({ task_id }) => task_id)
+    return { closed, taken: this.#take(take ?? nothing, new Set(own)) }
   }
 
   async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
@@ -200,11 +201,11 @@ class MemoryStore implements TaskStore {
     return this.#lifecycle.drain().map(({ task }) => task)
   }
 
-  #close (closing: Closing): Closed {
+  #close (closing: Closing, cap: number | null): Closed {
     const { task_id, lease, verb } = closing
     const entry = this.#shelves.entries.get(task_id)
     if (entry?.lease !== lease) return { current: false, finished: null }
-    if (entry.task.status === ChartStatus.PROCESSING) this.#lifecycle.close(entry, closing)
+    if (entry.task.status === ChartStatus.PROCESSING) this.#lifecycle.close(entry, closing, cap)
     else if (entry.closed !== verb) return { current: false, finished: null }
     const ended = entry.task.status === ChartStatus.COMPLETED || entry.task.status === ChartStatus.FAILED
     return { current: true, finished: ended ? this.#reads.shown(entry) : null }
@@ -220,7 +221,7 @@ class MemoryStore implements TaskStore {
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
       return { tasks: still.map(toTaken), lost: lost([...this.#lifecycle.drain(), ...before.ended]), due: this.#due() }
     }
-    this.#collect()
+    this.#collect(worker_id === '' ? null : take.runningPerTenant)
     const started = this.#start(take)
     const ended = this.#lifecycle.drain()
     if (worker_id !== '' && started.length + ended.length > 0) {
@@ -233,9 +234,9 @@ class MemoryStore implements TaskStore {
   }
 
   /** Expired leases, waits that are over, and what may go on now. */
-  #collect (): void {
+  #collect (cap: number | null): void {
     const { entries, processing, deadlines, delayed } = this.#shelves
-    for (const task_id of processing.upTo(this.#now(), MOST_DUE)) this.#lifecycle.expire(entries.get(task_id)!)
+    for (const task_id of processing.upTo(this.#now(), MOST_DUE)) this.#lifecycle.expire(entries.get(task_id)!, cap)
     for (const task_id of deadlines.upTo(this.#now(), MOST_DUE)) this.#lifecycle.timeOut(entries.get(task_id)!)
     for (const task_id of delayed.upTo(this.#now(), MOST_DUE)) this.#lifecycle.promote(entries.get(task_id)!)
   }
@@ -244,14 +245,23 @@ class MemoryStore implements TaskStore {
     const { entries, queue, running, paused } = this.#shelves
     const started: Entry[] = []
     if (paused) return started
-    while (started.length < take.count) {
+    let aside = 0
+    while (started.length < take.count && aside < MOST_DUE) {
       const head = queue.pop()
       if (!head) break
-      const entry = entries.get(head.id)!
+      let entry = entries.get(head.id)!
       const { tenant } = entry.draft
-      if (take.runningPerTenant > 0 && running.of(tenant) >= take.runningPerTenant) {
+      const capped = take.runningPerTenant > 0
+      if (capped && running.of(tenant) >= take.runningPerTenant) {
         queue.park(head, tenant)
+        aside++
         continue
+      }
+      // What has run before goes first all the same.
+      const other = capped && head.queue !== 'again' ? queue.prefer(tenant) : null
+      if (other !== null) {
+        queue.park(head, tenant)
+        entry = entries.get(other)!
       }
       this.#lifecycle.start(entry, take)
       started.push(entry)

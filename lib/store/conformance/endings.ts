@@ -88,6 +88,15 @@ export const endings = cases('a try', {
     assert.equal(finished.error_message, 'No rows')
   },
 
+  'that was not the current one says nothing of the end, which is told as another': async scene => {
+    const taken = await scene.taken({ attempts: 1 })
+    scene.pass(LEASE)
+    const stale = { ...failing(taken), lease: taken.lease + 1 }
+    const { closed, taken: { lost } } = await scene.store.closeLeases([stale], scene.wish())
+    assert.deepEqual(closed, [{ current: false, finished: null }])
+    assert.deepEqual(lost, [await scene.read(taken.task.task_id)])
+  },
+
   'that fails repeatedly is put back once': async scene => {
     const closing = failing(await scene.taken())
     await scene.close(closing)

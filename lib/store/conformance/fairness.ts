@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { cases, completion, idsOf, type Scene } from './scene.ts'
 
 const heavy = { org_id: 'heavy' }
@@ -25,6 +26,31 @@ export const fairness = cases('fairness', {
       for (const org_id of ['c', 'a', 'b']) asked.push(...await named(scene, 1, { org_id }, asked.length))
     }
     assert.deepEqual(await scene.takeIds({ count: 9 }), asked)
+  },
+
+  'who replaces a chart again and again does not fall behind': async scene => {
+    const message_id = randomUUID()
+    await scene.enqueue({ ...heavy, run_at: Date.parse(scene.date) + 1_000 })
+    for (const weight of [1, 3]) {
+      for (let i = 0; i < 60; i++) await scene.enqueue({ ...heavy, weight, message_id, supersede: true })
+    }
+    const last = await scene.enqueue({ ...heavy, weight: 3, message_id, supersede: true })
+    const others = await scene.enqueueMany(3, light)
+    assert.deepEqual(await scene.takeIds({ count: 4 }), [last.task_id, ...others])
+  },
+
+  'a turn goes back to its tenant also from aside, and no turn that was not the last': async scene => {
+    const [first, second, third] = await scene.enqueueMany(3, heavy)
+    await scene.takeIds({ runningPerTenant: 1, count: 2 })
+    await scene.store.cancel(third!)
+    const fourth = await scene.enqueue(heavy)
+    await scene.store.cancel(second!)
+    const fifth = await scene.enqueue(heavy)
+    const others = await scene.enqueueMany(3, light)
+    await scene.store.cancel(first!)
+    const order = await scene.takeIds({ count: 5 })
+    assert.deepEqual(order.filter(id => others.includes(id)), others)
+    assert.ok(order.indexOf(fourth.task_id) < order.indexOf(fifth.task_id))
   },
 
   'two tenants with much to do share evenly': async scene => {

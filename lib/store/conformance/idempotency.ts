@@ -53,6 +53,18 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
     assert.deepEqual(await scene.store.enqueue(scene.draft({ same: 'alike', ...other })), { outcome: 'key_reused' })
   },
 
+  'of more than a hundred that one active task is asked for with is answered, and not remembered': async scene => {
+    const { task_id } = await scene.enqueue({ same: 'alike', idempotency: { key: 'first', body: 'body' } })
+    const ask = async (n: number) => (await scene.store.enqueue(scene.draft({ same: 'alike', idempotency: { key: `key-${n}`, body: 'body' } }))).outcome
+    for (let n = 1; n <= 100; n++) assert.equal(await ask(n), 'already_active')
+    assert.equal(await ask(99), 'replayed')
+    assert.equal(await ask(100), 'already_active')
+    await scene.complete(await scene.take())
+    assert.equal(await ask(101), 'chart_exists')
+    assert.equal(await ask(101), 'replayed', 'what has ended is no longer than it was')
+    assert.equal((await scene.read(task_id)).status, 'COMPLETED')
+  },
+
   'is kept as long as its task': async scene => {
     const task = await scene.completed(keyed)
     scene.pass(DAY - 1)

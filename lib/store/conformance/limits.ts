@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { TakenTask } from '../task-store.ts'
 import { cases, completion, LEASE, type Scene, type Wish } from './scene.ts'
 
 const outcome = async (scene: Scene, wish: Wish) => (await scene.store.enqueue(scene.draft(wish))).outcome
@@ -130,6 +131,44 @@ export const limits = cases('limits', {
     await scene.complete(first)
     await scene.store.cancel(second!)
     assert.deepEqual(await scene.takeIds(capped), [third])
+  },
+
+  'a tenant at its cap has its low tasks run too, while high ones keep coming': async scene => {
+    const low = await scene.enqueue({ ...acme, priority: 'low' })
+    const normal = await scene.enqueue({ ...acme, priority: 'normal' })
+    await scene.enqueueMany(3, { ...acme, priority: 'high' })
+    const order: string[] = []
+    let { tasks: [running] } = await scene.dequeue(capped)
+    while (order.length < 60) {
+      order.push(running!.task.task_id)
+      await scene.enqueue({ ...acme, priority: 'high' })
+      const { taken } = await scene.store.closeLeases([completion(running!)], scene.wish(capped))
+      running = taken.tasks[0]
+    }
+    const places = [low, normal].map(({ task_id }) => order.indexOf(task_id))
+    assert.ok(places.every(place => place > 0 && place <= 25), `low and normal ran as numbers ${places}`)
+  },
+
+  'a cap that was raised counts for what was held back, and so does one that was lifted': async scene => {
+    await scene.enqueueMany(9, acme)
+    const take = async (ended: TakenTask[], runningPerTenant: number) =>
+      (await scene.store.closeLeases(ended.map(held => completion(held)), scene.wish({ runningPerTenant, count: 10 }))).taken.tasks
+    const one = await take([], 1)
+    assert.equal(one.length, 1)
+    const three = await take(one, 3)
+    assert.equal(three.length, 3)
+    assert.equal((await take(three.slice(0, 1), 0)).length, 5, 'all that is left')
+  },
+
+  'a backlog that is held back is put aside a part at a time, and nobody behind it is forgotten': async scene => {
+    await scene.enqueueMany(250, acme)
+    const first = await scene.take({ runningPerTenant: 1 })
+    const later = await scene.enqueue({ ...other, priority: 'low' })
+    const taken: string[] = []
+    for (let calls = 0; calls < 3; calls++) taken.push(...await scene.takeIds(capped))
+    assert.deepEqual(taken, [later.task_id])
+    await scene.complete(first)
+    assert.equal((await scene.takeIds(capped)).length, 1)
   },
 
   'what was held back keeps its turn': async scene => {

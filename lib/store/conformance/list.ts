@@ -32,6 +32,19 @@ async function some (scene: Scene): Promise<Record<string, string>> {
 }
 
 export const list = cases('a list', {
+  'of large requests has shorter pages': async scene => {
+    const large = JSON.stringify({ params: 'x'.repeat(2 ** 19) })
+    const ids: string[] = []
+    for (let i = 0; i < 5; i++) {
+      const { request, ...draft } = scene.draft()
+      ids.unshift((await scene.enqueue({ ...draft, request: JSON.stringify({ ...JSON.parse(request), ...JSON.parse(large) }) })).task_id)
+      scene.pass(1)
+    }
+    const page = await scene.store.list({}, 10, null)
+    assert.ok(page.tasks.length < 5 && page.cursor !== null, 'Redis serves nobody else meanwhile')
+    assert.deepEqual(await everyPage(scene, {}, 10), ids)
+  },
+
   'shows unfinished tasks first, each kind newest first': async scene => {
     const ids = await some(scene)
     const order = ['queued', 'blocked', 'scheduled', 'processing', 'cancelled', 'failed', 'completed'].map(name => ids[name])

@@ -25,6 +25,8 @@ export interface Entry {
   /** Of `deps`, those that have not completed yet. */
   left: number
   readonly checkpoints: Map<string, string>
+  /** Idempotency keys that it was asked for with while unfinished. */
+  keys: number
   expires: number
   detailsExpire: number
 }

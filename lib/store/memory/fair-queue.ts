@@ -1,5 +1,5 @@
 import { ChartPriority } from '../../task.ts'
-import { SortedSet } from './sorted-set.ts'
+import { SortedSet, type Member } from './sorted-set.ts'
 
 const PRIORITIES = [ChartPriority.HIGH, ChartPriority.NORMAL, ChartPriority.LOW] as const
 /** Of every 21 tasks under full load 16 are high, 4 normal and 1 low. */
@@ -30,6 +30,10 @@ export class FairQueue {
   readonly #due = { high: 0, normal: 0, low: 0 }
   readonly #rounds = { high: 0, normal: 0, low: 0 }
   readonly #parked = new Map<string, SortedSet>()
+  /** How often each tenant's next parked task was asked for. */
+  readonly #asked = new Map<string, number>()
+  /** A lower task of a tenant's that has the place, whatever else of the tenant's comes first. */
+  readonly #preferred = new Map<string, string>()
   #clock = 0
   #order = 0
 
@@ -96,19 +100,28 @@ export class FairQueue {
     parked.add(id, (QUEUES.indexOf(queue) + 1) * RANK + Math.floor(score))
   }
 
-  /** Brings the next of a tenant's parked tasks back, with the turn that it had: it has come already. False where there is none. */
-  unpark (tenant: string): boolean {
+  /** Brings up to `room` of a tenant's parked tasks back, each with the turn that it had: it has come already. False where there is none. */
+  unpark (tenant: string, room: number): boolean {
     const parked = this.#parked.get(tenant)
-    const head = parked?.shift()
-    if (!head) return false
-    if (parked!.size === 0) this.#parked.delete(tenant)
-    this.#enter(QUEUES[Math.floor(head.score / RANK) - 1]!, head.id, head.score % RANK)
+    if (!parked) return false
+    for (let head; room > 0 && (head = this.#nextParked(parked, tenant)); room--) {
+      parked.remove(head.id)
+      this.#enter(QUEUES[Math.floor(head.score / RANK) - 1]!, head.id, head.score % RANK)
+    }
+    if (parked.size === 0) this.#parked.delete(tenant)
     return true
   }
 
-  remove (id: string, tenant: string): void {
-    for (const name of QUEUES) this.#queues[name].remove(id)
+  /**
+   * Takes a task out. A turn that was its tenant's last and is not taken is the next one's: who replaces a chart again and again
+   * must not fall behind.
+   */
+  remove (id: string, tenant: string, priority: ChartPriority, weight: number): void {
     const parked = this.#parked.get(tenant)
+    const score = this.#queues[priority].scoreOf(id) ?? parked?.scoreOf(id) ?? null
+    const turn = this.#turns[priority].get(tenant)
+    if (score !== null && Math.floor(score % RANK) === turn) this.#turns[priority].set(tenant, turn - Math.floor(ROUND / weight))
+    for (const name of QUEUES) this.#queues[name].remove(id)
     parked?.remove(id)
     if (parked?.size === 0) this.#parked.delete(tenant)
   }
@@ -116,6 +129,15 @@ export class FairQueue {
   /** A tenant that waits no more has no turn to remember. */
   forget (tenant: string): void {
     for (const priority of PRIORITIES) this.#turns[priority].delete(tenant)
+    this.#asked.delete(tenant)
+    this.#preferred.delete(tenant)
+  }
+
+  /** The task that has the place for which another of its tenant's was popped. */
+  prefer (tenant: string): string | null {
+    const id = this.#preferred.get(tenant)
+    this.#preferred.delete(tenant)
+    return id !== undefined && (this.#queues.normal.remove(id) || this.#queues.low.remove(id)) ? id : null
   }
 
   /** Nobody waits: the shares start afresh. */
@@ -123,6 +145,20 @@ export class FairQueue {
     this.#clock = 0
     this.#order = 0
     for (const priority of PRIORITIES) this.#rounds[priority] = 0
+  }
+
+  /** By its shares again, lest a tenant's high tasks starve its low ones. */
+  #nextParked (parked: SortedSet, tenant: string): Member | undefined {
+    const head = parked.first
+    if (!head || head.score < 2 * RANK) return head
+    const asked = (this.#asked.get(tenant) ?? 0) + 1
+    this.#asked.set(tenant, asked)
+    if (asked % 21 % 5 > 0) return head
+    const at = asked % 21 === 0 ? 4 : 3
+    const lower = parked.firstFrom(at * RANK)
+    if (!lower || lower.score >= (at + 1) * RANK) return head
+    this.#preferred.set(tenant, lower.id)
+    return lower
   }
 
   #enter (name: QueueName, id: string, score: number): void {

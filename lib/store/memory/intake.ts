@@ -7,6 +7,9 @@ import type { Lifecycle } from './lifecycle.ts'
 import type { Reads } from './reads.ts'
 import type { Shelves } from './shelves.ts'
 
+/** Keys that one unfinished task is asked for with. */
+const MOST_KEYS = 100
+
 /** Accepts tasks, or answers with those that there are already. */
 export class Intake {
   readonly #shelves: Shelves
@@ -59,7 +62,7 @@ export class Intake {
     })
     const answered = tasks.map(({ entry }) => entry)
     if (batch_id !== null) batches.set(batch_id, { user_id, entries: answered })
-    if (idempotency) byKey.set(idempotency.key, { batch_id, entries: answered, body: idempotency.body })
+    if (idempotency) this.#bind(idempotency, batch_id, answered)
     return this.#answer('accepted', batch_id, tasks)
   }
 
@@ -70,6 +73,13 @@ export class Intake {
       tasks: tasks.map(({ outcome, entry }) => ({ outcome, task: this.#reads.shown(entry)! })),
       superseded: this.#lifecycle.drain().map(({ task }) => task)
     }
+  }
+
+  /** Of an unfinished task no more keys are remembered than on Redis, where its record would grow without end. */
+  #bind ({ key, body }: { key: string, body: string }, batch_id: string | null, entries: readonly Entry[]): void {
+    const [only] = batch_id === null ? entries : []
+    if (only && !isFinished(only.task) && ++only.keys > MOST_KEYS) return
+    this.#shelves.byKey.set(key, { batch_id, entries, body })
   }
 
   /** What this very call has made, if it has been here before: its reply was lost. */

@@ -5,11 +5,14 @@ import type { Bell } from './bell.ts'
 import { attemptOf, backoff, failureFields, frozen, type Entry } from './entry.ts'
 import type { Hints } from './hints.ts'
 import type { Shelves } from './shelves.ts'
+import { SortedSet } from './sorted-set.ts'
 
 /** Steps that a task can show. */
 const MOST_STEPS = 64
 /** Tries that are remembered of one task. */
 const MOST_TRIES = 20
+/** Parked tasks that one call brings back. */
+const MOST_UNPARKED = 100
 
 type Waiting = Pick<ChartTask, 'current_step' | 'step_at'>
 
@@ -52,6 +55,7 @@ export class Lifecycle {
       tries: [],
       order: ++this.#order,
       checkpoints: new Map(),
+      keys: 0,
       expires: Infinity,
       detailsExpire: Infinity
     }
@@ -63,7 +67,12 @@ export class Lifecycle {
     byMessage.add(message_id, entry)
     bySame.add(draft.same, entry)
     waiting.add(tenant, 1)
-    for (const dep of waits) dependents.set(dep, [...dependents.get(dep) ?? [], task_id])
+    for (const dep of waits) {
+      const others = dependents.get(dep) ?? new SortedSet()
+      // They are told of the end in the order in which they came.
+      others.add(task_id, Math.max(this.#now(), (others.last?.score ?? 0) + 1))
+      dependents.set(dep, others)
+    }
     if (waits.size === 0) entry.task = frozen({ ...entry.task, ...this.#admit(entry) })
     this.#hints.added(message_id, user_id)
   }
@@ -114,10 +123,10 @@ export class Lifecycle {
     if (changed) this.#change(entry, { progress: reached, step_progress: steps, progress_at: now, ...begun })
   }
 
-  /** Ends the running try as its worker says. */
-  close (entry: Entry, closing: Closing): void {
+  /** Ends the running try as its worker says; `cap`: how many of a tenant it runs at most, null where it takes nothing. */
+  close (entry: Entry, closing: Closing, cap: number | null): void {
     const { task, draft: { retry } } = entry
-    this.#closeLease(entry, closing.verb)
+    this.#closeLease(entry, closing.verb, cap)
     switch (closing.verb) {
       case 'complete': {
         if (closing.content !== null) this.#shelves.contents.set(closing.chart_id, closing.content)
@@ -137,8 +146,8 @@ export class Lifecycle {
   }
 
   /** Ends a try whose worker is taken for lost. */
-  expire (entry: Entry): void {
-    this.#closeLease(entry, 'expire')
+  expire (entry: Entry, cap: number | null): void {
+    this.#closeLease(entry, 'expire', cap)
     if (entry.task.attempt < entry.task.max_attempts) this.#requeue(entry, 'queued', 0, {})
     else this.#finish(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_WORKER_LOST', null))
   }
@@ -156,7 +165,7 @@ export class Lifecycle {
       if (status === ChartStatus.PENDING) {
         this.#unqueue(entry)
       } else {
-        this.#closeLease(entry, 'cancel')
+        this.#closeLease(entry, 'cancel', null)
         this.#hints.cancelled(task_id)
       }
       this.#putFinal(entry, ChartStatus.CANCELLED, {})
@@ -182,19 +191,18 @@ export class Lifecycle {
     return { current_step: 'queued', step_at: this.#now() }
   }
 
-  #unqueue ({ deps, draft: { task_id, tenant } }: Entry): void {
+  #unqueue ({ deps, draft: { task_id, tenant, priority, weight } }: Entry): void {
     const { queue, delayed, deadlines, dependents } = this.#shelves
-    queue.remove(task_id, tenant)
+    queue.remove(task_id, tenant, priority, weight)
     delayed.remove(task_id)
     deadlines.remove(task_id)
     for (const dep of deps) {
-      const others = dependents.get(dep)?.filter(dependent => dependent !== task_id) ?? []
-      if (others.length > 0) dependents.set(dep, others)
-      else dependents.delete(dep)
+      dependents.get(dep)?.remove(task_id)
+      if (dependents.get(dep)?.size === 0) dependents.delete(dep)
     }
     this.#waitsNoMore(tenant)
     // The place may have been freed for this very task.
-    if (queue.unpark(tenant)) this.#bell.ring()
+    this.#unpark(tenant, null)
   }
 
   #waitsNoMore (tenant: string): void {
@@ -204,12 +212,18 @@ export class Lifecycle {
     if (waiting.all === 0) queue.reset()
   }
 
-  #closeLease (entry: Entry, verb: Entry['closed']): void {
+  #closeLease (entry: Entry, verb: Entry['closed'], cap: number | null): void {
     const { task_id, tenant } = entry.draft
     this.#shelves.processing.remove(task_id)
     entry.closed = verb
     this.#shelves.running.add(tenant, -1)
-    if (this.#shelves.queue.unpark(tenant)) this.#bell.ring()
+    this.#unpark(tenant, cap)
+  }
+
+  /** `cap`: that of the worker that asks, or null. One that was raised or lifted meanwhile has freed more than one place. */
+  #unpark (tenant: string, cap: number | null): void {
+    const room = cap === 0 ? MOST_UNPARKED : Math.max(1, (cap ?? 0) - this.#shelves.running.of(tenant))
+    if (this.#shelves.queue.unpark(tenant, Math.min(room, MOST_UNPARKED))) this.#bell.ring()
   }
 
   #requeue (entry: Entry, current_step: string, delay: number, failure: Partial<AttemptRecord>, attempt = entry.task.attempt): void {
@@ -249,7 +263,7 @@ export class Lifecycle {
 
   /** A dependency that completes lets its dependents run; any other end is theirs too. Those it ended. */
   #tell ({ task: { task_id, status } }: Entry): Entry[] {
-    const dependents = (this.#shelves.dependents.get(task_id) ?? []).map(dependent => this.#shelves.entries.get(dependent)!)
+    const dependents = this.#shelves.dependents.get(task_id)?.upTo(Infinity, Infinity).map(dependent => this.#shelves.entries.get(dependent)!) ?? []
     this.#shelves.dependents.delete(task_id)
     if (status !== ChartStatus.COMPLETED) {
       for (const dependent of dependents) {

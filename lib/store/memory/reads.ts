@@ -6,8 +6,9 @@ import type { Shelves } from './shelves.ts'
 /** Running tries and charts that an outlook is made of, and finished tasks among which it looks for them. */
 const MOST_IN_OUTLOOK = 100
 const MOST_SEARCHED = 500
-/** Tasks that one call looks at for a list. */
+/** Tasks that one call looks at for a list, and bytes of requests after which its page is full. */
 const MOST_LOOKED_AT = 1_000
+const MOST_BYTES = 2 ** 20
 
 /** What can be seen of the store; nothing here changes it. */
 export class Reads {
@@ -89,6 +90,7 @@ export class Reads {
       (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant
     const found: ChartTask[] = []
     let looked = 0
+    let bytes = 0
     let reached: string | null = null
     for (const [name, members] of [['active', this.#shelves.active], ['finished', this.#shelves.finished]] as const) {
       const wanted = status === undefined || isFinished({ status }) === (name === 'finished')
@@ -96,8 +98,11 @@ export class Reads {
       for (const { id, score } of members.backwards(index === name ? after : undefined)) {
         const entry = this.#shelves.entries.get(id)!
         const task = fits(entry) ? this.shown(entry) : null
-        if (looked === MOST_LOOKED_AT || (task && found.length === limit)) return { tasks: found, cursor: reached }
-        if (task) found.push(task)
+        if (looked === MOST_LOOKED_AT || (task && (found.length === limit || bytes >= MOST_BYTES))) return { tasks: found, cursor: reached }
+        if (task) {
+          found.push(task)
+          bytes += Buffer.byteLength(entry.draft.request)
+        }
         looked++
         reached = [name, score, id].join('.')
       }

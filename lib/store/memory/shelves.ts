@@ -14,7 +14,7 @@ export class Shelves {
   readonly byKey = new Map<string, { readonly batch_id: string | null, readonly entries: readonly Entry[], readonly body: string }>()
   readonly batches = new Map<string, { readonly user_id: string, readonly entries: readonly Entry[] }>()
   /** Who waits for a task. */
-  readonly dependents = new Map<string, readonly string[]>()
+  readonly dependents = new Map<string, SortedSet>()
   readonly queue = new FairQueue()
   readonly delayed = new SortedSet()
   readonly processing = new SortedSet()

@@ -16,6 +16,10 @@ export class SortedSet {
     return this.#members[0]
   }
 
+  get last (): Member | undefined {
+    return this.#members.at(-1)
+  }
+
   add (id: string, score: number): void {
     this.remove(id)
     this.#scores.set(id, score)
@@ -46,10 +50,19 @@ export class SortedSet {
     return ids
   }
 
+  scoreOf (id: string): number | null {
+    return this.#scores.get(id) ?? null
+  }
+
   /** How many come before it; null where it is not in here. */
   rank (id: string): number | null {
     const score = this.#scores.get(id)
     return score === undefined ? null : this.#position(id, score)
+  }
+
+  /** The first whose score is at least `score`. */
+  firstFrom (score: number): Member | undefined {
+    return this.#members[this.#position('', score)]
   }
 
   /** The first `count` ids. */

@@ -61,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: 'ecf50851345f1b56be2b4062b3a3096f3fb94165',
+    sha: '09bd392c1eed9ffb841a7fce5bfee6f269176bbc',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -134,10 +134,11 @@ end
 local RANK = 2 ^ 44
 local ROUND = 60
 local MOST_TRIES = 20
+local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
@@ -196,24 +197,55 @@ end
 local function park(id, tenant, at, score)
   call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
-local function unpark(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if not head[1] then return end
-  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = P .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.min(room, MOST_DUE) do
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+  end
   wake()
 end
+local function give_back(id, tenant, priority, weight)
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
+  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
+    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
+  end
+end
 local function unqueue(id, tenant)
+  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
 end
-local function close_lease(id, tenant, verb)
+local function close_lease(id, tenant, verb, cap)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  unpark(tenant)
+  unpark(tenant, cap)
 end
 local function requeue(id, tenant, step, delay, verb, code, message)
   local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
@@ -278,7 +310,7 @@ local function put_final(id, status, fields)
   end
 end
 local function tell(id)
-  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
   if #dependents == 0 then return end
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
@@ -325,7 +357,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: 'c414fd6a9bcf94a9c344154ef928dd7da91e0932',
+    sha: 'f4c89bad600c01c7f1ecb67f28bf6b37067c0140',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -398,10 +430,11 @@ end
 local RANK = 2 ^ 44
 local ROUND = 60
 local MOST_TRIES = 20
+local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
@@ -460,24 +493,55 @@ end
 local function park(id, tenant, at, score)
   call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
-local function unpark(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if not head[1] then return end
-  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = P .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.min(room, MOST_DUE) do
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+  end
   wake()
 end
+local function give_back(id, tenant, priority, weight)
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
+  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
+    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
+  end
+end
 local function unqueue(id, tenant)
+  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
 end
-local function close_lease(id, tenant, verb)
+local function close_lease(id, tenant, verb, cap)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  unpark(tenant)
+  unpark(tenant, cap)
 end
 local function requeue(id, tenant, step, delay, verb, code, message)
   local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
@@ -542,7 +606,7 @@ local function put_final(id, status, fields)
   end
 end
 local function tell(id)
-  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
   if #dependents == 0 then return end
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
@@ -722,7 +786,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'ef71250d2dd4fcdc9c6ee75aa8e66b940400af5e',
+    sha: 'ad60689e9496f221c39bed48f6e9eaddaf40efc2',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -795,10 +859,11 @@ end
 local RANK = 2 ^ 44
 local ROUND = 60
 local MOST_TRIES = 20
+local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
@@ -857,24 +922,55 @@ end
 local function park(id, tenant, at, score)
   call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
-local function unpark(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if not head[1] then return end
-  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = P .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.min(room, MOST_DUE) do
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+  end
   wake()
 end
+local function give_back(id, tenant, priority, weight)
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
+  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
+    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
+  end
+end
 local function unqueue(id, tenant)
+  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
 end
-local function close_lease(id, tenant, verb)
+local function close_lease(id, tenant, verb, cap)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  unpark(tenant)
+  unpark(tenant, cap)
 end
 local function requeue(id, tenant, step, delay, verb, code, message)
   local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
@@ -939,7 +1035,7 @@ local function put_final(id, status, fields)
   end
 end
 local function tell(id)
-  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
   if #dependents == 0 then return end
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
@@ -981,15 +1077,19 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
-local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, 100) end
-local function expire()
+local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
+local function expire(cap)
   for _, id in ipairs(due_in('processing')) do
-    local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
-    close_lease(id, t[3], 'expire')
-    if tonumber(t[1]) < tonumber(t[2]) then
-      requeue(id, t[3], 'queued', 0, 'expire')
+    local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
+    if not tenant then
+      call('ZREM', P .. 'processing', id)
     else
-      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+      close_lease(id, tenant, 'expire', cap)
+      if tonumber(attempt) < tonumber(max) then
+        requeue(id, tenant, 'queued', 0, 'expire')
+      else
+        finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+      end
     end
   end
   for _, id in ipairs(due_in('deadlines')) do
@@ -1037,6 +1137,7 @@ local function start(id, t, worker, take_id, lease_duration)
   publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
+local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
@@ -1051,17 +1152,23 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     end
     return { taken, others(own), next_due() }
   end
-  expire()
+  expire(worker ~= '' and running_per_tenant or nil)
   promote()
-  local ids = {}
-  while #taken < wanted and not paused do
+  local ids, aside = {}, 0
+  while #taken < wanted and aside < MOST_DUE and not paused do
     local id, at, score = pop()
     if not id then break end
-    local t = call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience')
-    local tenant = t[1]
-    if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
+    local t = record_to_start(id)
+    local tenant, capped = t[1], running_per_tenant > 0
+    if capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
+      aside = aside + 1
     else
+      local other = capped and at > 1 and preferred(tenant)
+      if other then
+        park(id, tenant, at, score)
+        id, t = other, record_to_start(other)
+      end
       taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
@@ -1093,27 +1200,27 @@ end
 function verbs.release(id, t)
   requeue(id, t.tenant, 'queued', 0, 'release')
 end
-local closed, own = {}, {}
+local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
 for i = 7, #ARGV, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
   local answer = { 'stale' }
-  own[id] = true
   if current == lease and status == 'PROCESSING' then
-    close_lease(id, tenant, verb)
+    close_lease(id, tenant, verb, cap)
     local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
     verbs[verb](id, t, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
     answer = { 'ok', has_ended[id] and read(id) or nil }
   elseif current == lease and last_verb == verb then
     answer = { 'ok', (status == 'COMPLETED' or status == 'FAILED') and read(id) or nil }
   end
+  own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '8bacc24229a835ad753185e0ebc7b1b309a18d63',
+    sha: 'ccde2d7c9134606f838c3d0272d8c13b6228d80e',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1186,10 +1293,11 @@ end
 local RANK = 2 ^ 44
 local ROUND = 60
 local MOST_TRIES = 20
+local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
@@ -1248,24 +1356,55 @@ end
 local function park(id, tenant, at, score)
   call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
-local function unpark(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if not head[1] then return end
-  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = P .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.min(room, MOST_DUE) do
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+  end
   wake()
 end
+local function give_back(id, tenant, priority, weight)
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
+  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
+    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
+  end
+end
 local function unqueue(id, tenant)
+  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
 end
-local function close_lease(id, tenant, verb)
+local function close_lease(id, tenant, verb, cap)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  unpark(tenant)
+  unpark(tenant, cap)
 end
 local function requeue(id, tenant, step, delay, verb, code, message)
   local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
@@ -1330,7 +1469,7 @@ local function put_final(id, status, fields)
   end
 end
 local function tell(id)
-  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
   if #dependents == 0 then return end
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
@@ -1372,15 +1511,19 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
-local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, 100) end
-local function expire()
+local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
+local function expire(cap)
   for _, id in ipairs(due_in('processing')) do
-    local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
-    close_lease(id, t[3], 'expire')
-    if tonumber(t[1]) < tonumber(t[2]) then
-      requeue(id, t[3], 'queued', 0, 'expire')
+    local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
+    if not tenant then
+      call('ZREM', P .. 'processing', id)
     else
-      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+      close_lease(id, tenant, 'expire', cap)
+      if tonumber(attempt) < tonumber(max) then
+        requeue(id, tenant, 'queued', 0, 'expire')
+      else
+        finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+      end
     end
   end
   for _, id in ipairs(due_in('deadlines')) do
@@ -1428,6 +1571,7 @@ local function start(id, t, worker, take_id, lease_duration)
   publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
+local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
@@ -1442,17 +1586,23 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     end
     return { taken, others(own), next_due() }
   end
-  expire()
+  expire(worker ~= '' and running_per_tenant or nil)
   promote()
-  local ids = {}
-  while #taken < wanted and not paused do
+  local ids, aside = {}, 0
+  while #taken < wanted and aside < MOST_DUE and not paused do
     local id, at, score = pop()
     if not id then break end
-    local t = call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience')
-    local tenant = t[1]
-    if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
+    local t = record_to_start(id)
+    local tenant, capped = t[1], running_per_tenant > 0
+    if capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
+      aside = aside + 1
     else
+      local other = capped and at > 1 and preferred(tenant)
+      if other then
+        park(id, tenant, at, score)
+        id, t = other, record_to_start(other)
+      end
       taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
@@ -1466,7 +1616,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '64b4944768a013eaa658132e1d1fc16ed5929cd1',
+    sha: '65fb740e71ff1a2851c74cc6c24d246eb7f2927b',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1539,10 +1689,11 @@ end
 local RANK = 2 ^ 44
 local ROUND = 60
 local MOST_TRIES = 20
+local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
@@ -1601,24 +1752,55 @@ end
 local function park(id, tenant, at, score)
   call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
-local function unpark(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if not head[1] then return end
-  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = P .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.min(room, MOST_DUE) do
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+  end
   wake()
 end
+local function give_back(id, tenant, priority, weight)
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
+  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
+    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
+  end
+end
 local function unqueue(id, tenant)
+  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
 end
-local function close_lease(id, tenant, verb)
+local function close_lease(id, tenant, verb, cap)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  unpark(tenant)
+  unpark(tenant, cap)
 end
 local function requeue(id, tenant, step, delay, verb, code, message)
   local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
@@ -1683,7 +1865,7 @@ local function put_final(id, status, fields)
   end
 end
 local function tell(id)
-  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
   if #dependents == 0 then return end
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'
@@ -1815,12 +1997,16 @@ local function find_full(fresh, older, tenant, most_of_tenant, most)
   if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full' } end
   if full('', most, freed) then return { 'queue_full' } end
 end
+local function depend(id, dep)
+  local last = call('ZRANGE', P .. 'dependents:' .. dep, -1, -1, 'WITHSCORES')[2]
+  call('ZADD', P .. 'dependents:' .. dep, math.max(now, (last or 0) + 1), id)
+end
 local function create(draft, user, tenant, keep, attempts, backoff, patience, weight)
   local id, optional = draft.id, {}
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
   if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
-  for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
+  for _, dep in ipairs(draft.waits) do depend(id, dep) end
   local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
   if draft.run_at > 0 then add('run_at', draft.run_at) end
   if patience then add('patience', patience) end
@@ -1838,6 +2024,7 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
+local MOST_KEYS = 100
 local function note(id, field, value)
   local noted = call('HGET', record(id), field) or ''
   if string.find(noted .. ' ', ' ' .. value .. ' ', 1, true) then return false end
@@ -1855,6 +2042,7 @@ local function bind(drafts, user, batch, key, body)
       last = math.max(last, expires)
     elseif batch == '' then
       unfinished = unfinished + 1
+      if select(2, string.gsub(call('HGET', record(ids[i]), 'keys'), '%S+', '')) >= MOST_KEYS then return end
       note(ids[i], 'keys', key)
     elseif joins then
       unfinished = unfinished + 1
@@ -1995,7 +2183,7 @@ end
 return answers`
   },
   list: {
-    sha: '0282728ae379f6aab62714a6427934b6a510d076',
+    sha: '0eec7c7c7c8f8a97bc051f6dcd14b42978997146',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2048,7 +2236,7 @@ local function announce(id)
   return steps
 end
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
-local PAGE, MOST_READ = 100, 1000
+local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 local function fits(id, key)
   local t = call('HMGET', record(id), 'status', 'user', 'tenant')
@@ -2059,7 +2247,7 @@ local function first_of(key)
   local rank = call('ZREVRANK', P .. key, last)
   return rank and rank + 1 or call('ZCOUNT', P .. key, '(' .. score, '+inf')
 end
-local records, looked, reached = {}, 0, false
+local records, bytes, looked, reached = {}, 0, 0, false
 for _, key in ipairs({ 'active', 'finished' }) do
   local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
   local from = first_of(key)
@@ -2067,8 +2255,9 @@ for _, key in ipairs({ 'active', 'finished' }) do
     local page = call('ZREVRANGE', P .. key, from, from + PAGE - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
       local known = fits(page[i], key) and read(page[i])
-      if looked == MOST_READ or (known and #records == most) then return { records, reached } end
+      if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
+      bytes = bytes + (known and #known[4] or 0)
       looked, reached = looked + 1, { key, page[i + 1], page[i] }
     end
     if #page < 2 * PAGE then break end
@@ -2233,7 +2422,7 @@ end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '96a174479c005687f284c02162cd5439cdb9fab2',
+    sha: 'a1b9fb3ae6978f2588cd387a87b9e76718e34382',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2288,10 +2477,11 @@ end
 local RANK = 2 ^ 44
 local ROUND = 60
 local MOST_TRIES = 20
+local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
@@ -2350,24 +2540,55 @@ end
 local function park(id, tenant, at, score)
   call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
-local function unpark(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if not head[1] then return end
-  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = P .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.min(room, MOST_DUE) do
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+  end
   wake()
 end
+local function give_back(id, tenant, priority, weight)
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
+  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
+    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
+  end
+end
 local function unqueue(id, tenant)
+  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
 end
-local function close_lease(id, tenant, verb)
+local function close_lease(id, tenant, verb, cap)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  unpark(tenant)
+  unpark(tenant, cap)
 end
 local function requeue(id, tenant, step, delay, verb, code, message)
   local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')

@@ -23,7 +23,7 @@ export interface RedisStoreOptions {
 }
 
 /** ms that an answer about the outlook is good for. */
-const OUTLOOK_AGE = 100
+const OUTLOOK_AGE = 500
 
 type Argument = string | number
 type FoundRecord = RawRecord | null

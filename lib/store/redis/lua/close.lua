@@ -36,15 +36,14 @@ function verbs.release(id, t)
   requeue(id, t.tenant, 'queued', 0, 'release')
 end
 
-local closed, own = {}, {}
+local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
 for i = 7, #ARGV, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
   local answer = { 'stale' }
-  own[id] = true
   if current == lease and status == 'PROCESSING' then
-    close_lease(id, tenant, verb)
+    close_lease(id, tenant, verb, cap)
     local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
     verbs[verb](id, t, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
     answer = { 'ok', has_ended[id] and read(id) or nil }
@@ -52,6 +51,7 @@ for i = 7, #ARGV, 7 do
     -- The reply to this very call was lost.
     answer = { 'ok', (status == 'COMPLETED' or status == 'FAILED') and read(id) or nil }
   end
+  own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }

@@ -6,7 +6,7 @@
 -- Returns { records, { index, score, task_id } where more may follow, or false }
 --- @include "base"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
-local PAGE, MOST_READ = 100, 1000
+local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 
 local function fits(id, key)
@@ -22,7 +22,7 @@ local function first_of(key)
   return rank and rank + 1 or call('ZCOUNT', P .. key, '(' .. score, '+inf')
 end
 
-local records, looked, reached = {}, 0, false
+local records, bytes, looked, reached = {}, 0, 0, false
 for _, key in ipairs({ 'active', 'finished' }) do
   local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
   local from = first_of(key)
@@ -30,8 +30,9 @@ for _, key in ipairs({ 'active', 'finished' }) do
     local page = call('ZREVRANGE', P .. key, from, from + PAGE - 1, 'WITHSCORES')
     for i = 1, #page, 2 do
       local known = fits(page[i], key) and read(page[i])
-      if looked == MOST_READ or (known and #records == most) then return { records, reached } end
+      if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
+      bytes = bytes + (known and #known[4] or 0)
       looked, reached = looked + 1, { key, page[i + 1], page[i] }
     end
     if #page < 2 * PAGE then break end

@@ -1,3 +1,6 @@
+-- Keys that one unfinished task is asked for with: more are answered, and not remembered, lest its record grow without end.
+local MOST_KEYS = 100
+
 -- Once, lest a batch that names a task twice count its end twice.
 local function note(id, field, value)
   local noted = call('HGET', record(id), field) or ''
@@ -18,6 +21,7 @@ local function bind(drafts, user, batch, key, body)
       last = math.max(last, expires)
     elseif batch == '' then
       unfinished = unfinished + 1
+      if select(2, string.gsub(call('HGET', record(ids[i]), 'keys'), '%S+', '')) >= MOST_KEYS then return end
       note(ids[i], 'keys', key)
     elseif joins then
       unfinished = unfinished + 1

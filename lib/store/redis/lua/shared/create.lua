@@ -1,9 +1,15 @@
+-- Dependents are told of the end in the order in which they came.
+local function depend(id, dep)
+  local last = call('ZRANGE', P .. 'dependents:' .. dep, -1, -1, 'WITHSCORES')[2]
+  call('ZADD', P .. 'dependents:' .. dep, math.max(now, (last or 0) + 1), id)
+end
+
 local function create(draft, user, tenant, keep, attempts, backoff, patience, weight)
   local id, optional = draft.id, {}
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
   if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
-  for _, dep in ipairs(draft.waits) do call('RPUSH', P .. 'dependents:' .. dep, id) end
+  for _, dep in ipairs(draft.waits) do depend(id, dep) end
 
   local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
   if draft.run_at > 0 then add('run_at', draft.run_at) end

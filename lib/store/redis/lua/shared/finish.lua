@@ -52,7 +52,7 @@ end
 
 -- A dependency that completes lets the task run; any other end is the task's end too.
 local function tell(id)
-  local dependents = call('LRANGE', P .. 'dependents:' .. id, 0, -1)
+  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
   if #dependents == 0 then return end
   call('DEL', P .. 'dependents:' .. id)
   local completed = call('HGET', record(id), 'status') == 'COMPLETED'

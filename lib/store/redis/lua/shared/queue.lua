@@ -4,12 +4,14 @@ local RANK = 2 ^ 44
 local ROUND = 60
 -- Tries that are remembered of one task.
 local MOST_TRIES = 20
+-- Of what is due, or aside, so much is dealt with in one call: Redis serves nobody else meanwhile.
+local MOST_DUE = 100
 
 -- The field '' counts all tenants. A tenant that waits no more has no turn to remember.
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant) end
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
@@ -85,28 +87,68 @@ local function park(id, tenant, at, score)
   call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 
+-- By its shares again, lest a tenant's high tasks starve its low ones: the field '+tenant' counts how often it was asked, and
+-- '=tenant' names a lower task that has the place, whatever else of the tenant's comes first in the queue.
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+
+-- The task that has the place for which another of its tenant's was taken.
+local function preferred(tenant)
+  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+
 -- A place that a tenant at its cap gives up goes to its own next task, with the turn that it had: it has come already.
-local function unpark(tenant)
-  local head = call('ZPOPMIN', P .. 'capped:' .. tenant)
-  if not head[1] then return end
-  enter(QUEUES[math.floor(head[2] / RANK)], head[1], head[2] % RANK)
+-- `cap`: that of the worker that asks, nil where there is none.
+local function unpark(tenant, cap)
+  local key = P .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  -- A cap that was raised or lifted meanwhile has freed more than one place.
+  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.min(room, MOST_DUE) do
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+  end
   wake()
+end
+
+-- A turn that was its tenant's last and is not taken is the next one's: who replaces a chart again and again must not fall behind.
+local function give_back(id, tenant, priority, weight)
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
+  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
+    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
+  end
 end
 
 -- The place may have been freed for this very task.
 local function unqueue(id, tenant)
+  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
-  for dep in string.gmatch(call('HGET', record(id), 'deps') or '', '%S+') do call('LREM', P .. 'dependents:' .. dep, 0, id) end
+  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
 end
 
-local function close_lease(id, tenant, verb)
+local function close_lease(id, tenant, verb, cap)
   call('ZREM', P .. 'processing', id)
   call('HSET', record(id), 'closed', verb)
   count('running', tenant, -1)
-  unpark(tenant)
+  unpark(tenant, cap)
 end
 
 -- A try that is over without a verdict: back to PENDING, its progress forgotten, itself remembered. `delay` in ms.

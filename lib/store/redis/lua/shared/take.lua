@@ -1,15 +1,20 @@
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
 -- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1 }.
-local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, 100) end
+local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
 
-local function expire()
+local function expire(cap)
   for _, id in ipairs(due_in('processing')) do
-    local t = call('HMGET', record(id), 'attempt', 'max', 'tenant')
-    close_lease(id, t[3], 'expire')
-    if tonumber(t[1]) < tonumber(t[2]) then
-      requeue(id, t[3], 'queued', 0, 'expire')
+    local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
+    if not tenant then
+      -- A Redis that evicts has lost it.
+      call('ZREM', P .. 'processing', id)
     else
-      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+      close_lease(id, tenant, 'expire', cap)
+      if tonumber(attempt) < tonumber(max) then
+        requeue(id, tenant, 'queued', 0, 'expire')
+      else
+        finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+      end
     end
   end
   for _, id in ipairs(due_in('deadlines')) do
@@ -66,6 +71,8 @@ local function start(id, t, worker, take_id, lease_duration)
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 
+local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
+
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
   -- The reply to this very take may have been lost: the same tasks again, not more of them, and the same ends.
@@ -82,17 +89,24 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     return { taken, others(own), next_due() }
   end
 
-  expire()
+  expire(worker ~= '' and running_per_tenant or nil)
   promote()
-  local ids = {}
-  while #taken < wanted and not paused do
+  local ids, aside = {}, 0
+  while #taken < wanted and aside < MOST_DUE and not paused do
     local id, at, score = pop()
     if not id then break end
-    local t = call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience')
-    local tenant = t[1]
-    if running_per_tenant > 0 and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
+    local t = record_to_start(id)
+    local tenant, capped = t[1], running_per_tenant > 0
+    if capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
+      aside = aside + 1
     else
+      -- What has run before goes first all the same.
+      local other = capped and at > 1 and preferred(tenant)
+      if other then
+        park(id, tenant, at, score)
+        id, t = other, record_to_start(other)
+      end
       taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
       ids[#ids + 1] = id
     end
