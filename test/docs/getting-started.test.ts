@@ -3,9 +3,11 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { EventSource } from 'eventsource'
 import { chromium } from 'playwright-core'
 import t from 'tap'
+import { tsImport } from 'tsx/esm/api'
 import { chromiumPath } from '../helpers/chromium.ts'
 import { followGuide } from '../helpers/guide.ts'
 import { freePort } from '../helpers/ports.ts'
@@ -103,7 +105,28 @@ t.test('five minutes: a chart comes into the browser', { skip: noBrowser }, asyn
     return { shown, same: (await chartOf(task_id)).task_id === task_id }
   })()`)
   t.same(resumed, { shown: ['svg'], same: true })
+  const late = await page.evaluate(`(async () => {
+    const { createChart, resume } = await import('/charts.js')
+    const message_id = crypto.randomUUID()
+    const { task_id } = await createChart(message_id)
+    const chart = await new Promise(resolve => resume(message_id, resolve, () => {}))
+    return { same: chart.task_id === task_id, content: Object.keys(chart.content) }
+  })()`)
+  t.same(late, { same: true, content: ['svg'] }, 'a chart that was running at the reload is shown')
   t.same(faults, [])
+})
+
+t.test('two queues in one application: each with its own routes and its own service', async t => {
+  const { folder } = await followGuide(t, GUIDE)
+  const { app } = await tsImport(pathToFileURL(join(folder, 'two-queues.js')).href, import.meta.url)
+  t.teardown(() => app.close())
+  for (const name of ['charts', 'reports']) {
+    const url = `/api/v1/${name}/charts/async`
+    const payload = { message_id: crypto.randomUUID() }
+    const { task_id } = (await app.inject({ method: 'POST', url, payload, headers: { prefer: 'wait=5' } })).json()
+    t.match((await app.inject(`${url}/${task_id}/result`)).json(), { content: { from: name } })
+  }
+  t.equal(app.hasDecorator('asyncCharts'), false)
 })
 
 t.test('Redis and a worker: two processes, a cookie, and both end by themselves', { skip: noServer }, async t => {

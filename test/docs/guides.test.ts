@@ -30,7 +30,7 @@ t.test('ordering and limits: priorities are for those who may, and a new prompt 
   serve(t, await app.listen({ port: 0 }))
   const { createChart } = await snippet('priorities.js')
   t.match(await createChart(crypto.randomUUID(), 'high'), { status: /./, message: 'Chart generation queued successfully' })
-  t.match(await createChart(crypto.randomUUID(), 'urgent'), { statusCode: 400 })
+  await t.rejects(createChart(crypto.randomUUID(), 'urgent'), { code: 'FST_ERR_VALIDATION' })
 
   const { authorize } = await snippet('authorize.js')
   const access = { action: 'create', body: { priority: 'high' } }
@@ -55,7 +55,16 @@ t.test('ordering and limits: priorities are for those who may, and a new prompt 
 
   const { queueForTonight } = await snippet('tonight.js')
   const task = await queueForTonight(app.asyncCharts, crypto.randomUUID(), 'ada')
-  t.match(task, { status: 'PENDING', current_step: new Date().getHours() < 23 ? 'scheduled' : 'queued' })
+  t.match(task, { status: 'PENDING', current_step: 'scheduled' })
+  const scheduledFor = async (now: Date) => {
+    const { task_id } = await queueForTonight(app.asyncCharts, crypto.randomUUID(), 'ada', now)
+    const { run_at } = await app.asyncCharts.getTaskDetails(task_id)
+    return new Date(run_at)
+  }
+  const now = new Date()
+  const at = (hours: number, days = 0) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + 1 + days, hours)
+  t.same(await scheduledFor(at(22)), at(23))
+  t.same(await scheduledFor(at(23)), at(23, 1), 'past eleven is tomorrow')
 })
 
 t.test('dependencies and batches: a report comes over one stream, the summary last', async t => {
@@ -113,6 +122,18 @@ t.test('migrating: the old answer at every phase, and the new one with a header'
   t.same(answer.json(), chart)
   t.match(answer.headers, { deprecation: /^@\d+$/, sunset: /GMT$/ })
 
+  const { messageIdOf } = await snippet('message-id.js')
+  t.match(messageIdOf(42), /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  t.equal(messageIdOf('42'), messageIdOf(42), 'the same id, the same UUID')
+  t.not(messageIdOf(43), messageIdOf(42))
+  const { app: own } = await snippet('own-fields.js')
+  t.teardown(() => own.close())
+  const ask = async (more: object) => (await own.inject({
+    method: 'POST', url: '/api/v1/analytics/charts/async', headers: { prefer: 'wait=5' }, payload: { message_id: messageIdOf(42), ...more }
+  })).json()
+  t.match(await ask({ params: { report: 42, year: 2015 } }), { status: 'COMPLETED' })
+  t.match(await ask({ report: 42 }), { code: 'FST_ERR_VALIDATION', message: /must not have report/ })
+
   const { app: gone } = await snippet('phase-4.js')
   t.teardown(() => gone.close())
   t.equal((await gone.inject(old)).statusCode, 410)
@@ -135,6 +156,7 @@ t.test('estimates: what a page says, and following a chart to its end', async t 
   const ended = await followStatus(`/api/v1/analytics/charts/async/${task_id}/status`, ({ status }: { status: string }) => shown.push(status))
   t.equal(ended.status, 'COMPLETED')
   t.equal(shown.at(-1), 'COMPLETED')
+  await t.rejects(followStatus(`/api/v1/analytics/charts/async/${crypto.randomUUID()}/status`, () => t.fail('nothing to show')), { code: 'CHARTS_ERR_TASK_NOT_FOUND' })
 })
 
 t.test('operating: who may look and who may act, all that has failed, and all of it again', async t => {
@@ -156,7 +178,7 @@ t.test('operating: who may look and who may act, all that has failed, and all of
   })
   t.equal((await queue.getQueueStats()).paused, false)
 
-  const { failedTasks } = await snippet('failed-today.js')
+  const { failedTasks } = await snippet('all-failed.js')
   t.same(await failedTasks('acme', { 'x-user': 'eve', 'x-role': 'support' }), [])
   const own = memory()
   t.teardown(() => own.close())
@@ -169,4 +191,16 @@ t.test('operating: who may look and who may act, all that has failed, and all of
   t.equal(await retryAll(own, 'acme'), 2)
   t.equal(await retryAll(own, 'acme'), 0, 'harmless when repeated')
   t.equal((await own.getQueueStats()).queue_length, 2)
+
+  const chain = memory()
+  t.teardown(() => chain.close())
+  const refs = ['d', 'c', 'b', 'a']
+  const requests = refs.map((ref, i) => ({ message_id: crypto.randomUUID(), ref, depends_on: refs.slice(i + 1, i + 2) }))
+  await chain.enqueueChartTasks(requests, { user_id: 'ada', org_id: 'acme' })
+  const base = (await chain.dequeueChartTask())!
+  await chain.completeTask(base.task.task_id, base.lease, { error: new ChartGenerationError('No rows') })
+  t.equal(await retryAll(chain, 'acme'), 4, 'what is needed goes first, in whatever order it is listed')
+
+  t.equal((await app.inject('/api/v1/analytics/charts/async/stats')).statusCode, 401, 'nobody is not a user')
+  await t.rejects(failedTasks('acme'), { code: 'CHARTS_ERR_UNAUTHENTICATED' })
 })
