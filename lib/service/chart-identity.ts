@@ -26,3 +26,6 @@ export function chartIdOf (task_id: string, lease: number): string {
   const hex = bytes.toString('hex')
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
+
+/** The charts that the first leases of a task, `count` of them, may have made. */
+export const chartIdsOf = (task_id: string, count: number): string[] => Array.from({ length: count }, (_, i) => chartIdOf(task_id, i + 1))

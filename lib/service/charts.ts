@@ -21,7 +21,7 @@ interface Caller extends Identity {
 function describe (task: ChartTask): Omit<Chart, 'content'> {
   const { task_id, message_id, user_id, org_id, visibility, adjustment_query } = task
   return {
-    chart_id: task.chart_id!, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at: task.completed_at!
+    chart_id: task.chart_id!, task_id, message_id: message_id.toLowerCase(), user_id, org_id, visibility, adjustment_query, created_at: task.completed_at!
   }
 }
 

@@ -19,6 +19,8 @@ export interface GroupSource {
   onMore (more: () => void): Promise<() => void>
   /** Whether it is over when all of its tasks have ended: nothing will be added to it. */
   readonly closed: boolean
+  /** How many tasks `list` may leave no room for others with: then those come when one of these has ended. */
+  readonly most: number
 }
 
 type Watch = (task_id: string, options: { after: number, signal: AbortSignal }) => AsyncIterable<ChartTask>
@@ -28,7 +30,11 @@ const timeOf = (task: ChartTask) => Date.parse(task.completed_at ?? task.started
 /** The cursor of a moment, ms since the epoch. */
 export const cursorAt = (time: number): string => time.toString(36)
 
-const readCursor = (cursor: string): number => /^[0-9a-z]{1,11}$/.test(cursor) ? Number.parseInt(cursor, 36) : 0
+/** A cursor that is none, or of a time to come, is from the beginning: clocks differ by less than a minute. */
+function readCursor (cursor: string): number {
+  const time = /^[0-9a-z]{1,11}$/.test(cursor) ? Number.parseInt(cursor, 36) : 0
+  return time > Date.now() + 60_000 ? 0 : time
+}
 
 /**
  * Many tasks as one stream: every state of each as it comes, a slow reader skipping states but never the last of any. A reader
@@ -52,7 +58,10 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
     open.add(task.task_id)
     try {
       for await (const state of watch(task.task_id, { after: task.version, signal: left.signal })) {
-        if (isFinished(state)) open.delete(state.task_id)
+        if (isFinished(state)) {
+          open.delete(state.task_id)
+          if (members.size >= source.most) relist()
+        }
         pending.set(state.task_id, state)
         notify()
       }

@@ -10,6 +10,9 @@ import { nameFaults, strictAjv } from '../validator.ts'
 import { digest } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
 
+/** RFC 3339, with nothing but a T between date and time. */
+const DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
+
 /** ms ahead that a task may be scheduled. */
 const FARTHEST_AHEAD = 30 * 86_400_000
 
@@ -21,7 +24,8 @@ export interface IntakeOptions {
   readonly retry: RetryPolicy
   readonly limits: { readonly waitingPerTenant: number, readonly queueLength: number, readonly timeInQueue: number, readonly requestBytes: number }
   readonly tenantWeight: ((identity: Identity) => number) | undefined
-  readonly finished: (task: ChartTask) => void
+  /** Told of what is superseded. */
+  readonly ended: (task: ChartTask) => void
 }
 
 interface Caller {
@@ -58,6 +62,7 @@ export class Intake {
 
   async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined): Promise<EnqueuedTask> {
     const caller = this.#callerOf(identity)
+    checkKey(idempotencyKey)
     this.#check(this.#judgeOne, request, request?.params)
     return this.#accept(this.#draft(request, caller, randomUUID(), request.depends_on ?? [], idempotencyKey))
   }
@@ -85,6 +90,7 @@ export class Intake {
 
   async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
     const caller = this.#callerOf(identity)
+    checkKey(idempotencyKey)
     this.#check(this.#judgeBatch, { tasks: given }, given?.some?.(request => request?.params !== undefined))
     // The same object may have been given twice.
     const requests = given.map(request => ({ ...request }))
@@ -104,8 +110,8 @@ export class Intake {
     const batch_id = randomUUID()
     const wanted = inOrder.map(draft => ({ ...draft, idempotency }))
     const result = await this.#asking(wanted, drafts => this.#options.store.enqueueBatch(batch_id, drafts))
-    if (!('tasks' in result)) throw refusal(result, task_id => names.get(task_id) ?? task_id)
-    result.superseded.forEach(this.#options.finished)
+    if (!('tasks' in result)) throw this.#refusal(result, task_id => names.get(task_id) ?? task_id)
+    result.superseded.forEach(this.#options.ended)
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
   }
 
@@ -119,8 +125,8 @@ export class Intake {
 
   async #accept (draft: TaskDraft): Promise<EnqueuedTask> {
     const result = await this.#asking([draft], ([draft]) => this.#options.store.enqueue(draft!))
-    if (!('task' in result)) throw refusal(result, task_id => task_id)
-    result.superseded.forEach(this.#options.finished)
+    if (!('task' in result)) throw this.#refusal(result, task_id => task_id)
+    result.superseded.forEach(this.#options.ended)
     return { task: result.task, outcome: result.outcome }
   }
 
@@ -136,8 +142,21 @@ export class Intake {
     }
   }
 
+  #refusal (refused: Exclude<EnqueueRefusal, Unasked>, nameOf: (task_id: string) => string): Error {
+    const { waitingPerTenant, queueLength } = this.#options.limits
+    // To come back later would not help.
+    const neverFits = (limit: number) => new errors.CHARTS_ERR_INVALID_REQUEST(`a batch must not make more than ${limit} new tasks: no more may wait`)
+    switch (refused.outcome) {
+      case 'key_reused': return new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
+      case 'tenant_full': return refused.fresh > waitingPerTenant ? neverFits(waitingPerTenant) : new errors.CHARTS_ERR_TOO_MANY_TASKS()
+      case 'queue_full': return refused.fresh > queueLength ? neverFits(queueLength) : new errors.CHARTS_ERR_QUEUE_FULL()
+      case 'dependency_unknown': return new errors.CHARTS_ERR_DEPENDENCY_UNKNOWN(nameOf(refused.task_id))
+      case 'dependency_failed': return new errors.CHARTS_ERR_DEPENDENCY_FAILED(nameOf(refused.task_id))
+    }
+  }
+
   #check (judge: ValidateFunction, request: unknown, params: unknown): void {
-    const valid: boolean = judge(request)
+    const valid: boolean = asJson('request', () => judge(request))
     if (valid) return
     if (this.#options.paramsSchema === undefined && params) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST('params is not accepted: the host has given no paramsSchema')
@@ -161,12 +180,15 @@ export class Intake {
       adjustment_query,
       ...(params === undefined ? {} : { params })
     }
-    const raw = JSON.stringify(chartRequest)
+    const raw = asJson(where, () => JSON.stringify(chartRequest))
     const bytes = Buffer.byteLength(raw)
     if (limits.requestBytes > 0 && bytes > limits.requestBytes) throw new errors.CHARTS_ERR_REQUEST_TOO_LARGE(bytes, limits.requestBytes)
     const earliest = run_at === null ? null : Date.parse(run_at)
-    // A leap second is a date to the schema, and none to Date.
-    if (earliest !== null && !(earliest <= Date.now() + FARTHEST_AHEAD)) {
+    // The schema takes more for a date than Date does: a leap second, a zone without minutes.
+    if (run_at !== null && (Number.isNaN(earliest) || !DATE.test(run_at))) {
+      throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be a date with time and time zone, such as 2030-01-31T09:00:00Z`)
+    }
+    if (earliest !== null && earliest > Date.now() + FARTHEST_AHEAD) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be at most 30 days ahead`)
     }
     const message = message_id.toLowerCase()
@@ -176,7 +198,7 @@ export class Intake {
       user_id,
       tenant: tenantOf({ user_id, org_id }),
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
-      same: digest(message, user_id, org_id, visibility, adjustment_query, params, inputs.length > 0 ? [...inputs] : undefined),
+      same: asJson(where, () => digest(message, user_id, org_id, visibility, adjustment_query, params, inputs.length > 0 ? [...inputs] : undefined)),
       force: force_create,
       priority,
       run_at: earliest,
@@ -251,15 +273,24 @@ function arrange (requests: readonly BatchedChartRequest[]) {
 
 const UUID = new RegExp(Uuid.pattern!)
 
-type Unasked = Extract<EnqueueRefusal, { outcome: 'chart_unasked' }>
-const isUnasked = (result: { outcome: string }): result is Unasked => result.outcome === 'chart_unasked'
-
-function refusal (refused: Exclude<EnqueueRefusal, Unasked>, nameOf: (task_id: string) => string): Error {
-  switch (refused.outcome) {
-    case 'key_reused': return new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
-    case 'tenant_full': return new errors.CHARTS_ERR_TOO_MANY_TASKS()
-    case 'queue_full': return new errors.CHARTS_ERR_QUEUE_FULL()
-    case 'dependency_unknown': return new errors.CHARTS_ERR_DEPENDENCY_UNKNOWN(nameOf(refused.task_id))
-    case 'dependency_failed': return new errors.CHARTS_ERR_DEPENDENCY_FAILED(nameOf(refused.task_id))
+/** Does what only JSON allows with a request; a program may have given something else, and a request may be too deep for it. */
+function asJson<T> (where: string, run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    if (error instanceof RangeError) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/params is nested too deeply`)
+    if (error instanceof TypeError) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/params must be JSON`)
+    throw error
   }
 }
+
+/** What a caller may choose for a key. */
+const KEY = /^[\x20-\x7e]{1,255}$/
+
+/** @throws CHARTS_ERR_IDEMPOTENCY_KEY_INVALID */
+function checkKey (key: unknown): void {
+  if (key !== undefined && !(typeof key === 'string' && KEY.test(key))) throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_INVALID()
+}
+
+type Unasked = Extract<EnqueueRefusal, { outcome: 'chart_unasked' }>
+const isUnasked = (result: { outcome: string }): result is Unasked => result.outcome === 'chart_unasked'

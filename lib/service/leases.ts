@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../generator.ts'
 import type { Closed, Closing, ProgressReport, Take, Taken, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
-import { chartIdOf } from './chart-identity.ts'
+import { chartIdOf, chartIdsOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { failureOf, serializeContent, type Outcome } from './outcome.ts'
@@ -125,8 +125,21 @@ export class Leases {
   }
 
   #taken (taken: Taken): Taken {
-    for (const task of taken.lost) this.#finished(task)
+    for (const task of taken.lost) {
+      this.#finished(task)
+      this.forgetCharts(task)
+    }
     return taken
+  }
+
+  /** Forgets what the leases of a task that has ended without them may have saved in the host's store. */
+  forgetCharts (task: ChartTask): void {
+    if (task.started_at === null) return
+    const saved = async () => {
+      const details = await this.#store.inspect(task.task_id)
+      return chartIdsOf(task.task_id, details?.attempts.at(-1)?.lease ?? 0)
+    }
+    this.#forget(saved, async () => task)
   }
 
   async #save (chartStore: ChartStore, task: ChartTask, chart_id: string, json: string, signal: AbortSignal): Promise<void> {
@@ -134,7 +147,8 @@ export class Leases {
     const chart = {
       chart_id,
       task_id,
-      message_id,
+      // As it is asked for later: a store that compares texts would not find another spelling.
+      message_id: message_id.toLowerCase(),
       user_id,
       org_id,
       visibility,
@@ -157,7 +171,7 @@ export class Leases {
       }
     } catch (error) {
       // It may have been saved all the same, or will be.
-      this.#forget([chart_id], async () => {
+      this.#forget(async () => [chart_id], async () => {
         await saving.catch(() => {})
         const task = await this.#read(task_id)
         return task && isFinished(task) ? task : null
@@ -169,20 +183,20 @@ export class Leases {
   /** Forgets what earlier leases of an ended task may have saved, or what came too late to count. */
   #forgetOthers (closing: Closing, { current, finished }: Closed): void {
     const { task_id, lease } = closing
-    if (finished) this.#forget(Array.from({ length: lease }, (_, i) => chartIdOf(task_id, i + 1)), async () => finished)
-    else if (!current && closing.verb === 'complete') this.#forget([closing.chart_id], () => this.#read(task_id))
+    if (finished) this.#forget(async () => chartIdsOf(task_id, lease), async () => finished)
+    else if (!current && closing.verb === 'complete') this.#forget(async () => [closing.chart_id], () => this.#read(task_id))
   }
 
-  /** Deletes those charts in the host's store that `known`, their task, does not name; none where it is not known. */
-  #forget (chart_ids: string[], known: () => Promise<ChartTask | null>): void {
+  /** Deletes those of the charts that were `saved` in the host's store that `known`, their task, does not name; none where it is not known. */
+  #forget (saved: () => Promise<string[]>, known: () => Promise<ChartTask | null>): void {
     const chartStore = this.#chartStore
     if (!chartStore?.delete) return
     const forget = async () => {
       const task = await known()
       if (!task) return
-      for (const chart_id of chart_ids) if (chart_id !== task.chart_id) await chartStore.delete!(chart_id)
+      for (const chart_id of await saved()) if (chart_id !== task.chart_id) await chartStore.delete!(chart_id)
     }
-    forget().catch(error => this.#logger.warn({ err: error, chart_ids }, 'a chart that no task names could not be deleted'))
+    forget().catch(error => this.#logger.warn({ err: error }, 'a chart that no task names could not be deleted'))
   }
 
   async #read (task_id: string): Promise<ChartTask | null> {

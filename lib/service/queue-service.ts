@@ -78,12 +78,11 @@ export class QueueService {
     this.#options = options
     this.#store = store
     this.#finishing = new Finishing(options.onFinished, logger)
-    const finished = (task: ChartTask) => this.#finishing.tell(task)
     this.#charts = new Charts(store, chartStore)
-    this.leases = new Leases({ store, chartStore, charts: this.#charts, limits, logger, finished })
+    this.leases = new Leases({ store, chartStore, charts: this.#charts, limits, logger, finished: task => this.#finishing.tell(task) })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
-    this.#intake = new Intake({ store, chartStore, paramsSchema, tenantWeight, retention, retry, limits, finished })
+    this.#intake = new Intake({ store, chartStore, paramsSchema, tenantWeight, retention, retry, limits, ended: task => this.#ended(task) })
     const { timeInQueue } = limits
     this.#sweep = timeInQueue > 0 ? new DeadlineSweep(this.leases, { timeInQueue, leaseDuration, logger }) : null
   }
@@ -132,7 +131,7 @@ export class QueueService {
 
   /** Stores and announces progress. False: not the current lease, nothing was changed. */
   async updateTaskProgress (task_id: string, lease: number, update: ProgressUpdate): Promise<boolean> {
-    const [current] = await this.#store.progress([toReport(task_id, lease, update)])
+    const [current] = await this.#store.progress([toReport(task_id.toLowerCase(), lease, update)])
     return current!
   }
 
@@ -142,12 +141,12 @@ export class QueueService {
    */
   async completeTask (task_id: string, lease: number, outcome: Outcome): Promise<boolean> {
     const { chartStore, leaseDuration } = this.#options
-    const [task] = await this.#store.read([task_id])
+    const [task] = await this.#store.read([task_id.toLowerCase()])
     if (!task) return false
     if (chartStore && 'content' in outcome) {
       // The chart goes to the host's store first: only the current lease may put one there.
-      const [answer] = await this.#store.extend([{ task_id, lease }], leaseDuration)
-      if (answer !== 'ok') return this.leases.isCompletedBy(task_id, lease)
+      const [answer] = await this.#store.extend([{ task_id: task.task_id, lease }], leaseDuration)
+      if (answer !== 'ok') return this.leases.isCompletedBy(task.task_id, lease)
     }
     const closing = await this.leases.prepare(task, lease, outcome, AbortSignal.timeout(leaseDuration))
     const { closed } = await this.leases.close([closing], null)
@@ -156,13 +155,13 @@ export class QueueService {
 
   /** Prolongs a lease by `leaseDuration` ms from now. False: not the current lease. */
   async extendLease (task_id: string, lease: number): Promise<boolean> {
-    const [answer] = await this.#store.extend([{ task_id, lease }], this.#options.leaseDuration)
+    const [answer] = await this.#store.extend([{ task_id: task_id.toLowerCase(), lease }], this.#options.leaseDuration)
     return answer === 'ok'
   }
 
   /** Hands a task back: it runs again at once, and the try is not counted. False: not the current lease. */
   async releaseTask (task_id: string, lease: number): Promise<boolean> {
-    const { closed } = await this.leases.close([{ task_id, lease, verb: 'release' }], null)
+    const { closed } = await this.leases.close([{ task_id: task_id.toLowerCase(), lease, verb: 'release' }], null)
     return closed[0]!.current
   }
 
@@ -190,7 +189,7 @@ export class QueueService {
   /** Ends a task that nobody wants any more. A finished one is returned as it is; null: unknown. */
   async cancelTask (task_id: string): Promise<ChartTask | null> {
     const cancelled = await this.#store.cancel(task_id.toLowerCase())
-    for (const task of cancelled?.ended ?? []) this.#finishing.tell(task)
+    for (const task of cancelled?.ended ?? []) this.#ended(task)
     return cancelled && cancelled.task
   }
 
@@ -199,7 +198,7 @@ export class QueueService {
     const batch = await this.#store.readBatch(batch_id.toLowerCase())
     if (!batch) return null
     const ended = await this.#store.cancelAll(batch.tasks.map(({ task_id }) => task_id))
-    for (const task of ended) this.#finishing.tell(task)
+    for (const task of ended) this.#ended(task)
     const now = new Map(ended.map(task => [task.task_id, task]))
     return batch.tasks.map(task => now.get(task.task_id) ?? task)
   }
@@ -291,14 +290,14 @@ export class QueueService {
       return [...active, ...completed, ...failed, ...cancelled].sort((a, b) => a.created_at.localeCompare(b.created_at))
     }
     const onMore = (more: () => void) => this.feed.onMore(message, user_id, more)
-    return this.#estimated(watchGroup({ list, onMore, closed: false }, (task_id, options) => this.feed.watch(task_id, options), options))
+    return this.#estimated(watchGroup({ list, onMore, closed: false, most: MOST_LISTED }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
 
   /** The states of all tasks of a batch over one iteration, which ends when the last of them has ended. */
   watchBatch (batch_id: string, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
     const list = async () => (await this.#store.readBatch(batch_id.toLowerCase()))?.tasks ?? []
     const onMore = async () => () => {}
-    return this.#estimated(watchGroup({ list, onMore, closed: true }, (task_id, options) => this.feed.watch(task_id, options), options))
+    return this.#estimated(watchGroup({ list, onMore, closed: true, most: Infinity }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
 
   /** For the host's readiness probe: whether the store answers, and whether live updates arrive without polling. */
@@ -316,6 +315,12 @@ export class QueueService {
     this.feed.close()
     await this.#sweep?.stop()
     await this.#finishing.settle()
+  }
+
+  /** After a task has ended without its worker. */
+  #ended (task: ChartTask): void {
+    this.#finishing.tell(task)
+    this.leases.forgetCharts(task)
   }
 
   async * #estimated (states: AsyncIterable<GroupState>): AsyncGenerator<GroupState, void, void> {

@@ -73,7 +73,9 @@ export interface EnqueuedTask {
  * this chart decides; ask, and call again.
  */
 export type EnqueueRefusal =
-  | { readonly outcome: 'key_reused' | 'tenant_full' | 'queue_full' }
+  | { readonly outcome: 'key_reused' }
+  /** `fresh`: for how many new tasks there is no room. */
+  | { readonly outcome: 'tenant_full' | 'queue_full', readonly fresh: number }
   | { readonly outcome: 'chart_unasked', readonly task_id: string, readonly chart_id: string }
   | { readonly outcome: 'dependency_unknown' | 'dependency_failed', readonly task_id: string }
 

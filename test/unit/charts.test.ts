@@ -57,7 +57,7 @@ t.test('only the current lease puts a chart into the host’s store', async t =>
   t.equal(await service.completeTask(task_id, lease + 1, { content: 1 }), false)
   await service.cancelTask(task_id)
   t.equal(await service.completeTask(task_id, lease, { content: 1 }), false)
-  t.strictSame(chartStore.calls, [])
+  t.strictSame(chartStore.saved, [])
 })
 
 t.test('a completion repeated by the same lease answers true, and saves nothing more', async t => {

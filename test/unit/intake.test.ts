@@ -21,7 +21,7 @@ function intake (options: Partial<IntakeOptions> = {}): { intake: Intake, store:
       retention: { task: 60, status: 60, messageIndex: 60 },
       retry: { attempts: 3, backoff: { type: 'fixed', delay: 0, max: 0, jitter: 0 } },
       limits: { waitingPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0 },
-      finished: ({ task_id }) => { ended.push(task_id) },
+      ended: ({ task_id }) => { ended.push(task_id) },
       ...options
     })
   }
@@ -129,4 +129,58 @@ t.test('what a batch supersedes is told once', async t => {
   const { task } = await many.one({ message_id }, ada, undefined)
   await many.many([request({ message_id, supersede: true, force_create: true }), request({ message_id, supersede: true, force_create: true })], ada, undefined)
   t.strictSame(ended, [task.task_id])
+})
+
+t.test('what needs a chart that the host has lost waits for the one that is made anew', async t => {
+  const { intake: many, store } = intake({ chartStore: hostStore() })
+  const lost = request()
+  const { task: old } = await many.one(lost, ada, undefined)
+  const { tasks: [taken] } = await store.dequeue(take)
+  await store.closeLeases([{ task_id: old.task_id, lease: taken!.lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
+  const options = { ref: 'lost', supersede: true }
+  const [needy, anew] = idsOf(await many.many([request({ depends_on: ['lost'] }), { ...lost, ...options }], ada, 'key'))
+  t.match(await store.read([needy!, anew!]), [{ current_step: 'waiting_for_dependencies', depends_on: [anew] }, { current_step: 'queued' }])
+  const again = await many.many([request({ depends_on: ['lost'] }), { ...lost, ...options }], ada, 'other')
+  t.equal(idsOf(again)[1], anew)
+})
+
+t.test('a batch that can never fit is not told to come back later', async t => {
+  const limits = { waitingPerTenant: 2, queueLength: 0, timeInQueue: 0, requestBytes: 0 }
+  const { intake: many } = intake({ limits })
+  const batch = [request(), request(), request()]
+  await t.rejects(many.many(batch, ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /not make more than 2 new tasks/ })
+  await many.many([batch[0]!, batch[0]!, batch[1]!], ada, undefined)
+  await t.rejects(many.many(batch, ada, undefined), { code: 'CHARTS_ERR_TOO_MANY_TASKS' }, 'one of them is new, and may fit later')
+  const { intake: full } = intake({ limits: { ...limits, waitingPerTenant: 0, queueLength: 2 } })
+  await t.rejects(full.many(batch, ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST' })
+})
+
+t.test('params that JSON cannot hold, or that are too deep for it', async t => {
+  const { intake: one, store } = intake({ paramsSchema: {} })
+  const circle: { self?: unknown } = {}
+  circle.self = circle
+  const deep = JSON.parse('['.repeat(50_000) + ']'.repeat(50_000))
+  for (const params of [circle, { n: 1n }]) {
+    await t.rejects(one.one(request({ params: params as never }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /params (must be JSON|is nested too deeply)/ })
+  }
+  await t.rejects(one.one(request({ params: deep }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /nested too deeply/ })
+  await t.rejects(one.many([request({ params: deep })], ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /nested too deeply/ })
+  t.equal((await store.stats()).queue_length, 0)
+})
+
+t.test('run_at is a date with time and zone', async t => {
+  const { intake: one } = intake()
+  const soon = new Date(Date.now() + 3_600_000).toISOString()
+  for (const run_at of ['2030-01-01T00:00:00+05', '2016-12-31T23:59:60Z', soon.replace('T', ' '), soon.replace('T', '\n')]) {
+    await t.rejects(one.one(request({ run_at }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /run_at must/ }, run_at)
+  }
+  for (const run_at of [soon, soon.toLowerCase(), soon.replace('Z', '+00:00')]) t.match(await one.one(request({ run_at }), ada, undefined), { outcome: 'queued' })
+})
+
+t.test('an Idempotency-Key is held to the same rule as in a header', async t => {
+  const { intake: one } = intake()
+  for (const key of ['', 5, 'ä', 'x'.repeat(256), null]) {
+    await t.rejects(one.one(request(), ada, key as never), { code: 'CHARTS_ERR_IDEMPOTENCY_KEY_INVALID' })
+    await t.rejects(one.many([request()], ada, key as never), { code: 'CHARTS_ERR_IDEMPOTENCY_KEY_INVALID' })
+  }
 })

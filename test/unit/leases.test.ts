@@ -203,3 +203,38 @@ t.test("a host's store that deletes nothing, or fails to, stops nobody", () => i
     t.equal(logger.said(/could not be deleted/).length, chartStore === failing ? 1 : 0)
   }
 }))
+
+t.test('what a lease had saved is deleted when its task ends without it', () => inMemory(async scene => {
+  const chartStore = hostStore()
+  const { leases } = leasesOver(scene.store, { chartStore })
+  const cancelled = await scene.taken()
+  await leases.prepare(cancelled.task, cancelled.lease, { content: 'a draft' }, never)
+  await scene.release(cancelled)
+  const again = await scene.take()
+  await leases.prepare(again.task, again.lease, { content: 'another draft' }, never)
+  t.equal(chartStore.charts.size, 2)
+  const { task, ended } = (await scene.store.cancel(again.task.task_id))!
+  t.equal(ended[0], task)
+  leases.forgetCharts(task)
+  await settled()
+  t.equal(chartStore.charts.size, 0)
+
+  const lost = await scene.taken({ attempts: 1 })
+  await leases.prepare(lost.task, lost.lease, { content: 'a draft' }, never)
+  scene.pass(LEASE)
+  await leases.take({ worker_id: 'worker', take_id: 'take', count: 1, leaseDuration: LEASE })
+  await settled()
+  t.equal(chartStore.charts.size, 0)
+}))
+
+t.test('a chart is saved under the message as it is asked for', () => inMemory(async scene => {
+  const chartStore = hostStore()
+  const { leases } = leasesOver(scene.store, { chartStore })
+  const message_id = '9F0CF2A2-9B5C-4F3E-8F31-6F0F5A3C1D11'
+  const { request, ...draft } = scene.draft({ message_id: message_id.toLowerCase() })
+  await scene.enqueue({ ...draft, request: request.replace(message_id.toLowerCase(), message_id) })
+  const taken = await scene.take()
+  t.equal(taken.task.message_id, message_id)
+  await leases.prepare(taken.task, taken.lease, { content: 'a chart' }, never)
+  t.equal(chartStore.saved[0]!.message_id, message_id.toLowerCase())
+}))

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { ChartGenerationError, ChartQueueService, memoryStore, type ChartQueueServiceOptions, type CreateChartRequest, type Identity } from '../../lib/index.ts'
+import { hostStore } from '../helpers/chart-store.ts'
+import { gate } from '../helpers/gate.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 
 const message_id = '9F0CF2A2-9b5c-4f3e-8f31-6f0f5a3c1d11'
@@ -330,5 +332,63 @@ t.test('a store that does not say what is to come, or not in time, costs the est
     t.match(task, { status: 'PENDING', estimated_completion: null, queue_position: 1 })
     t.match(await service.getTaskStatus(task.task_id), { status: 'PENDING', estimated_completion: null })
     t.equal(await service.askAgainIn(task), 1)
+  }
+})
+
+t.test('a lease is good for its task in any case', async t => {
+  const service = start(t)
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const upper = task_id.toUpperCase()
+  const held = (await service.dequeueChartTask())!
+  t.equal(await service.updateTaskProgress(upper, held.lease, { progress: 5 }), true)
+  t.equal(await service.extendLease(upper, held.lease), true)
+  t.equal(await service.releaseTask(upper, held.lease), true)
+  const again = (await service.dequeueChartTask())!
+  t.equal(await service.completeTask(upper, again.lease, { content: 'a chart' }), true)
+})
+
+t.test('what a cancel leaves in the host\'s store is deleted', async t => {
+  const chartStore = hostStore()
+  const service = start(t, { chartStore })
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const { task, lease } = (await service.dequeueChartTask())!
+  await service.leases.prepare(task, lease, { content: 'a draft' }, new AbortController().signal)
+  const deleted = gate()
+  const forget = chartStore.delete
+  chartStore.delete = async chart_id => { await forget(chart_id); deleted.open() }
+  await service.cancelTask(task_id)
+  await deleted.opened
+  t.equal(chartStore.charts.size, 0)
+})
+
+t.test('a stream of a message with more tasks than it lists shows them all', async t => {
+  const service = start(t, { limits: { waitingPerTenant: 0 } })
+  const requests = Array.from({ length: 75 }, (_, i) => ({ message_id, adjustment_query: `${i}` }))
+  for (const half of [0, 1]) await service.enqueueChartTasks(requests.map(request => ({ ...request, adjustment_query: `${half} ${request.adjustment_query}` })), ada)
+  const stop = new AbortController()
+  const ended = new Set<string>()
+  const work = async () => {
+    for (let held = await service.dequeueChartTask(); held; held = await service.dequeueChartTask()) {
+      await service.completeTask(held.task.task_id, held.lease, { content: 'a chart' })
+    }
+  }
+  let working
+  for await (const { task } of service.watchMessage(message_id, ada, { signal: stop.signal })) {
+    working ??= work()
+    if (task.status === 'COMPLETED') ended.add(task.task_id)
+    if (ended.size === 150) break
+  }
+  await working
+  t.equal(ended.size, 150)
+})
+
+t.test('a cursor of a time to come is none', async t => {
+  const service = start(t)
+  const { batch_id, tasks } = await service.enqueueChartTasks([{ message_id }], ada)
+  await service.cancelTask(tasks[0]!.task.task_id)
+  for (const after of ['undefined', 'zzzzzzzzz']) {
+    const states = []
+    for await (const { task } of service.watchBatch(batch_id, { after, signal: new AbortController().signal })) states.push(task.status)
+    t.strictSame(states, ['CANCELLED'], after)
   }
 })

@@ -94,7 +94,7 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
 
   'of a refused task is free': async scene => {
     await scene.enqueue()
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ ...keyed, waitingPerTenant: 1 })), { outcome: 'tenant_full' })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ ...keyed, waitingPerTenant: 1 })), { outcome: 'tenant_full', fresh: 1 })
     await scene.enqueue(other)
   }
 })

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import type { ChartTask } from '../../task.ts'
 import { cases, DAY, LEASE, type Scene, type Wish } from './scene.ts'
 
@@ -93,11 +94,11 @@ export const retained = cases('retention', {
 
   'a clean-up copes with more than a few': async scene => {
     const { store } = scene
-    const drafts = Array.from({ length: 1_100 }, () => scene.draft({ retention }))
-    await Promise.all(drafts.map(async draft => {
-      await store.enqueue(draft)
-      await store.cancel(draft.task_id)
-    }))
+    for (let n = 0; n < 11; n++) {
+      const drafts = Array.from({ length: 100 }, () => scene.draft({ retention }))
+      await store.enqueueBatch(randomUUID(), drafts)
+      await store.cancelAll(drafts.map(({ task_id }) => task_id))
+    }
     scene.pass(100_000)
     assert.equal(await store.cleanup(), 1_100)
   },

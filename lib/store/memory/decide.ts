@@ -73,7 +73,7 @@ export function decide (drafts: readonly TaskDraft[], view: View): Decision | En
   // What is about to be cancelled makes room.
   const freed = older.filter(({ task }) => task.status === ChartStatus.PENDING)
   const full = (limit: number, waiting: number, room: number) => fresh.length > 0 && limit > 0 && waiting - room + fresh.length > limit
-  if (full(waitingPerTenant, view.waiting.of(tenant), freed.filter(entry => entry.draft.tenant === tenant).length)) return { outcome: 'tenant_full' }
-  if (full(queueLength, view.waiting.all, freed.length)) return { outcome: 'queue_full' }
+  if (full(waitingPerTenant, view.waiting.of(tenant), freed.filter(entry => entry.draft.tenant === tenant).length)) return { outcome: 'tenant_full', fresh: fresh.length }
+  if (full(queueLength, view.waiting.all, freed.length)) return { outcome: 'queue_full', fresh: fresh.length }
   return { becomes, fresh: [...needs].map(([draft, need]) => ({ draft, ...need })), older }
 }

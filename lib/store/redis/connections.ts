@@ -9,6 +9,9 @@ const COMMAND_DEADLINE = 1_500
 /** How long a connection may owe an answer until it is taken for dead (ms); one that is being made, until it is ready. */
 const SILENCE = { answer: 1_000, ready: 2_000 }
 
+/** Why a client is not connected: who waits for it in vain is told. */
+const faults = new WeakMap<RedisClient, Error>()
+
 const isCluster = (client: RedisClient): client is Cluster => 'isCluster' in client && client.isCluster === true
 
 /**
@@ -50,7 +53,8 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
     })
     : host.duplicate({ ...settings, enableOfflineQueue: false, lazyConnect: true, retryStrategy: reconnect, sentinelRetryStrategy: reconnect })
   // Without a listener, ioredis prints every failed attempt to connect.
-  client.on('error', () => {})
+  client.on('error', (error: Error) => faults.set(client, error))
+  client.on('ready', () => faults.delete(client))
   // Every command waits for the connection that is being made: that they are many is no leak.
   client.setMaxListeners(0)
   client.on('connect', () => {
@@ -74,7 +78,7 @@ export function whenReady (client: RedisClient, timeout: number): Promise<void> 
       act()
     }
     const ready = settle(resolve)
-    const giveUp = settle(() => reject(new errors.CHARTS_ERR_STORE_UNAVAILABLE()))
+    const giveUp = settle(() => reject(new errors.CHARTS_ERR_STORE_UNAVAILABLE({ cause: faults.get(client) })))
     const timer = setTimeout(giveUp, timeout)
     client.once('ready', ready)
     client.once('end', giveUp)

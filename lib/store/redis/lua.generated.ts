@@ -1616,7 +1616,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '65fb740e71ff1a2851c74cc6c24d246eb7f2927b',
+    sha: '3aa4cd3f62345fa2deea623d16dca061e1aeabb6',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1994,8 +1994,8 @@ local function find_full(fresh, older, tenant, most_of_tenant, most)
   local function full(field, limit, room)
     return #fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - room + #fresh > limit
   end
-  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full' } end
-  if full('', most, freed) then return { 'queue_full' } end
+  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
+  if full('', most, freed) then return { 'queue_full', #fresh } end
 end
 local function depend(id, dep)
   local last = call('ZRANGE', P .. 'dependents:' .. dep, -1, -1, 'WITHSCORES')[2]

@@ -300,7 +300,7 @@ export class RedisStore implements TaskStore {
 
   async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
     type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
-    const [answer, found, ended, replayed_batch] = await this.#run<[string, Found[] | string, (FoundRecord[] | string)?, string?]>(
+    const [answer, found, ended, replayed_batch] = await this.#run<[BatchOutcome['outcome'], Found[] | string | number, (FoundRecord[] | string)?, string?]>(
       'enqueue', enqueueArguments(drafts, batch_id))
     if (answer === 'accepted' || answer === 'replayed') {
       const enqueued = (found as Found[]).map(([outcome, record, now, step, at, position, deps], i) => ({
@@ -311,8 +311,12 @@ export class RedisStore implements TaskStore {
       }))
       return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: enqueued, superseded: tasks(ended as FoundRecord[]) }
     }
-    if (answer === 'chart_unasked') return { outcome: answer, task_id: found as string, chart_id: ended as string }
-    return { outcome: answer, ...(found === undefined ? {} : { task_id: found }) } as BatchOutcome
+    switch (answer) {
+      case 'key_reused': return { outcome: answer }
+      case 'tenant_full': case 'queue_full': return { outcome: answer, fresh: found as number }
+      case 'dependency_unknown': case 'dependency_failed': return { outcome: answer, task_id: found as string }
+      case 'chart_unasked': return { outcome: answer, task_id: found as string, chart_id: ended as string }
+    }
   }
 
   async #run<T> (name: keyof typeof scripts, args: readonly Argument[]): Promise<T> {

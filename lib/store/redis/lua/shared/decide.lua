@@ -87,7 +87,7 @@ local function find_older(drafts, user)
   return older
 end
 
--- Returns which limit would be passed; what is about to be cancelled makes room.
+-- Returns which limit would be passed, and by how many new tasks; what is about to be cancelled makes room.
 local function find_full(fresh, older, tenant, most_of_tenant, most)
   local freed, freed_of_tenant = 0, 0
   for _, id in ipairs(older) do
@@ -100,6 +100,6 @@ local function find_full(fresh, older, tenant, most_of_tenant, most)
   local function full(field, limit, room)
     return #fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - room + #fresh > limit
   end
-  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full' } end
-  if full('', most, freed) then return { 'queue_full' } end
+  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
+  if full('', most, freed) then return { 'queue_full', #fresh } end
 end
