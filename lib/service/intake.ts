@@ -3,10 +3,11 @@ import type { ValidateFunction } from 'ajv'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDetails, TaskDraft, TaskStore } from '../store/task-store.ts'
 import {
-  BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema, Uuid,
+  BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema,
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
 } from '../task.ts'
 import { nameFaults, strictAjv } from '../validator.ts'
+import { arrange } from './batch-order.ts'
 import { digest } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
 
@@ -236,42 +237,6 @@ const bodyOf = ({ same, force, priority, run_at, supersede }: TaskDraft): string
 
 const withParams = <T extends { properties: object }>(schema: T, paramsSchema: object | undefined) =>
   ({ ...schema, properties: { ...schema.properties, params: paramsSchema ?? false } })
-
-/** The requests of a batch so that each comes after those that it needs, with the ids that their refs stand for. */
-function arrange (requests: readonly BatchedChartRequest[]) {
-  const ids = new Map<BatchedChartRequest | string, string>()
-  const names = new Map<string, string>()
-  const byRef = new Map<string, BatchedChartRequest>()
-  for (const request of requests) {
-    const task_id = randomUUID()
-    ids.set(request, task_id)
-    if (request.ref === undefined) continue
-    if (byRef.has(request.ref)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`ref ${request.ref} is used twice`)
-    byRef.set(request.ref, request)
-    ids.set(request.ref, task_id)
-    names.set(task_id, request.ref)
-  }
-  const order: BatchedChartRequest[] = []
-  const done = new Set<BatchedChartRequest>()
-  const visit = (request: BatchedChartRequest, path: readonly string[]): void => {
-    if (done.has(request)) return
-    for (const name of request.depends_on ?? []) {
-      if (path.includes(name)) {
-        const circle = [...path.slice(path.indexOf(name)), name].join(' → ')
-        throw new errors.CHARTS_ERR_INVALID_REQUEST(`tasks must not need each other in a circle: ${circle}`)
-      }
-      const needed = byRef.get(name)
-      if (needed) visit(needed, [...path, name])
-      else if (!UUID.test(name)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`depends_on names ${name}, which is no ref of this batch and no task_id`)
-    }
-    done.add(request)
-    order.push(request)
-  }
-  for (const request of requests) visit(request, request.ref === undefined ? [] : [request.ref])
-  return { order, ids, names }
-}
-
-const UUID = new RegExp(Uuid.pattern!)
 
 /** Does what only JSON allows with a request; a program may have given something else, and a request may be too deep for it. */
 function asJson<T> (where: string, run: () => T): T {
