@@ -14,7 +14,7 @@ export const refusals = {
 
   adjustmentNotUnderstood: (rest: string) =>
     new ChartGenerationError(
-      `${quoted(rest)} was not understood. Understood are: “as a bar/line/area/scatter chart”, “only 2015”, “from 2012 to 2014”, ` +
+      `${quoted(rest)} was not understood. You can say: “as a bar/line/area/scatter chart”, “only 2015”, “from 2012 to 2014”, ` +
       '“since 2013”, “until 2014”, “by <field>”, “sorted”, “top 5”, “log scale”, “title: …”', { code: 'ADJUSTMENT_NOT_UNDERSTOOD' }),
 
   adjustmentNotPossible: (reason: string) =>

@@ -3,27 +3,27 @@ const CHARTS = '/api/v1/analytics/charts'
 
 /** What went wrong, in words for the user. `status` is 0 where there was no answer. */
 export class ApiError extends Error {
-  constructor (message, code, status) {
+  constructor (message, status) {
     super(message)
-    this.code = code
     this.status = status
   }
 }
 
-async function ask (path, options) {
+async function answerOf (path, options) {
   let response, body
   try {
     response = await fetch(path, options)
     body = await response.json()
   } catch {
-    if (!response) throw new ApiError('The server cannot be reached', 'OFFLINE', 0)
+    if (!response) throw new ApiError('The server cannot be reached', 0)
   }
-  if (response.ok && body) return body
-  throw new ApiError(body?.message ?? 'The server gave no usable answer', body?.code ?? `HTTP_${response.status}`, response.status)
+  if (response.ok && body) return { body, headers: response.headers }
+  throw new ApiError(body?.message ?? 'The server gave no usable answer', response.status)
 }
 
+const ask = async (path, options) => (await answerOf(path, options)).body
+
 export const listMessages = () => ask('/messages')
-export const chartsOf = message_id => ask(`${CHARTS}/by-message/${message_id}`)
 // Not from the cache of the browser, which may keep an older estimate.
 export const statusOf = task_id => ask(`${CHARTS}/async/${task_id}/status`, { cache: 'no-store' })
 export const resultOf = task_id => ask(`${CHARTS}/async/${task_id}/result`)
@@ -33,4 +33,12 @@ export const createChart = request => ask(`${CHARTS}/async`, {
   headers: { 'content-type': 'application/json' },
   body: JSON.stringify(request)
 })
-export const openStream = task_id => new window.EventSource(`${CHARTS}/stream/${task_id}`)
+
+/** What there is of a message, and the `cursor` from which its stream goes on. */
+export async function chartsOf (message_id) {
+  const { body, headers } = await answerOf(`${CHARTS}/by-message/${message_id}`)
+  return { ...body, cursor: headers.get('stream-cursor') }
+}
+
+export const openStream = (message_id, cursor) =>
+  new window.EventSource(`${CHARTS}/stream/by-message/${message_id}?last_event_id=${encodeURIComponent(cursor)}`)

@@ -1,6 +1,5 @@
 // One chart of a message: waiting, coming, there, or with what went wrong.
-import { ApiError, cancelChart, resultOf } from './api.js'
-import { followTask, isFinished } from './follow-task.js'
+import { ApiError, cancelChart, resultOf, statusOf } from './api.js'
 import { create, fromTemplate, tableOf, whileBusy } from './parts.js'
 
 const STEPS = {
@@ -10,46 +9,52 @@ const STEPS = {
   rendering: 'Drawing'
 }
 const MOST_ROWS = 60
+/** ms after which a chart that waits asks for its place: the line moves without a change of the task. */
+const PLACE = 2000
 
 export class ChartCard {
+  task_id
   element
   #parts
-  #task_id = null
+  #version = 0
+  /** Whether all is shown that there will be. */
+  #isFinal = false
   #ticking = 0
-  #unfollow = () => {}
+  #asking = 0
 
-  /** `retry(adjustment, card)` asks for the chart once more, in the place of this card; it rejects where it cannot. */
-  constructor (retry) {
+  /** `retry(adjustment)` asks for the chart once more and rejects where it cannot; `dismiss()` removes the card. */
+  constructor (task_id, { retry, dismiss }) {
     const { element, parts } = fromTemplate('card')
+    this.task_id = task_id
     this.element = element
     this.#parts = parts
-    const id = crypto.getRandomValues(new Uint32Array(1))[0]
-    parts.heading.id = `chart-${id}`
+    parts.heading.id = `chart-${task_id}`
     parts.bar.setAttribute('aria-labelledby', parts.heading.id)
     element.setAttribute('aria-labelledby', parts.heading.id)
-    parts['retry-adjustment'].id = `retry-${id}`
+    parts['retry-adjustment'].id = `retry-${task_id}`
     parts['retry-label'].htmlFor = parts['retry-adjustment'].id
     parts.cancel.addEventListener('click', () => whileBusy(parts.cancel, () => this.#cancel()))
+    parts.dismiss.addEventListener('click', dismiss)
     parts.retry.addEventListener('submit', event => {
       event.preventDefault()
       whileBusy(parts.retry.querySelector('button'), () => this.#retry(retry))
     })
+    parts.known.id = `known-${task_id}`
+    element.setAttribute('aria-describedby', parts.known.id)
   }
 
-  /** Shows a task that has just been created or found, and follows it to its end. */
-  follow (task) {
+  /** Shows a state of the task, unless it is older than what is shown: streams repeat some, and answers overtake others. */
+  take (task) {
+    if (this.#isFinal || task.version < this.#version) return
+    this.#version = task.version
+    this.#isFinal = ['COMPLETED', 'FAILED', 'CANCELLED'].includes(task.status)
     this.#name(task)
     this.#show(task)
-    if (isFinished(task)) return
-    this.#unfollow = followTask(task.task_id, {
-      onTask: state => this.#show(state),
-      onConnection: isThere => { this.#parts.reconnecting.hidden = isThere },
-      onGone: () => this.#showProblem('The server does not know this chart any more', 'GONE')
-    })
   }
 
   /** Shows a finished chart. */
   present (chart) {
+    this.#isFinal = true
     this.#name(chart)
     const { title, svg, rows } = chart.content
     const url = URL.createObjectURL(new Blob([svg], { type: 'image/svg+xml' }))
@@ -63,26 +68,33 @@ export class ChartCard {
     this.#turnTo('figure', 'Done')
   }
 
+  /** Says whether news can come in. What is unfinished is asked for when they can again: it may be gone for good. */
+  connected (isThere) {
+    this.#parts.reconnecting.hidden = isThere
+    if (isThere && !this.#isFinal) this.#ask()
+  }
+
   /** Draws the eye to a card that was there already. */
   pointOut () {
+    this.#parts.known.textContent = this.element.dataset.status === 'COMPLETED' ? 'You already have this chart' : 'This chart is already being made'
     this.element.focus()
-    this.element.classList.remove('pointed-out')
-    // Read, so that the browser sees the class go and come.
-    this.element.getBoundingClientRect()
     this.element.classList.add('pointed-out')
   }
 
+  stopPointingOut () {
+    this.#parts.known.textContent = ''
+    this.element.classList.remove('pointed-out')
+  }
+
   remove () {
-    this.#unfollow()
-    clearInterval(this.#ticking)
+    this.#rest()
     if (this.#parts.download.href) URL.revokeObjectURL(this.#parts.download.href)
     this.element.remove()
   }
 
-  #name ({ task_id, adjustment_query }) {
-    this.#task_id = task_id
+  #name ({ adjustment_query }) {
     this.#parts['retry-adjustment'].value = adjustment_query ?? ''
-    this.#parts.heading.textContent = adjustment_query ? `Chart, “${adjustment_query}”` : 'Chart for the question'
+    this.#parts.heading.textContent = adjustment_query ? capitalized(adjustment_query) : 'Default chart'
   }
 
   #show (task) {
@@ -91,8 +103,8 @@ export class ChartCard {
       case 'PENDING':
       case 'PROCESSING': return this.#showProgress(task)
       case 'COMPLETED': return this.#load()
-      case 'FAILED': return this.#showProblem(task.error_message, task.error_code)
-      case 'CANCELLED': return this.#showProblem('Cancelled', '')
+      case 'FAILED': return this.#showProblem(task.error_message)
+      case 'CANCELLED': return this.#showProblem('Cancelled')
     }
   }
 
@@ -103,9 +115,10 @@ export class ChartCard {
     bar.setAttribute('aria-valuenow', task.progress)
     bar.setAttribute('aria-valuetext', `${task.progress} %, ${doing}`)
     const tick = () => { percent.textContent = [`${task.progress} %`, timeLeft(task)].filter(Boolean).join(' · ') }
-    clearInterval(this.#ticking)
-    this.#ticking = setInterval(tick, 1000)
     tick()
+    this.#rest()
+    this.#ticking = setInterval(tick, 1000)
+    if (task.queue_position) this.#asking = setTimeout(() => document.hidden || this.#ask(), PLACE)
     fill.style.inlineSize = `${task.progress}%`
     steps.replaceChildren(...Object.entries(STEPS).map(([step, name]) => stepOf(name, task.step_progress[step] === 100, step === task.current_step)))
     this.#turnTo('running', `${doing}${retried}`)
@@ -114,17 +127,28 @@ export class ChartCard {
   async #load () {
     this.#turnTo(null, 'Loading the chart')
     try {
-      this.present(await resultOf(this.#task_id))
+      this.present(await resultOf(this.task_id))
     } catch (error) {
+      this.#isFinal = false
       this.#fail(error)
+    }
+  }
+
+  async #ask () {
+    try {
+      this.take(await statusOf(this.task_id))
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error
+      // That it cannot be reached the stream tells.
+      if (error.status !== 404) return
+      this.#isFinal = true
+      this.#showProblem('The server does not know this chart any more')
     }
   }
 
   async #cancel () {
     try {
-      const task = await cancelChart(this.#task_id)
-      this.#unfollow()
-      this.#show(task)
+      this.take(await cancelChart(this.task_id))
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
       // It has just finished: the stream says so.
@@ -134,7 +158,7 @@ export class ChartCard {
 
   async #retry (retry) {
     try {
-      await retry(this.#parts['retry-adjustment'].value.trim(), this)
+      await retry(this.#parts['retry-adjustment'].value.trim())
     } catch (error) {
       this.#fail(error)
     }
@@ -142,31 +166,36 @@ export class ChartCard {
 
   #fail (error) {
     if (!(error instanceof ApiError)) throw error
-    this.#showProblem(error.message, error.code)
+    this.#showProblem(error.message)
   }
 
-  #showProblem (reason, code) {
-    const { reason: text, code: mark } = this.#parts
-    text.textContent = reason
-    mark.textContent = code
-    mark.hidden = code === ''
+  #showProblem (reason) {
+    this.#parts.reason.textContent = reason
     this.#turnTo('problem', '')
+  }
+
+  #rest () {
+    clearInterval(this.#ticking)
+    clearTimeout(this.#asking)
   }
 
   /** Shows one side of the card. The keyboard stays on it, where the button it was on goes. */
   #turnTo (side, status) {
     const hadFocus = this.element.contains(document.activeElement)
-    const { cancel, percent, status: line, ...parts } = this.#parts
+    const { cancel, dismiss, percent, status: line, ...parts } = this.#parts
     // Read aloud when it changes: a percentage would be read for ever.
     if (line.textContent !== status) line.textContent = status
     for (const name of ['running', 'figure', 'problem']) parts[name].hidden = name !== side
     cancel.hidden = percent.hidden = side !== 'running'
-    if (side !== 'running') clearInterval(this.#ticking)
+    dismiss.hidden = side !== 'problem'
+    if (side !== 'running') this.#rest()
     // Browsers differ in when they take it away from what is hidden.
     const { activeElement } = document
     if (hadFocus && (!this.element.contains(activeElement) || activeElement.closest('[hidden]'))) this.element.focus()
   }
 }
+
+const capitalized = text => text.charAt(0).toUpperCase() + text.slice(1)
 
 function placeOf ({ queue_position, current_step }) {
   if (!queue_position) return current_step.replaceAll('_', ' ')

@@ -1,12 +1,14 @@
 // One message of the chat, its charts, and the form that asks for more of them.
-import { ApiError, chartsOf, createChart } from './api.js'
+import { ApiError, chartsOf, createChart, statusOf } from './api.js'
 import { ChartCard } from './chart-card.js'
+import { MessageStream } from './message-stream.js'
 import { create, fromTemplate, tableOf, whileBusy } from './parts.js'
 
 export class MessageView {
   element
   #parts
-  #message_id
+  #message
+  #stream
   /** Cards by the id of their task. */
   #cards = new Map()
 
@@ -14,7 +16,7 @@ export class MessageView {
     const { element, parts } = fromTemplate('message')
     this.element = element
     this.#parts = parts
-    this.#message_id = message.id
+    this.#message = message
     parts.question.textContent = message.question
     parts.dataset.textContent = message.dataset
     parts.answer.textContent = message.answer
@@ -34,26 +36,43 @@ export class MessageView {
       event.preventDefault()
       whileBusy(parts.generate, () => this.#generate())
     })
+    this.#stream = new MessageStream(message.id, element, {
+      onTask: task => this.#take(task),
+      onConnection: isThere => {
+        for (const card of this.#cards.values()) card.connected(isThere)
+      }
+    })
   }
 
-  /** Shows the charts that there are, and picks up those that are still being made. */
+  /** Shows the charts that there are; the stream goes on from there. */
   async load () {
     try {
-      const { charts, active_tasks, failed_tasks } = await chartsOf(this.#message_id)
-      const made = charts.map(chart => ({ ...chart, show: card => card.present(chart) }))
-      const coming = active_tasks.map(task => ({ ...task, show: card => card.follow(task) }))
-      const since = Math.max(0, ...[...made, ...coming].map(({ created_at }) => Date.parse(created_at)))
-      // What failed before something else was asked for is history.
-      const failed = failed_tasks.filter(({ created_at }) => Date.parse(created_at) > since).slice(0, 1)
-        .map(task => ({ ...task, show: card => card.follow(task) }))
-      const all = [...made, ...coming, ...failed].sort((a, b) => Date.parse(a.created_at) - Date.parse(b.created_at))
-      for (const { task_id, show } of all) show(this.#cardOf(task_id))
+      const { charts, active_tasks, failed_tasks, cursor } = await chartsOf(this.#message.id)
+      const askedAt = await Promise.all(charts.map(whenAsked))
+      for (const [i, chart] of charts.entries()) this.#cardOf(chart.task_id, askedAt[i]).present(chart)
+      for (const task of [...active_tasks, ...failed_tasks]) this.#take(task)
       this.#parts.empty.textContent = 'No chart yet.'
+      this.#stream.start(cursor)
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
       this.#parts.empty.replaceChildren(`The charts could not be loaded: ${error.message} `, create('button', 'Load again', { onclick: () => this.load() }))
     }
-    this.#tidy()
+  }
+
+  #take (task) {
+    if (this.#cards.has(task.task_id) || !this.#isHistory(task)) this.#cardOf(task.task_id, task.created_at).take(task)
+  }
+
+  /** A failure is history when something else was asked for after it, or when it was dismissed; a cancel is so at once. */
+  #isHistory ({ status, created_at }) {
+    if (status !== 'FAILED') return status === 'CANCELLED'
+    const latest = this.#parts.cards.lastElementChild?.dataset.askedAt ?? ''
+    const dismissed = localStorage.getItem(this.#dismissedKey) ?? ''
+    return created_at < latest || created_at <= dismissed
+  }
+
+  get #dismissedKey () {
+    return `dismissed-${this.#message.id}`
   }
 
   async #generate () {
@@ -67,7 +86,7 @@ export class MessageView {
       await this.#create(wish.adjustment.trim(), wish.force)
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
-      notice.replaceChildren(`${error.message} `, create('code', error.code))
+      notice.textContent = error.message
       notice.hidden = false
       if (adjustment.value === '') adjustment.value = wish.adjustment
       force.checked ||= wish.force
@@ -76,35 +95,59 @@ export class MessageView {
 
   /** Asks for a chart; the server answers with the one that there is already, unless `force`. */
   async #create (adjustment, force, replaced) {
+    // Before it is asked for: the stream may tell of a new one before the answer does.
+    const known = new Set(this.#cards.values())
+    for (const card of known) card.stopPointingOut()
     const task = await createChart({
-      message_id: this.#message_id,
+      message_id: this.#message.id,
       visibility: 'PRIVATE',
       force_create: force,
       adjustment_query: adjustment === '' ? null : adjustment
     })
-    const isKnown = this.#cards.has(task.task_id)
-    const card = this.#cardOf(task.task_id, replaced)
-    if (isKnown) card.pointOut()
-    else card.follow(task)
-    if (replaced) {
-      replaced.remove()
+    const card = this.#cardOf(task.task_id, task.created_at)
+    card.take(task)
+    if (known.has(card) && card !== replaced) card.pointOut()
+    if (replaced && card !== replaced) {
+      this.#remove(replaced)
       card.element.focus()
     }
-    this.#tidy()
   }
 
-  #cardOf (task_id, before) {
+  /** The card of a task; a new one has its place by when the task was asked for, as after a reload. */
+  #cardOf (task_id, askedAt) {
     const known = this.#cards.get(task_id)
     if (known) return known
-    const card = new ChartCard((adjustment, replaced) => this.#create(adjustment, false, replaced))
+    const { cards, empty } = this.#parts
+    const card = new ChartCard(task_id, {
+      retry: adjustment => this.#create(adjustment, false, card),
+      dismiss: () => this.#dismiss(card)
+    })
+    card.element.dataset.askedAt = askedAt
+    const later = [...cards.children].find(({ dataset }) => dataset.askedAt > askedAt)
+    cards.insertBefore(card.element, later ?? null)
     this.#cards.set(task_id, card)
-    if (before) before.element.before(card.element)
-    else this.#parts.cards.append(card.element)
+    empty.hidden = true
     return card
   }
 
-  #tidy () {
-    for (const [task_id, card] of this.#cards) if (!card.element.isConnected) this.#cards.delete(task_id)
+  #dismiss (card) {
+    const { element } = card
+    const { previousElementSibling, nextElementSibling, dataset } = element
+    if (dataset.status === 'FAILED') localStorage.setItem(this.#dismissedKey, dataset.askedAt)
+    this.#remove(card)
+    const nearest = nextElementSibling ?? previousElementSibling ?? this.#parts.generate
+    nearest.focus()
+  }
+
+  #remove (card) {
+    card.remove()
+    this.#cards.delete(card.task_id)
     this.#parts.empty.hidden = this.#cards.size > 0
   }
+}
+
+/** A chart says when it was made; those of other users have nothing else that one may know. */
+async function whenAsked ({ task_id, created_at }) {
+  const task = await statusOf(task_id).catch(() => null)
+  return task?.created_at ?? created_at
 }
