@@ -2,19 +2,26 @@ import type { Dataset, Row } from '../datasets/dataset.ts'
 import { fieldOf } from './fields.ts'
 import { groupBy } from './group-by.ts'
 
-/** One row for every combination of `by`: the mean of `y`, or of its totals per period where `y` adds up. */
-export function aggregate (rows: readonly Row[], by: readonly string[], y: string, dataset: Dataset): Row[] {
+/**
+ * One row for every combination of `by`: the mean of `y`, or of its totals per period where `y` adds up; `isAverage`
+ * where some stand for several.
+ */
+export function aggregate (rows: readonly Row[], by: readonly string[], y: string, dataset: Dataset): { rows: Row[], isAverage: boolean } {
   const period = fieldOf(dataset, y).addsUpWithin
   // July without a snowy day still is a July: periods are counted over all rows of the same time.
   const times = by.filter(name => ['year', 'temporal'].includes(fieldOf(dataset, name).type))
   const periods = period === undefined ? null : countPeriods(rows, times, period)
 
-  return [...groupBy(rows, row => keyOf(row, by)).values()].map(group => {
+  const groups = [...groupBy(rows, row => keyOf(row, by)).values()].map(group => {
     const first = group[0]!
     const total = group.reduce((sum, row) => sum + Number(row[y]), 0)
-    const count = periods?.get(keyOf(first, times)) ?? group.length
-    return { ...Object.fromEntries(by.map(name => [name, first[name] ?? null])), [y]: rounded(total / count) }
+    return { first, total, count: periods?.get(keyOf(first, times)) ?? group.length }
   })
+  return {
+    rows: groups.map(({ first, total, count }) =>
+      ({ ...Object.fromEntries(by.map(name => [name, first[name] ?? null])), [y]: rounded(total / count) })),
+    isAverage: groups.some(({ count }) => count > 1)
+  }
 }
 
 const keyOf = (row: Row, fields: readonly string[]) => JSON.stringify(fields.map(field => row[field]))

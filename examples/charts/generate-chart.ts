@@ -17,13 +17,17 @@ export interface ChartGeneratorOptions {
   pace?: number
 }
 
-/** What a chart of this example is: `spec` draws `rows`, `svg` is the drawing. */
+/** What a chart of this example is: `spec` draws `rows`, `svg` is the drawing, and `narrow_svg` the one for a phone. */
 export interface ChartContent {
   readonly title: string
   readonly spec: VegaLiteSpec
   readonly svg: string
+  readonly narrow_svg: string
   readonly rows: readonly Row[]
 }
+
+/** px: scaled to a phone, nobody could read what was drawn for a desk. */
+const WIDTHS = { wide: 620, narrow: 300 }
 
 /** The steps in their order, with the overall progress at the end of each. */
 const STEPS = { data_extraction: 25, llm_generation: 60, schema_creation: 75, rendering: 99 }
@@ -40,13 +44,14 @@ export function chartGenerator ({ planner = ruleBasedPlanner, pace = 0 }: ChartG
 
     const table = await inStep('data_extraction', () => dataset.rows(signal))
     const plan = await inStep('llm_generation', () => planner.plan({ question, dataset, rows: table, adjustment: adjustment_query }, signal))
-    const { spec, rows } = await inStep('schema_creation', async () => {
+    const { spec, narrow, rows } = await inStep('schema_creation', async () => {
       checkPlan(plan, dataset)
       const shaped = shapeRows(table, plan, dataset)
-      return { spec: vegaLiteSpec(plan, shaped, dataset), rows: shaped.rows }
+      const specFor = (width: number) => vegaLiteSpec(plan, shaped, dataset, width)
+      return { spec: specFor(WIDTHS.wide), narrow: specFor(WIDTHS.narrow), rows: shaped.rows }
     })
-    const svg = await inStep('rendering', () => renderSvg(spec, rows))
-    return { title: plan.title, spec, svg, rows } satisfies ChartContent as unknown as JsonValue
+    const [svg, narrow_svg] = await inStep('rendering', () => Promise.all([renderSvg(spec, rows), renderSvg(narrow, rows)]))
+    return { title: plan.title, spec, svg, narrow_svg, rows } satisfies ChartContent as unknown as JsonValue
   }
 }
 

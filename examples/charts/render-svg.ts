@@ -1,13 +1,19 @@
 import * as vega from 'vega'
 import { compile, type TopLevelSpec } from 'vega-lite'
 import type { Row } from '../datasets/dataset.ts'
+import { FONT_SIZES } from './chart-style.ts'
+import { textWidth } from './text.ts'
 import type { VegaLiteSpec } from './vega-lite-spec.ts'
 
 /** Exported by Vega, and missing in its declarations. */
-const { setRandom, randomLCG } = vega as unknown as {
+const { setRandom, randomLCG, textMetrics } = vega as unknown as {
   setRandom (random: () => number): void
   randomLCG (seed: number): () => number
+  textMetrics: { width (item: { fontSize?: number, fontWeight?: unknown }, text: unknown): number }
 }
+
+// Without a canvas Vega takes text for much wider than it is, and leaves that much less for the chart.
+textMetrics.width = ({ fontSize = FONT_SIZES.label, fontWeight }, text) => textWidth(String(text ?? ''), fontSize, Number(fontWeight) > 500)
 
 /** Vega warns and draws an empty chart where it should fail. */
 function throwing (...details: unknown[]): never {
@@ -50,8 +56,8 @@ async function render (spec: VegaLiteSpec, rows: readonly Row[]): Promise<string
   }
 }
 
-/** An unknown field gives a valid and blank chart. */
-function checkFields ({ encoding }: VegaLiteSpec, rows: readonly Row[]): void {
+/** An unknown field gives a valid and blank chart. What a stack is ordered by Vega-Lite counts itself. */
+function checkFields ({ encoding: { order, ...encoding } }: VegaLiteSpec, rows: readonly Row[]): void {
   for (const [channel, { field }] of Object.entries(encoding)) {
     if (typeof field === 'string' && !rows.every(row => Object.hasOwn(row, field))) {
       throw new Error(`The specification draws ${field} as ${channel}, which the rows do not have`)

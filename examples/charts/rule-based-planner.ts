@@ -1,9 +1,9 @@
-import type { Dataset } from '../datasets/dataset.ts'
+import type { Dataset, Row } from '../datasets/dataset.ts'
 import { parseAdjustment, type Adjustment } from './adjustment.ts'
-import { fieldOf, nameOfField } from './fields.ts'
+import { fieldOf, isDiscrete, nameOfField } from './fields.ts'
 import type { ChartPlan, ChartPlanner, Mark } from './plan.ts'
 import { refusals } from './refusals.ts'
-import { ALL_YEARS } from './years.ts'
+import { ALL_YEARS, includes } from './years.ts'
 
 /** What fits on the page where a question names no number. */
 const MOST_CATEGORIES = 10
@@ -12,10 +12,10 @@ type Draft = Omit<ChartPlan, 'title'>
 
 /** Plans by the words of the question. No model, no network: what it can do is in this file. */
 export const ruleBasedPlanner: ChartPlanner = {
-  async plan ({ question, dataset, adjustment }) {
+  async plan ({ question, dataset, rows, adjustment }) {
     const wishes = parseAdjustment(adjustment ?? '')
     const draft = adjusted(draftFor(question, dataset), wishes, dataset)
-    return { ...draft, title: wishes.title ?? titleOf(draft, dataset) }
+    return { ...draft, title: wishes.title ?? titleOf(draft, dataset, rows) }
   }
 }
 
@@ -67,7 +67,19 @@ function drawnAs (draft: Draft, mark: Mark, dataset: Dataset): Draft {
   return { ...draft, mark }
 }
 
-function titleOf ({ mark, x, y, color }: Draft, dataset: Dataset): string {
+function titleOf (draft: Draft, dataset: Dataset, rows: readonly Row[]): string {
+  const title = subjectOf(draft, dataset)
+  return isAverage(draft, dataset, rows) ? `Average ${title.charAt(0).toLowerCase()}${title.slice(1)}` : title
+}
+
+/** A total needs no word for it; that one bar stands for many penguins does. */
+function isAverage ({ x, y, color, years }: Draft, dataset: Dataset, rows: readonly Row[]): boolean {
+  if (fieldOf(dataset, y).addsUpWithin !== undefined || !isDiscrete(fieldOf(dataset, x))) return false
+  const places = rows.filter(row => includes(years, Number(row['year']))).map(row => JSON.stringify([row[x], color !== null && row[color]]))
+  return new Set(places).size < places.length
+}
+
+function subjectOf ({ mark, x, y, color }: Draft, dataset: Dataset): string {
   const named = (name: string) => fieldOf(dataset, name).title.replace(/ \(.*\)$/, '')
   const lower = (name: string) => named(name).toLowerCase()
   if (mark === 'point' && fieldOf(dataset, x).type === 'quantitative') return `${named(y)} against ${lower(x)}`

@@ -2,7 +2,7 @@ import type { Dataset, Row } from '../datasets/dataset.ts'
 import { aggregate } from './aggregate.ts'
 import { fieldOf, isDiscrete } from './fields.ts'
 import type { ChartPlan } from './plan.ts'
-import { inOrder, largest } from './rank.ts'
+import { inOrder, largest, spokenRank } from './rank.ts'
 import { refusals } from './refusals.ts'
 import { includes, spanOf, spoken } from './years.ts'
 
@@ -14,6 +14,10 @@ export interface Shaped {
   readonly rows: Row[]
   /** The years that they cover; null where the dataset has no time. */
   readonly span: string | null
+  /** Which of them are shown, as one says it; null for all. */
+  readonly rank: string | null
+  /** Whether a mark stands for several measurements. */
+  readonly isAverage: boolean
 }
 
 /**
@@ -25,12 +29,14 @@ export function shapeRows (table: readonly Row[], plan: ChartPlan, dataset: Data
   const by = [...new Set(color === null ? [x] : [x, color])]
   const complete = inYears(table, plan, dataset).filter(row => [...by, y].every(field => row[field] !== null))
   const isRaw = mark === 'point' && !isDiscrete(fieldOf(dataset, x))
-  const marks = isRaw ? complete.map(row => picked(row, [...by, y])) : aggregate(complete, by, y, dataset)
+  const { rows: marks, isAverage } = isRaw
+    ? { rows: complete.map(row => picked(row, [...by, y])), isAverage: false }
+    : aggregate(complete, by, y, dataset)
   const rows = inOrder(largest(marks, plan, dataset), plan, dataset)
 
   refuseLogOfNothing(rows, plan)
   refuseTooManyColors(rows, plan, dataset)
-  return { rows, span: dataset.time === null ? null : spanOf(complete.map(yearOf)) }
+  return { rows, span: dataset.time === null ? null : spanOf(complete.map(yearOf)), rank: spokenRank(marks, plan, dataset), isAverage }
 }
 
 const yearOf = (row: Row) => Number(row['year'])

@@ -1,9 +1,11 @@
 import type { JsonValue } from 'fastify-async-charts'
 import type { Dataset, Row } from '../datasets/dataset.ts'
-import { CONFIG, MARKS, STACKED_MARKS } from './chart-style.ts'
+import { CONFIG, FONT_SIZES, MARKS, STACKED_MARKS } from './chart-style.ts'
 import { fieldOf } from './fields.ts'
 import type { ChartPlan, Mark } from './plan.ts'
+import { bySize } from './rank.ts'
 import type { Shaped } from './shape-rows.ts'
+import { inLines, textWidth } from './text.ts'
 
 /** Refers to its rows by the name `rows`, so that they are kept once. */
 export interface VegaLiteSpec {
@@ -12,25 +14,34 @@ export interface VegaLiteSpec {
 }
 
 type Channel = { [key: string]: JsonValue }
+type Value = string | number | null
 
-/** A plan and its rows as a Vega-Lite specification. */
-export function vegaLiteSpec (wanted: ChartPlan, { rows, span }: Shaped, dataset: Dataset): VegaLiteSpec {
+/** A plan and its rows as a Vega-Lite specification, `width` px wide. */
+export function vegaLiteSpec (wanted: ChartPlan, { rows, span, rank, isAverage }: Shaped, dataset: Dataset, width: number): VegaLiteSpec {
   const plan = { ...wanted, mark: visibleMark(wanted, rows) }
   const along = axis(plan, rows, dataset)
-  const value = measure(plan, rows, dataset)
+  const value = measure(plan, rows, dataset, isAverage)
   // Names of countries are read in a row, not with the head on one side.
   const isLying = isStanding(plan.mark) && fieldOf(dataset, plan.x).type === 'nominal'
-  const subtitle = span === null ? dataset.title : `${dataset.title}, ${span}`
+  const beside = isLying ? Math.max(...valuesOf(rows, plan.x).map(labelWidth)) : 45
+  const channels = colors(plan, rows, dataset, { isLying, isStacked: isStacked(value), width: width - beside })
+  const bars = valuesOf(rows, plan.x).length * (channels['yOffset'] === undefined ? 1 : valuesOf(rows, String(plan.color)).length)
+  const subtitle = [dataset.title, span, rank].filter(part => part !== null).join(', ')
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    title: { text: plan.title, subtitle },
-    width: 420,
-    height: isLying ? { step: 24 } : 260,
+    title: {
+      text: inLines(plan.title, width, FONT_SIZES.title, true),
+      subtitle: inLines(subtitle, width, FONT_SIZES.subtitle)
+    },
+    autosize: { type: 'fit-x', contains: 'padding' },
+    width,
+    height: isLying ? 24 * bars : 260,
     data: { name: 'rows' },
-    mark: value['stack'] === 'zero' ? STACKED_MARKS[plan.mark] ?? MARKS[plan.mark] : MARKS[plan.mark],
+    ...withoutMarks(plan, rows),
+    mark: isStacked(value) ? STACKED_MARKS[plan.mark] ?? MARKS[plan.mark] : MARKS[plan.mark],
     encoding: {
       ...(isLying ? { y: along, x: value } : { x: along, y: value }),
-      ...colors(plan, rows, dataset, isLying)
+      ...channels
     },
     config: CONFIG
   }
@@ -43,6 +54,8 @@ function visibleMark ({ mark, x, logScale }: ChartPlan, rows: readonly Row[]): M
 }
 
 const isStanding = (mark: Mark) => mark === 'bar' || mark === 'point'
+const fillsFromZero = (mark: Mark) => mark === 'bar' || mark === 'area'
+const isStacked = (value: Channel) => value['stack'] === 'zero'
 
 function axis ({ mark, x }: ChartPlan, rows: readonly Row[], dataset: Dataset): Channel {
   const { title, type } = fieldOf(dataset, x)
@@ -50,43 +63,76 @@ function axis ({ mark, x }: ChartPlan, rows: readonly Row[], dataset: Dataset): 
   switch (type) {
     // UTC everywhere: the chart is the same wherever its worker stands.
     case 'temporal': return { ...channel, type, title: null, scale: { type: 'utc' }, axis: { format: '%Y', tickCount: 'year', grid: false } }
-    case 'year': return mark === 'bar' || mark === 'point'
-      ? { ...channel, type: 'ordinal', title: null, sort: valuesOf(rows, x), axis: { labelAngle: 0, labelOverlap: true } }
+    case 'year': return isStanding(mark)
+      ? { ...channel, type: 'ordinal', title: null, scale: { domain: valuesOf(rows, x) }, axis: { labelAngle: 0, labelOverlap: true } }
       : { ...channel, type: 'quantitative', title: null, scale: { zero: false, nice: false }, axis: { format: 'd', tickMinStep: 1, grid: false } }
     case 'quantitative': return { ...channel, type, scale: { zero: false } }
-    case 'ordinal': return { ...channel, type, title: null, sort: valuesOf(rows, x), axis: { labelAngle: 0 } }
-    case 'nominal': return { ...channel, type, title: null, sort: valuesOf(rows, x), axis: { ticks: false, labelPadding: 6 } }
+    case 'ordinal': return { ...channel, type, title: null, scale: { domain: valuesOf(rows, x) }, axis: { labelAngle: 0, labelOverlap: true } }
+    case 'nominal': return { ...channel, type, title: null, scale: { domain: valuesOf(rows, x) }, axis: { ticks: false, labelPadding: 6 } }
   }
 }
 
-function measure (plan: ChartPlan, rows: readonly Row[], dataset: Dataset): Channel {
+function measure (plan: ChartPlan, rows: readonly Row[], dataset: Dataset, isAverage: boolean): Channel {
   const { mark, y, logScale } = plan
-  const fillsFromZero = mark === 'bar' || mark === 'area'
+  const { title } = fieldOf(dataset, y)
   return {
     field: y,
     type: 'quantitative',
-    title: fieldOf(dataset, y).title,
-    scale: logScale ? { type: 'log', nice: false } : { zero: fillsFromZero },
-    ...(fillsFromZero ? { stack: sharesPlaces(plan, rows) && addsUpOver(plan, dataset) ? 'zero' : null } : {}),
+    title: isAverage ? `Average ${title.charAt(0).toLowerCase()}${title.slice(1)}` : title,
+    scale: logScale ? { type: 'log', nice: false } : { zero: fillsFromZero(mark) },
+    ...(fillsFromZero(mark) ? { stack: sharesPlaces(plan, rows) && addsUpOver(plan, dataset) ? 'zero' : null } : {}),
     axis: { tickCount: 6, domain: false, ticks: false, ...(logScale ? { format: '~r' } : {}) }
   }
 }
 
-function colors (plan: ChartPlan, rows: readonly Row[], dataset: Dataset, isLying: boolean): { [channel: string]: Channel } {
+interface Layout {
+  readonly isLying: boolean
+  readonly isStacked: boolean
+  /** px above the marks, which begin beside the labels of their axis. */
+  readonly width: number
+}
+
+function colors (plan: ChartPlan, rows: readonly Row[], dataset: Dataset, { isLying, isStacked, width }: Layout): { [channel: string]: Channel } {
   const { mark, color } = plan
   if (color === null) return {}
-  const { type, title } = fieldOf(dataset, color)
-  const values = valuesOf(rows, color)
-  const category = { field: color, sort: values, legend: { columns: columnsOf(values) } }
-  const channels = {
-    color: type === 'quantitative'
-      ? { field: color, type, scale: { scheme: 'viridis' }, legend: { title } }
-      : type === 'year'
-        ? { ...category, type: 'ordinal', scale: { scheme: 'viridis' } }
-        : { ...category, type: 'nominal' }
+  const { type, title, colors } = fieldOf(dataset, color)
+  if (type === 'quantitative') return { color: { field: color, type, legend: { title } } }
+
+  const values = legendOf(plan, rows, dataset, isStacked)
+  // Read from left to right it goes down the stack: what is largest lies on the axis.
+  if (isStacked && !isLying) values.reverse()
+  const channel = {
+    field: color,
+    type: type === 'year' ? 'ordinal' : 'nominal',
+    sort: values,
+    legend: { columns: columnsOf(values, width) },
+    ...(colors ? { scale: { domain: values, range: values.map(value => colors[String(value)] ?? null) } } : {})
   }
+  if (isStacked) return { color: channel, order: { field: `color_${color}_sort_index`, sort: isLying ? 'ascending' : 'descending' } }
   const isSideBySide = mark === 'bar' && sharesPlaces(plan, rows) && !addsUpOver(plan, dataset)
-  return isSideBySide ? { ...channels, [isLying ? 'yOffset' : 'xOffset']: { field: color, type: 'nominal', sort: values } } : channels
+  return { color: channel, ...(isSideBySide ? { [isLying ? 'yOffset' : 'xOffset']: { field: color, type: 'nominal', sort: values } } : {}) }
+}
+
+/** The values that have a colour: where they lie one above the other by their size, else as they come. */
+function legendOf (plan: ChartPlan, rows: readonly Row[], dataset: Dataset, isStacked: boolean): Value[] {
+  const color = plan.color!
+  const unseen = nothing(plan, rows)
+  const seen = rows.filter(row => !unseen.includes(row[color] ?? null))
+  const isOrdered = isStacked || (plan.mark === 'line' && fieldOf(dataset, color).type === 'nominal')
+  return valuesOf(isOrdered ? bySize(seen, color, plan, dataset).flat() : seen, color)
+}
+
+/** The colours whose bars and areas are all of no height. */
+function nothing ({ mark, y, color }: ChartPlan, rows: readonly Row[]): Value[] {
+  if (color === null || !fillsFromZero(mark)) return []
+  return valuesOf(rows, color).filter(value => rows.every(row => row[color] !== value || row[y] === 0))
+}
+
+/** An area of no height still has an edge, in a colour that is not in the legend. */
+function withoutMarks (plan: ChartPlan, rows: readonly Row[]): { transform?: JsonValue } {
+  const { color } = plan
+  const unseen = nothing(plan, rows)
+  return color === null || unseen.length === 0 ? {} : { transform: [{ filter: { not: { field: color, oneOf: unseen } } }] }
 }
 
 /** Sectors and sources are parts of a whole; years are not, and means are not. */
@@ -99,13 +145,14 @@ function sharesPlaces ({ x }: ChartPlan, rows: readonly Row[]): boolean {
   return valuesOf(rows, x).length < rows.length
 }
 
-/** Without a canvas Vega takes text for wider than it is; what it takes for too wide would widen the chart. */
-function columnsOf (values: readonly (string | number | null)[]): number {
-  const longest = Math.max(...values.map(value => String(value).length))
-  return Math.max(1, Math.floor(520 / (longest * 9.6 + 34)))
+/** As many as fit side by side, each with its symbol and a gap. */
+function columnsOf (values: readonly Value[], width: number): number {
+  return Math.max(1, Math.floor(width / (Math.max(...values.map(labelWidth)) + 30)))
 }
 
+const labelWidth = (value: Value) => textWidth(String(value), FONT_SIZES.label)
+
 /** In the order of the rows, which is that of the chart. */
-function valuesOf (rows: readonly Row[], field: string): (string | number | null)[] {
+function valuesOf (rows: readonly Row[], field: string): Value[] {
   return [...new Set(rows.map(row => row[field] ?? null))]
 }

@@ -9,6 +9,8 @@ export interface Field {
   readonly words: readonly string[]
   /** The order of an ordinal field. */
   readonly values?: readonly string[]
+  /** Of a nominal field: the colour of each value where it has one of its own, the same in every chart. */
+  readonly colors?: Readonly<Record<string, string>>
   /**
    * A quantity that adds up within this field's periods: rain within a year, jobs over all sectors of a month.
    * Over several periods the mean of these totals is shown. Other quantities are never added, only averaged.

@@ -3,12 +3,14 @@ import { readCsv } from './read-file.ts'
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 
+const COLORS = { drizzle: '#7c93c9', rain: '#3a76d0', snow: '#66b5d6', sun: '#e0a100', fog: '#8d939e' }
+
 export const seattleWeather: Dataset = {
   title: 'Seattle weather',
   fields: {
     year: { title: 'Year', type: 'year', words: ['year'] },
     month: { title: 'Month', type: 'ordinal', words: ['month', 'season'], values: MONTHS },
-    weather: { title: 'Weather', type: 'nominal', words: ['weather', 'kind of weather'] },
+    weather: { title: 'Weather', type: 'nominal', words: ['weather', 'kind of weather'], colors: COLORS },
     precipitation: { title: 'Precipitation (mm)', type: 'quantitative', words: ['precipitation', 'rain'], addsUpWithin: 'year' }
   },
   group: 'weather',

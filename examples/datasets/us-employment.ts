@@ -9,12 +9,20 @@ const SECTORS = {
   government: 'Government'
 }
 
+const COLORS = {
+  Construction: '#4269d0',
+  Manufacturing: '#e08a00',
+  'Leisure and hospitality': '#3ca951',
+  'Education and health': '#e0457b',
+  Government: '#a463f2'
+}
+
 export const usEmployment: Dataset = {
   title: 'US employment',
   fields: {
     year: { title: 'Year', type: 'year', words: ['year'] },
     month: { title: 'Month', type: 'temporal', words: ['month'] },
-    sector: { title: 'Sector', type: 'nominal', words: ['sector', 'industry'] },
+    sector: { title: 'Sector', type: 'nominal', words: ['sector', 'industry'], colors: COLORS },
     jobs: { title: 'Jobs (millions)', type: 'quantitative', words: ['jobs', 'employment', 'employees'], addsUpWithin: 'month' }
   },
   group: 'sector',
