@@ -1,5 +1,6 @@
 import fastifyStatic from '@fastify/static'
 import type { FastifyInstance } from 'fastify'
+import type { Dataset } from '../datasets/dataset.ts'
 import { welcome } from './chat-user.ts'
 import { messages } from './messages.ts'
 
@@ -21,5 +22,10 @@ export async function chatPage (fastify: FastifyInstance): Promise<void> {
     welcome(request, reply)
   })
   await fastify.register(fastifyStatic, { root: PUBLIC, cacheControl: false })
-  fastify.get('/messages', async () => messages.map(({ dataset, ...shown }) => ({ ...shown, dataset: dataset.title })))
+  fastify.get('/messages', async () => messages.map(({ dataset, ...shown }) => ({ ...shown, dataset: dataset.title, columns: titlesOf(dataset) })))
+}
+
+/** What heads the columns of a table: with units, where there are any. */
+function titlesOf ({ fields }: Dataset): Record<string, string> {
+  return Object.fromEntries(Object.entries(fields).map(([name, { title }]) => [name, title]))
 }

@@ -16,18 +16,21 @@ export class ChartCard {
   task_id
   element
   #parts
+  #columns
   #version = 0
   /** Whether all is shown that there will be. */
   #isFinal = false
+  #urls = []
   #ticking = 0
   #asking = 0
 
-  /** `retry(adjustment)` asks for the chart once more and rejects where it cannot; `dismiss()` removes the card. */
-  constructor (task_id, { retry, dismiss }) {
+  /** `columns` are the titles of the data; `retry(adjustment)` asks for the chart once more and rejects where it cannot; `dismiss()` removes the card. */
+  constructor (task_id, { columns, retry, dismiss }) {
     const { element, parts } = fromTemplate('card')
     this.task_id = task_id
     this.element = element
     this.#parts = parts
+    this.#columns = columns
     parts.heading.id = `chart-${task_id}`
     parts.bar.setAttribute('aria-labelledby', parts.heading.id)
     element.setAttribute('aria-labelledby', parts.heading.id)
@@ -56,14 +59,15 @@ export class ChartCard {
   present (chart) {
     this.#isFinal = true
     this.#name(chart)
-    const { title, svg, rows } = chart.content
-    const url = URL.createObjectURL(new Blob([svg], { type: 'image/svg+xml' }))
-    const { image, download } = this.#parts
-    image.src = url
+    const { title, svg, narrow_svg, rows } = chart.content
+    const [wide, narrow] = this.#urls = [svg, narrow_svg].map(drawing => URL.createObjectURL(new Blob([drawing], { type: 'image/svg+xml' })))
+    const { image, phone, download } = this.#parts
+    phone.srcset = narrow
+    image.src = wide
     image.alt = `${title}; the rows are listed under Data`
-    download.href = url
+    download.href = wide
     download.download = `${title.replaceAll(/[^\p{L}\p{N}]+/gu, '-').toLowerCase()}.svg`
-    this.#parts.rows.replaceChildren(tableOf(rows, MOST_ROWS))
+    this.#parts.rows.replaceChildren(tableOf(rows, this.#columns, MOST_ROWS))
     this.element.dataset.status = 'COMPLETED'
     this.#turnTo('figure', 'Done')
   }
@@ -88,7 +92,7 @@ export class ChartCard {
 
   remove () {
     this.#rest()
-    if (this.#parts.download.href) URL.revokeObjectURL(this.#parts.download.href)
+    for (const url of this.#urls) URL.revokeObjectURL(url)
     this.element.remove()
   }
 

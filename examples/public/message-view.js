@@ -21,7 +21,7 @@ export class MessageView {
     parts.dataset.textContent = message.dataset
     parts.answer.textContent = message.answer
     parts.preview.setAttribute('aria-label', `Some of the rows of ${message.dataset}`)
-    parts.preview.append(tableOf(message.preview, message.preview.length))
+    parts.preview.append(tableOf(message.preview, message.columns, message.preview.length))
     parts.adjustment.id = `adjustment-${message.id}`
     parts.adjustment.placeholder = `e.g. ${message.suggestions[0]}`
     parts.label.htmlFor = parts.adjustment.id
@@ -119,6 +119,7 @@ export class MessageView {
     if (known) return known
     const { cards, empty } = this.#parts
     const card = new ChartCard(task_id, {
+      columns: this.#message.columns,
       retry: adjustment => this.#create(adjustment, false, card),
       dismiss: () => this.#dismiss(card)
     })

@@ -21,19 +21,28 @@ export async function whileBusy (button, work) {
   }
 }
 
-const headed = field => field.charAt(0).toUpperCase() + field.slice(1).replaceAll('_', ' ')
-const shown = value => typeof value === 'number' && !Number.isInteger(value) ? String(Number(value.toFixed(2))) : String(value ?? '–')
+const MOST_DECIMALS = 2
+const decimals = value => (String(Number(value.toFixed(MOST_DECIMALS))).split('.')[1] ?? '').length
 
-/** A table of at most `most` rows, with a line that says how many more there are. */
-export function tableOf (rows, most) {
+/** The texts of a column. Numbers have as many decimals as the one of them that needs most, so that they line up. */
+function columnOf (rows, name) {
+  const values = rows.map(row => row[name] ?? null)
+  const numbers = values.filter(value => typeof value === 'number')
+  const most = Math.max(0, ...numbers.map(decimals))
+  const texts = values.map(value => typeof value === 'number' ? value.toFixed(most) : value ?? '–')
+  return { name, texts, className: numbers.length > 0 ? 'number' : '' }
+}
+
+/** A table of at most `most` rows, with a line that says how many more there are. `titles` are those of its columns. */
+export function tableOf (rows, titles, most) {
   const table = create('table', '')
-  const fields = Object.keys(rows[0] ?? {})
-  const head = table.createTHead().insertRow()
-  head.append(...fields.map(field => create('th', headed(field), { scope: 'col', className: typeof rows[0][field] })))
+  const shown = rows.slice(0, most)
+  const columns = Object.keys(rows[0] ?? {}).map(name => columnOf(shown, name))
+  table.createTHead().insertRow().append(...columns.map(({ name, className }) => create('th', titles[name], { scope: 'col', className })))
   const body = table.createTBody()
-  for (const row of rows.slice(0, most)) {
-    body.insertRow().append(...fields.map(field => create('td', shown(row[field]), { className: typeof row[field] })))
+  for (const i of shown.keys()) {
+    body.insertRow().append(...columns.map(({ texts, className }) => create('td', texts[i], { className })))
   }
-  if (rows.length > most) table.createTFoot().insertRow().append(create('td', `… and ${rows.length - most} more`, { colSpan: fields.length }))
+  if (rows.length > most) table.createTFoot().insertRow().append(create('td', `… and ${rows.length - most} more`, { colSpan: columns.length }))
   return table
 }
