@@ -8,7 +8,7 @@ t.test('the page follows its charts', browserTest, async t => {
   const browser = await launchBrowser(t)
 
   await t.test('says where a chart stands in the line, and when it will be there', async t => {
-    const demo = await startDemo(t, 2_000)
+    const demo = await startDemo(t, 1_500)
     const { page, faults } = await visit(browser, demo.address)
     await generate(message(page, weather))
     t.ok(await isDrawn(message(page, weather)))

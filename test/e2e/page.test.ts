@@ -3,6 +3,10 @@ import { messages } from '../../examples/chat/messages.ts'
 import { browserTest, launchBrowser, visit } from './browser.ts'
 import { ask, cards, electricity, employment, generate, headings, isDrawn, isGone, isShown, message, penguins, startDemo, weather } from './chat.ts'
 
+interface Styled {
+  computedStyleMap (): { get (property: string): { value: string } }
+}
+
 t.test('the page of the demo', browserTest, async t => {
   const browser = await launchBrowser(t)
 
@@ -12,7 +16,10 @@ t.test('the page of the demo', browserTest, async t => {
     t.equal(await page.getByRole('article').count(), messages.length)
     const asked = message(page, weather)
     await isShown(asked.getByText('No chart yet.'))
-    await isShown(asked.getByRole('cell', { name: '160.63' }))
+    const table = asked.getByRole('region', { name: 'Some of the rows' })
+    await isShown(table.getByRole('columnheader', { name: 'Precipitation (mm)' }))
+    t.same(await table.locator('td.number').allTextContents(), ['116.50', '12.05', '160.63'], 'as many decimals in each row')
+    t.match(await table.locator('.number').evaluateAll(cells => cells.map(cell => (cell as unknown as Styled).computedStyleMap().get('text-align').value)), ['end', 'end', 'end', 'end'])
 
     await generate(asked)
     const bar = asked.getByRole('progressbar')
@@ -27,6 +34,8 @@ t.test('the page of the demo', browserTest, async t => {
     t.ok(Number(await bar.getAttribute('aria-valuenow')) >= 25, 'not from the beginning')
     t.ok(await isDrawn(asked))
     t.match(await asked.getByRole('img').getAttribute('alt'), /^Precipitation by month/)
+    const { width } = (await asked.getByRole('img').boundingBox())!
+    t.ok(width > 600, `${width} px wide: it fills its card`)
     t.notOk(await bar.isVisible())
 
     await asked.getByText('Data', { exact: true }).click()
@@ -136,38 +145,6 @@ t.test('the page of the demo', browserTest, async t => {
     await page.reload()
     await asked.getByRole('img').nth(2).waitFor()
     t.same(await headings(asked), ['Default chart', 'By weather', 'By year'])
-    t.same(faults, [])
-  })
-
-  await t.test('works by keyboard', async t => {
-    const demo = await startDemo(t, 60_000)
-    const { page } = await visit(browser, demo.address)
-    const asked = message(page, weather)
-    await asked.getByLabel('Adjust the chart').fill('as a line chart')
-    await page.keyboard.press('Enter')
-    await isShown(asked.getByRole('progressbar', { name: 'As a line chart' }))
-    await asked.getByRole('button', { name: 'Cancel' }).focus()
-    await page.keyboard.press('Enter')
-    await isShown(asked.getByText('Cancelled'))
-    await isShown(asked.locator('.card:focus'))
-    await page.keyboard.press('Tab')
-    await isShown(asked.getByRole('button', { name: 'Dismiss' }).and(page.locator(':focus')))
-    await page.keyboard.press('Tab')
-    await isShown(asked.getByLabel('Adjustment for the next try').and(page.locator(':focus')))
-  })
-
-  await t.test('fits a phone, in the dark too', async t => {
-    const demo = await startDemo(t, 10)
-    const { page, faults } = await visit(browser, demo.address, { viewport: { width: 360, height: 740 }, colorScheme: 'dark', isMobile: true, hasTouch: true })
-    for (const { question } of messages) {
-      const asked = message(page, question)
-      await asked.getByRole('button', { name: 'Generate chart' }).tap()
-      t.ok(await isDrawn(asked))
-      const { width } = (await asked.getByRole('img').boundingBox())!
-      t.ok(width <= 336, `${width} px wide`)
-    }
-    const { width } = (await page.locator('main').boundingBox())!
-    t.ok(width <= 360, 'nothing sticks out')
     t.same(faults, [])
   })
 })
