@@ -29,6 +29,12 @@ export interface ConsumerOptions {
   readonly logger: Logger
 }
 
+/** An attempt that is over, and how the store is to be told. */
+interface Ended {
+  readonly attempt: Attempt
+  readonly closing: Closing
+}
+
 /**
  * Works tasks until it is stopped. Everything that it says to the store goes through one exchange at a time: what has ended
  * since the last one, and the wish for as many tasks as there are free slots.
@@ -42,7 +48,7 @@ export class Consumer {
   readonly #running = new Set<Attempt>()
   readonly #heartbeat: Heartbeat
   readonly #progress: ProgressSender
-  readonly #ended: Array<{ readonly attempt: Attempt, readonly closing: Closing }> = []
+  readonly #ended: Ended[] = []
   readonly #stopping = new AbortController()
   readonly #offCancelled: () => void
   readonly #cleanup: NodeJS.Timeout
@@ -117,19 +123,19 @@ export class Consumer {
 
   /** One round trip: ends what has ended, takes what there are slots for. Repeated as it is until the store has answered. */
   async #exchange (): Promise<void> {
-    const { leaseDuration, concurrency, logger } = this.#options
+    const { leaseDuration, logger } = this.#options
+    const stopping = this.#stopping.signal
+    const hurry = this.#hurry.signal
     this.#look = false
     const ended = this.#ended.splice(0)
-    const closings = ended.map(({ closing }) => closing)
-    const count = concurrency - this.#running.size + ended.length
-    const wish = () => ({ worker_id: this.#worker_id, take_id: randomUUID(), count, leaseDuration })
-    let take = this.#stopping.signal.aborted ? null : wish()
+    let take = stopping.aborted ? null : this.#wish(ended)
     let sentAt = performance.now()
     for (let wait = STORE_RETRY.first, failed = false; ; wait = Math.min(wait * 2, STORE_RETRY.longest)) {
       try {
-        const taken = await this.#unlessHurried(this.#send(closings, take))
-        if (this.#hurry.signal.aborted) return
-        for (const { attempt } of ended) this.#running.delete(attempt)
+        if (failed) await this.#closeMeanwhile()
+        const taken = await this.#unlessHurried(this.#send(ended, take))
+        if (hurry.aborted) return
+        this.#forget(ended)
         // Leases count from the first time this take was sent: it may have been then that the store gave them.
         if (taken) this.#accept(taken, sentAt)
         if (failed) {
@@ -140,15 +146,37 @@ export class Consumer {
       } catch (error) {
         if (!failed) logger.warn({ err: error }, 'the store does not answer, trying again')
         failed = true
-        await this.#unlessHurried(delay(wait))
-        if (this.#hurry.signal.aborted) return
+        await delay(wait, undefined, { signal: hurry }).catch(() => {})
+        if (hurry.aborted) return
         if (take && performance.now() - sentAt > leaseDuration) {
           // What the store may have given then has run out.
-          take = wish()
+          take = stopping.aborted ? null : this.#wish(ended)
           sentAt = performance.now()
         }
       }
     }
+  }
+
+  /** As many tasks as there are slots once those of `ended` are free. */
+  #wish (ended: readonly Ended[]): LeasesTake {
+    const { leaseDuration } = this.#options
+    return { worker_id: this.#worker_id, take_id: randomUUID(), count: this.#free + ended.length, leaseDuration }
+  }
+
+  /** A full Redis refuses a take, but not what ends leases: a chart that is ready must not wait until there is room again. */
+  async #closeMeanwhile (): Promise<void> {
+    const ended = [...this.#ended]
+    if (ended.length === 0) return
+    await this.#unlessHurried(this.#send(ended, null))
+    if (this.#hurry.signal.aborted) return
+    this.#ended.splice(0, ended.length)
+    this.#forget(ended)
+    // The take that is being repeated knows nothing of these slots.
+    this.#look = true
+  }
+
+  #forget (ended: readonly Ended[]): void {
+    for (const { attempt } of ended) this.#running.delete(attempt)
   }
 
   /** Gives up waiting when the drain has run out of time. */
@@ -156,17 +184,21 @@ export class Consumer {
     const { signal } = this.#hurry
     return new Promise((resolve, reject) => {
       const hurry = () => resolve(null)
+      if (signal.aborted) hurry()
       signal.addEventListener('abort', hurry, { once: true })
       promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', hurry))
     })
   }
 
-  async #send (closings: Closing[], take: LeasesTake | null): Promise<Taken | null> {
+  async #send (ended: readonly Ended[], take: LeasesTake | null): Promise<Taken | null> {
     const { leases } = this.#options.service
-    if (closings.length === 0) return take && leases.take(take)
+    if (ended.length === 0 && !take) return null
+    const draining = this.#stopping.signal.aborted
+    if (ended.length === 0 && !draining) return leases.take(take!)
     // Sent before on the same connection: a finished task shows its last steps.
     this.#progress.flush()
-    const { taken } = await leases.close(closings, take)
+    // A drain repeats its take only to hand back what it may have been given: by the command that a full Redis accepts.
+    const { taken } = await leases.close(ended.map(({ closing }) => closing), take && draining ? { ...take, count: 0 } : take)
     return taken
   }
 

@@ -142,7 +142,7 @@ for (const kind of stores) {
     lose('reply', 'dequeue', 'closeLeases')
     let runs = 0
     // The store is asked at 0, 100, 300, 700 and 1,500 ms.
-    const leaseDuration = 1_600
+    const leaseDuration = 2_400
     const working = queue.work(async () => {
       runs++
       return 'chart'

@@ -1,0 +1,62 @@
+import t from 'tap'
+import type { Take } from '../../lib/store/task-store.ts'
+import { gate, until } from '../helpers/gate.ts'
+import { startQueue, stores } from '../helpers/queue.ts'
+import { recordingLogger } from '../helpers/recording-logger.ts'
+import { spyOnStore } from '../helpers/spy-store.ts'
+
+// What a full Redis does: it refuses to hand out tasks, and accepts what ends them.
+for (const kind of stores) {
+  t.test(`a chart that is ready is stored while takes are refused, ${kind}`, async t => {
+    const queue = await startQueue(t, kind)
+    const { store, lose, restore, calls, log } = spyOnStore(queue)
+    const finish = gate()
+    await queue.work(async ({ adjustment_query }) => {
+      if (adjustment_query !== 'at once') await finish.opened
+      return 'chart'
+    }, { store, concurrency: 3, leaseDuration: 60_000 })
+    const held = await Promise.all([1, 2].map(async () => (await queue.enqueue()).task_id))
+    await Promise.all(held.map(id => queue.state(id, ({ status }) => status === 'PROCESSING')))
+    await until(() => calls('waitForWork') > 0)
+    const before = log.length
+    lose('request', 'dequeue')
+    const { task_id } = await queue.enqueue({ adjustment_query: 'at once' })
+    const refused = () => log.slice(before).filter(({ verb }) => verb === 'dequeue').map(({ args }) => args[0] as Take)
+    await until(() => refused().length > 0)
+    finish.open()
+    for (const id of held) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 1 })
+    t.match(await queue.service.getTaskStatus(task_id), { status: 'PENDING' })
+    restore()
+    t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })
+    t.equal(new Set(refused().slice(0, 2).map(({ take_id }) => take_id)).size, 1, 'the take was repeated as it was')
+  })
+
+  t.test(`a worker stops in order while takes are refused, ${kind}`, async t => {
+    const queue = await startQueue(t, kind)
+    const { store, lose, calls } = spyOnStore(queue)
+    const logger = recordingLogger()
+    const finish = gate()
+    let runs = 0
+    const worker = await queue.work(async () => {
+      runs++
+      await finish.opened
+      return 'chart'
+    }, { store, logger, leaseDuration: 60_000, shutdownTimeout: 60_000 })
+    const { task_id } = await queue.enqueue()
+    await queue.state(task_id, ({ status }) => status === 'PROCESSING')
+    await until(() => calls('waitForWork') > 0)
+    const before = calls('dequeue')
+    // The first one gets through, and only its reply is lost.
+    lose('reply', 'dequeue')
+    const given = await queue.enqueue()
+    await until(() => calls('dequeue') > before)
+    lose('request', 'dequeue')
+    const stopping = worker.stop()
+    finish.open()
+    await stopping
+    t.match(await queue.service.getTaskStatus(task_id), { status: 'COMPLETED', attempt: 1 })
+    t.match(await queue.service.getTaskStatus(given.task_id), { status: 'PENDING', attempt: 0 }, 'what the take was given is handed back')
+    t.equal(runs, 1)
+    t.same(logger.said(/not reachable/), [])
+  })
+}
