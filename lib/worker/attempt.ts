@@ -3,6 +3,7 @@ import type { Leases } from '../service/leases.ts'
 import { AttemptError, speaksToUser, type Outcome } from '../service/outcome.ts'
 import { merge, toReport, type Report } from '../service/progress.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { readDependencies } from './read-dependencies.ts'
 import type { Closing, TakenTask } from '../store/task-store.ts'
 
 /** ms that a generator gets to answer its signal before it is abandoned. */
@@ -149,9 +150,10 @@ export class Attempt {
         }, GRACE)
       }
       signal.addEventListener('abort', abandonSoon)
-      leases.dependencies(taken.task)
+      readDependencies({ task: taken.task, leases, signal, log: this.#log })
         .then(dependencies => {
-          if (!dependencies) throw new AttemptError('CHARTS_ERR_DEPENDENCY_FAILED', { retryable: false })
+          // Nobody would want what it makes, and in a thread nobody could stop it.
+          signal.throwIfAborted()
           return generate(taken.request, { ...context, dependencies })
         })
         .then(content => settle({ content }), error => settle({ error }))

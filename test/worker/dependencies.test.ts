@@ -2,8 +2,10 @@ import t from 'tap'
 import { randomUUID } from 'node:crypto'
 import type { Chart } from '../../lib/index.ts'
 import { hostStore } from '../helpers/chart-store.ts'
-import { gate, inTime } from '../helpers/gate.ts'
+import { gate, inTime, until } from '../helpers/gate.ts'
 import { startQueue, stores } from '../helpers/queue.ts'
+import { recordingLogger } from '../helpers/recording-logger.ts'
+import { spyOnStore } from '../helpers/spy-store.ts'
 
 for (const kind of stores) {
   for (const place of ['beside the tasks', 'in a store of the host'] as const) {
@@ -74,5 +76,71 @@ for (const kind of stores) {
     const { task_id } = await queue.enqueue()
     t.match(await queue.run({ depends_on: [task_id] }), { status: 'COMPLETED', attempt: 2 })
     t.strictSame(seen, ['first', 'first'])
+  })
+
+  t.test(`a store that does not answer when they are read costs no try, ${kind}`, async t => {
+    const queue = await startQueue(t, kind, { retry: { attempts: 1 } })
+    const { store, lose, restore } = spyOnStore(queue)
+    const logger = recordingLogger()
+    let runs = 0
+    await queue.work(async () => ++runs, { store, logger, leaseDuration: 60_000 })
+    const done = await queue.run()
+    lose('request', 'read')
+    const { task_id } = await queue.enqueue({ depends_on: [done.task_id] })
+    await until(() => logger.said(/could not be read/).length > 1)
+    restore()
+    t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })
+    t.equal(runs, 2)
+  })
+
+  t.test(`a store of the host that throws when they are read costs no try, ${kind}`, async t => {
+    const charts = hostStore()
+    let failing = true
+    const chartStore = {
+      ...charts,
+      get: async (chart_id: string) => {
+        if (failing) throw new Error('the database is restarted')
+        return charts.get(chart_id)
+      }
+    }
+    const queue = await startQueue(t, kind, { chartStore, retry: { attempts: 1 } })
+    const logger = recordingLogger()
+    await queue.work(async () => 'chart', { logger })
+    const done = await queue.run()
+    const { task_id } = await queue.enqueue({ depends_on: [done.task_id] })
+    await until(() => logger.said(/could not be read/).length > 0)
+    failing = false
+    t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })
+  })
+
+  t.test(`who is cancelled while they are read frees the slot at once, and is not generated, ${kind}`, async t => {
+    const charts = hostStore()
+    const asked = gate()
+    const answer = gate()
+    const chartStore = {
+      ...charts,
+      get: async (chart_id: string) => {
+        asked.open()
+        await answer.opened
+        return charts.get(chart_id)
+      }
+    }
+    const queue = await startQueue(t, kind, { chartStore })
+    const logger = recordingLogger()
+    const ran: string[] = []
+    await queue.work(async ({ task_id }) => {
+      ran.push(task_id)
+      return 'chart'
+    }, { concurrency: 1, logger })
+    const done = await queue.run()
+    const { task_id } = await queue.enqueue({ depends_on: [done.task_id] })
+    await asked.opened
+    await queue.service.cancelTask(task_id)
+    const next = await queue.run()
+    t.equal(next.status, 'COMPLETED', 'the slot is free although the read has not been answered')
+    answer.open()
+    await queue.run()
+    t.notOk(ran.includes(task_id))
+    t.same(logger.said(/abandoned/), [], 'nothing ignored its signal')
   })
 }
