@@ -39,13 +39,14 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   const settings = options.worker === false ? null : resolveOptions(InProcessWorkerSchema, options.worker, 'options.worker')
   const { redis, store, chartStore, tenantWeight, onFinished, paramsSchema, generate, logger = fastify.log } = options
   const { keyPrefix, retention, retry, limits, stream, prefix } = resolved
+  // First of all: where there is no generator, nothing is left open.
+  const generator = generate && settings ? await openGenerator(generate, { ...settings, chartBytes: limits.chartBytes, logger }) : null
   const service = new ChartQueueService({
     redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, poll: stream.poll, logger
   })
   fastify.decorate('asyncCharts', service)
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
 
-  const generator = generate && settings ? openGenerator(generate, settings) : null
   const consumer = generator && settings ? new Consumer({ service, ...settings, generate: generator.generate, logger }) : null
   // Before the last requests are waited for: draining must not begin when they have ended.
   fastify.addHook('preClose', done => {

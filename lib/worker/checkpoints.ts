@@ -53,7 +53,7 @@ export class Checkpoints {
     progress({ step: name, step_progress: 0 })
     const value = await fn()
     signal.throwIfAborted()
-    await this.#remember(name, serialize(value))
+    await this.#remember(name, serializeStep(value))
     progress({ step: name, step_progress: 100 })
     return value
   }
@@ -79,7 +79,11 @@ export class Checkpoints {
   }
 }
 
-function serialize (value: unknown): string {
+/**
+ * What a step returned, as the text that is remembered of it.
+ * @throws AttemptError CHARTS_ERR_INVALID_CHECKPOINT for what JSON cannot hold
+ */
+export function serializeStep (value: unknown): string {
   let json: string | undefined
   try {
     json = JSON.stringify(value)

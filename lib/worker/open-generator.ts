@@ -1,5 +1,5 @@
 import type { GenerateChart } from '../generator.ts'
-import { ThreadPool } from './thread-pool.ts'
+import { ThreadPool, type ThreadPoolOptions } from './thread-pool.ts'
 
 /** A generator that is ready to be called, and what ends its threads where it has any. */
 export interface OpenGenerator {
@@ -7,7 +7,10 @@ export interface OpenGenerator {
   close (): Promise<void>
 }
 
-/** A function is called here; the module behind a URL runs in threads of their own. */
-export function openGenerator (generate: GenerateChart | URL, settings: { concurrency: number, threadMemory: number }): OpenGenerator {
-  return generate instanceof URL ? new ThreadPool({ url: generate, ...settings }) : { generate, close: async () => {} }
+/**
+ * A function is called here; the module behind a URL runs in threads of their own.
+ * @throws CHARTS_ERR_INVALID_OPTIONS where there is no generator behind the URL
+ */
+export async function openGenerator (generate: GenerateChart | URL, options: ThreadPoolOptions): Promise<OpenGenerator> {
+  return generate instanceof URL ? await ThreadPool.open(generate, options) : { generate, close: async () => {} }
 }

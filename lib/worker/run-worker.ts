@@ -59,9 +59,10 @@ export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker
   const logger = options.logger ?? silentLogger
   const { redis, store, generate, chartStore, onFinished } = options
   const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, threadMemory, handleSignals } = resolved
+  // First of all: where there is no generator, nothing is left open.
+  const generator = await openGenerator(generate, { concurrency, threadMemory, chartBytes: limits.chartBytes, logger })
   const service = new ChartQueueService({ redis, store, keyPrefix, limits, chartStore, onFinished, leaseDuration, logger })
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
-  const generator = openGenerator(generate, { concurrency, threadMemory })
   const consumer = new Consumer({ service, generate: generator.generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
   const stop = () => consumer.stop().then(() => done)
   const off = handleSignals ? drainOnSignals(stop) : () => {}

@@ -1,39 +1,70 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
+import { serializeContent } from '../service/outcome.ts'
+import { serializeStep } from './checkpoints.ts'
 import { describeError, restoreError } from './thread-error.ts'
-import type { FromThread, ThreadJob, ThreadResult, ToThread } from './thread-messages.ts'
+import type { FromThread, ThreadError, ThreadJob, ThreadResult, ToThread } from './thread-messages.ts'
 
 type Level = 'debug' | 'info' | 'warn' | 'error'
+
+async function open (url: string): Promise<GenerateChart> {
+  const { default: generate } = await import(url).catch(cause => {
+    throw new Error(`${url} could not be imported: ${describeError(cause).message}`, { cause })
+  })
+  if (typeof generate !== 'function') throw new TypeError(`${url} has no default export that is a function`)
+  return generate
+}
+
+/** Whether a module can be worked with; why not. */
+export async function load ({ url }: { url: string }): Promise<ThreadError | null> {
+  return open(url).then(() => null, error => describeError(error))
+}
+
+/** What is logged, as another thread can be told it. */
+const plain = <T>(details: T): T =>
+  JSON.parse(JSON.stringify(details, (_key, value) => value instanceof Error ? describeError(value) : value))
+
+interface Step {
+  readonly run: () => unknown
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+  /** What it returned here. */
+  value?: unknown
+}
 
 /** What runs in a generator's thread: the context of the other side, spoken over a port. */
 export default async function work ({ job, port }: { job: ThreadJob, port: MessagePort }): Promise<ThreadResult> {
   const say = (message: FromThread) => port.postMessage(message)
   const abort = new AbortController()
-  const steps = new Map<number, { run: () => unknown, settle: (settled: { value?: unknown, error?: Error }) => void }>()
+  const steps = new Map<number, Step>()
+  const run = async (id: number) => {
+    try {
+      const step = steps.get(id)!
+      step.value = await step.run()
+      say({ stepDone: id, text: serializeStep(step.value) })
+    } catch (error) {
+      say({ stepDone: id, error: describeError(error) })
+    }
+  }
   port.on('message', (message: ToThread) => {
     if ('abort' in message) {
       abort.abort(Object.assign(new Error(`The attempt was aborted: ${message.abort}`), { name: 'AbortError', code: message.abort }))
     } else if ('run' in message) {
-      Promise.resolve().then(() => steps.get(message.run)!.run()).then(
-        value => tell({ stepDone: message.run, value }),
-        error => tell({ stepDone: message.run, error: describeError(error) }))
+      run(message.run)
+    } else if ('stored' in message) {
+      const { resolve, value } = steps.get(message.stored)!
+      resolve(value)
+    } else if ('remembered' in message) {
+      steps.get(message.remembered)!.resolve(message.value)
     } else {
-      const { value, error } = message
-      steps.get(message.settled)!.settle(error ? { error: restoreError(error) } : { value })
+      steps.get(message.failed)!.reject(restoreError(message.error))
     }
   })
-  const tell = (done: Extract<FromThread, { stepDone: number }>) => {
-    try {
-      say(done)
-    } catch (error) {
-      say({ stepDone: done.stepDone, error: describeError(error) })
-    }
-  }
 
-  const log = (bindings: object): Logger => {
+  const log = (bindings: Record<string, unknown>): Logger => {
     const write = (level: Level) => (details: object, message?: string) => {
       // What cannot be passed on must not fail a chart.
-      try { say({ log: { level, bindings, details: JSON.parse(JSON.stringify(details)), message } }) } catch {}
+      try { say({ log: { level, bindings: plain(bindings), details: plain(details), message } }) } catch {}
     }
     return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error'), child: more => log({ ...bindings, ...more }) }
   }
@@ -41,22 +72,21 @@ export default async function work ({ job, port }: { job: ThreadJob, port: Messa
   const context = {
     signal: abort.signal,
     attempt: job.attempt,
-    dependencies: job.dependencies,
+    dependencies: JSON.parse(job.dependencies),
     log: log({}),
     progress: (update: ProgressUpdate) => {
       try { say({ progress: { step: update.step, step_progress: update.step_progress, progress: update.progress } }) } catch {}
     },
     step: <T>(step: string, run: () => T | Promise<T>) => new Promise<T>((resolve, reject) => {
       const id = count++
-      steps.set(id, { run, settle: ({ value, error }) => error ? reject(error) : resolve(value as T) })
+      steps.set(id, { run, resolve: resolve as (value: unknown) => void, reject })
       say({ step, id })
     })
   }
   try {
-    const { default: generate } = await import(job.url) as { default: GenerateChart }
-    const content = await generate(job.request, context)
-    // What JSON cannot hold, the other side refuses; a function could not even get there.
-    return { content: typeof content === 'function' ? undefined : content }
+    const generate = await open(job.url)
+    // Here, not there: what a thread passes on is not what JSON makes of it.
+    return { json: serializeContent(await generate(job.request, context), job.chartBytes) }
   } catch (error) {
     return { error: describeError(error) }
   } finally {

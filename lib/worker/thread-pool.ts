@@ -1,21 +1,26 @@
-import { MessageChannel } from 'node:worker_threads'
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import type { Piscina } from 'piscina'
+import { errors } from '../errors.ts'
 import { AttemptError } from '../service/outcome.ts'
-import type { AbortCode, GenerateChart, GenerateContext } from '../generator.ts'
+import type { AbortCode, GenerateChart, GenerateContext, Logger } from '../generator.ts'
 import type { JsonValue } from '../task.ts'
 import { describeError, restoreError } from './thread-error.ts'
-import type { FromThread, ThreadJob, ThreadResult, ToThread } from './thread-messages.ts'
+import type { FromThread, StepDone, ThreadError, ThreadJob, ThreadResult, ToThread } from './thread-messages.ts'
 
 /** ms that a generator in a thread gets to answer its signal before the thread is ended. */
 const GRACE = 500
 /** ms that an idle thread is kept. */
 const IDLE = 30_000
+/** ms after which it is told what the start waits for. */
+const SLOW = 5_000
 
 export interface ThreadPoolOptions {
-  readonly url: URL
   readonly concurrency: number
   /** MiB of a thread's heap, 0 = Node's own limit. */
   readonly threadMemory: number
+  /** Bytes of a chart as JSON, 0 = no limit. */
+  readonly chartBytes: number
+  readonly logger: Logger
 }
 
 /**
@@ -23,39 +28,79 @@ export interface ThreadPoolOptions {
  * cancel or a deadline that it does not answer ends its thread.
  */
 export class ThreadPool {
-  readonly generate: GenerateChart
-  readonly #options: ThreadPoolOptions
-  #pool: Promise<Piscina<{ job: ThreadJob, port: unknown }, ThreadResult>> | undefined
+  readonly generate: GenerateChart = (request, context) => this.#run(request, context)
+  readonly #url: string
+  readonly #chartBytes: number
+  readonly #pool: Piscina
 
-  constructor (options: ThreadPoolOptions) {
-    this.#options = options
-    this.generate = (request, context) => this.#run(request, context)
+  private constructor (url: URL, pool: Piscina, { chartBytes }: ThreadPoolOptions) {
+    this.#url = url.href
+    this.#chartBytes = chartBytes
+    this.#pool = pool
   }
 
-  async close (): Promise<void> {
-    await (await this.#pool)?.destroy()
-  }
-
-  #open (): Promise<Piscina<{ job: ThreadJob, port: unknown }, ThreadResult>> {
-    const { concurrency, threadMemory } = this.#options
+  /**
+   * Opens the threads, and imports the module in the first of them: a mistake in its URL shows now, not with every task.
+   * @throws CHARTS_ERR_INVALID_OPTIONS where it cannot be imported, or its default export is no function
+   */
+  static async open (url: URL, options: ThreadPoolOptions): Promise<ThreadPool> {
+    const { concurrency, threadMemory, logger } = options
+    const { Piscina } = await import('piscina')
     // As it stands beside this file: in the sources, or compiled.
     const main = new URL(import.meta.url.endsWith('.ts') ? './thread-main.ts' : './thread-main.js', import.meta.url)
-    return import('piscina').then(({ Piscina }) => new Piscina({
+    const pool = new Piscina({
       filename: main.href,
       minThreads: 0,
       maxThreads: concurrency,
       idleTimeout: IDLE,
       ...(threadMemory > 0 ? { resourceLimits: { maxOldGenerationSizeMb: threadMemory } } : {})
-    }))
+    })
+    // Without a listener, a thread that breaks while it runs nothing would end the process.
+    pool.on('error', error => logger.error({ err: error }, 'a thread broke'))
+    const threads = new ThreadPool(url, pool, options)
+    const slow = setTimeout(() => logger.warn({ url: url.href }, 'the generator is still being imported'), SLOW)
+    try {
+      await threads.#load()
+    } catch (cause) {
+      await threads.close()
+      const text = `options.generate must be the URL of a module whose default export is a function: ${(cause as Error).message}`
+      throw Object.assign(new errors.CHARTS_ERR_INVALID_OPTIONS(text), { cause })
+    } finally {
+      clearTimeout(slow)
+    }
+    return threads
+  }
+
+  async close (): Promise<void> {
+    await this.#pool.destroy()
+  }
+
+  async #load (): Promise<void> {
+    const giveUp = new AbortController()
+    // A thread that breaks before it can take anything leaves what waits for it waiting.
+    const broke = (error: Error) => giveUp.abort(error)
+    this.#pool.once('error', broke)
+    let fault: ThreadError | null
+    try {
+      fault = await this.#pool.run({ url: this.#url }, { name: 'load', signal: giveUp.signal })
+    } catch (error) {
+      const cause: Error = giveUp.signal.reason ?? error
+      throw new Error(`${this.#url} has ended its thread: ${cause.message}`, { cause })
+    } finally {
+      this.#pool.off('error', broke)
+    }
+    if (fault) throw restoreError(fault)
   }
 
   async #run (request: Parameters<GenerateChart>[0], context: GenerateContext): Promise<JsonValue> {
-    this.#pool ??= this.#open()
-    const pool = await this.#pool
     const { signal, attempt, dependencies } = context
+    // An abort that has been is not told again.
+    signal.throwIfAborted()
     const { port1: ours, port2: port } = new MessageChannel()
     const say = (message: ToThread) => ours.postMessage(message)
-    ours.on('message', (message: FromThread) => hear(message, context, say))
+    const steps = new Map<number, (done: StepDone) => void>()
+    const listen = (message: FromThread) => hear(message, { context, say, steps })
+    ours.on('message', listen)
     const end = new AbortController()
     let ending: NodeJS.Timeout | undefined
     const abort = () => {
@@ -64,10 +109,10 @@ export class ThreadPool {
     }
     signal.addEventListener('abort', abort)
     try {
-      const job = { url: this.#options.url.href, request, attempt, dependencies }
-      const result = await pool.run({ job, port }, { transferList: [port], signal: end.signal })
+      const job: ThreadJob = { url: this.#url, request, attempt, dependencies: JSON.stringify(dependencies), chartBytes: this.#chartBytes }
+      const result: ThreadResult = await this.#pool.run({ job, port }, { transferList: [port], signal: end.signal })
       if ('error' in result) throw restoreError(result.error)
-      return result.content as JsonValue
+      return JSON.parse(result.json)
     } catch (error) {
       if ((error as { code?: string }).code === 'ERR_WORKER_OUT_OF_MEMORY') {
         throw new AttemptError('CHARTS_ERR_OUT_OF_MEMORY', { retryable: false, cause: error })
@@ -76,30 +121,36 @@ export class ThreadPool {
     } finally {
       clearTimeout(ending)
       signal.removeEventListener('abort', abort)
+      // The result comes another way, and overtakes what was said last.
+      for (let last = receiveMessageOnPort(ours); last; last = receiveMessageOnPort(ours)) listen(last.message)
       ours.close()
     }
   }
 }
 
-/** The steps that threads are running: what the other side has to say of them. */
-const running = new WeakMap<GenerateContext, Map<number, (done: Extract<FromThread, { stepDone: number }>) => void>>()
+interface Conversation {
+  readonly context: GenerateContext
+  readonly say: (message: ToThread) => void
+  /** The steps that the thread is running: what is done with what it says of them. */
+  readonly steps: Map<number, (done: StepDone) => void>
+}
 
-function hear (message: FromThread, context: GenerateContext, say: (message: ToThread) => void): void {
+function hear (message: FromThread, { context, say, steps }: Conversation): void {
   if ('progress' in message) {
     context.progress(message.progress)
   } else if ('log' in message) {
     const { level, bindings, details, message: text } = message.log
-    context.log[level]({ ...bindings, ...details }, text)
+    context.log.child(bindings)[level](details, text)
   } else if ('stepDone' in message) {
-    running.get(context)?.get(message.stepDone)?.(message)
+    steps.get(message.stepDone)!(message)
   } else {
     const { step, id } = message
     const run = () => new Promise<unknown>((resolve, reject) => {
-      const steps = running.get(context) ?? new Map()
-      running.set(context, steps.set(id, ({ value, error }: { value?: unknown, error?: Parameters<typeof restoreError>[0] }) =>
-        error ? reject(restoreError(error)) : resolve(value)))
+      steps.set(id, done => 'error' in done ? reject(restoreError(done.error)) : resolve(JSON.parse(done.text).value))
       say({ run: id })
     })
-    context.step(step, run).then(value => say({ settled: id, value }), error => say({ settled: id, error: describeError(error) }))
+    context.step(step, run).then(
+      value => say(steps.has(id) ? { stored: id } : { remembered: id, value }),
+      error => say({ failed: id, error: describeError(error) }))
   }
 }
