@@ -3,8 +3,8 @@ import { errors } from '../errors.ts'
 import type { GenerateChart, Logger } from '../generator.ts'
 import { resolveOptions, WorkerOptionsSchema, type ResolvedLimits, type WorkerSettings } from '../options.ts'
 import type { ChartStore } from '../service/chart-store.ts'
-import { silentLogger } from '../silent-logger.ts'
 import type { ChartTask } from '../task.ts'
+import { consoleLogger } from './console-logger.ts'
 import { Consumer } from './consumer.ts'
 import { openGenerator } from './open-generator.ts'
 
@@ -15,7 +15,7 @@ export interface RunWorkerOptions extends StoreChoice, Partial<WorkerSettings> {
   chartStore?: ChartStore | undefined
   onFinished?: ((task: ChartTask) => unknown) | undefined
   limits?: Partial<ResolvedLimits> | undefined
-  /** Default: silent. */
+  /** Default: warnings and errors to the console. */
   logger?: Logger | undefined
   /** Whether SIGTERM and SIGINT drain; a second one ends the process. Default true. */
   handleSignals?: boolean | undefined
@@ -45,7 +45,7 @@ function drainOnSignals (stop: () => Promise<void>): () => void {
 
 /**
  * Works the queue in this process. Any number of workers, in any processes and on any machines, share one queue.
- * @throws CHARTS_ERR_INVALID_OPTIONS
+ * @throws CHARTS_ERR_INVALID_OPTIONS, also where there is no generator behind the URL
  */
 export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker> {
   for (const moved of ['retry', 'retention']) {
@@ -56,7 +56,7 @@ export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker
   }
   const resolved = resolveOptions(WorkerOptionsSchema, options)
   if (!options.generate) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.generate must be a function or the URL of a module, got undefined')
-  const logger = options.logger ?? silentLogger
+  const logger = options.logger ?? consoleLogger()
   const { redis, store, generate, chartStore, onFinished } = options
   const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, threadMemory, handleSignals } = resolved
   // First of all: where there is no generator, nothing is left open.

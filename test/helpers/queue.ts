@@ -4,6 +4,7 @@ import {
   ChartQueueService, memoryStore, runWorker, type ChartQueueServiceOptions, type ChartTask, type ChartWorker, type CreateChartRequest,
   type GenerateChart, type Identity, type JsonValue, type RunWorkerOptions, type StoreChoice
 } from '../../lib/index.ts'
+import { silentLogger } from '../../lib/silent-logger.ts'
 import { redisUrl, removeKeys, uniquePrefix } from './redis.ts'
 
 export const stores = ['memory', 'redis'] as const
@@ -62,7 +63,7 @@ export class Queue {
     const { chartStore, limits } = this.#options
     const place = options.redis || options.store ? {} : this.place
     const worker = await runWorker({
-      ...place, keyPrefix: this.keyPrefix, chartStore, limits, generate, handleSignals: false, shutdownTimeout: 0, ...options
+      ...place, keyPrefix: this.keyPrefix, chartStore, limits, generate, handleSignals: false, shutdownTimeout: 0, logger: silentLogger, ...options
     })
     this.#workers.push(worker)
     return worker

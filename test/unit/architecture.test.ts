@@ -20,7 +20,7 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['store/', [...entities, 'store/memory/', 'type store/task-store']],
   ['service/', [...entities, 'validator', 'service/', 'type store/task-store', 'ajv']],
   ['http/', [...entities, 'validator', 'service/', 'http/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
-  ['worker/run-worker', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'worker/', 'type service/']],
+  ['worker/run-worker', [...entities, 'options', 'chart-queue-service', 'worker/', 'type service/']],
   ['worker/thread-pool', [...entities, 'service/', 'worker/', 'piscina', 'type piscina']],
   ['worker/', [...entities, 'service/', 'worker/', 'type store/task-store']],
   // The composition roots: the only places that wire layers together.

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ChartQueueService, memoryStore, runWorker, type ChartTask, type RunWorkerOptions } from '../../lib/index.ts'
+import { silentLogger } from '../../lib/silent-logger.ts'
 
 const generate = new URL('../fixtures/generator-module.ts', import.meta.url)
 const ada = { user_id: 'ada' }
@@ -7,7 +8,7 @@ const ada = { user_id: 'ada' }
 async function start (t: { teardown (end: () => Promise<void>): void }, options: Partial<RunWorkerOptions> = {}) {
   const store = memoryStore()
   const service = new ChartQueueService({ store, retry: { attempts: 2, backoff: { delay: 10 } } })
-  const worker = await runWorker({ store, generate, handleSignals: false, concurrency: 2, shutdownTimeout: 100, ...options })
+  const worker = await runWorker({ store, generate, handleSignals: false, concurrency: 2, shutdownTimeout: 100, logger: silentLogger, ...options })
   t.teardown(async () => {
     await worker.stop()
     await service.close()
@@ -74,7 +75,7 @@ t.test('steps are remembered across tries', async t => {
 })
 
 t.test('a thread that takes too much memory fails its task and nothing else', async t => {
-  const { ask, ended } = await start(t, { threadMemory: 64 })
+  const { ask, ended } = await start(t, { threadMemory: 128 })
   t.match(await ended(await ask('memory')), { status: 'FAILED', error_code: 'CHARTS_ERR_OUT_OF_MEMORY', attempt: 1 })
   t.match(await ended(await ask('next')), { status: 'COMPLETED' })
 })
