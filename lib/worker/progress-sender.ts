@@ -54,7 +54,7 @@ export class ProgressSender {
       this.#options.logger.debug({ err: error }, 'progress could not be stored')
       for (const { attempt, report } of sent) attempt.putBack(report)
       this.#pending = true
-      if (!this.#stopped) this.#send(RETRY)
+      this.#send(RETRY)
     })
   }
 
@@ -64,6 +64,7 @@ export class ProgressSender {
   }
 
   #send (wait: number): void {
+    if (this.#stopped) return
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.flush()
