@@ -45,5 +45,7 @@ export interface GenerateContext {
 /**
  * Makes a chart. What it resolves to is the chart's `content`, any JSON value up to `limits.chartBytes`;
  * the library never looks inside. Throw a `ChartGenerationError` to speak to the user.
+ *
+ * `object`, because TypeScript takes no interface for a JsonValue; what JSON cannot hold fails the task.
  */
-export type GenerateChart = (request: ChartRequest, context: GenerateContext) => Promise<JsonValue>
+export type GenerateChart = (request: ChartRequest, context: GenerateContext) => Promise<JsonValue | object>

@@ -63,7 +63,7 @@ const storeProperties = {
   keyPrefix: Type.String({ description: 'Start of every Redis key and channel; becomes the hash tag `{async-charts}`. Processes with the same one share a queue', default: 'async-charts', minLength: 1, maxLength: 200, pattern: '^[^{}\\s]+$' }),
   limits: LimitsSchema,
   chartStore: given('Where finished charts live, `{ save, get, findByMessage, delete? }`. Default: beside the tasks. Give the same one to every process', { hasMethods: ['save', 'get', 'findByMessage'] }),
-  logger: given('A pino-compatible logger. Default of the plugin: `fastify.log`; elsewhere: silent', { hasMethods: ['debug', 'info', 'warn', 'error', 'child'] })
+  logger: given('A pino-compatible logger. Default of the plugin: `fastify.log`; of `runWorker`: warnings and errors to the console; of `ChartQueueService`: silent', { hasMethods: ['debug', 'info', 'warn', 'error', 'child'] })
 }
 
 export const ServiceOptionsSchema = Type.Object({

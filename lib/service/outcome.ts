@@ -2,7 +2,7 @@ import { ChartGenerationError, failures, type FailureCode } from '../errors.ts'
 import type { JsonValue } from '../task.ts'
 
 /** How a try ended: with a chart, or with what went wrong. */
-export type Outcome = { readonly content: JsonValue | undefined } | { readonly error: unknown }
+export type Outcome = { readonly content: JsonValue | object | undefined } | { readonly error: unknown }
 
 /** Why a try failed, as the store keeps it. */
 export interface Failure {
@@ -47,11 +47,21 @@ export function failureOf (error: unknown): Failure {
   }
 }
 
+/** A chart that is JSON already, and was held to the rules where it was made. */
+export class SerializedContent {
+  readonly json: string
+
+  constructor (json: string) {
+    this.json = json
+  }
+}
+
 /**
  * The chart as JSON.
  * @throws AttemptError CHARTS_ERR_INVALID_CHART for what JSON cannot hold, CHARTS_ERR_CHART_TOO_LARGE above `limit` bytes (0 = off).
  */
-export function serializeContent (content: JsonValue | undefined, limit: number): string {
+export function serializeContent (content: unknown, limit: number): string {
+  if (content instanceof SerializedContent) return content.json
   let json: string | undefined
   try {
     json = JSON.stringify(content)

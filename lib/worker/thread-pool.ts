@@ -1,9 +1,8 @@
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import type { Piscina } from 'piscina'
 import { errors } from '../errors.ts'
-import { AttemptError } from '../service/outcome.ts'
+import { AttemptError, SerializedContent } from '../service/outcome.ts'
 import type { AbortCode, GenerateChart, GenerateContext, Logger } from '../generator.ts'
-import type { JsonValue } from '../task.ts'
 import { describeError, restoreError } from './thread-error.ts'
 import type { FromThread, StepDone, ThreadError, ThreadJob, ThreadResult, ToThread } from './thread-messages.ts'
 
@@ -92,7 +91,7 @@ export class ThreadPool {
     if (fault) throw restoreError(fault)
   }
 
-  async #run (request: Parameters<GenerateChart>[0], context: GenerateContext): Promise<JsonValue> {
+  async #run (request: Parameters<GenerateChart>[0], context: GenerateContext): Promise<SerializedContent> {
     const { signal, attempt, dependencies } = context
     // An abort that has been is not told again.
     signal.throwIfAborted()
@@ -112,7 +111,7 @@ export class ThreadPool {
       const job: ThreadJob = { url: this.#url, request, attempt, dependencies: JSON.stringify(dependencies), chartBytes: this.#chartBytes }
       const result: ThreadResult = await this.#pool.run({ job, port }, { transferList: [port], signal: end.signal })
       if ('error' in result) throw restoreError(result.error)
-      return JSON.parse(result.json)
+      return new SerializedContent(result.json)
     } catch (error) {
       if ((error as { code?: string }).code === 'ERR_WORKER_OUT_OF_MEMORY') {
         throw new AttemptError('CHARTS_ERR_OUT_OF_MEMORY', { retryable: false, cause: error })

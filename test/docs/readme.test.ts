@@ -29,7 +29,7 @@ t.test('the snippets are strict TypeScript too', async t => {
     allowImportingTsExtensions: true,
     module: ts.ModuleKind.NodeNext,
     target: ts.ScriptTarget.ES2023,
-    lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+    lib: ['lib.es2023.d.ts', 'lib.es2024.string.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
     types: ['node'],
     typeRoots: [join(folder, 'node_modules/@types')]
   })

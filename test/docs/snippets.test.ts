@@ -30,7 +30,7 @@ for (const guide of guides) {
       allowImportingTsExtensions: true,
       module: ts.ModuleKind.NodeNext,
       target: ts.ScriptTarget.ES2023,
-      lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+      lib: ['lib.es2023.d.ts', 'lib.es2024.string.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
       types: ['node'],
       typeRoots: [join(folder, 'node_modules/@types')]
     })
