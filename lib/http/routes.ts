@@ -12,7 +12,7 @@ import { Patience } from './prefer.ts'
 import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, responses, withParams } from './schemas.ts'
 import { batchStream, messageStream, taskStream, type StreamOptions } from './sse.ts'
 import { etagOf, matches, namedVersion, publicTask } from './views.ts'
-import { admit, registerWebSocket, webSocketHandler } from './websocket.ts'
+import { SOCKET_ROUTE, admit, registerWebSocket, webSocketHandler } from './websocket.ts'
 
 export interface RoutesOptions {
   readonly service: QueueService
@@ -163,7 +163,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
 
   fastify.route<{ Params: { task_id: string } }>({
     method: 'GET',
-    url: '/charts/ws/:task_id',
+    url: SOCKET_ROUTE,
     exposeHeadRoute: false,
     schema: documented('Live updates over WebSocket', { params: TaskParams, response: responses.socket }),
     preHandler: admit(streaming),

@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events'
 import type { Server } from 'node:http'
 import type { WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -8,6 +7,7 @@ import { isFinished, type ChartTask } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
 import type { OpenStreams } from './open-streams.ts'
 import type { StreamOptions } from './sse.ts'
+import { leadUpgrades } from './upgrades.ts'
 import { webSocketFrame } from './views.ts'
 
 /** Bytes of a message of a client; none is expected. */
@@ -46,14 +46,13 @@ function isAllowed (request: FastifyRequest, allowed: Dependencies['options']['a
   return URL.canParse(origin) && new URL(origin).host === request.host
 }
 
-/** Servers whose upgrades are led to their routes already. */
-const led = new WeakSet<object>()
+/** The route, under the prefix. */
+export const SOCKET_ROUTE = '/charts/ws/:task_id'
 
-/** Makes the scope's routes take WebSockets. Two scopes of one server share its upgrades: each would answer them all. */
+/** Makes the scope's routes take WebSockets. */
 export async function registerWebSocket (fastify: FastifyInstance): Promise<void> {
   const { default: websocket } = await import('@fastify/websocket')
-  const server = led.has(fastify.server) ? new EventEmitter() as Server : fastify.server as Server
-  led.add(fastify.server)
+  const server = leadUpgrades(fastify, `${fastify.prefix}${SOCKET_ROUTE}`) as Server
   await fastify.register(websocket, { options: { maxPayload: MAX_PAYLOAD, server } })
 }
 
