@@ -1,5 +1,26 @@
-import { Ajv, type ErrorObject, type Options } from 'ajv'
+import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
+
+/** What is wrong with an input, as Ajv says it. */
+export type Fault = Pick<ErrorObject, 'instancePath' | 'keyword' | 'params' | 'message'>
+
+/** Judges an input; what is wrong with the last one is in `errors`. */
+export interface Judge {
+  (input: unknown): boolean
+  errors?: ErrorObject[] | null
+}
+
+/** Levels that an input may be nested: whatever looks at it later may be recursive. */
+const DEEPEST = 500
+/** Values of an input of which all faults are looked for: each of a million may have one. */
+const MOST_JUDGED = 2_000
+/** Faults that are named. */
+const MOST_NAMED = 20
+/** Characters of a fault that are shown: it may name what the caller has named. */
+const LONGEST_FAULT = 500
+
+/** The keyword of the fault that an input is nested too deep. */
+export const TOO_DEEP = 'depth'
 
 /** Judges input as it is: every fault is named, nothing is coerced, nothing is dropped. */
 export function strictAjv (options: Options = {}): Ajv {
@@ -8,15 +29,73 @@ export function strictAjv (options: Options = {}): Ajv {
   return ajv
 }
 
-/** All faults in a sentence, each with the name of what is wrong. `what` is the whole that was judged. */
-export function nameFaults (faults: ReadonlyArray<Pick<ErrorObject, 'instancePath' | 'keyword' | 'params' | 'message'>>, what: string): string {
-  return faults.map(({ instancePath, keyword, params, message }) => {
-    const at = `${what}${instancePath}`
-    switch (keyword) {
-      case 'additionalProperties': return `${at} must not have ${params['additionalProperty']}`
-      case 'enum': return `${at} must be one of ${params['allowedValues'].join(', ')}`
-      case 'false schema': return `${at} is not accepted`
-      default: return `${at} ${message}`
+const isHolder = (value: unknown): value is object => typeof value === 'object' && value !== null
+
+/** How many values an input holds and how deep they are nested, `DEEPEST` and one at most; not recursive itself. */
+function measure (input: unknown): { values: number, depth: number } {
+  let values = 0
+  let depth = 0
+  for (let level = isHolder(input) ? [input] : []; level.length > 0 && depth <= DEEPEST; depth++) {
+    const next: object[] = []
+    for (const holder of level) {
+      const held: unknown[] = Array.isArray(holder) ? holder : Object.values(holder)
+      values += held.length
+      for (const value of held) if (isHolder(value)) next.push(value)
     }
-  }).join(', ')
+    level = next
+  }
+  return { values, depth }
+}
+
+/**
+ * Judges bodies by a schema, strictly. It costs little more than reading them, whatever is in them: of a body with many
+ * values only the first fault is looked for, and one that is nested too deep is refused before a recursive schema follows it.
+ */
+export function strictJudge (schema: object): Judge {
+  const first = strictAjv({ allErrors: false }).compile(schema)
+  let all: ValidateFunction | undefined
+  const judge: Judge = input => {
+    const { values, depth } = measure(input)
+    judge.errors = depth > DEEPEST ? [tooDeep] : null
+    if (judge.errors || first(input)) return judge.errors === null
+    all ??= strictAjv().compile(schema)
+    judge.errors = values > MOST_JUDGED || all(input) ? first.errors! : all.errors!
+    return false
+  }
+  return judge
+}
+
+const tooDeep: ErrorObject = { instancePath: '', schemaPath: '#', keyword: TOO_DEEP, params: {}, message: `must not be nested deeper than ${DEEPEST} levels` }
+
+/** What may be null is a choice of two to the schema: that it is not null, and neither of both, is nothing to mend. */
+function withoutChoices (faults: readonly Fault[]): Fault[] {
+  const choices = faults.filter(({ keyword }) => keyword === 'anyOf')
+  const told = faults.filter(({ keyword, instancePath, params }) => keyword !== 'anyOf' &&
+    !(keyword === 'type' && params['type'] === 'null' && choices.some(choice => choice.instancePath === instancePath)))
+  const untold = choices.filter(choice => !told.some(({ instancePath }) => instancePath.startsWith(choice.instancePath)))
+  return [...told, ...untold]
+}
+
+function nameFault ({ instancePath, keyword, params, message }: Fault, what: string): string {
+  const at = `${what}${instancePath}`
+  switch (keyword) {
+    case 'additionalProperties': return `${at} must not have ${params['additionalProperty']}`
+    case 'enum': return `${at} must be one of ${params['allowedValues'].join(', ')}`
+    case 'false schema': return `${at} is not accepted`
+    case 'format': return params['format'] === 'date-time'
+      ? `${at} must be a date with a time and a zone, such as 2030-01-31T09:00:00Z`
+      : `${at} ${message}`
+    default: return `${at} ${message}`
+  }
+}
+
+/** The faults in a sentence, each with the name of what is wrong, 20 at most. `what` is the whole that was judged. */
+export function nameFaults (faults: readonly Fault[], what: string): string {
+  const told = withoutChoices(faults)
+  const named = told.slice(0, MOST_NAMED).map(fault => {
+    const text = nameFault(fault, what)
+    return text.length > LONGEST_FAULT ? `${text.slice(0, LONGEST_FAULT)}…` : text
+  })
+  if (told.length > MOST_NAMED) named.push(`… and ${told.length - MOST_NAMED} more`)
+  return named.join(', ')
 }

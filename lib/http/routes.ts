@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { ChartStatus, CreateChartRequestSchema, isFinished, type CreateChartRequest } from '../task.ts'
-import { nameFaults, strictAjv } from '../validator.ts'
+import { TOO_DEEP, nameFaults, strictAjv, strictJudge, type Fault } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { documented, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
@@ -42,11 +42,17 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     await registerWebSocket(fastify)
   }
 
-  const body = strictAjv()
+  const params = strictAjv()
   const query = strictAjv({ coerceTypes: true, useDefaults: true })
-  fastify.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'querystring' ? query : body).compile(schema as object))
+  fastify.setValidatorCompiler(({ schema, httpPart }) => {
+    if (httpPart === 'body') return strictJudge(schema as object)
+    return (httpPart === 'querystring' ? query : params).compile(schema as object)
+  })
   fastify.setSerializerCompiler(() => serialize)
-  fastify.setSchemaErrorFormatter((faults, what) => new Error(nameFaults(faults as Parameters<typeof nameFaults>[0], what)))
+  fastify.setSchemaErrorFormatter((faults, what) => {
+    const message = nameFaults(faults as Fault[], what)
+    return faults[0]!.keyword === TOO_DEEP ? new errors.CHARTS_ERR_INVALID_REQUEST(message) : new Error(message)
+  })
   identifyCallers(fastify, options.identify)
   fastify.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')

@@ -1,0 +1,56 @@
+import t from 'tap'
+import { startHost, type Caller } from '../helpers/app.ts'
+
+const message_id = 'b4fb1bd1-0f68-4e51-9d3c-3cba7b1e0b8e'
+const list = (value: string, length: number) => `[${Array(length).fill(value).join()}]`
+const nested = (levels: number) => `${'['.repeat(levels)}1${']'.repeat(levels)}`
+const post = (caller: Caller, path: string, payload: string) => caller.request('POST', path, { headers: { 'content-type': 'application/json' }, payload })
+
+/** Characters of an answer that a reader would still read. */
+const SHORT = 15_000
+
+t.test('a body with many faults is refused without naming all of them', async t => {
+  const host = await startHost(t, 'memory', { paramsSchema: { type: 'object', additionalProperties: { type: 'string' } } })
+  const ada = host.as('ada')
+  const members = (count: number) => Array.from({ length: count }, (_, i) => `"member-${i}":0`).join()
+  const cases: Array<[name: string, path: string, payload: string, message: RegExp]> = [
+    ['more tasks than a batch has', '/async/batch', `{"tasks":${list('0', 3_000_000)}}`, /^body\/tasks must NOT have more than 100 items$/],
+    ['a few too many', '/async/batch', `{"tasks":${list('0', 101)}}`, /^body\/tasks must NOT have more than 100 items, body\/tasks\/0 must be object, .*, … and 82 more$/],
+    ['more dependencies than a task has', '/async', `{"message_id":"${message_id}","depends_on":${list('""', 20_000)}}`, /^body\/depends_on must NOT have more than 20 items$/],
+    ['so in a batch', '/async/batch', `{"tasks":[{"message_id":"${message_id}","depends_on":${list('""', 60_000)}}]}`, /^body\/tasks\/0\/depends_on must NOT have more than 20 items$/],
+    ['fields that there are not', '/async', `{"message_id":"${message_id}",${members(100)}}`, /^body must not have member-0, .*, … and 80 more$/],
+    ['params of the host', '/async', `{"message_id":"${message_id}","params":{${members(3_000)}}}`, /^body\/params\/member-0 must be string$/],
+    ['a long name', '/async', `{"message_id":"${message_id}","params":{"${'x'.repeat(60_000)}":0}}`, /^body\/params\/x+…$/]
+  ]
+  for (const [name, path, payload, message] of cases) {
+    const response = await post(ada, path, payload)
+    t.equal(response.statusCode, 400, name)
+    t.match(response.json(), { code: 'FST_ERR_VALIDATION', error: 'Bad Request', message }, name)
+    t.ok(response.body.length < SHORT, name, { bytes: response.body.length })
+  }
+  t.equal((await host.service.getQueueStats()).queue_length, 0, 'nothing was accepted')
+})
+
+t.test('a body that is nested too deep', async t => {
+  const recursive = { $id: 'filter', anyOf: [{ type: 'array', items: { $ref: '#' } }, { type: 'integer' }] }
+  for (const [name, paramsSchema] of [['any params', {}], ['params of a recursive schema', recursive], ['no params', undefined]] as const) {
+    const host = await startHost(t, 'memory', { paramsSchema })
+    const body = (params: string) => `{"message_id":"${message_id}","params":${params}}`
+    for (const [path, payload] of [['/async', body(nested(30_000))], ['/async/batch', `{"tasks":[${body(nested(30_000))}]}`], ['/async', nested(30_000)]]) {
+      const response = await post(host.as('ada'), path!, payload!)
+      t.equal(response.statusCode, 400, `${name}: ${path}`)
+      t.match(response.json(), { code: 'CHARTS_ERR_INVALID_REQUEST', message: 'body must not be nested deeper than 500 levels' })
+    }
+    if (paramsSchema) t.equal((await post(host.as('ada'), '/async', body(nested(400)))).statusCode, 202, `${name}: deep enough for anybody`)
+  }
+})
+
+t.test('a fault is named once, in words that help', async t => {
+  const ada = (await startHost(t, 'memory')).as('ada')
+  const said = async (body: object) => (await ada.post({ message_id, ...body })).json().message
+  t.equal(await said({ adjustment_query: 5 }), 'body/adjustment_query must be string')
+  for (const run_at of ['tomorrow', '2030-01-01', '2030-01-01T00:00:00']) {
+    t.equal(await said({ run_at }), 'body/run_at must be a date with a time and a zone, such as 2030-01-31T09:00:00Z')
+  }
+  t.equal(await said({ run_at: 0 }), 'body/run_at must be string')
+})
