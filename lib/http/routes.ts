@@ -53,6 +53,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     const message = nameFaults(faults as Fault[], what)
     return faults[0]!.keyword === TOO_DEEP ? new errors.CHARTS_ERR_INVALID_REQUEST(message) : new Error(message)
   })
+  takeJsonAlone(fastify)
   identifyCallers(fastify, options.identify)
   fastify.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
@@ -178,6 +179,17 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
       throw new errors.CHARTS_ERR_UPGRADE_REQUIRED()
     },
     wsHandler: webSocketHandler(streaming)
+  })
+}
+
+/** The host's parsers are for its own routes: one for every type, or one that keeps the bytes, would hand over what is no object. */
+function takeJsonAlone (fastify: FastifyInstance): void {
+  const parse = fastify.getDefaultJsonParser('error', 'error')
+  fastify.removeAllContentTypeParsers()
+  fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Many clients always send the header, also where there is nothing to send.
+    if (body === '') done(null, undefined)
+    else parse(request, body, done)
   })
 }
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import cors from '@fastify/cors'
-import Fastify, { type FastifyError } from 'fastify'
+import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import asyncCharts, { memoryStore } from '../../lib/index.ts'
 import { Host, identify, startHost, storeKinds } from '../helpers/app.ts'
 
@@ -95,6 +95,29 @@ t.test("the host's own routes keep the host's own ways", async t => {
   t.strictSame(broken.json(), { host: 'mine' })
   const bad = await host.app.inject({ method: 'POST', url: '/own', headers: json, payload: { n: 'five' } })
   t.strictSame(bad.json(), { host: 'body/n must be integer' })
+})
+
+t.test('parsers of the host are not ours', async t => {
+  const keepBytes = (_request: unknown, body: Buffer, done: (error: null, body: Buffer) => void) => done(null, body)
+  const hosts: Array<[name: string, before: (app: FastifyInstance) => unknown, kept: string | null]> = [
+    ['one for every type', app => app.addContentTypeParser('*', { parseAs: 'buffer' }, keepBytes), 'application/octet-stream'],
+    ['one that keeps the bytes of JSON', app => app.addContentTypeParser('application/json', { parseAs: 'buffer' }, keepBytes), 'application/json'],
+    ['none', app => app.removeAllContentTypeParsers(), null]
+  ]
+  for (const [name, before, kept] of hosts) {
+    const host = await startHost(t, 'memory', { before, authorize: () => true })
+    const ada = host.as('ada')
+    host.app.post('/own', async request => ({ bytes: Buffer.isBuffer(request.body) }))
+    const { task_id } = await ada.create()
+    t.equal((await ada.post({ message_id }, { 'content-type': 'text/plain' })).statusCode, 415, `${name}: another type`)
+    t.equal((await ada.post('{"__proto__":{}}')).json().code, 'FST_ERR_CTP_INVALID_JSON_BODY')
+    for (const [method, path] of [['POST', '/admin/pause'], ['POST', '/admin/resume'], ['DELETE', `/async/${task_id}`], ['DELETE', `/admin/tasks/${task_id}`]] as const) {
+      t.equal((await ada.request(method, path, { headers: json, payload: '' })).statusCode, 200, `${method} ${path} with nothing that is JSON`)
+    }
+    if (kept === null) continue
+    const own = await host.app.inject({ method: 'POST', url: '/own', headers: { 'content-type': kept }, payload: '{}' })
+    t.strictSame(own.json(), { bytes: true }, "the host's routes have them")
+  }
 })
 
 t.test("the host's error handler sees every error", async t => {
