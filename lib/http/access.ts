@@ -1,17 +1,39 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
+import type { MessageCharts } from '../service/charts.ts'
 import { checkIdentity } from '../service/intake.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 
-/** What a caller wants to do, for the host's `authorize`. */
-export interface Access {
-  readonly action: 'create' | 'read' | 'cancel' | 'monitor'
-  /** What exactly an operator wants: with `monitor` alone. The last four change something. */
-  readonly operation?: 'stats' | 'list' | 'inspect' | 'retry' | 'cancel' | 'pause' | 'resume'
-  readonly message_id?: string
-  readonly task?: ChartTask
-  readonly body?: CreateChartRequest
+/** What exactly an operator wants. The last four change something. */
+export type Operation = 'stats' | 'list' | 'inspect' | 'retry' | 'cancel' | 'pause' | 'resume'
+
+/** What a caller wants to do, for the host's `authorize`: told apart by `action`. */
+export type Access = {
+  readonly action: 'create'
+  readonly message_id: string
+  readonly body: CreateChartRequest
+  readonly task?: undefined
+  readonly operation?: undefined
+} | {
+  readonly action: 'read'
+  readonly message_id: string
+  /** Absent where it is the message as a whole, or a chart whose task is no longer kept. */
+  readonly task?: ChartTask | undefined
+  readonly body?: undefined
+  readonly operation?: undefined
+} | {
+  readonly action: 'cancel'
+  readonly message_id: string
+  readonly task: ChartTask
+  readonly body?: undefined
+  readonly operation?: undefined
+} | {
+  readonly action: 'monitor'
+  readonly operation: Operation
+  readonly message_id?: undefined
+  readonly task?: undefined
+  readonly body?: undefined
 }
 
 export type Identify = (request: FastifyRequest) => Identity | null | undefined | Promise<Identity | null | undefined>
@@ -51,13 +73,28 @@ export class Gate {
   }
 
   /** What concerns everybody is for those whom the host has named. @throws CHARTS_ERR_FORBIDDEN */
-  async monitor (request: FastifyRequest, operation: NonNullable<Access['operation']>): Promise<void> {
+  async monitor (request: FastifyRequest, operation: Operation): Promise<void> {
     if (!this.#authorize || !await this.#allows(request, { action: 'monitor', operation })) throw new errors.CHARTS_ERR_FORBIDDEN()
   }
 
   /** @throws CHARTS_ERR_TASK_NOT_FOUND */
   async message (request: FastifyRequest, message_id: string): Promise<void> {
     if (!await this.#allows(request, { action: 'read', message_id })) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
+  }
+
+  /** Asks for each of a message's items what the routes of one task ask, and leaves out what is refused. */
+  async readable (request: FastifyRequest, message_id: string, { charts, active_tasks, failed_tasks, cursor }: MessageCharts): Promise<MessageCharts> {
+    if (!this.#authorize) return { charts, active_tasks, failed_tasks, cursor }
+    const mayRead = (task: ChartTask | null) => this.reads(request, message_id, task)
+    const [shownCharts, shownActive, shownFailed] = await Promise.all([
+      filter(charts, async ({ task_id }) => mayRead(await this.#service.getTaskStatus(task_id))), filter(active_tasks, mayRead), filter(failed_tasks, mayRead)
+    ])
+    return { charts: shownCharts, active_tasks: shownActive, failed_tasks: shownFailed, cursor }
+  }
+
+  /** Whether the host lets the caller read one of a message's tasks; null: the task of a chart, which is no longer kept. */
+  reads (request: FastifyRequest, message_id: string, task: ChartTask | null): Promise<boolean> {
+    return this.#allows(request, { action: 'read', message_id, ...(task && { task }) })
   }
 
   /** A task of the caller's own. @throws CHARTS_ERR_TASK_NOT_FOUND */
@@ -94,6 +131,11 @@ export class Gate {
   async #allows (request: FastifyRequest, access: Access): Promise<boolean> {
     return !this.#authorize || await this.#authorize(callerOf(request), access, request) === true
   }
+}
+
+async function filter<T> (items: readonly T[], passes: (item: T) => Promise<boolean>): Promise<T[]> {
+  const passed = await Promise.all(items.map(passes))
+  return items.filter((_item, i) => passed[i])
 }
 
 function isShared (task: ChartTask, org_id: string | null | undefined): boolean {

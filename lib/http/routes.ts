@@ -140,9 +140,10 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   fastify.get<{ Params: { message_id: string }, Querystring: { limit: number, content: boolean } }>('/charts/by-message/:message_id', {
     schema: documented("A message's charts and running tasks", { params: MessageParams, querystring: MessageQuery, response: responses.message })
   }, async (request, reply) => {
-    const { message_id } = request.params
+    const message_id = request.params.message_id.toLowerCase()
     await gate.message(request, message_id)
-    const { charts, active_tasks, failed_tasks, cursor } = await service.getMessageCharts(message_id, callerOf(request), request.query)
+    const found = await service.getMessageCharts(message_id, callerOf(request), request.query)
+    const { charts, active_tasks, failed_tasks, cursor } = await gate.readable(request, message_id, found)
     // Where a stream of the message goes on without a gap.
     reply.header('stream-cursor', cursor)
     return sendJson(reply, {

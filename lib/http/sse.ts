@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isStoreUnavailable } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
-import { END } from '../service/group-feed.ts'
+import { END, type GroupState } from '../service/group-feed.ts'
 import { isFinished } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
 import { comeBackIn, type OpenStreams } from './open-streams.ts'
@@ -71,10 +71,17 @@ export function taskStream (dependencies: Dependencies) {
 export function messageStream (dependencies: Dependencies) {
   const { service, gate } = dependencies
   return serve<MessageStreamRequest>(dependencies, async request => {
-    const { message_id } = request.params
+    const message_id = request.params.message_id.toLowerCase()
     await gate.message(request, message_id)
     const after = cursorOf(request)
-    return signal => map(service.watchMessage(message_id, callerOf(request), { after, signal }), groupFrame)
+    const asked = new Map<string, Promise<boolean>>()
+    /** As the stream of a single task has it: asked once, when the task is first seen. */
+    const isReadable = ({ task }: GroupState) => {
+      const answer = asked.get(task.task_id) ?? gate.reads(request, task.message_id, task)
+      asked.set(task.task_id, answer)
+      return answer
+    }
+    return signal => map(filter(service.watchMessage(message_id, callerOf(request), { after, signal }), isReadable), groupFrame)
   })
 }
 
@@ -87,6 +94,10 @@ export function batchStream (dependencies: Dependencies) {
     const after = cursorOf(request)
     return after === END ? null : signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
   })
+}
+
+async function * filter<T> (states: AsyncIterable<T>, passes: (state: T) => Promise<boolean>): AsyncGenerator<T, void, void> {
+  for await (const state of states) if (await passes(state)) yield state
 }
 
 async function * map<T> (states: AsyncIterable<T>, frame: (state: T) => Buffer): AsyncGenerator<Buffer, void, void> {

@@ -1,6 +1,7 @@
 import t from 'tap'
-import { ChartGenerationError, type Access, type Identity } from '../../lib/index.ts'
+import { ChartGenerationError, type Access, type ChartTask, type Identity, type PublicChartTask } from '../../lib/index.ts'
 import { identify, startHost, storeKinds, type Caller } from '../helpers/app.ts'
+import { openSse } from '../helpers/streams.ts'
 
 const message_id = 'b4fb1bd1-0f68-4e51-9d3c-3cba7b1e0b8e'
 const unknown_id = '0d3b1c0e-8c39-4f3e-9d0a-6f0a5e0c7a11'
@@ -113,6 +114,7 @@ for (const kind of storeKinds) {
         return allowed(access) as boolean
       }
     })
+    const base = await host.listen()
     const ada = host.as('ada@acme')
     const { task_id } = await ada.finished({ content: 1 }, { message_id, visibility: 'PUBLIC' })
     const running = await ada.create()
@@ -134,6 +136,7 @@ for (const kind of storeKinds) {
         { identity: { user_id: 'bob', org_id: null }, action: 'read', message_id, task },
         { action: 'cancel', message_id, task },
         { action: 'read', message_id },
+        { action: 'read', message_id, task },
         { action: 'monitor' }
       ])
     })
@@ -179,6 +182,42 @@ for (const kind of storeKinds) {
     t.test('cannot widen what ownership allows', async t => {
       const { task_id } = await ada.finished({ content: 1 })
       for (const [name, ask] of withTask) t.equal((await ask(host.as('bob@acme'), task_id)).statusCode, 404, name)
+    })
+
+    t.test('is asked about every item of a message', async t => {
+      const message_id = crypto.randomUUID()
+      const made: Record<string, string> = {}
+      const keep = async (name: string, task: Promise<{ task_id: string }>) => { made[name] = (await task).task_id }
+      await keep('chart', ada.finished({ content: 1 }, { message_id, visibility: 'ORGANIZATION' }))
+      await keep('secret chart', ada.finished({ content: 1 }, { message_id, adjustment_query: 'secret' }))
+      await keep('failed', ada.finished({ error: new ChartGenerationError('no') }, { message_id, adjustment_query: 'failed' }))
+      await keep('secret failed', ada.finished({ error: new ChartGenerationError('no') }, { message_id, adjustment_query: 'a secret failed' }))
+      await keep('active', ada.create({ message_id, adjustment_query: 'active' }))
+      await keep('secret active', ada.create({ message_id, adjustment_query: 'a secret active' }))
+      const names = (tasks: Array<{ task_id: string }>) => tasks.map(({ task_id }) => Object.keys(made).find(name => made[name] === task_id))
+      const isSecret = (task?: ChartTask) => task?.adjustment_query?.includes('secret')
+      allowed = ({ action, task }) => action === 'create' || !isSecret(task)
+
+      for (const query of ['', '?content=false']) {
+        const { charts, active_tasks, has_active_tasks, failed_tasks } = (await ada.get(`/by-message/${message_id.toUpperCase()}${query}`)).json()
+        t.strictSame([charts, active_tasks, failed_tasks].map(names), [['chart'], ['active'], ['failed']])
+        t.equal(has_active_tasks, true)
+      }
+      t.match(asked.filter(({ task }) => task?.task_id === made['secret chart']), [{ action: 'read', message_id, task: { status: 'COMPLETED' } }, {}], 'of a chart, its task')
+      t.strictSame(names((await host.as('bob@acme').get(`/by-message/${message_id}`)).json().charts), ['chart'])
+
+      asked.length = 0
+      const stream = await openSse(`${base}/stream/by-message/${message_id}`, ada.headers)
+      const seen = [await stream.task(), await stream.task(), await stream.task()] as PublicChartTask[]
+      await keep('secret late', ada.create({ message_id, adjustment_query: 'a secret late' }))
+      await keep('late', ada.create({ message_id, adjustment_query: 'late' }))
+      seen.push((await stream.task())!)
+      await host.take(made['secret active']!)
+      await host.take(made['active']!)
+      seen.push((await stream.task())!)
+      stream.destroy()
+      t.strictSame(names(seen), ['chart', 'failed', 'active', 'late', 'active'])
+      t.equal(asked.filter(({ task }) => task?.task_id === made['active']).length, 1, 'once for each task of a stream')
     })
   })
 

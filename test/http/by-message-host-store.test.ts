@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Chart, Identity } from '../../lib/index.ts'
+import type { Access, Chart, Identity } from '../../lib/index.ts'
 import { startHost, storeKinds, type StoreKind } from '../helpers/app.ts'
 
 interface Found {
@@ -13,7 +13,9 @@ for (const kind of storeKinds) {
     const kept = new Map<string, Chart>()
     const asked: Array<{ message_id: string, identity: Identity }> = []
     let found: () => Chart[] = () => [...kept.values()]
+    let mayRead = (_access: Access): boolean => true
     const host = await startHost(t, kind as StoreKind, {
+      authorize: (_identity, access) => mayRead(access),
       chartStore: {
         save: async chart => kept.set(chart.chart_id, chart),
         get: async chart_id => kept.get(chart_id) ?? null,
@@ -72,6 +74,24 @@ for (const kind of storeKinds) {
       t.strictSame(charts.map(chart => chart.content), ['named'])
       t.match(active_tasks, [{ task_id }])
       t.equal(has_active_tasks, true)
+    })
+
+    t.test('authorize is asked about each chart, with its task as long as that is kept', async t => {
+      const message_id = crypto.randomUUID()
+      const { task_id, chart_id } = await host.as('ada@acme').finished({ content: 'kept' }, { message_id })
+      const old = { ...kept.get(chart_id!)!, task_id: crypto.randomUUID(), chart_id: crypto.randomUUID(), content: 'old' }
+      kept.set(old.chart_id, old)
+      const accesses: Access[] = []
+      mayRead = access => {
+        accesses.push(access)
+        return access.task === undefined
+      }
+      const { charts } = await ofMessage(message_id)
+      t.strictSame(charts.map(chart => chart.content), ['old'])
+      t.equal(accesses.length, 3)
+      t.match(accesses.find(({ task }) => task), { action: 'read', message_id, task: { task_id } })
+      t.strictSame(accesses.filter(({ task }) => !task), [{ action: 'read', message_id }, { action: 'read', message_id }], 'the message, and what is old')
+      mayRead = () => true
     })
 
     t.test('what completes while it is asked is found once', async t => {
