@@ -43,7 +43,11 @@ function isAllowed (request: FastifyRequest, allowed: Dependencies['options']['a
   // Browsers always send it: a client without one is none, and has no cookies of a user to misuse.
   if (origin === undefined || allowed === '*') return true
   if (allowed !== 'same-origin') return allowed.includes(origin)
-  return URL.canParse(origin) && new URL(origin).host === request.host
+  if (!URL.canParse(origin)) return false
+  const { protocol, host } = new URL(origin)
+  // A proxy may name the default port of the page's scheme, or the host in another case: a browser does neither.
+  const asked = `${protocol}//${request.host}`
+  return URL.canParse(asked) && new URL(asked).host === host
 }
 
 /** The route, under the prefix. */

@@ -157,6 +157,28 @@ t.test('behind a proxy, the origin is that of the host that the proxy was asked 
   t.equal((await refusal(url, { ...forwarded, origin: new URL(base).origin })).status, 403)
 })
 
+t.test('a host is the same with its default port and in another case', async t => {
+  const host = await startHost(t, 'memory')
+  const base = await host.listen()
+  const { task_id } = await host.as('ada').create()
+  const cases: Array<[origin: string, host: string, passes: boolean]> = [
+    ['https://app.example', 'app.example:443', true],
+    ['http://app.example', 'app.example:80', true],
+    ['https://app.example', 'APP.Example', true],
+    ['https://app.example:8443', 'App.example:8443', true],
+    ['https://app.example', 'app.example:80', false],
+    ['https://app.example', 'app.example:8443', false],
+    ['https://app.example', 'other.example:443', false],
+    ['https://app.example', 'not a host', false],
+    ['https://app.example', '[', false]
+  ]
+  for (const [origin, name, passes] of cases) {
+    const answer = await tryWebSocket(`${base}/ws/${task_id}`, { headers: { ...ada, origin, host: name } })
+    if (answer instanceof SocketReader) answer.socket.terminate()
+    t.equal(answer instanceof SocketReader, passes, `${origin} at ${name}`)
+  }
+})
+
 t.test('a ping every heartbeat; who misses a pong is gone', async t => {
   const host = await startHost(t, 'memory', { stream: { heartbeat: 60, maxPerUser: 2 } })
   const base = await host.listen()
