@@ -57,7 +57,14 @@ export const SOCKET_ROUTE = '/charts/ws/:task_id'
 export async function registerWebSocket (fastify: FastifyInstance): Promise<void> {
   const { default: websocket } = await import('@fastify/websocket')
   const server = leadUpgrades(fastify, `${fastify.prefix}${SOCKET_ROUTE}`) as Server
-  await fastify.register(websocket, { options: { maxPayload: MAX_PAYLOAD, server } })
+  await fastify.register(websocket, {
+    options: { maxPayload: MAX_PAYLOAD, server },
+    // What a client may send wrong, however often, is no error of the server's. It has been told by a close code.
+    errorHandler: (error, socket, request) => {
+      request.log.info({ err: error }, 'the WebSocket was ended')
+      socket.terminate()
+    }
+  })
 }
 
 /** Decided before the upgrade, with a status code. What passes, the socket says itself: a browser cannot see a status. */

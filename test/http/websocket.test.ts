@@ -1,10 +1,13 @@
 import t, { type Test } from 'tap'
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import { startHost, storeKinds, type Host } from '../helpers/app.ts'
 import { SocketReader, openWebSocket, tryWebSocket, type Refusal } from '../helpers/streams.ts'
 
 const ada = { 'x-user': 'ada@acme' }
+
+const netSocketOf = ({ socket }: SocketReader): Socket => (socket as unknown as { _socket: Socket })._socket
 
 async function refusal (url: string, headers: Record<string, string>): Promise<Refusal> {
   const answer = await tryWebSocket(url, { headers })
@@ -155,6 +158,23 @@ t.test('behind a proxy, the origin is that of the host that the proxy was asked 
   const forwarded = { ...ada, 'x-forwarded-host': 'app.example' }
   ;(await openWebSocket(url, { headers: { ...forwarded, origin: 'https://app.example' } })).socket.terminate()
   t.equal((await refusal(url, { ...forwarded, origin: new URL(base).origin })).status, 403)
+})
+
+t.test('what a client sends wrong is no error in the log', async t => {
+  const levels: number[] = []
+  const logger = { level: 'info', stream: { write: (line: string) => { levels.push(JSON.parse(line).level) } } }
+  const host = await startHost(t, 'memory', { fastify: { logger } })
+  const base = await host.listen()
+  const { task_id } = await host.as('ada').create()
+  for (const send of [(socket: SocketReader) => socket.socket.send('x'.repeat(10_000)), (socket: SocketReader) => netSocketOf(socket).write(Buffer.from([0xff, 0xff]))]) {
+    const reader = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
+    await reader.task()
+    send(reader)
+    t.match((await reader.closed).code, /^10(09|02|06)$/)
+  }
+  await host.app.close()
+  t.ok(levels.length > 0, 'the log was written')
+  t.strictSame(levels.filter(level => level >= 40), [])
 })
 
 t.test('a host is the same with its default port and in another case', async t => {
