@@ -90,10 +90,20 @@ export function batchStream (dependencies: Dependencies) {
   const { service, gate } = dependencies
   return serve<BatchStreamRequest>(dependencies, async request => {
     const { batch_id } = request.params
-    await gate.batch(request, batch_id, 'read')
+    const tasks = await gate.batch(request, batch_id, 'read')
     const after = cursorOf(request)
-    return after === END ? null : signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
+    if (after === END) return null
+    // Who has missed the last frame, with its cursor, would come back for ever.
+    if (tasks.every(isFinished) && await isEmpty(service.watchBatch(batch_id, { after, signal: new AbortController().signal }))) return null
+    return signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
   })
+}
+
+async function isEmpty (states: AsyncIterable<unknown>): Promise<boolean> {
+  const iterator = states[Symbol.asyncIterator]()
+  const { done } = await iterator.next()
+  await iterator.return?.()
+  return done === true
 }
 
 async function * filter<T> (states: AsyncIterable<T>, passes: (state: T) => Promise<boolean>): AsyncGenerator<T, void, void> {

@@ -300,6 +300,27 @@ for (const kind of storeKinds) {
     }
   })
 
+  t.test(`of a batch that ended before the cursor nothing follows: 204, on ${kind}`, async t => {
+    let now = Date.now() - 3_600_000
+    const host = await startHost(t, kind, { now: () => now })
+    const asAda = host.as('ada@acme')
+    const { batch_id, ids } = await batch(asAda, [{}, {}])
+    await host.finish(ids[0]!, { content: 1 })
+    now = Date.now()
+    const cursor = (await asAda.get(`/by-message/${crypto.randomUUID()}`)).headers['stream-cursor'] as string
+    const base = await host.listen()
+    const stream = () => openSse(`${base}/stream/batch/${batch_id}`, { ...ada, 'last-event-id': cursor })
+    const open = await stream()
+    t.match(await next(open), { task: { task_id: ids[1] } }, 'one has not ended')
+    open.destroy()
+    now -= 600_000
+    await host.finish(ids[1]!, { content: 1 })
+    now = Date.now()
+    t.equal((await stream()).status, 204, 'an EventSource stops')
+    const all = await openSse(`${base}/stream/batch/${batch_id}`, ada)
+    t.equal((await all.rest()).filter(({ data }) => data).length, 2, 'without a cursor it is all there')
+  })
+
   t.test(`a shutdown ends the streams of many at once, on ${kind}`, async t => {
     const host = await startHost(t, kind)
     const base = await host.listen()
