@@ -13,13 +13,19 @@ interface Preferences {
   readonly respondAsync: boolean
 }
 
-/** What `Prefer` asks for (RFC 7240); what is not understood is ignored, as it says. */
+/** What `Prefer` asks for (RFC 7240); what is not understood is ignored, as it says, and so is a second one of the same name. */
 function preferencesOf (request: FastifyRequest): Preferences {
   const header = [request.headers['prefer'] ?? []].flat().join(',').toLowerCase()
-  const wait = /(?:^|[,\s])wait\s*=\s*"?(\d{1,9})"?(?=$|[,;\s])/.exec(header)?.[1]
+  const preferences = new Map<string, string>()
+  // A comma within quotes ends nothing.
+  for (const preference of header.match(/(?:"(?:[^"\\]|\\.)*"?|[^",])+/g) ?? []) {
+    const [name, value = ''] = preference.split(';', 1)[0]!.split('=').map(part => part.trim())
+    if (!preferences.has(name!)) preferences.set(name!, value)
+  }
+  const wait = /^"?(\d+)"?$/.exec(preferences.get('wait') ?? '')?.[1]
   return {
     wait: wait === undefined ? null : Math.min(Number(wait), LONGEST_WAIT),
-    respondAsync: /(?:^|[,\s])respond-async(?=$|[,;\s])/.test(header)
+    respondAsync: preferences.get('respond-async') === ''
   }
 }
 
