@@ -17,7 +17,9 @@ export function messageOf (task: ChartTask, outcome: EnqueueResult['outcome']): 
 export function idempotencyKeyOf (request: FastifyRequest): string | undefined {
   const header = request.headers['idempotency-key']
   if (header === undefined) return undefined
-  const key = typeof header === 'string' ? /^"(.*)"$/.exec(header)?.[1] ?? header : ''
+  // Node joins two of them to one, which neither of them was.
+  const isOne = request.raw.rawHeaders.filter((name, i) => i % 2 === 0 && name.toLowerCase() === 'idempotency-key').length === 1
+  const key = isOne && typeof header === 'string' ? /^"(.*)"$/.exec(header)?.[1] ?? header : ''
   if (!/^[\x20-\x7e]{1,255}$/.test(key)) throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_INVALID()
   return key
 }

@@ -1,4 +1,7 @@
 import t from 'tap'
+import { once } from 'node:events'
+import { request as connect, type IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { startHost, storeKinds, type Caller } from '../helpers/app.ts'
 
 const body = (changes: object = {}) => ({ message_id: crypto.randomUUID(), force_create: true, ...changes })
@@ -7,6 +10,7 @@ const keyed = (caller: Caller, request: object, key: string) => caller.post(requ
 for (const kind of storeKinds) {
   t.test(`Idempotency-Key on ${kind}`, async t => {
     const host = await startHost(t, kind)
+    const base = host.listen()
     const ada = host.as('ada@acme')
 
     t.test('the same request is the same task, as it is now', async t => {
@@ -37,6 +41,21 @@ for (const kind of storeKinds) {
       const quoted = await keyed(ada, request, '"k-1"')
       t.equal(quoted.headers['idempotent-replayed'], 'true')
       t.equal(quoted.json().task_id, bare.task_id)
+    })
+
+    t.test('two of them are none', async t => {
+      const { port } = new URL(await base)
+      const { queue_length } = await host.service.getQueueStats()
+      for (const keys of [['a', 'b'], ['a', 'a']]) {
+        const outgoing = connect({
+          port, host: '127.0.0.1', path: `${host.path}/async`, method: 'POST', headers: { ...ada.headers, 'content-type': 'application/json', 'idempotency-key': keys }
+        })
+        outgoing.end(JSON.stringify(body()))
+        const [response] = await once(outgoing, 'response') as [IncomingMessage]
+        t.equal(response.statusCode, 400)
+        t.match(JSON.parse(await text(response)), { code: 'CHARTS_ERR_IDEMPOTENCY_KEY_INVALID' })
+      }
+      t.equal((await host.service.getQueueStats()).queue_length, queue_length)
     })
 
     t.test('another body is refused, and changes nothing', async t => {
