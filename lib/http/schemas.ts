@@ -9,8 +9,9 @@ export const MessageQuery = Type.Object({
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'Most charts and tasks of each kind' }),
   content: Type.Boolean({ default: true, description: 'false leaves the contents of the charts out' })
 })
+/** Two of it are none: a refusal would stop an `EventSource` for good. */
 export const StreamQuery = Type.Object({
-  last_event_id: Type.Optional(Type.String({ description: 'Where the `Last-Event-ID` header cannot be set' }))
+  last_event_id: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Where the `Last-Event-ID` header cannot be set' }))
 })
 
 const ErrorBody = Type.Object({

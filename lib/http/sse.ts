@@ -26,14 +26,14 @@ interface Dependencies {
   readonly options: StreamOptions
 }
 
-type StreamRequest<P> = FastifyRequest<{ Params: P, Querystring: { last_event_id?: string } }>
+type StreamRequest<P> = FastifyRequest<{ Params: P, Querystring: { last_event_id?: string | string[] } }>
 type TaskStreamRequest = StreamRequest<{ task_id: string }>
 type MessageStreamRequest = StreamRequest<{ message_id: string }>
 type BatchStreamRequest = StreamRequest<{ batch_id: string }>
 
 /** Where the reader goes on: the header, else the query for a first connection that knows. */
 function cursorOf (request: FastifyRequest): string | undefined {
-  const id = request.headers['last-event-id'] ?? (request.query as { last_event_id?: string }).last_event_id
+  const id = request.headers['last-event-id'] ?? (request.query as { last_event_id?: string | string[] }).last_event_id
   return typeof id === 'string' && id !== '' ? id : undefined
 }
 
