@@ -13,8 +13,8 @@ const func = (description: string) => given(description, { isFunction: true })
 
 export const RetentionSchema = group({
   task: seconds('Seconds that a finished task and its chart are kept', 86_400),
-  status: seconds('Seconds that the `step_progress` of a finished task is kept; at most `task`', 3_600),
-  messageIndex: seconds('Seconds that the index of a message is kept after its last task has ended; at least `task`', 86_400)
+  status: seconds('Seconds that the `step_progress` of a finished task is kept; at most `task`, and as long as that where it is less than the default', 3_600),
+  messageIndex: seconds('Seconds that the index of a message is kept after its last task has ended; at least `task`, and as long as that where it is more than the default', 86_400)
 }, 'How long finished tasks are kept; nothing unfinished ever expires')
 
 export const RetrySchema = group({
@@ -145,6 +145,16 @@ function copy (value: unknown, schema: TSchema): unknown {
   return Object.fromEntries(entries.map(([key, member]) => [key, key in properties ? copy(member, properties[key]!) : member]))
 }
 
+/** What is not given follows from `task`: the default would contradict it. */
+function deriveRetention (retention: unknown): void {
+  if (typeof retention !== 'object' || retention === null) return
+  const given = retention as { task?: unknown, status?: unknown, messageIndex?: unknown }
+  const { status, messageIndex } = RetentionSchema.properties
+  if (typeof given.task !== 'number') return
+  if (given.status === undefined) given.status = Math.min(status.default, given.task)
+  if (given.messageIndex === undefined) given.messageIndex = Math.max(messageIndex.default, given.task)
+}
+
 interface CrossChecked {
   redis?: unknown
   store?: unknown
@@ -167,6 +177,7 @@ function checkAcross ({ redis, store, retention }: CrossChecked): void {
  */
 export function resolveOptions<T extends TSchema> (schema: T, options: unknown, at = 'options'): Static<T> {
   const resolved = copy(options ?? {}, schema)
+  if ('retention' in schema['properties']) deriveRetention((resolved as { retention?: unknown }).retention)
   const validate = ajv.compile(schema)
   if (!validate(resolved)) throw invalid(explain(validate.errors!.at(-1)!, at))
   if ('redis' in schema['properties']) checkAcross(resolved as CrossChecked)

@@ -39,6 +39,19 @@ test('what is given stays, and the defaults fill the rest, in groups too', async
   t.equal(resolved.redis, redis, 'the client itself, no copy')
 })
 
+test('how long details and the index are kept follows from how long tasks are', async t => {
+  const cases: Array<[given: object, resolved: object]> = [
+    [{ task: 60 }, { task: 60, status: 60, messageIndex: 86_400 }],
+    [{ task: 7 * 86_400 }, { task: 7 * 86_400, status: 3_600, messageIndex: 7 * 86_400 }],
+    [{ task: 60, status: undefined }, { task: 60, status: 60, messageIndex: 86_400 }],
+    [{ task: 60, status: 10, messageIndex: 70 }, { task: 60, status: 10, messageIndex: 70 }]
+  ]
+  for (const [retention, resolved] of cases) {
+    t.strictSame(resolveOptions(ServiceOptionsSchema, { store, retention }).retention, resolved)
+    t.strictSame(resolveOptions(PluginOptionsSchema, { store, retention }).retention, resolved)
+  }
+})
+
 test('undefined is as good as not given', async t => {
   const resolved = resolveOptions(ServiceOptionsSchema, { store, redis: undefined, keyPrefix: undefined, retry: { attempts: undefined } })
   t.equal(resolved.keyPrefix, 'async-charts')
@@ -91,7 +104,10 @@ const faults: Array<[options: object, message: string | RegExp]> = [
   [{ retry: { backoff: { delay: -1 } } }, 'fastify-async-charts: options.retry.backoff.delay must be >= 0, got -1'],
   [{ retry: { backoff: { jitter: 1.5 } } }, 'fastify-async-charts: options.retry.backoff.jitter must be <= 1, got 1.5'],
   [{ retention: { task: 0 } }, 'fastify-async-charts: options.retention.task must be >= 1, got 0'],
-  [{ retention: { task: 60 } }, 'fastify-async-charts: options.retention.status must be at most options.retention.task (60), got 3600'],
+  [{ retention: { task: 60, status: 3_600 } }, 'fastify-async-charts: options.retention.status must be at most options.retention.task (60), got 3600'],
+  [{ retention: { task: 100_000, messageIndex: 86_400 } }, 'fastify-async-charts: options.retention.messageIndex must be at least options.retention.task (100000), got 86400'],
+  [{ retention: { task: '60' } }, 'fastify-async-charts: options.retention.task must be integer, got "60"'],
+  [{ retention: { task: 60, status: null } }, 'fastify-async-charts: options.retention.status must be integer, got null'],
   [{ retention: { task: 600, status: 601, messageIndex: 600 } }, 'fastify-async-charts: options.retention.status must be at most options.retention.task (600), got 601'],
   [{ retention: { messageIndex: 3_600 } }, 'fastify-async-charts: options.retention.messageIndex must be at least options.retention.task (86400), got 3600'],
   [{ limits: { queueLength: -1 } }, 'fastify-async-charts: options.limits.queueLength must be >= 0, got -1'],
