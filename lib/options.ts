@@ -51,7 +51,7 @@ export const StreamSchema = group({
   maxPerUser: most('SSE and WebSocket streams of one user in one process', 20),
   maxDuration: ms('ms after which a stream is ended, so that a client that reconnects is identified again', 900_000, 100),
   allowedOrigins: Type.Unsafe<'same-origin' | '*' | string[]>({
-    description: "Origins whose pages may open a WebSocket: 'same-origin', '*', or a list of origins",
+    description: "Origins whose pages may open a WebSocket: 'same-origin', '*', or a list of origins, each as browsers send it: scheme and host in lower case, the port unless it is the default, no slash",
     default: 'same-origin',
     anyOf: [{ type: 'string', enum: ['same-origin', '*'] }, { type: 'array', items: { type: 'string' } }]
   })
@@ -119,6 +119,14 @@ ajv.addKeyword({
 
 const invalid = (message: string) => new errors.CHARTS_ERR_INVALID_OPTIONS(message)
 
+/** What was given. Of what should have been an object or a function only its type: it may be a URL with a password. */
+function got (error: ErrorObject): string {
+  const value = error.data
+  if (error.instancePath !== '' && error.keyword !== 'hasMethods') return shown(value)
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'a list' : `${typeof value === 'object' ? 'an' : 'a'} ${typeof value}`
+}
+
 function shown (value: unknown): string {
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'bigint' || typeof value === 'symbol' || typeof value === 'number') return String(value)
@@ -132,9 +140,9 @@ function explain (error: ErrorObject, at: string): string {
     const known = Object.keys(error.parentSchema?.['properties'] ?? {}).join(', ')
     return `${path}.${error.params['additionalProperty']} is not an option; known are ${known}`
   }
-  if (error.keyword === 'anyOf') return `${path} is wrong (${error.parentSchema?.['description']}), got ${shown(error.data)}`
+  if (error.keyword === 'anyOf') return `${path} is wrong (${error.parentSchema?.['description']}), got ${got(error)}`
   const rule = error.keyword === 'enum' ? `must be one of ${error.params['allowedValues'].join(', ')}` : error.message
-  return `${path} ${rule}, got ${shown(error.data)}`
+  return `${path} ${rule}, got ${got(error)}`
 }
 
 /** Defaults are filled into copies: the host may use its own object again. */
@@ -159,11 +167,23 @@ interface CrossChecked {
   redis?: unknown
   store?: unknown
   retention?: Static<typeof RetentionSchema>
+  stream?: Static<typeof StreamSchema>
 }
 
-function checkAcross ({ redis, store, retention }: CrossChecked): void {
+/** Whether a browser may send it as `Origin`: of http(s) in one way only, of other schemes as their makers like. */
+function isOrigin (text: string): boolean {
+  if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/.test(text)) return text === 'null'
+  return !/^https?:/.test(text) || (URL.canParse(text) && new URL(text).origin === text)
+}
+
+function checkAcross ({ redis, store, retention, stream }: CrossChecked): void {
   if ((redis == null) === (store == null)) {
     throw invalid(`exactly one of options.redis and options.store must be given, got ${redis == null ? 'neither' : 'both'}`)
+  }
+  const { allowedOrigins } = stream ?? {}
+  for (const [i, origin] of Array.isArray(allowedOrigins) ? allowedOrigins.entries() : []) {
+    if (isOrigin(origin)) continue
+    throw invalid(`options.stream.allowedOrigins.${i} must be an origin as browsers send it, such as https://app.example or http://localhost:5173, got ${shown(origin)}`)
   }
   if (!retention) return
   const { task, status, messageIndex } = retention

@@ -81,7 +81,8 @@ test('edges are allowed', async t => {
     { worker: false },
     { worker: {} },
     { stream: { allowedOrigins: '*', maxPerUser: 0 } },
-    { stream: { allowedOrigins: ['https://example.org'] } },
+    { stream: { allowedOrigins: [] } },
+    { stream: { allowedOrigins: ['https://example.org', 'http://localhost:5173', 'http://[::1]:8080', 'capacitor://localhost', 'chrome-extension://abcdef', 'null'] } },
     { keyPrefix: 'a:b-c_d' }
   ]) t.doesNotThrow(() => resolveOptions(PluginOptionsSchema, { store, ...options }), JSON.stringify(options))
 })
@@ -127,7 +128,14 @@ const faults: Array<[options: object, message: string | RegExp]> = [
   [{ store: null }, /options\.store|neither/],
   [{ redis }, 'fastify-async-charts: exactly one of options.redis and options.store must be given, got both'],
   [{ store: {} }, /^fastify-async-charts: options\.store must have the methods .*, got an object$/],
-  [{ store: undefined, redis: 'redis://127.0.0.1' }, /^fastify-async-charts: options\.redis must have the methods .*, got "redis:\/\/127\.0\.0\.1"$/]
+  [{ store: undefined, redis: 'redis://127.0.0.1' }, /^fastify-async-charts: options\.redis must have the methods .*, got a string$/],
+  [{ store: undefined, redis: ['redis://:s3cret@127.0.0.1'] }, /^fastify-async-charts: options\.redis must have the methods .*, got a list$/],
+  [{ store: 'redis://:s3cret@127.0.0.1' }, /^fastify-async-charts: options\.store must have the methods .*, got a string$/],
+  ...['', '*', 'same-origin', 'app.example', 'https://app.example/', 'https://app.example/path', 'https://App.example', 'https://app.example:443', 'https://', ' https://app.example']
+    .map((origin): [object, string] => [
+      { stream: { allowedOrigins: ['https://app.example', origin] } },
+      `fastify-async-charts: options.stream.allowedOrigins.1 must be an origin as browsers send it, such as https://app.example or http://localhost:5173, got ${JSON.stringify(origin)}`
+    ])
 ]
 for (const [options, message] of faults) {
   test(`a clear error for ${message}`, async t => {
@@ -136,8 +144,8 @@ for (const [options, message] of faults) {
 }
 
 test('the options as a whole must be an object', async t => {
-  for (const options of [5, 'redis', [store], () => {}]) {
-    t.throws(() => resolveOptions(PluginOptionsSchema, options), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /^fastify-async-charts: options must be object, got / })
+  for (const [options, got] of [[5, 'a number'], ['redis://:s3cret@127.0.0.1', 'a string'], [[store], 'a list'], [() => {}, 'a function']] as const) {
+    t.throws(() => resolveOptions(PluginOptionsSchema, options), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: `fastify-async-charts: options must be object, got ${got}` })
   }
   for (const options of [undefined, null]) {
     t.throws(() => resolveOptions(PluginOptionsSchema, options), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /got neither$/ })
