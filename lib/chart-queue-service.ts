@@ -1,5 +1,5 @@
 import type { Logger } from './generator.ts'
-import { resolveOptions, ServiceOptionsSchema, type ResolvedLimits } from './options.ts'
+import { resolveOptions, ServiceOptionsSchema, type Given, type ResolvedLimits } from './options.ts'
 import type { ChartStore } from './service/chart-store.ts'
 import { QueueService } from './service/queue-service.ts'
 import { silentLogger } from './silent-logger.ts'
@@ -20,9 +20,9 @@ export interface ChartQueueServiceOptions extends StoreChoice {
   /** Start of every Redis key and channel, as one hash tag. Default `async-charts`. */
   keyPrefix?: string | undefined
   /** Seconds from the end of the task. Default `{ task: 86400, status: 3600, messageIndex: 86400 }`. */
-  retention?: Partial<Retention> | undefined
+  retention?: Given<Retention> | undefined
   /** Default `{ attempts: 3, backoff: { type: 'exponential', delay: 1000, max: 60000, jitter: 0.5 } }`. */
-  retry?: { attempts?: number | undefined, backoff?: Partial<RetryPolicy['backoff']> | undefined } | undefined
+  retry?: { attempts?: number | undefined, backoff?: Given<RetryPolicy['backoff']> | undefined } | undefined
   limits?: Partial<ResolvedLimits> | undefined
   chartStore?: ChartStore | undefined
   /** ms that a lease of `dequeueChartTask` lasts. Default 10,000. */

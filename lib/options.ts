@@ -103,6 +103,8 @@ export const PluginOptionsSchema = Type.Object({
   stream: StreamSchema
 }, { additionalProperties: false })
 
+/** Options as a host gives them: what is undefined is as good as not given, whatever its compiler makes of the two. */
+export type Given<T> = { [K in keyof T]?: T[K] | undefined }
 export type WorkerSettings = Static<typeof InProcessWorkerSchema>
 export type ResolvedStreamOptions = Static<typeof StreamSchema>
 export type ResolvedLimits = Static<typeof LimitsSchema>

@@ -5,11 +5,12 @@ import { errors } from './errors.ts'
 import type { GenerateChart } from './generator.ts'
 import type { Authorize, Identify } from './http/access.ts'
 import { chartRoutes } from './http/routes.ts'
-import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
+import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, type Given, type ResolvedLimits, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
 import { Consumer } from './worker/consumer.ts'
 import { openGenerator } from './worker/open-generator.ts'
 
-export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leaseDuration' | 'poll'> {
+export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leaseDuration' | 'poll' | 'limits'> {
+  limits?: Given<ResolvedLimits> | undefined
   /** Who is asking; null is answered with 401. A throw goes to the host's error handler. */
   identify: Identify
   /** Asked after ownership, can only narrow it. `monitor` is refused unless this says yes. */
@@ -17,11 +18,11 @@ export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leas
   /** The chart generator. With it, this process also works tasks, unless `worker: false`. */
   generate?: GenerateChart | URL | undefined
   /** The worker in this process. Default `{ concurrency: 2 }`. */
-  worker?: Partial<WorkerSettings> | false | undefined
+  worker?: Given<WorkerSettings> | false | undefined
   /** Where the routes hang. Default `/api/v1/analytics`. */
-  prefix?: string
+  prefix?: string | undefined
   /** SSE and WebSocket. */
-  stream?: Partial<ResolvedStreamOptions> | undefined
+  stream?: Given<ResolvedStreamOptions> | undefined
 }
 
 declare module 'fastify' {

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { ChartQueueService, memoryStore, runWorker } from '../../lib/index.ts'
+import { ChartQueueService, memoryStore, runWorker, type AsyncChartsOptions } from '../../lib/index.ts'
 import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, ServiceOptionsSchema, WorkerOptionsSchema } from '../../lib/options.ts'
 
 const store = memoryStore()
@@ -56,6 +56,25 @@ test('undefined is as good as not given', async t => {
   const resolved = resolveOptions(ServiceOptionsSchema, { store, redis: undefined, keyPrefix: undefined, retry: { attempts: undefined } })
   t.equal(resolved.keyPrefix, 'async-charts')
   t.strictSame(resolved.retry, retry)
+})
+
+test('so it is to the compiler of a host that tells the two apart', async t => {
+  const options: AsyncChartsOptions = {
+    redis: undefined,
+    store,
+    identify: () => null,
+    authorize: undefined,
+    generate: undefined,
+    prefix: undefined,
+    limits: { waitingPerTenant: undefined },
+    retention: { task: undefined },
+    retry: { attempts: undefined, backoff: { delay: undefined } },
+    worker: { concurrency: undefined },
+    stream: { heartbeat: undefined, allowedOrigins: undefined }
+  }
+  const { identify, worker: given, ...resolved } = resolveOptions(PluginOptionsSchema, options)
+  t.strictSame(resolved, resolveOptions(PluginOptionsSchema, { store }))
+  t.strictSame(resolveOptions(InProcessWorkerSchema, given), worker)
 })
 
 test("the host's object is left as it is", async t => {
