@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { errors } from '../errors.ts'
 import type { EnqueueResult } from '../service/queue-service.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
@@ -29,8 +29,19 @@ export function pathOf (request: FastifyRequest): string {
   return request.originalUrl.split('?', 1)[0]!.replace(/\/+$/, '')
 }
 
-/** `summary` is for the host's @fastify/swagger, whose types are not ours to import. */
-export const documented = (summary: string, schema: FastifySchema): FastifySchema => Object.assign({ summary }, schema)
+export type Describe = (operationId: string, summary: string, schema: FastifySchema) => FastifySchema
+
+const registrations = new WeakMap<object, number>()
+
+/**
+ * Describes routes for the host's @fastify/swagger, whose types are not ours to import. An operationId is unique in a document: what
+ * a host registers a second time has a 2 behind it.
+ */
+export function describer (fastify: FastifyInstance): Describe {
+  const ordinal = (registrations.get(fastify.server) ?? 0) + 1
+  registrations.set(fastify.server, ordinal)
+  return (operationId, summary, schema) => Object.assign({ operationId: ordinal === 1 ? operationId : `${operationId}${ordinal}`, summary }, schema)
+}
 
 /** As it is: what has been read from the store is not judged again. */
 export function sendJson (reply: FastifyReply, body: object): FastifyReply {

@@ -3,13 +3,14 @@ import type { QueueService } from '../service/queue-service.ts'
 import { errors } from '../errors.ts'
 import { BatchRequestSchema, ChartStatus, isFinished, type BatchedChartRequest, type ChartTask } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
-import { documented, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
-import { BatchParams, responses, withParams } from './schemas.ts'
+import { idempotencyKeyOf, messageOf, pathOf, sendJson, type Describe } from './answers.ts'
+import { BatchParams, headers, responses, withParams } from './schemas.ts'
 import { publicTask } from './views.ts'
 
 export interface BatchRoutesOptions {
   readonly service: QueueService
   readonly gate: Gate
+  readonly describe: Describe
   readonly paramsSchema: object | undefined
   /** Bytes of one request, 0 = off. */
   readonly requestBytes: number
@@ -30,13 +31,14 @@ function summary (batch_id: string, tasks: readonly ChartTask[]) {
 }
 
 /** The routes for many charts at once. */
-export function batchRoutes (fastify: FastifyInstance, { service, gate, paramsSchema, requestBytes }: BatchRoutesOptions): void {
+export function batchRoutes (fastify: FastifyInstance, { service, gate, describe, paramsSchema, requestBytes }: BatchRoutesOptions): void {
   const { tasks } = BatchRequestSchema.properties
   const sendBatch = (reply: FastifyReply, batch_id: string, tasks: readonly ChartTask[]) => sendJson(reply, summary(batch_id, tasks))
 
   fastify.post<{ Body: { tasks: BatchedChartRequest[] } }>('/charts/async/batch', {
     bodyLimit: requestBytes > 0 ? requestBytes * tasks.maxItems! : Number.MAX_SAFE_INTEGER,
-    schema: documented('Generate many charts in the background: all are accepted, or none', {
+    schema: describe('createChartBatch', 'Generate many charts in the background: all are accepted, or none', {
+      headers: headers('Idempotency-Key'),
       body: { ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, paramsSchema) } } },
       response: responses.createBatch
     })
@@ -53,11 +55,11 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, paramsSc
   })
 
   fastify.get('/charts/async/batch/:batch_id', {
-    schema: documented('How the charts of a batch are doing', { params: BatchParams, response: responses.batch })
+    schema: describe('getChartBatch', 'How the charts of a batch are doing', { params: BatchParams, response: responses.batch })
   }, async (request: BatchRequest, reply) => sendBatch(reply, request.params.batch_id.toLowerCase(), await gate.batch(request, request.params.batch_id, 'read')))
 
   fastify.delete('/charts/async/batch/:batch_id', {
-    schema: documented('Cancel what has not finished of a batch', { params: BatchParams, response: responses.batch })
+    schema: describe('cancelChartBatch', 'Cancel what has not finished of a batch', { params: BatchParams, response: responses.cancelBatch })
   }, async (request: BatchRequest, reply) => {
     const { batch_id } = request.params
     await gate.batch(request, batch_id, 'cancel')

@@ -4,18 +4,24 @@ import type { QueueService } from '../service/queue-service.ts'
 import type { ListTasksOptions } from '../service/task-list.ts'
 import { ChartStatus } from '../task.ts'
 import type { Gate } from './access.ts'
-import { documented, messageOf, sendJson } from './answers.ts'
+import { messageOf, sendJson, type Describe } from './answers.ts'
 import { ListQuery, TaskParams, responses } from './schemas.ts'
 import { operatorTask } from './views.ts'
 
 type TaskRequest = FastifyRequest<{ Params: { task_id: string } }>
 
+interface OperatorRoutesOptions {
+  readonly service: QueueService
+  readonly gate: Gate
+  readonly describe: Describe
+}
+
 /** The routes of those who run the queue: whom `authorize` allows to `monitor`, and nobody else. */
-export function operatorRoutes (fastify: FastifyInstance, { service, gate }: { service: QueueService, gate: Gate }): void {
+export function operatorRoutes (fastify: FastifyInstance, { service, gate, describe }: OperatorRoutesOptions): void {
   const tasks = '/charts/admin/tasks'
 
   fastify.get('/charts/async/stats', {
-    schema: documented('How busy the queue is', { response: responses.stats })
+    schema: describe('getChartQueueStats', 'How busy the queue is', { response: responses.stats })
   }, async (request, reply) => {
     await gate.monitor(request, 'stats')
     return sendJson(reply, await service.getQueueStats())
@@ -24,7 +30,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate }: { s
   for (const operation of ['pause', 'resume'] as const) {
     const summary = operation === 'pause' ? 'Hand out no more charts; what runs goes on' : 'Hand out charts again'
     fastify.post(`/charts/admin/${operation}`, {
-      schema: documented(summary, { response: responses.stats })
+      schema: describe(`${operation}ChartQueue`, summary, { response: responses.pause })
     }, async (request, reply) => {
       await gate.monitor(request, operation)
       await (operation === 'pause' ? service.pauseQueue() : service.resumeQueue())
@@ -33,7 +39,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate }: { s
   }
 
   fastify.get<{ Querystring: ListTasksOptions }>(tasks, {
-    schema: documented('The charts of everybody', { querystring: ListQuery, response: responses.list })
+    schema: describe('listChartTasks', 'The charts of everybody', { querystring: ListQuery, response: responses.list })
   }, async (request, reply) => {
     await gate.monitor(request, 'list')
     const page = await service.listTasks(request.query)
@@ -41,7 +47,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate }: { s
   })
 
   fastify.get(`${tasks}/:task_id`, {
-    schema: documented('All that is known of a chart', { params: TaskParams, response: responses.inspect })
+    schema: describe('inspectChartTask', 'All that is known of a chart', { params: TaskParams, response: responses.inspect })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'inspect')
     const details = await service.getTaskDetails(request.params.task_id)
@@ -51,7 +57,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate }: { s
   })
 
   fastify.post(`${tasks}/:task_id/retry`, {
-    schema: documented('Generate a chart that has failed again', { params: TaskParams, response: responses.retry })
+    schema: describe('retryChartTask', 'Generate a chart that has failed again', { params: TaskParams, response: responses.retry })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'retry')
     const result = await service.retryTask(request.params.task_id)
@@ -62,7 +68,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate }: { s
   })
 
   fastify.delete(`${tasks}/:task_id`, {
-    schema: documented('Cancel the chart of anybody', { params: TaskParams, response: responses.cancelAny })
+    schema: describe('cancelChartTask', 'Cancel the chart of anybody', { params: TaskParams, response: responses.cancelAny })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'cancel')
     const task = await service.cancelTask(request.params.task_id)

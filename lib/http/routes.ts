@@ -4,12 +4,12 @@ import type { QueueService } from '../service/queue-service.ts'
 import { ChartStatus, CreateChartRequestSchema, isFinished, type CreateChartRequest } from '../task.ts'
 import { TOO_DEEP, nameFaults, strictAjv, strictJudge, type Fault } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
-import { documented, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
+import { describer, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
 import { operatorRoutes } from './operators.ts'
 import { OpenStreams } from './open-streams.ts'
 import { Patience } from './prefer.ts'
-import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, responses, withParams } from './schemas.ts'
+import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, headers, responses, withParams } from './schemas.ts'
 import { batchStream, messageStream, taskStream, type StreamOptions } from './sse.ts'
 import { etagOf, matches, namedVersion, publicTask } from './views.ts'
 import { SOCKET_ROUTE, admit, registerWebSocket, webSocketHandler } from './websocket.ts'
@@ -34,6 +34,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   const gate = new Gate(service, options.authorize)
   const streams = new OpenStreams(options.stream.maxPerUser)
   const patience = new Patience(service, streams)
+  const describe = describer(fastify)
   const streaming = { service, gate, streams, options: options.stream }
 
   // Before the WebSocket plugin's own, which closes without a code.
@@ -45,6 +46,8 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   const params = strictAjv()
   const query = strictAjv({ coerceTypes: true, useDefaults: true })
   fastify.setValidatorCompiler(({ schema, httpPart }) => {
+    // Described for the reader: what is understood of a header, the routes say.
+    if (httpPart === 'headers') return () => true
     if (httpPart === 'body') return strictJudge(schema as object)
     return (httpPart === 'querystring' ? query : params).compile(schema as object)
   })
@@ -66,7 +69,8 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
 
   fastify.post<{ Body: CreateChartRequest }>('/charts/async', {
     bodyLimit: options.requestBytes || Number.MAX_SAFE_INTEGER,
-    schema: documented('Generate a chart in the background', {
+    schema: describe('createChart', 'Generate a chart in the background', {
+      headers: headers('Prefer', 'Idempotency-Key'),
       body: withParams(CreateChartRequestSchema, options.paramsSchema),
       response: responses.create
     })
@@ -86,11 +90,11 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
       .send(JSON.stringify({ ...publicTask(task), message: messageOf(task, outcome) }))
   })
 
-  operatorRoutes(fastify, { service, gate })
-  batchRoutes(fastify, { service, gate, paramsSchema: options.paramsSchema, requestBytes: options.requestBytes })
+  operatorRoutes(fastify, { service, gate, describe })
+  batchRoutes(fastify, { service, gate, describe, paramsSchema: options.paramsSchema, requestBytes: options.requestBytes })
 
   fastify.get('/charts/async/:task_id/status', {
-    schema: documented('How a chart is doing', { params: TaskParams, response: responses.status })
+    schema: describe('getChartStatus', 'How a chart is doing', { headers: headers('Prefer', 'If-None-Match'), params: TaskParams, response: responses.status })
   }, async (request: TaskRequest, reply) => {
     const found = await gate.own(request, request.params.task_id, 'read')
     const ifNoneMatch = request.headers['if-none-match']
@@ -109,7 +113,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   })
 
   fastify.get('/charts/async/:task_id/result', {
-    schema: documented('The finished chart', { params: TaskParams, response: responses.result })
+    schema: describe('getChartResult', 'The finished chart', { headers: headers('Prefer'), params: TaskParams, response: responses.result })
   }, async (request: TaskRequest, reply) => {
     const { task: found, own } = await gate.visible(request, request.params.task_id)
     const { task } = own ? await patience.wait(request, reply, found) : { task: found }
@@ -128,7 +132,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   })
 
   fastify.delete('/charts/async/:task_id', {
-    schema: documented('Cancel a chart', { params: TaskParams, response: responses.cancel })
+    schema: describe('cancelChart', 'Cancel a chart', { params: TaskParams, response: responses.cancel })
   }, async (request: TaskRequest, reply) => {
     await gate.own(request, request.params.task_id, 'cancel')
     const task = await service.cancelTask(request.params.task_id)
@@ -138,7 +142,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   })
 
   fastify.get<{ Params: { message_id: string }, Querystring: { limit: number, content: boolean } }>('/charts/by-message/:message_id', {
-    schema: documented("A message's charts and running tasks", { params: MessageParams, querystring: MessageQuery, response: responses.message })
+    schema: describe('getMessageCharts', "A message's charts and running tasks", { params: MessageParams, querystring: MessageQuery, response: responses.message })
   }, async (request, reply) => {
     const message_id = request.params.message_id.toLowerCase()
     await gate.message(request, message_id)
@@ -156,24 +160,24 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
 
   fastify.get('/charts/stream/:task_id', {
     exposeHeadRoute: false,
-    schema: documented('Live updates as server-sent events', { params: TaskParams, querystring: StreamQuery, response: responses.stream })
+    schema: describe('streamChart', 'Live updates as server-sent events', { headers: headers('Last-Event-ID'), params: TaskParams, querystring: StreamQuery, response: responses.stream })
   }, taskStream(streaming))
 
   fastify.get('/charts/stream/by-message/:message_id', {
     exposeHeadRoute: false,
-    schema: documented("Live updates of all of a message's charts", { params: MessageParams, querystring: StreamQuery, response: responses.stream })
+    schema: describe('streamMessageCharts', "Live updates of all of a message's charts", { headers: headers('Last-Event-ID'), params: MessageParams, querystring: StreamQuery, response: responses.stream })
   }, messageStream(streaming))
 
   fastify.get('/charts/stream/batch/:batch_id', {
     exposeHeadRoute: false,
-    schema: documented('Live updates of all charts of a batch', { params: BatchParams, querystring: StreamQuery, response: responses.stream })
+    schema: describe('streamChartBatch', 'Live updates of all charts of a batch', { headers: headers('Last-Event-ID'), params: BatchParams, querystring: StreamQuery, response: responses.stream })
   }, batchStream(streaming))
 
   fastify.route<{ Params: { task_id: string } }>({
     method: 'GET',
     url: SOCKET_ROUTE,
     exposeHeadRoute: false,
-    schema: documented('Live updates over WebSocket', { params: TaskParams, response: responses.socket }),
+    schema: describe('openChartSocket', 'Live updates over WebSocket', { params: TaskParams, response: responses.socket }),
     preHandler: admit(streaming),
     handler: async (_request, reply) => {
       reply.header('upgrade', 'websocket')

@@ -14,6 +14,30 @@ export const StreamQuery = Type.Object({
   last_event_id: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())], { description: 'Where the `Last-Event-ID` header cannot be set' }))
 })
 
+const requestHeaders = {
+  Prefer: '`wait=10`: answer when the chart has ended, or after so many seconds, 30 at most',
+  'Idempotency-Key': 'A key of your choice: repeated with it, the same request is the same task',
+  'If-None-Match': 'The `ETag` of the answer that you have',
+  'Last-Event-ID': 'The `id` of the last event that you have'
+}
+
+/** Headers that a route understands. */
+export const headers = (...names: Array<keyof typeof requestHeaders>) =>
+  Type.Object(Object.fromEntries(names.map(name => [name, Type.Optional(Type.String({ description: requestHeaders[name] }))])))
+
+const responseHeaders = {
+  Location: Type.String({ description: 'Where it can be asked for' }),
+  'Retry-After': Type.Integer({ description: 'Seconds after which it is worth asking again' }),
+  ETag: Type.String({ description: 'For `If-None-Match`' }),
+  'Preference-Applied': Type.String({ description: 'What of `Prefer` was done' }),
+  'Idempotent-Replayed': Type.String({ description: '`true` where the `Idempotency-Key` was seen before' }),
+  'Stream-Cursor': Type.String({ description: 'For `last_event_id` of the stream of the message' })
+}
+
+/** With the headers that may come with it; described, not judged. */
+const sending = <T extends TSchema>(schema: T, ...names: Array<keyof typeof responseHeaders>): T =>
+  ({ ...schema, headers: Object.fromEntries(names.map(name => [name, responseHeaders[name]])) })
+
 const ErrorBody = Type.Object({
   statusCode: Type.Integer(),
   code: Type.String(),
@@ -30,16 +54,19 @@ const StatsBody = Type.Object({
   updated_at: Type.String({ format: 'date-time' })
 })
 const MessageBody = Type.Object({
-  charts: Type.Array(Type.Partial(ChartSchema, { required: ['chart_id', 'task_id', 'message_id', 'created_at'] })),
+  charts: Type.Array(Type.Composite([Type.Omit(ChartSchema, ['content']), Type.Partial(Type.Pick(ChartSchema, ['content']))])),
   active_tasks: Type.Array(ChartTaskSchema),
   has_active_tasks: Type.Boolean(),
   failed_tasks: Type.Array(ChartTaskSchema)
 })
 
+const Counts = Type.Object(
+  Object.fromEntries(Object.values(ChartStatus).map(status => [status, Type.Integer()])), { description: 'How many tasks have each status' }
+)
 const BatchBody = Type.Object({
   batch_id: Uuid,
   total: Type.Integer(),
-  counts: Type.Record(Type.String(), Type.Integer(), { description: 'How many tasks have each status' }),
+  counts: Counts,
   progress: Type.Integer({ minimum: 0, maximum: 100, description: 'Of all its tasks' }),
   tasks: Type.Array(ChartTaskSchema, { description: 'In the order asked, those that are still kept' })
 })
@@ -91,32 +118,43 @@ export const ListQuery = Type.Object({
 }, { additionalProperties: false })
 
 const described = <T extends TSchema>(schema: T, description: string): T => ({ ...schema, description })
-const refused = (...codes: number[]) => Object.fromEntries(codes.map(code => [code, ErrorBody]))
+const Passing = sending(ErrorBody, 'Retry-After')
+const refused = (...codes: number[]) => Object.fromEntries(codes.map(code => [code, code === 429 || code === 503 ? Passing : ErrorBody]))
 
 export const responses = {
   create: {
-    200: described(TaskWithMessage, 'The chart exists already, or the task of this Idempotency-Key has ended'),
-    202: described(TaskWithMessage, 'Queued, or in progress already'),
-    ...refused(400, 401, 403, 409, 413, 422, 429, 503)
+    200: sending(described(TaskWithMessage, 'The chart exists already, or the task of this Idempotency-Key has ended'), 'Location', 'Preference-Applied', 'Idempotent-Replayed'),
+    202: sending(described(TaskWithMessage, 'Queued, or in progress already'), 'Location', 'Retry-After', 'Preference-Applied', 'Idempotent-Replayed'),
+    ...refused(400, 401, 403, 409, 413, 415, 422, 429, 503)
   },
   createBatch: {
-    202: Type.Object({ batch_id: Uuid, tasks: Type.Array(TaskWithMessage) }, { description: 'Accepted, in the order asked' }),
-    ...refused(400, 401, 403, 409, 413, 422, 429, 503)
+    202: sending(Type.Object({ batch_id: Uuid, tasks: Type.Array(TaskWithMessage) }, { description: 'Accepted, in the order asked' }), 'Location', 'Idempotent-Replayed'),
+    ...refused(400, 401, 403, 409, 413, 415, 422, 429, 503)
   },
   batch: { 200: BatchBody, ...refused(400, 401, 404, 503) },
-  status: { 200: ChartTaskSchema, 304: Type.Null({ description: 'Not changed' }), ...refused(400, 401, 404, 503) },
-  result: { 200: ChartSchema, ...refused(400, 401, 404, 409, 410, 503) },
-  cancel: { 200: described(ChartTaskSchema, 'The cancelled task'), ...refused(400, 401, 404, 409, 503) },
-  message: { 200: MessageBody, ...refused(400, 401, 404, 503) },
+  cancelBatch: { 200: BatchBody, ...refused(400, 401, 404, 413, 415, 503) },
+  status: {
+    200: sending(ChartTaskSchema, 'ETag', 'Retry-After', 'Preference-Applied'),
+    304: sending(Type.Null({ description: 'Not changed' }), 'ETag', 'Retry-After', 'Preference-Applied'),
+    ...refused(400, 401, 404, 503)
+  },
+  result: {
+    200: sending(ChartSchema, 'Preference-Applied'),
+    ...refused(400, 401, 404, 410, 503),
+    409: sending(ErrorBody, 'Retry-After', 'Preference-Applied')
+  },
+  cancel: { 200: described(ChartTaskSchema, 'The cancelled task'), ...refused(400, 401, 404, 409, 413, 415, 503) },
+  message: { 200: sending(MessageBody, 'Stream-Cursor'), ...refused(400, 401, 404, 503) },
   stats: { 200: StatsBody, ...refused(401, 403, 503) },
+  pause: { 200: StatsBody, ...refused(400, 401, 403, 413, 415, 503) },
   list: { 200: TaskPage, ...refused(400, 401, 403, 503) },
   inspect: { 200: TaskDetails, ...refused(400, 401, 403, 404, 503) },
   retry: {
     200: described(TaskWithOwner, 'The chart exists already'),
     202: described(TaskWithOwner, 'Queued, or in progress already'),
-    ...refused(400, 401, 403, 404, 409, 413, 429, 503)
+    ...refused(400, 401, 403, 404, 409, 413, 415, 429, 503)
   },
-  cancelAny: { 200: described(OperatorTask, 'The cancelled task'), ...refused(400, 401, 403, 404, 409, 503) },
+  cancelAny: { 200: described(OperatorTask, 'The cancelled task'), ...refused(400, 401, 403, 404, 409, 413, 415, 503) },
   stream: {
     200: { description: 'Server-sent events, each `{ type: "status_update", data: task }`', content: { 'text/event-stream': { schema: Type.String() } } },
     204: Type.Null({ description: 'The finished task has been seen already: nothing follows' }),
