@@ -24,9 +24,14 @@ export const TOO_DEEP = 'depth'
 
 /** Judges input as it is: every fault is named, nothing is coerced, nothing is dropped. */
 export function strictAjv (options: Options = {}): Ajv {
-  const ajv = new Ajv({ allErrors: true, strict: false, ...options })
+  const ajv = new Ajv({ allErrors: true, strict: false, logger: false, ...options })
   addFormats.default(ajv)
   return ajv
+}
+
+/** A schema of the host's, to stand inside one of ours: with an id, so that its references are to itself. */
+export function embeddable (schema: object): object {
+  return { $id: 'urn:fastify-async-charts:params', ...schema }
 }
 
 const isHolder = (value: unknown): value is object => typeof value === 'object' && value !== null

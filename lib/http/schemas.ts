@@ -1,6 +1,7 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { CURSOR } from '../service/task-list.ts'
 import { ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, Uuid } from '../task.ts'
+import { embeddable } from '../validator.ts'
 
 export const TaskParams = Type.Object({ task_id: Uuid })
 export const BatchParams = Type.Object({ batch_id: Uuid })
@@ -74,7 +75,7 @@ const BatchBody = Type.Object({
 /** A body with the host's own schema of `params`; without one, `params` is refused like any unknown field. */
 export function withParams<T extends { properties: { params?: unknown } }> (schema: T, paramsSchema: object | undefined): object {
   const { params: _, ...own } = schema.properties
-  return { ...schema, properties: paramsSchema ? { ...own, params: paramsSchema } : own }
+  return { ...schema, properties: paramsSchema ? { ...own, params: embeddable(paramsSchema) } : own }
 }
 
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { ValidateFunction } from 'ajv'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDetails, TaskDraft, TaskStore } from '../store/task-store.ts'
 import {
   BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema,
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
 } from '../task.ts'
-import { nameFaults, strictAjv } from '../validator.ts'
+import { embeddable, nameFaults, strictJudge, type Judge } from '../validator.ts'
 import { arrange } from './batch-order.ts'
 import { digest } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
@@ -51,8 +50,8 @@ export const tenantOf = ({ user_id, org_id }: Caller): string => org_id === null
 /** Judges requests, and hands them to the store: one, or many of which all are accepted or none. */
 export class Intake {
   readonly #options: IntakeOptions
-  readonly #judgeOne: ValidateFunction
-  readonly #judgeBatch: ValidateFunction
+  readonly #judgeOne: Judge
+  readonly #judgeBatch: Judge
 
   constructor (options: IntakeOptions) {
     this.#options = options
@@ -156,9 +155,8 @@ export class Intake {
     }
   }
 
-  #check (judge: ValidateFunction, request: unknown, params: unknown): void {
-    const valid: boolean = asJson('request', () => judge(request))
-    if (valid) return
+  #check (judge: Judge, request: unknown, params: unknown): void {
+    if (judge(request)) return
     if (this.#options.paramsSchema === undefined && params) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST('params is not accepted: the host has given no paramsSchema')
     }
@@ -181,7 +179,7 @@ export class Intake {
       adjustment_query,
       ...(params === undefined ? {} : { params })
     }
-    const raw = asJson(where, () => JSON.stringify(chartRequest))
+    const raw = serialize(chartRequest, where)
     const bytes = Buffer.byteLength(raw)
     if (limits.requestBytes > 0 && bytes > limits.requestBytes) throw new errors.CHARTS_ERR_REQUEST_TOO_LARGE(bytes, limits.requestBytes)
     const earliest = run_at === null ? null : Date.parse(run_at)
@@ -199,7 +197,7 @@ export class Intake {
       user_id,
       tenant: tenantOf({ user_id, org_id }),
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
-      same: asJson(where, () => digest(message, user_id, org_id, visibility, adjustment_query, params, inputs.length > 0 ? [...inputs] : undefined)),
+      same: digest(message, user_id, org_id, visibility, adjustment_query, params, inputs.length > 0 ? [...inputs] : undefined),
       force: force_create,
       priority,
       run_at: earliest,
@@ -224,9 +222,9 @@ export class Intake {
 }
 
 /** @throws CHARTS_ERR_INVALID_OPTIONS for a paramsSchema that is none */
-function compile (schema: object): ValidateFunction {
+function compile (schema: object): Judge {
   try {
-    return strictAjv().compile(schema)
+    return strictJudge(schema)
   } catch (error) {
     throw new errors.CHARTS_ERR_INVALID_OPTIONS(`options.paramsSchema must be a JSON Schema: ${error instanceof Error ? error.message : error}`)
   }
@@ -236,16 +234,14 @@ function compile (schema: object): ValidateFunction {
 const bodyOf = ({ same, force, priority, run_at, supersede }: TaskDraft): string => digest(same, force, priority, run_at, supersede)
 
 const withParams = <T extends { properties: object }>(schema: T, paramsSchema: object | undefined) =>
-  ({ ...schema, properties: { ...schema.properties, params: paramsSchema ?? false } })
+  ({ ...schema, properties: { ...schema.properties, params: paramsSchema ? embeddable(paramsSchema) : false } })
 
-/** Does what only JSON allows with a request; a program may have given something else, and a request may be too deep for it. */
-function asJson<T> (where: string, run: () => T): T {
+/** The request as it is stored. A program may have given what no JSON is. */
+function serialize (request: ChartRequest, where: string): string {
   try {
-    return run()
-  } catch (error) {
-    if (error instanceof RangeError) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/params is nested too deeply`)
-    if (error instanceof TypeError) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/params must be JSON`)
-    throw error
+    return JSON.stringify(request)
+  } catch {
+    throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/params must be JSON`)
   }
 }
 

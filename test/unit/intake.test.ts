@@ -161,10 +161,10 @@ t.test('params that JSON cannot hold, or that are too deep for it', async t => {
   circle.self = circle
   const deep = JSON.parse('['.repeat(50_000) + ']'.repeat(50_000))
   for (const params of [circle, { n: 1n }]) {
-    await t.rejects(one.one(request({ params: params as never }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /params (must be JSON|is nested too deeply)/ })
+    await t.rejects(one.one(request({ params: params as never }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /params must be JSON|must not be nested deeper/ })
   }
-  await t.rejects(one.one(request({ params: deep }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /nested too deeply/ })
-  await t.rejects(one.many([request({ params: deep })], ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /nested too deeply/ })
+  await t.rejects(one.one(request({ params: deep }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /must not be nested deeper than 500 levels/ })
+  await t.rejects(one.many([request({ params: deep })], ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /must not be nested deeper than 500 levels/ })
   t.equal((await store.stats()).queue_length, 0)
 })
 
@@ -182,5 +182,19 @@ t.test('an Idempotency-Key is held to the same rule as in a header', async t => 
   for (const key of ['', 5, 'ä', 'x'.repeat(256), null]) {
     await t.rejects(one.one(request(), ada, key as never), { code: 'CHARTS_ERR_IDEMPOTENCY_KEY_INVALID' })
     await t.rejects(one.many([request()], ada, key as never), { code: 'CHARTS_ERR_IDEMPOTENCY_KEY_INVALID' })
+  }
+})
+
+t.test('a paramsSchema may refer to itself', async t => {
+  const schemas: Array<[schema: object, good: unknown, bad: unknown]> = [
+    [{ type: 'object', properties: { year: { $ref: '#/$defs/Year' } }, $defs: { Year: { type: 'integer' } } }, { year: 2030 }, { year: 'soon' }],
+    [{ type: 'object', properties: { parts: { type: 'array', items: { $ref: '#' } } } }, { parts: [{ parts: [] }] }, { parts: [1] }],
+    [{ $id: 'https://example.com/params', type: 'object' }, {}, 1]
+  ]
+  for (const [paramsSchema, good, bad] of schemas) {
+    const { intake: judge } = intake({ paramsSchema })
+    t.match(await judge.one(request({ params: good as never }), ada, undefined), { outcome: 'queued' })
+    t.match(await judge.many([request({ params: good as never })], ada, undefined), { outcome: 'accepted' })
+    await t.rejects(judge.one(request({ params: bad as never }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /params/ })
   }
 })
