@@ -56,7 +56,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     const message = nameFaults(faults as Fault[], what)
     return faults[0]!.keyword === TOO_DEEP ? new errors.CHARTS_ERR_INVALID_REQUEST(message) : new Error(message)
   })
-  takeJsonAlone(fastify)
+  parseBodies(fastify)
   identifyCallers(fastify, options.identify)
   fastify.addHook('onSend', async (_request, reply) => {
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
@@ -188,7 +188,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
 }
 
 /** The host's parsers are for its own routes: one for every type, or one that keeps the bytes, would hand over what is no object. */
-function takeJsonAlone (fastify: FastifyInstance): void {
+function parseBodies (fastify: FastifyInstance): void {
   const parse = fastify.getDefaultJsonParser('error', 'error')
   fastify.removeAllContentTypeParsers()
   fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
@@ -196,6 +196,8 @@ function takeJsonAlone (fastify: FastifyInstance): void {
     if (body === '') done(null, undefined)
     else parse(request, body, done)
   })
+  // What fetch says of a string: it is judged, so that its sender is told what a body must be.
+  fastify.addContentTypeParser('text/plain', { parseAs: 'string' }, (_request, body, done) => done(null, body))
 }
 
 /** The response schemas are for the reader only: a host whose error handler answers in another shape is not held to them. */
