@@ -14,6 +14,8 @@ export interface Judge {
 const DEEPEST = 500
 /** Values of an input of which all faults are looked for: each of a million may have one. */
 const MOST_JUDGED = 2_000
+/** Values that are counted: what a program gives, unlike JSON, may hold itself, twice even. */
+const MOST_COUNTED = 10_000_000
 /** Faults that are named. */
 const MOST_NAMED = 20
 /** Characters of a fault that are shown: it may name what the caller has named. */
@@ -43,6 +45,7 @@ function measure (input: unknown): { values: number, depth: number } {
   for (let level = isHolder(input) ? [input] : []; level.length > 0 && depth <= DEEPEST; depth++) {
     const next: object[] = []
     for (const holder of level) {
+      if (values > MOST_COUNTED) return { values, depth }
       const held: unknown[] = Array.isArray(holder) ? holder : Object.values(holder)
       values += held.length
       for (const value of held) if (isHolder(value)) next.push(value)
@@ -63,7 +66,8 @@ export function strictJudge (schema: object): Judge {
     const { values, depth } = measure(input)
     judge.errors = depth > DEEPEST ? [tooDeep] : null
     if (judge.errors || first(input)) return judge.errors === null
-    all ??= strictAjv().compile(schema)
+    // What Ajv has to say of the schema it has said.
+    all ??= strictAjv({ logger: false }).compile(schema)
     judge.errors = values > MOST_JUDGED || all(input) ? first.errors! : all.errors!
     return false
   }
@@ -74,11 +78,10 @@ const tooDeep: ErrorObject = { instancePath: '', schemaPath: '#', keyword: TOO_D
 
 /** What may be null is a choice of two to the schema: that it is not null, and neither of both, is nothing to mend. */
 function withoutChoices (faults: readonly Fault[]): Fault[] {
-  const choices = faults.filter(({ keyword }) => keyword === 'anyOf')
-  const told = faults.filter(({ keyword, instancePath, params }) => keyword !== 'anyOf' &&
-    !(keyword === 'type' && params['type'] === 'null' && choices.some(choice => choice.instancePath === instancePath)))
-  const untold = choices.filter(choice => !told.some(({ instancePath }) => instancePath.startsWith(choice.instancePath)))
-  return [...told, ...untold]
+  const chosen = new Set(faults.filter(({ keyword }) => keyword === 'anyOf').map(({ instancePath }) => instancePath))
+  const isNull = ({ keyword, params, instancePath }: Fault) => keyword === 'type' && params['type'] === 'null' && chosen.has(instancePath)
+  const told = new Set(faults.filter(fault => fault.keyword !== 'anyOf' && !isNull(fault)).map(({ instancePath }) => instancePath))
+  return faults.filter(fault => !isNull(fault) && !(fault.keyword === 'anyOf' && told.has(fault.instancePath)))
 }
 
 function nameFault ({ instancePath, keyword, params, message }: Fault, what: string): string {
