@@ -10,6 +10,7 @@ import { Consumer } from './worker/consumer.ts'
 import { openGenerator } from './worker/open-generator.ts'
 
 export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leaseDuration' | 'poll' | 'limits'> {
+  /** What one tenant, one request and one chart may take. */
   limits?: Given<ResolvedLimits> | undefined
   /** Who is asking; null is answered with 401. A throw goes to the host's error handler. */
   identify: Identify

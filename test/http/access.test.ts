@@ -179,6 +179,12 @@ for (const kind of storeKinds) {
       t.equal((await host.service.getTaskStatus(running.task_id))!.status, 'PENDING')
     })
 
+    t.test('may look at what is to be created', async t => {
+      allowed = access => access.action !== 'create' || access.body.visibility !== 'PUBLIC'
+      t.equal((await ada.post({ message_id: crypto.randomUUID() })).statusCode, 202)
+      t.equal((await ada.post({ message_id: crypto.randomUUID(), visibility: 'PUBLIC' })).statusCode, 403)
+    })
+
     t.test('cannot widen what ownership allows', async t => {
       const { task_id } = await ada.finished({ content: 1 })
       for (const [name, ask] of withTask) t.equal((await ask(host.as('bob@acme'), task_id)).statusCode, 404, name)
