@@ -4,12 +4,12 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { EventSource } from 'eventsource'
-import ts from 'typescript'
 import t from 'tap'
 import { followGuide } from '../helpers/guide.ts'
 import { readPage } from '../helpers/markdown.ts'
 import { freePort } from '../helpers/ports.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
+import { typeFaults } from '../helpers/type-faults.ts'
 
 const noServer = await redisServerPath() === null && 'there is no redis-server'
 
@@ -20,20 +20,9 @@ t.test('a reader has two minutes', async t => {
 t.test('the snippets are strict TypeScript too', async t => {
   const { folder, files } = await followGuide(t, 'README.md')
   t.same(files, ['server.js', 'worker.js', 'browser.js'])
-  const names = files.map(file => join(folder, file.replace('.js', '.ts')))
-  for (const [i, name] of names.entries()) await writeFile(name, await readFile(join(folder, files[i]!)))
-  const program = ts.createProgram(names, {
-    strict: true,
-    noEmit: true,
-    skipLibCheck: true,
-    allowImportingTsExtensions: true,
-    module: ts.ModuleKind.NodeNext,
-    target: ts.ScriptTarget.ES2023,
-    lib: ['lib.es2023.d.ts', 'lib.es2024.string.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
-    types: ['node'],
-    typeRoots: [join(folder, 'node_modules/@types')]
-  })
-  t.same(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')), [])
+  const names = files.map(file => file.replace('.js', '.ts'))
+  for (const [i, name] of names.entries()) await writeFile(join(folder, name), await readFile(join(folder, files[i]!)))
+  t.same(typeFaults(folder, names), [])
 })
 
 t.test('server, worker and page work together as they stand', { skip: noServer }, async t => {

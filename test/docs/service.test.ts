@@ -2,12 +2,12 @@ import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import ts from 'typescript'
 import t from 'tap'
 import { errors, failures } from '../../lib/errors.ts'
 import { ChartQueueService } from '../../lib/index.ts'
 import { followGuide } from '../helpers/guide.ts'
 import { readPage, snippetsOf } from '../helpers/markdown.ts'
+import { typeFaults } from '../helpers/type-faults.ts'
 
 const PAGE = 'docs/reference/service.md'
 const page = readPage(PAGE)
@@ -50,21 +50,7 @@ t.test('the signatures are those of the package, and the examples hold against i
     }
     export const functions: { ${ofFunction('memoryStore')} ${ofFunction('runWorker')} } = { memoryStore, runWorker }
   `)
-  const program = ts.createProgram(['signatures.ts', ...files].map(file => join(folder, file)), {
-    allowJs: true,
-    checkJs: true,
-    strict: true,
-    useUnknownInCatchVariables: false,
-    noEmit: true,
-    skipLibCheck: true,
-    allowImportingTsExtensions: true,
-    module: ts.ModuleKind.NodeNext,
-    target: ts.ScriptTarget.ES2023,
-    lib: ['lib.es2023.d.ts', 'lib.es2024.string.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
-    types: ['node'],
-    typeRoots: [join(folder, 'node_modules/@types')]
-  })
-  t.same(ts.getPreEmitDiagnostics(program).map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')), [])
+  t.same(typeFaults(folder, ['signatures.ts', ...files], { allowJs: true, checkJs: true, useUnknownInCatchVariables: false }), [])
 })
 
 t.test('the examples run as they stand', async t => {

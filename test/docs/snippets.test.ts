@@ -1,9 +1,8 @@
 import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import ts from 'typescript'
 import t from 'tap'
 import { followGuide } from '../helpers/guide.ts'
 import { readPage, root, snippetsOf } from '../helpers/markdown.ts'
+import { typeFaults } from '../helpers/type-faults.ts'
 
 const guides = readdirSync(new URL('docs/guides', root)).map(file => `docs/guides/${file}`)
 const CODE = /\.(js|ts)$/
@@ -19,26 +18,8 @@ for (const guide of guides) {
 
   t.test(`${guide}: the snippets hold against the types of the package`, async t => {
     const { folder, files } = await followGuide(t, guide)
-    const program = ts.createProgram(files.filter(file => CODE.test(file)).map(file => join(folder, file)), {
-      allowJs: true,
-      checkJs: true,
-      strict: true,
-      noImplicitAny: false,
-      useUnknownInCatchVariables: false,
-      noEmit: true,
-      skipLibCheck: true,
-      allowImportingTsExtensions: true,
-      module: ts.ModuleKind.NodeNext,
-      target: ts.ScriptTarget.ES2023,
-      lib: ['lib.es2023.d.ts', 'lib.es2024.string.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
-      types: ['node'],
-      typeRoots: [join(folder, 'node_modules/@types')]
-    })
-    const faults = ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
-      const at = file && start !== undefined ? `${file.fileName}:${file.getLineAndCharacterOfPosition(start).line + 1} ` : ''
-      return at + ts.flattenDiagnosticMessageText(messageText, '\n')
-    })
-    t.same(faults, [])
+    const code = files.filter(file => CODE.test(file))
+    t.same(typeFaults(folder, code, { allowJs: true, checkJs: true, noImplicitAny: false, useUnknownInCatchVariables: false }), [])
   })
 }
 
