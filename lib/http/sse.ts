@@ -190,12 +190,14 @@ class SseWriter {
   async end (retry: number): Promise<void> {
     clearInterval(this.#heartbeat)
     if (this.#raw.destroyed) return
-    const cut = setTimeout(() => this.#raw.destroy(), this.#stream.signal.aborted ? LAST_BYTES : this.#patience)
+    // Asked now: its end aborts the stream, too, on some Nodes before the callback.
+    const wasTold = this.#stream.signal.aborted
+    const cut = setTimeout(() => this.#raw.destroy(), wasTold ? LAST_BYTES : this.#patience)
     await new Promise(resolve => {
       this.#raw.on('close', resolve)
       this.#raw.end(retry > 0 ? `retry: ${retry}\n\n` : undefined, () => {
-        // Kept alive after it was told to end, the connection would hold up a shutdown.
-        if (this.#stream.signal.aborted && this.#raw.req.httpVersionMajor === 1) this.#raw.socket?.destroySoon()
+        // Kept alive after it was told to end, the connection would hold up a shutdown. An injected request has none.
+        if (wasTold && this.#raw.req.httpVersionMajor === 1) this.#raw.socket?.destroySoon?.()
       })
     })
     clearTimeout(cut)

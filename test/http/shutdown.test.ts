@@ -62,6 +62,25 @@ for (const kind of storeKinds) {
   })
 }
 
+t.test('a stream that was injected ends, too', async t => {
+  const host = await startHost(t, 'memory')
+  const ada = host.as('ada')
+  const { task_id } = await ada.create()
+  let watched = () => {}
+  const watching = new Promise<void>(resolve => { watched = resolve })
+  const watch = host.service.watchTask.bind(host.service)
+  host.service.watchTask = async function * (...args) {
+    for await (const state of watch(...args)) {
+      watched()
+      yield state
+    }
+  }
+  const answer = ada.get(`/stream/${task_id}`)
+  await watching
+  await host.app.close()
+  t.match((await answer).body, /"version":1[^]*retry: \d+\n\n$/)
+})
+
 t.test('the service ends its watches when it is closed', async t => {
   const host = await startHost(t, 'memory')
   const { task_id } = await host.as('ada').create()
