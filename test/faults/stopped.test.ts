@@ -8,10 +8,11 @@ import { startWorkerProcess } from '../helpers/worker-process.ts'
 // They wait more than they work.
 t.jobs = 2
 
-const LEASE = 2_000
+// Long enough that a busy machine does not take the living for dead.
+const LEASE = 3_000
 
 t.test('what a worker reports that was stopped beyond its lease is refused', { buffered: true }, async t => {
-  const queue = await startQueue(t, 'redis')
+  const queue = await startQueue(t, 'redis', { retry: { attempts: 10 } })
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 3 }
   const stopped = await startWorkerProcess(t, options)
   const deaf = (await queue.enqueue({ adjustment_query: 'deaf' })).task_id
@@ -21,7 +22,7 @@ t.test('what a worker reports that was stopped beyond its lease is refused', { b
   stopped.signal('SIGSTOP')
   const other = await startWorkerProcess(t, options)
   await inTime(Promise.all(ids.map(id => other.next('started', ({ task_id }) => task_id === id))), LEASE + 1_000, 'another runs them')
-  const reported = await Promise.all(ids.map(id => queue.state(id, ({ attempt, progress }) => attempt === 2 && progress === 50)))
+  const reported = await Promise.all(ids.map(id => queue.state(id, ({ attempt, progress }) => attempt >= 2 && progress === 50)))
 
   stopped.signal('SIGCONT')
   stopped.send({ command: 'finish', task_id: deaf })
@@ -30,9 +31,9 @@ t.test('what a worker reports that was stopped beyond its lease is refused', { b
   for (const task of reported) t.same(await queue.service.getTaskStatus(task.task_id), task)
   // The slots of the one that was stopped are free again: it works on.
   await other.kill()
-  await Promise.all(ids.map(id => stopped.next('started', ({ task_id, attempt }) => task_id === id && attempt === 3)))
+  await Promise.all(reported.map(task => stopped.next('started', ({ task_id, attempt }) => task_id === task.task_id && attempt === task.attempt + 1)))
   for (const task_id of ids) stopped.send({ command: 'finish', task_id })
-  for (const id of ids) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 3 })
+  for (const { task_id, attempt } of reported) t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: attempt + 1 })
   t.equal((await queue.redis!.keys(`{${queue.keyPrefix}}:chart:*`)).length, 2)
 })
 
