@@ -23,7 +23,7 @@ export interface ChartQueueServiceOptions extends StoreChoice {
   retention?: Given<Retention> | undefined
   /** Default `{ attempts: 3, backoff: { type: 'exponential', delay: 1000, max: 60000, jitter: 0.5 } }`. */
   retry?: { attempts?: number | undefined, backoff?: Given<RetryPolicy['backoff']> | undefined } | undefined
-  limits?: Partial<ResolvedLimits> | undefined
+  limits?: Given<ResolvedLimits> | undefined
   chartStore?: ChartStore | undefined
   /** ms that a lease of `dequeueChartTask` lasts. Default 10,000. */
   leaseDuration?: number | undefined

@@ -1,20 +1,20 @@
 import { ChartQueueService, type StoreChoice } from '../chart-queue-service.ts'
 import { errors } from '../errors.ts'
 import type { GenerateChart, Logger } from '../generator.ts'
-import { resolveOptions, WorkerOptionsSchema, type ResolvedLimits, type WorkerSettings } from '../options.ts'
+import { resolveOptions, WorkerOptionsSchema, type Given, type ResolvedLimits, type WorkerSettings } from '../options.ts'
 import type { ChartStore } from '../service/chart-store.ts'
 import type { ChartTask } from '../task.ts'
 import { consoleLogger } from './console-logger.ts'
 import { Consumer } from './consumer.ts'
 import { openGenerator } from './open-generator.ts'
 
-export interface RunWorkerOptions extends StoreChoice, Partial<WorkerSettings> {
+export interface RunWorkerOptions extends StoreChoice, Given<WorkerSettings> {
   /** The chart generator; or the `URL` of a module whose default export it is, to run it in threads. */
   generate: GenerateChart | URL
   keyPrefix?: string | undefined
   chartStore?: ChartStore | undefined
   onFinished?: ((task: ChartTask) => unknown) | undefined
-  limits?: Partial<ResolvedLimits> | undefined
+  limits?: Given<ResolvedLimits> | undefined
   /** Default: warnings and errors to the console. */
   logger?: Logger | undefined
   /** Whether SIGTERM and SIGINT drain; a second one ends the process. Default true. */
