@@ -51,6 +51,11 @@ export class Forecast {
   readonly #steps = new Map<string, Experience>()
   /** ms until the n-th waiting task starts, worked out as far as anybody has asked. */
   readonly #starts: number[] = []
+  /** How many tasks run at a time, and what one takes on average: the same for all who ask. */
+  readonly #slots: number
+  readonly #pace: number | null
+  /** What a task takes that has not begun. */
+  readonly #whole: number | null
   #free: number[] | undefined
 
   constructor (outlook: Outlook) {
@@ -66,6 +71,9 @@ export class Forecast {
       }
     }
     for (const { toChart, after, progress } of this.#steps.values()) for (const values of [toChart, after, progress]) values.sort((a, b) => a - b)
+    this.#slots = this.#countSlots()
+    this.#pace = this.#meanDuration()
+    this.#whole = this.#durationOf('started', 0)
   }
 
   get now (): number {
@@ -90,8 +98,7 @@ export class Forecast {
       case ChartStatus.PROCESSING: return this.#completionOfRunning(task)
       case ChartStatus.PENDING: {
         const start = waitsForOthers(task) ? this.#startAfter(task, find, known) : this.#startOf(task)
-        const duration = this.#durationOf('started', 0)
-        return start === null || duration === null ? null : start + duration
+        return start === null || this.#whole === null ? null : start + this.#whole
       }
       default: return null
     }
@@ -99,8 +106,8 @@ export class Forecast {
 
   /** ms until the task at this place in the queue is taken; null where nobody knows. */
   waitOf (position: number): number | null {
-    const slots = this.#slots()
-    const pace = this.#meanDuration()
+    const slots = this.#slots
+    const pace = this.#pace
     if (this.#outlook.paused || slots === 0 || pace === null) return null
     const free = this.#free ??= this.#freeTimes(slots, pace)
     while (this.#starts.length < Math.min(position, MOST_PLACES)) {
@@ -179,7 +186,7 @@ export class Forecast {
   }
 
   /** How many tasks run at a time: those that do where some wait in vain, else also as many as were seen to. */
-  #slots (): number {
+  #countSlots (): number {
     const { waiting_since, processing_count, completed, now } = this.#outlook
     if (waiting_since !== null && now - waiting_since > IDLE_GRACE) return processing_count
     const changes = completed.flatMap(({ steps, at }) => [{ at: steps[0]!.at, by: 1 }, { at, by: -1 }])
