@@ -61,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: '09bd392c1eed9ffb841a7fce5bfee6f269176bbc',
+    sha: '49f1003d78b6f2ed813385979bec00ec0e6374c1',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -133,8 +133,6 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 20
-local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -173,6 +171,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
+local MOST_TRIES = 20
+local MOST_DUE = 100
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -357,7 +357,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: 'f4c89bad600c01c7f1ecb67f28bf6b37067c0140',
+    sha: 'aabf9d36a303af43b2eb8868318db46c099db978',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -429,8 +429,6 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 20
-local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -469,6 +467,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
+local MOST_TRIES = 20
+local MOST_DUE = 100
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -786,7 +786,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'ad60689e9496f221c39bed48f6e9eaddaf40efc2',
+    sha: 'e2e04ca8d52de1c6ce359d61dfface955bedf6f0',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -858,8 +858,6 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 20
-local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -898,6 +896,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
+local MOST_TRIES = 20
+local MOST_DUE = 100
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -1220,7 +1220,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: 'ccde2d7c9134606f838c3d0272d8c13b6228d80e',
+    sha: 'a76300907f0566aba8de95782b1552d525af8963',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1292,8 +1292,6 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 20
-local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -1332,6 +1330,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
+local MOST_TRIES = 20
+local MOST_DUE = 100
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -1616,7 +1616,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '3aa4cd3f62345fa2deea623d16dca061e1aeabb6',
+    sha: '5d385e2388d51063d8ea245778d85290ab324ae8',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1688,8 +1688,6 @@ local function index_finished(key, id, keep_task, keep_index)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 20
-local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -1728,6 +1726,161 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
+local function find_alike(draft, charts_inside)
+  local index = P .. 'same:' .. draft.same
+  local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
+  if active then return active, 'already_active' end
+  local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
+  if not finished or not read(finished) then return end
+  local chart = call('HGET', record(finished), 'chart')
+  if chart == draft.asked and not draft.kept then return end
+  if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
+  return finished, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
+end
+local function match_alike(drafts, charts_inside)
+  local by_id, planned, fresh = {}, {}, {}
+  for _, draft in ipairs(drafts) do
+    by_id[draft.id] = draft
+    if not draft.force and not draft.known then
+      if planned[draft.same] then
+        draft.becomes, draft.outcome = planned[draft.same], 'already_active'
+      else
+        local unasked
+        draft.becomes, draft.outcome, unasked = find_alike(draft, charts_inside)
+        if unasked then return by_id, fresh, { 'chart_unasked', draft.id, unasked } end
+      end
+    end
+    if not draft.becomes then
+      draft.becomes, draft.outcome = draft.id, 'queued'
+      planned[draft.same] = draft.id
+      draft.fresh = not draft.known
+      if draft.fresh then fresh[#fresh + 1] = draft end
+    end
+  end
+  return by_id, fresh
+end
+local function resolve_needs(by_id, fresh, user)
+  for _, draft in ipairs(fresh) do
+    draft.deps, draft.waits = {}, {}
+    for need in string.gmatch(draft.needs, '%S+') do
+      local dep = by_id[need] and by_id[need].becomes or need
+      draft.deps[#draft.deps + 1] = dep
+      local t = call('HMGET', record(dep), 'status', 'user', 'expires')
+      if not (by_id[dep] and by_id[dep].fresh) then
+        if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
+        if t[1] == 'FAILED' or t[1] == 'CANCELLED' then return { 'dependency_failed', need } end
+      end
+      if t[1] ~= 'COMPLETED' and not draft.waits[dep] then
+        draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
+      end
+    end
+  end
+end
+local function keep_needed(kept)
+  local open = {}
+  for id in pairs(kept) do open[#open + 1] = id end
+  while #open > 0 do
+    local t = call('HMGET', record(table.remove(open)), 'left', 'deps')
+    for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
+      if not kept[dep] then kept[dep], open[#open + 1] = true, dep end
+    end
+  end
+end
+local function find_older(drafts, user)
+  local kept, older, replacing = {}, {}, {}
+  for _, draft in ipairs(drafts) do
+    kept[draft.becomes] = true
+    for _, dep in ipairs(draft.deps or {}) do kept[dep] = true end
+    if draft.supersede then replacing[#replacing + 1] = draft end
+  end
+  if #replacing > 0 then keep_needed(kept) end
+  for _, draft in ipairs(replacing) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
+      if not kept[id] then kept[id], older[#older + 1] = true, id end
+    end
+  end
+  return older
+end
+local function find_full(fresh, older, tenant, most_of_tenant, most)
+  local freed, freed_of_tenant = 0, 0
+  for _, id in ipairs(older) do
+    local t = call('HMGET', record(id), 'status', 'tenant')
+    if t[1] == 'PENDING' then
+      freed = freed + 1
+      if t[2] == tenant then freed_of_tenant = freed_of_tenant + 1 end
+    end
+  end
+  local function full(field, limit, room)
+    return #fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - room + #fresh > limit
+  end
+  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
+  if full('', most, freed) then return { 'queue_full', #fresh } end
+end
+local function depend(id, dep)
+  local last = call('ZRANGE', P .. 'dependents:' .. dep, -1, -1, 'WITHSCORES')[2]
+  call('ZADD', P .. 'dependents:' .. dep, math.max(now, (last or 0) + 1), id)
+end
+local function create(draft, user, tenant, keep, attempts, backoff, patience, weight)
+  local id, optional = draft.id, {}
+  draft.step, draft.at = 'waiting_for_dependencies', now
+  count('waiting', tenant, 1)
+  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
+  for _, dep in ipairs(draft.waits) do depend(id, dep) end
+  local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
+  if draft.run_at > 0 then add('run_at', draft.run_at) end
+  if patience then add('patience', patience) end
+  if weight then add('weight', weight) end
+  if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
+  if draft.retry_of ~= '' and call('EXISTS', record(draft.retry_of)) == 1 then call('HSET', record(draft.retry_of), 'retried_as', id) end
+  if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
+  if #draft.deps > 0 then add('left', #draft.waits) end
+  call('SET', request(id), draft.request)
+  call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
+    'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
+    'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
+  call('ZADD', P .. 'active', now, id)
+  index_active(P .. 'same:' .. draft.same, id)
+  index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
+  call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
+end
+local MOST_KEYS = 100
+local function note(id, field, value)
+  local noted = call('HGET', record(id), field) or ''
+  if string.find(noted .. ' ', ' ' .. value .. ' ', 1, true) then return false end
+  call('HSET', record(id), field, noted .. ' ' .. value)
+  return true
+end
+local function bind(drafts, user, batch, key, body)
+  if batch == '' and key == '' then return end
+  local ids, unfinished, last = {}, 0, now
+  for i, draft in ipairs(drafts) do
+    ids[i] = draft.becomes
+    local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
+    local joins = batch ~= '' and note(ids[i], 'batches', batch)
+    if expires then
+      last = math.max(last, expires)
+    elseif batch == '' then
+      unfinished = unfinished + 1
+      if select(2, string.gsub(call('HGET', record(ids[i]), 'keys'), '%S+', '')) >= MOST_KEYS then return end
+      note(ids[i], 'keys', key)
+    elseif joins then
+      unfinished = unfinished + 1
+    end
+  end
+  local bound = {}
+  if batch ~= '' then
+    bound[1] = P .. 'batch:' .. batch
+    call('HSET', bound[1], 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
+  end
+  if key ~= '' then
+    bound[#bound + 1] = P .. 'idempotency:' .. key
+    call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
+  end
+  for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
+end
+local function cancel_older(older)
+local MOST_TRIES = 20
+local MOST_DUE = 100
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -1907,157 +2060,9 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
-local function find_alike(draft, charts_inside)
-  local index = P .. 'same:' .. draft.same
-  local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
-  if active then return active, 'already_active' end
-  local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
-  if not finished or not read(finished) then return end
-  local chart = call('HGET', record(finished), 'chart')
-  if chart == draft.asked and not draft.kept then return end
-  if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
-  return finished, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
-end
-local function match_alike(drafts, charts_inside)
-  local by_id, planned, fresh = {}, {}, {}
-  for _, draft in ipairs(drafts) do
-    by_id[draft.id] = draft
-    if not draft.force and not draft.known then
-      if planned[draft.same] then
-        draft.becomes, draft.outcome = planned[draft.same], 'already_active'
-      else
-        local unasked
-        draft.becomes, draft.outcome, unasked = find_alike(draft, charts_inside)
-        if unasked then return by_id, fresh, { 'chart_unasked', draft.id, unasked } end
-      end
-    end
-    if not draft.becomes then
-      draft.becomes, draft.outcome = draft.id, 'queued'
-      planned[draft.same] = draft.id
-      draft.fresh = not draft.known
-      if draft.fresh then fresh[#fresh + 1] = draft end
-    end
-  end
-  return by_id, fresh
-end
-local function resolve_needs(by_id, fresh, user)
-  for _, draft in ipairs(fresh) do
-    draft.deps, draft.waits = {}, {}
-    for need in string.gmatch(draft.needs, '%S+') do
-      local dep = by_id[need] and by_id[need].becomes or need
-      draft.deps[#draft.deps + 1] = dep
-      local t = call('HMGET', record(dep), 'status', 'user', 'expires')
-      if not (by_id[dep] and by_id[dep].fresh) then
-        if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
-        if t[1] == 'FAILED' or t[1] == 'CANCELLED' then return { 'dependency_failed', need } end
-      end
-      if t[1] ~= 'COMPLETED' and not draft.waits[dep] then
-        draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
-      end
-    end
-  end
-end
-local function keep_needed(kept)
-  local open = {}
-  for id in pairs(kept) do open[#open + 1] = id end
-  while #open > 0 do
-    local t = call('HMGET', record(table.remove(open)), 'left', 'deps')
-    for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
-      if not kept[dep] then kept[dep], open[#open + 1] = true, dep end
-    end
-  end
-end
-local function find_older(drafts, user)
-  local kept, older, replacing = {}, {}, {}
-  for _, draft in ipairs(drafts) do
-    kept[draft.becomes] = true
-    for _, dep in ipairs(draft.deps or {}) do kept[dep] = true end
-    if draft.supersede then replacing[#replacing + 1] = draft end
-  end
-  if #replacing > 0 then keep_needed(kept) end
-  for _, draft in ipairs(replacing) do
-    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
-      if not kept[id] then kept[id], older[#older + 1] = true, id end
-    end
-  end
-  return older
-end
-local function find_full(fresh, older, tenant, most_of_tenant, most)
-  local freed, freed_of_tenant = 0, 0
-  for _, id in ipairs(older) do
-    local t = call('HMGET', record(id), 'status', 'tenant')
-    if t[1] == 'PENDING' then
-      freed = freed + 1
-      if t[2] == tenant then freed_of_tenant = freed_of_tenant + 1 end
-    end
-  end
-  local function full(field, limit, room)
-    return #fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - room + #fresh > limit
-  end
-  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
-  if full('', most, freed) then return { 'queue_full', #fresh } end
-end
-local function depend(id, dep)
-  local last = call('ZRANGE', P .. 'dependents:' .. dep, -1, -1, 'WITHSCORES')[2]
-  call('ZADD', P .. 'dependents:' .. dep, math.max(now, (last or 0) + 1), id)
-end
-local function create(draft, user, tenant, keep, attempts, backoff, patience, weight)
-  local id, optional = draft.id, {}
-  draft.step, draft.at = 'waiting_for_dependencies', now
-  count('waiting', tenant, 1)
-  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
-  for _, dep in ipairs(draft.waits) do depend(id, dep) end
-  local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
-  if draft.run_at > 0 then add('run_at', draft.run_at) end
-  if patience then add('patience', patience) end
-  if weight then add('weight', weight) end
-  if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
-  if draft.retry_of ~= '' and call('EXISTS', record(draft.retry_of)) == 1 then call('HSET', record(draft.retry_of), 'retried_as', id) end
-  if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
-  if #draft.deps > 0 then add('left', #draft.waits) end
-  call('SET', request(id), draft.request)
-  call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
-    'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
-    'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
-  call('ZADD', P .. 'active', now, id)
-  index_active(P .. 'same:' .. draft.same, id)
-  index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
-  call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
-end
-local MOST_KEYS = 100
-local function note(id, field, value)
-  local noted = call('HGET', record(id), field) or ''
-  if string.find(noted .. ' ', ' ' .. value .. ' ', 1, true) then return false end
-  call('HSET', record(id), field, noted .. ' ' .. value)
-  return true
-end
-local function bind(drafts, user, batch, key, body)
-  if batch == '' and key == '' then return end
-  local ids, unfinished, last = {}, 0, now
-  for i, draft in ipairs(drafts) do
-    ids[i] = draft.becomes
-    local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
-    local joins = batch ~= '' and note(ids[i], 'batches', batch)
-    if expires then
-      last = math.max(last, expires)
-    elseif batch == '' then
-      unfinished = unfinished + 1
-      if select(2, string.gsub(call('HGET', record(ids[i]), 'keys'), '%S+', '')) >= MOST_KEYS then return end
-      note(ids[i], 'keys', key)
-    elseif joins then
-      unfinished = unfinished + 1
-    end
-  end
-  local bound = {}
-  if batch ~= '' then
-    bound[1] = P .. 'batch:' .. batch
-    call('HSET', bound[1], 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
-  end
-  if key ~= '' then
-    bound[#bound + 1] = P .. 'idempotency:' .. key
-    call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
-  end
-  for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
+  for _, id in ipairs(older) do put_cancelled(id) end
+  tell_all()
+  return others({})
 end
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local drafts = {}
@@ -2099,8 +2104,7 @@ if refusal then return refusal end
 local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
-for _, id in ipairs(older) do put_cancelled(id) end
-tell_all()
+local superseded = #older > 0 and cancel_older(older) or {}
 for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
@@ -2113,7 +2117,7 @@ for i, draft in ipairs(drafts) do
     records[i] = { draft.outcome, read(draft.becomes) }
   end
 end
-return { 'accepted', records, others({}) }`
+return { 'accepted', records, superseded }`
   },
   extend: {
     sha: 'd3af709bd8e075c47e9b4286657f44eed8fc5fea',
@@ -2422,7 +2426,7 @@ end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
   },
   pause: {
-    sha: 'a1b9fb3ae6978f2588cd387a87b9e76718e34382',
+    sha: '2d3b2819966a54b72ed08083e5673aa08f4c50f3',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2476,8 +2480,6 @@ local function announce(id)
 end
 local RANK = 2 ^ 44
 local ROUND = 60
-local MOST_TRIES = 20
-local MOST_DUE = 100
 local function count(key, tenant, by)
   if call('HINCRBY', P .. key, tenant, by) <= 0 then
     call('HDEL', P .. key, tenant)
@@ -2516,6 +2518,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
+local MOST_TRIES = 20
+local MOST_DUE = 100
 local function queue_front(id)
   enter('again', id, now)
 end

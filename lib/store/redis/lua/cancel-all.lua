@@ -7,6 +7,7 @@
 --- @include "base"
 --- @include "index"
 --- @include "queue"
+--- @include "leave"
 --- @include "finish"
 for i = 2, #ARGV do put_cancelled(ARGV[i]) end
 tell_all()

@@ -7,6 +7,7 @@
 --- @include "base"
 --- @include "index"
 --- @include "queue"
+--- @include "leave"
 --- @include "finish"
 local id = ARGV[2]
 local known = read(id)

@@ -11,6 +11,7 @@
 --- @include "base"
 --- @include "index"
 --- @include "queue"
+--- @include "leave"
 --- @include "finish"
 --- @include "take"
 local function backoff(policy, attempt, random)

@@ -7,6 +7,7 @@
 --- @include "base"
 --- @include "index"
 --- @include "queue"
+--- @include "leave"
 --- @include "finish"
 --- @include "take"
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))

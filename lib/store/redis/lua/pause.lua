@@ -6,6 +6,7 @@
 -- Atomic because whoever waits must be woken by the call that goes on. Runs where Redis is full: an operator needs it then.
 --- @include "base"
 --- @include "queue"
+--- @include "leave"
 if ARGV[2] == '1' then
   call('SET', P .. 'paused', now)
 elseif call('DEL', P .. 'paused') == 1 and any_queued() then
