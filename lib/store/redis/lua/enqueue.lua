@@ -16,7 +16,7 @@
 --- @include "decide"
 --- @include "create"
 --- @include "bind"
--- Its functions are made only where there is something to end: to make them in every call would cost a tenth of a create.
+-- Its functions are made only where there is something to end: Lua makes them anew in every call.
 local function cancel_older(older)
 --- @include "leave"
 --- @include "finish"
