@@ -83,13 +83,14 @@ export class Gate {
   }
 
   /** Asks for each of a message's items what the routes of one task ask, and leaves out what is refused. */
-  async readable (request: FastifyRequest, message_id: string, { charts, active_tasks, failed_tasks, cursor }: MessageCharts): Promise<MessageCharts> {
-    if (!this.#authorize) return { charts, active_tasks, failed_tasks, cursor }
+  async readable (request: FastifyRequest, message_id: string, found: MessageCharts): Promise<MessageCharts> {
+    if (!this.#authorize) return found
+    const { charts, active_tasks, failed_tasks, chart_tasks } = found
     const mayRead = (task: ChartTask | null) => this.reads(request, message_id, task)
     const [shownCharts, shownActive, shownFailed] = await Promise.all([
-      filter(charts, async ({ task_id }) => mayRead(await this.#service.getTaskStatus(task_id))), filter(active_tasks, mayRead), filter(failed_tasks, mayRead)
+      filter(charts, ({ task_id }) => mayRead(chart_tasks.get(task_id) ?? null)), filter(active_tasks, mayRead), filter(failed_tasks, mayRead)
     ])
-    return { charts: shownCharts, active_tasks: shownActive, failed_tasks: shownFailed, cursor }
+    return { ...found, charts: shownCharts, active_tasks: shownActive, failed_tasks: shownFailed }
   }
 
   /** Whether the host lets the caller read one of a message's tasks; null: the task of a chart, which is no longer kept. */

@@ -94,7 +94,7 @@ export function batchStream (dependencies: Dependencies) {
     const after = cursorOf(request)
     if (after === END) return null
     // Who has missed the last frame, with its cursor, would come back for ever.
-    if (tasks.every(isFinished) && await isEmpty(service.watchBatch(batch_id, { after, signal: new AbortController().signal }))) return null
+    if (after !== undefined && tasks.every(isFinished) && await isEmpty(service.watchBatch(batch_id, { after, signal: new AbortController().signal }))) return null
     return signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
   })
 }

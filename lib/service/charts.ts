@@ -10,9 +10,13 @@ export interface MessageCharts {
   readonly charts: ListedChart[]
   readonly active_tasks: ChartTask[]
   readonly failed_tasks: ChartTask[]
+  /** The tasks of the charts by their ids, those that are still kept. */
+  readonly chart_tasks: ReadonlyMap<string, ChartTask>
   /** Where a stream of the message goes on without a gap. */
   readonly cursor: string
 }
+
+const byId = (tasks: readonly ChartTask[]) => new Map(tasks.map(task => [task.task_id, task]))
 
 interface Caller extends Identity {
   readonly org_id: string | null
@@ -48,28 +52,30 @@ export class Charts {
     const { active, completed, failed, read_at } = await this.#store.readMessage(message_id, caller.user_id, caller.org_id, limit)
     if (!this.#chartStore) {
       const charts = content ? await Promise.all(completed.map(task => this.of(task))) : completed.map(describe)
-      return { charts: charts.filter(chart => chart !== null), active_tasks: active, failed_tasks: failed, cursor: cursorAt(read_at) }
+      return { charts: charts.filter(chart => chart !== null), active_tasks: active, failed_tasks: failed, chart_tasks: byId(completed), cursor: cursorAt(read_at) }
     }
-    const charts = await this.#kept(this.#chartStore, message_id, caller, limit)
+    const { charts, tasks } = await this.#kept(this.#chartStore, message_id, caller, limit)
     // What has completed since the tasks were read is among the charts.
     const done = new Set(charts.map(chart => chart.task_id))
     return {
       charts: content ? charts : charts.map(({ content: _content, ...chart }) => chart),
       active_tasks: active.filter(task => !done.has(task.task_id)),
       failed_tasks: failed,
+      chart_tasks: byId(tasks),
       cursor: cursorAt(read_at)
     }
   }
 
-  async #kept (chartStore: ChartStore, message_id: string, caller: Caller, limit: number): Promise<Chart[]> {
+  async #kept (chartStore: ChartStore, message_id: string, caller: Caller, limit: number): Promise<{ charts: Chart[], tasks: ChartTask[] }> {
     const found = await chartStore.findByMessage(message_id, caller)
     const allowed = found.filter(chart => chart.user_id === caller.user_id ||
       (caller.org_id !== null && chart.org_id === caller.org_id && chart.visibility !== ChartVisibility.PRIVATE))
     const tasks = await this.#store.read(allowed.map(chart => chart.task_id))
     // A task that is no longer kept cannot disown its chart.
-    return allowed
+    const charts = allowed
       .filter((chart, i) => !tasks[i] || tasks[i].chart_id === chart.chart_id)
       .sort((a, b) => b.created_at.localeCompare(a.created_at))
       .slice(0, limit)
+    return { charts, tasks: tasks.filter(task => task !== null) }
   }
 }
