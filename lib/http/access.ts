@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import type { MessageCharts } from '../service/charts.ts'
 import { checkIdentity } from '../service/intake.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
@@ -82,17 +81,6 @@ export class Gate {
     if (!await this.#allows(request, { action: 'read', message_id })) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
   }
 
-  /** Asks for each of a message's items what the routes of one task ask, and leaves out what is refused. */
-  async readable (request: FastifyRequest, message_id: string, found: MessageCharts): Promise<MessageCharts> {
-    if (!this.#authorize) return found
-    const { charts, active_tasks, failed_tasks, chart_tasks } = found
-    const mayRead = (task: ChartTask | null) => this.reads(request, message_id, task)
-    const [shownCharts, shownActive, shownFailed] = await Promise.all([
-      filter(charts, ({ task_id }) => mayRead(chart_tasks.get(task_id) ?? null)), filter(active_tasks, mayRead), filter(failed_tasks, mayRead)
-    ])
-    return { ...found, charts: shownCharts, active_tasks: shownActive, failed_tasks: shownFailed }
-  }
-
   /** Whether the host lets the caller read one of a message's tasks; null: the task of a chart, which is no longer kept. */
   reads (request: FastifyRequest, message_id: string, task: ChartTask | null): Promise<boolean> {
     return this.#allows(request, { action: 'read', message_id, ...(task && { task }) })
@@ -132,11 +120,6 @@ export class Gate {
   async #allows (request: FastifyRequest, access: Access): Promise<boolean> {
     return !this.#authorize || await this.#authorize(callerOf(request), access, request) === true
   }
-}
-
-async function filter<T> (items: readonly T[], passes: (item: T) => Promise<boolean>): Promise<T[]> {
-  const passed = await Promise.all(items.map(passes))
-  return items.filter((_item, i) => passed[i])
 }
 
 function isShared (task: ChartTask, org_id: string | null | undefined): boolean {

@@ -146,8 +146,9 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   }, async (request, reply) => {
     const message_id = request.params.message_id.toLowerCase()
     await gate.message(request, message_id)
-    const found = await service.getMessageCharts(message_id, callerOf(request), request.query)
-    const { charts, active_tasks, failed_tasks, cursor } = await gate.readable(request, message_id, found)
+    const { charts, active_tasks, failed_tasks, cursor } = await service.getMessageCharts(message_id, callerOf(request), {
+      ...request.query, mayRead: task => gate.reads(request, message_id, task)
+    })
     // Where a stream of the message goes on without a gap.
     reply.header('stream-cursor', cursor)
     return sendJson(reply, {

@@ -10,13 +10,24 @@ export interface MessageCharts {
   readonly charts: ListedChart[]
   readonly active_tasks: ChartTask[]
   readonly failed_tasks: ChartTask[]
-  /** The tasks of the charts by their ids, those that are still kept. */
-  readonly chart_tasks: ReadonlyMap<string, ChartTask>
   /** Where a stream of the message goes on without a gap. */
   readonly cursor: string
 }
 
-const byId = (tasks: readonly ChartTask[]) => new Map(tasks.map(task => [task.task_id, task]))
+export interface MessageChartsOptions {
+  /** At most as many charts, active tasks and failed tasks. */
+  readonly limit: number
+  /** Whether the charts come with their content. */
+  readonly content: boolean
+  /** What it refuses is left out; null: the task of a chart, which is no longer kept. Default: nothing is refused. */
+  readonly mayRead?: (task: ChartTask | null) => Promise<boolean>
+}
+
+interface FoundChart {
+  readonly chart: ListedChart
+  /** null when it is no longer kept. */
+  readonly task: ChartTask | null
+}
 
 interface Caller extends Identity {
   readonly org_id: string | null
@@ -43,39 +54,53 @@ export class Charts {
   async of (task: ChartTask): Promise<Chart | null> {
     if (task.chart_id === null) return null
     if (this.#chartStore) return await this.#chartStore.get(task.chart_id) ?? null
-    const content = await this.#store.readContent(task.chart_id)
-    return content === null ? null : { ...describe(task), content: JSON.parse(content) }
+    return this.#withContent(describe(task))
   }
 
   /** Ids are read at once, contents after: large charts must not block the store. */
-  async ofMessage (message_id: string, caller: Caller, { limit, content }: { limit: number, content: boolean }): Promise<MessageCharts> {
+  async ofMessage (message_id: string, caller: Caller, { limit, content, mayRead = everything }: MessageChartsOptions): Promise<MessageCharts> {
     const { active, completed, failed, read_at } = await this.#store.readMessage(message_id, caller.user_id, caller.org_id, limit)
-    if (!this.#chartStore) {
-      const charts = content ? await Promise.all(completed.map(task => this.of(task))) : completed.map(describe)
-      return { charts: charts.filter(chart => chart !== null), active_tasks: active, failed_tasks: failed, chart_tasks: byId(completed), cursor: cursorAt(read_at) }
-    }
-    const { charts, tasks } = await this.#kept(this.#chartStore, message_id, caller, limit)
+    const found: FoundChart[] = this.#chartStore
+      ? await this.#kept(this.#chartStore, message_id, caller, limit)
+      : completed.map(task => ({ chart: describe(task), task }))
     // What has completed since the tasks were read is among the charts.
-    const done = new Set(charts.map(chart => chart.task_id))
-    return {
-      charts: content ? charts : charts.map(({ content: _content, ...chart }) => chart),
-      active_tasks: active.filter(task => !done.has(task.task_id)),
-      failed_tasks: failed,
-      chart_tasks: byId(tasks),
-      cursor: cursorAt(read_at)
-    }
+    const done = new Set(found.map(({ chart }) => chart.task_id))
+    const [shown, active_tasks, failed_tasks] = await Promise.all([
+      filter(found, ({ task }) => mayRead(task)),
+      filter(active.filter(task => !done.has(task.task_id)), mayRead),
+      filter(failed, mayRead)
+    ])
+    const listed = shown.map(({ chart }) => content ? chart : withoutContent(chart))
+    const charts = content && !this.#chartStore ? await Promise.all(listed.map(chart => this.#withContent(chart))) : listed
+    return { charts: charts.filter(chart => chart !== null), active_tasks, failed_tasks, cursor: cursorAt(read_at) }
   }
 
-  async #kept (chartStore: ChartStore, message_id: string, caller: Caller, limit: number): Promise<{ charts: Chart[], tasks: ChartTask[] }> {
+  async #withContent (chart: Omit<Chart, 'content'>): Promise<Chart | null> {
+    const content = await this.#store.readContent(chart.chart_id)
+    return content === null ? null : { ...chart, content: JSON.parse(content) }
+  }
+
+  async #kept (chartStore: ChartStore, message_id: string, caller: Caller, limit: number): Promise<FoundChart[]> {
     const found = await chartStore.findByMessage(message_id, caller)
     const allowed = found.filter(chart => chart.user_id === caller.user_id ||
       (caller.org_id !== null && chart.org_id === caller.org_id && chart.visibility !== ChartVisibility.PRIVATE))
     const tasks = await this.#store.read(allowed.map(chart => chart.task_id))
     // A task that is no longer kept cannot disown its chart.
-    const charts = allowed
-      .filter((chart, i) => !tasks[i] || tasks[i].chart_id === chart.chart_id)
-      .sort((a, b) => b.created_at.localeCompare(a.created_at))
+    return allowed
+      .map((chart, i) => ({ chart, task: tasks[i] ?? null }))
+      .filter(({ chart, task }) => !task || task.chart_id === chart.chart_id)
+      .sort((a, b) => b.chart.created_at.localeCompare(a.chart.created_at))
       .slice(0, limit)
-    return { charts, tasks: tasks.filter(task => task !== null) }
   }
+}
+
+const everything = async () => true
+
+function withoutContent ({ content: _content, ...chart }: ListedChart): ListedChart {
+  return chart
+}
+
+async function filter<T> (items: readonly T[], passes: (item: T) => Promise<boolean>): Promise<T[]> {
+  const passed = await Promise.all(items.map(passes))
+  return items.filter((_item, i) => passed[i])
 }

@@ -3,7 +3,7 @@ import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
-import { Charts, type MessageCharts } from './charts.ts'
+import { Charts, type MessageCharts, type MessageChartsOptions } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { Estimates } from './estimates.ts'
@@ -209,7 +209,7 @@ export class QueueService {
   }
 
   /** What a chat shows of a message: finished charts, running and failed tasks, newest first, at most `limit` of each. */
-  async getMessageCharts (message_id: string, identity: Identity, options: { limit: number, content: boolean }): Promise<MessageCharts> {
+  async getMessageCharts (message_id: string, identity: Identity, options: MessageChartsOptions): Promise<MessageCharts> {
     const { user_id, org_id } = checkIdentity(identity)
     const found = await this.#charts.ofMessage(message_id.toLowerCase(), { ...identity, user_id, org_id }, options)
     return { ...found, active_tasks: await this.#estimates.ofAll(found.active_tasks) }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ChartQueueService, memoryStore, type Chart, type ChartQueueServiceOptions, type CreateChartRequest, type Identity } from '../../lib/index.ts'
+import { ChartQueueService, memoryStore, type Chart, type ChartQueueServiceOptions, type CreateChartRequest, type Identity, type MessageChartsOptions, type TaskStore } from '../../lib/index.ts'
 import { chartIdOf } from '../../lib/service/chart-identity.ts'
 import { hostStore } from '../helpers/chart-store.ts'
 
@@ -19,7 +19,7 @@ function start (t: { teardown (end: () => unknown): unknown }, options: Partial<
     await service.completeTask(task_id, lease, { content: { asked: request.adjustment_query ?? null } })
     return (await service.getTaskStatus(task_id))!
   }
-  const list = async (identity: Identity, options = { limit: 50, content: true }) => service.getMessageCharts(message_id, identity, options)
+  const list = async (identity: Identity, options: MessageChartsOptions = { limit: 50, content: true }) => service.getMessageCharts(message_id, identity, options)
   return { service, chartStore, store, chart, list }
 }
 
@@ -116,5 +116,26 @@ for (const [where, chartStore] of [["in the host's store", true], ['beside the t
     const bare = await list(ada, { limit: 50, content: false })
     t.equal(bare.charts.length, 3)
     t.notOk(bare.charts.some(chart => 'content' in chart))
+  })
+
+  t.test(`charts of a message, ${where}: what the caller may not read is left out, its content unread`, async t => {
+    const reads: string[] = []
+    const store = new Proxy(memoryStore(), {
+      get (store, verb: keyof TaskStore) {
+        return (...args: unknown[]) => {
+          if (/^read/.test(verb)) reads.push(verb)
+          return (store[verb] as (...args: unknown[]) => unknown)(...args)
+        }
+      }
+    })
+    const { service, chart, list } = start(t, { store, ...(!chartStore && { chartStore: undefined }) })
+    const shown = await chart({ adjustment_query: 'shown' })
+    await chart({ adjustment_query: 'hidden' })
+    for (const adjustment_query of ['active', 'hidden']) await service.enqueueChartTask({ message_id, force_create: true, adjustment_query }, ada)
+    reads.length = 0
+    const { charts, active_tasks } = await list(ada, { limit: 50, content: true, mayRead: async task => task?.adjustment_query !== 'hidden' })
+    t.strictSame(charts.map(({ chart_id }) => chart_id), [shown.chart_id])
+    t.strictSame(active_tasks.map(({ adjustment_query }) => adjustment_query), ['active'])
+    t.strictSame(reads, ['readMessage', chartStore ? 'read' : 'readContent'], 'as few reads as charts shown')
   })
 }
