@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../generator.ts'
 import type { Closed, Closing, ProgressReport, Take, Taken, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
@@ -6,26 +5,10 @@ import { chartIdOf, chartIdsOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { failureOf, serializeContent, type Outcome } from './outcome.ts'
-
-/** ms between two tries to save a chart: doubled each time, up to the second. */
-const SAVE_RETRY = { first: 100, longest: 5_000 }
+import { retryUntilAborted } from './retry-until-aborted.ts'
 
 /** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */
 const SAVE_GRACE = 900
-
-/** A store of the host that never answers must not hold the attempt for ever. */
-async function unlessAborted (saved: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  let giveUp: () => void = () => {}
-  let timer: NodeJS.Timeout | undefined
-  const aborted = new Promise<never>((_resolve, reject) => {
-    giveUp = () => { timer = setTimeout(() => reject(signal.reason), SAVE_GRACE) }
-    signal.addEventListener('abort', giveUp)
-  })
-  await Promise.race([saved, aborted]).finally(() => {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', giveUp)
-  })
-}
 
 /** A worker's wish for tasks; the cap per tenant is the service's. */
 export type LeasesTake = Omit<Take, 'runningPerTenant'>
@@ -158,17 +141,14 @@ export class Leases {
     }
     let saving: Promise<unknown> = Promise.resolve()
     try {
-      for (let wait = SAVE_RETRY.first; ; wait = Math.min(wait * 2, SAVE_RETRY.longest)) {
-        try {
-          saving = chartStore.save(chart)
-          await unlessAborted(saving, signal)
-          return
-        } catch (error) {
-          signal.throwIfAborted()
-          this.#logger.warn({ err: error, task_id, chart_id }, 'the chart could not be saved, trying again')
-          await delay(wait, undefined, { signal })
-        }
-      }
+      await retryUntilAborted(() => {
+        saving = Promise.resolve(chartStore.save(chart))
+        return saving
+      }, {
+        signal,
+        grace: SAVE_GRACE,
+        failed: error => this.#logger.warn({ err: error, task_id, chart_id }, 'the chart could not be saved, trying again')
+      })
     } catch (error) {
       // It may have been saved all the same, or will be.
       this.#forget(async () => [chart_id], async () => {
