@@ -61,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: '49f1003d78b6f2ed813385979bec00ec0e6374c1',
+    sha: 'b5a184da8992cc2f5676036808cff9645e0ef8e2',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -157,8 +157,12 @@ local function enter(priority, id, score)
 end
 local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
-  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local length = math.floor(ROUND / (weight or 1))
+  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
+  if turn < round + length then
+    turn = round + length
+    call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  end
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
   if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
@@ -357,7 +361,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: 'aabf9d36a303af43b2eb8868318db46c099db978',
+    sha: '8f8e14169e23dfb641108cad8412bfe594661fed',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -453,8 +457,12 @@ local function enter(priority, id, score)
 end
 local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
-  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local length = math.floor(ROUND / (weight or 1))
+  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
+  if turn < round + length then
+    turn = round + length
+    call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  end
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
   if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
@@ -786,7 +794,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'e2e04ca8d52de1c6ce359d61dfface955bedf6f0',
+    sha: '23ba48e92c6d45662c217ec675706d59696a754e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -882,8 +890,12 @@ local function enter(priority, id, score)
 end
 local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
-  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local length = math.floor(ROUND / (weight or 1))
+  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
+  if turn < round + length then
+    turn = round + length
+    call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  end
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
   if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
@@ -1220,7 +1232,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: 'a76300907f0566aba8de95782b1552d525af8963',
+    sha: '8b04b1e701e7cfeb34b44ccd64166c4a22736d09',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1316,8 +1328,12 @@ local function enter(priority, id, score)
 end
 local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
-  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local length = math.floor(ROUND / (weight or 1))
+  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
+  if turn < round + length then
+    turn = round + length
+    call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  end
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
   if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
@@ -1616,7 +1632,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '5d385e2388d51063d8ea245778d85290ab324ae8',
+    sha: 'e00ab56da2e8baa28b05ad6ce2537c04dc64282c',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1712,8 +1728,12 @@ local function enter(priority, id, score)
 end
 local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
-  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local length = math.floor(ROUND / (weight or 1))
+  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
+  if turn < round + length then
+    turn = round + length
+    call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  end
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
   if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
@@ -1810,11 +1830,11 @@ local function find_full(fresh, older, tenant, most_of_tenant, most)
       if t[2] == tenant then freed_of_tenant = freed_of_tenant + 1 end
     end
   end
-  local function full(field, limit, room)
-    return #fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - room + #fresh > limit
-  end
-  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
-  if full('', most, freed) then return { 'queue_full', #fresh } end
+  if #fresh == 0 or most_of_tenant + most == 0 then return end
+  local waiting = call('HMGET', P .. 'waiting', tenant, '')
+  local function full(waiting, limit, room) return limit > 0 and tonumber(waiting or 0) - room + #fresh > limit end
+  if full(waiting[1], most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
+  if full(waiting[2], most, freed) then return { 'queue_full', #fresh } end
 end
 local function depend(id, dep)
   local last = call('ZRANGE', P .. 'dependents:' .. dep, -1, -1, 'WITHSCORES')[2]
@@ -2426,7 +2446,7 @@ end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '2d3b2819966a54b72ed08083e5673aa08f4c50f3',
+    sha: '0de06b95db08e6063e3e55198f6718a945cf4960',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2504,8 +2524,12 @@ local function enter(priority, id, score)
 end
 local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
-  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local length = math.floor(ROUND / (weight or 1))
+  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
+  if turn < round + length then
+    turn = round + length
+    call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  end
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
   if patience then call('ZADD', P .. 'deadlines', now + patience, id) end

@@ -97,9 +97,9 @@ local function find_full(fresh, older, tenant, most_of_tenant, most)
       if t[2] == tenant then freed_of_tenant = freed_of_tenant + 1 end
     end
   end
-  local function full(field, limit, room)
-    return #fresh > 0 and limit > 0 and tonumber(call('HGET', P .. 'waiting', field) or 0) - room + #fresh > limit
-  end
-  if full(tenant, most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
-  if full('', most, freed) then return { 'queue_full', #fresh } end
+  if #fresh == 0 or most_of_tenant + most == 0 then return end
+  local waiting = call('HMGET', P .. 'waiting', tenant, '')
+  local function full(waiting, limit, room) return limit > 0 and tonumber(waiting or 0) - room + #fresh > limit end
+  if full(waiting[1], most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
+  if full(waiting[2], most, freed) then return { 'queue_full', #fresh } end
 end

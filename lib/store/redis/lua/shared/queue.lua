@@ -35,8 +35,12 @@ end
 -- for itself. `patience`: ms that it waits for its first try, nil = for ever; `weight`: nil = 1.
 local function queue_back(id, tenant, priority, patience, weight)
   local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local turn = math.max(round, tonumber(call('HGET', P .. 'turns:' .. priority, tenant) or 0)) + math.floor(ROUND / (weight or 1))
-  call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  local length = math.floor(ROUND / (weight or 1))
+  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
+  if turn < round + length then
+    turn = round + length
+    call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  end
   -- First come, first served within a round.
   local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
   enter(priority, id, string.format('%.17g', turn + order))
