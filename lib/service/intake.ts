@@ -130,15 +130,14 @@ export class Intake {
     return { task: result.task, outcome: result.outcome }
   }
 
-  /** Asks the host for the charts on which it depends what becomes of the drafts, until none is left. */
+  /** Asks the host for the charts on which it depends what becomes of the drafts; once more where other ones have come meanwhile. */
   async #asking<T extends { outcome: string }> (drafts: TaskDraft[], enqueue: (drafts: TaskDraft[]) => Promise<T>): Promise<Exclude<T, Unasked>> {
     for (;;) {
       const result: T | Unasked = await enqueue(drafts)
       if (!isUnasked(result)) return result as Exclude<T, Unasked>
-      const { task_id, chart_id } = result
-      const { same } = drafts.find(draft => draft.task_id === task_id)!
-      const asked = { chart_id, kept: Boolean(await this.#options.chartStore?.get(chart_id)) }
-      drafts = drafts.map(draft => draft.same === same ? { ...draft, asked } : draft)
+      const asked = new Map(await Promise.all(result.charts.map(async ({ task_id, chart_id }) =>
+        [task_id, { chart_id, kept: Boolean(await this.#options.chartStore?.get(chart_id)) }] as const)))
+      drafts = drafts.map(draft => ({ ...draft, asked: asked.get(draft.task_id) ?? draft.asked }))
     }
   }
 
@@ -150,6 +149,7 @@ export class Intake {
       case 'key_reused': return new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
       case 'tenant_full': return refused.fresh > waitingPerTenant ? neverFits(waitingPerTenant) : new errors.CHARTS_ERR_TOO_MANY_TASKS()
       case 'queue_full': return refused.fresh > queueLength ? neverFits(queueLength) : new errors.CHARTS_ERR_QUEUE_FULL()
+      case 'task_crowded': return new errors.CHARTS_ERR_TOO_MANY_TASKS()
       case 'dependency_unknown': return new errors.CHARTS_ERR_DEPENDENCY_UNKNOWN(nameOf(refused.task_id))
       case 'dependency_failed': return new errors.CHARTS_ERR_DEPENDENCY_FAILED(nameOf(refused.task_id))
     }
@@ -253,5 +253,5 @@ function checkKey (key: unknown): void {
   if (key !== undefined && !(typeof key === 'string' && KEY.test(key))) throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_INVALID()
 }
 
-type Unasked = Extract<EnqueueRefusal, { outcome: 'chart_unasked' }>
-const isUnasked = (result: { outcome: string }): result is Unasked => result.outcome === 'chart_unasked'
+type Unasked = Extract<EnqueueRefusal, { outcome: 'charts_unasked' }>
+const isUnasked = (result: { outcome: string }): result is Unasked => result.outcome === 'charts_unasked'

@@ -286,7 +286,7 @@ export class QueueService {
     const { user_id } = checkIdentity(identity)
     const message = message_id.toLowerCase()
     const list = async () => {
-      const { active, completed, failed, cancelled } = await this.#store.readMessage(message, user_id, null, MOST_LISTED)
+      const { active, completed, failed, cancelled } = await this.#store.readMessage(message, user_id, null, MOST_LISTED, true)
       return [...active, ...completed, ...failed, ...cancelled].sort((a, b) => a.created_at.localeCompare(b.created_at))
     }
     const onMore = (more: () => void) => this.feed.onMore(message, user_id, more)

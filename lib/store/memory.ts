@@ -59,9 +59,8 @@ class MemoryStore implements TaskStore {
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
     const closed = closings.map(closing => this.#close(closing, take?.runningPerTenant ?? null))
-    const nothing = { worker_id: '', take_id: '', count: 0, leaseDuration: 0, runningPerTenant: 0 }
     const own = closings.filter((_closing, i) => closed[i]!.current).map(({ task_id }) => task_id)
-    return { closed, taken: this.#take(take ?? nothing, new Set(own)) }
+    return { closed, taken: take ? this.#take(take, new Set(own)) : { tasks: [], lost: this.#ended(new Set(own)), due: this.#due() } }
   }
 
   async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
@@ -122,12 +121,12 @@ class MemoryStore implements TaskStore {
     return this.#shelves.contents.get(chart_id) ?? null
   }
 
-  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
-    return this.#reads.message(message_id, user_id, org_id, limit)
+  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number, withCancelled = false): Promise<MessageTasks> {
+    return this.#reads.message(message_id, user_id, org_id, limit, withCancelled)
   }
 
   async readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]> {
-    return this.#reads.message(message_id, user_id, null, limit).active
+    return this.#reads.message(message_id, user_id, null, limit, false).active
   }
 
   async readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
@@ -197,8 +196,8 @@ class MemoryStore implements TaskStore {
     return entry?.lease === lease && entry.task.status === ChartStatus.PROCESSING ? entry : null
   }
 
-  #ended (): ChartTask[] {
-    return this.#lifecycle.drain().map(({ task }) => task)
+  #ended (own: ReadonlySet<string> = new Set()): ChartTask[] {
+    return this.#lifecycle.drain().map(({ task }) => task).filter(({ task_id }) => !own.has(task_id))
   }
 
   #close (closing: Closing, cap: number | null): Closed {
@@ -221,10 +220,10 @@ class MemoryStore implements TaskStore {
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
       return { tasks: still.map(toTaken), lost: lost([...this.#lifecycle.drain(), ...before.ended]), due: this.#due() }
     }
-    this.#collect(worker_id === '' ? null : take.runningPerTenant)
+    this.#collect(take.runningPerTenant)
     const started = this.#start(take)
     const ended = this.#lifecycle.drain()
-    if (worker_id !== '' && started.length + ended.length > 0) {
+    if (started.length + ended.length > 0) {
       const ids = started.map(({ task }) => task.task_id)
       this.#shelves.takes.set(worker_id, { take_id, ids, ended, expires: this.#now() + take.leaseDuration })
     }
@@ -234,7 +233,7 @@ class MemoryStore implements TaskStore {
   }
 
   /** Expired leases, waits that are over, and what may go on now. */
-  #collect (cap: number | null): void {
+  #collect (cap: number): void {
     const { entries, processing, deadlines, delayed } = this.#shelves
     for (const task_id of processing.upTo(this.#now(), MOST_DUE)) this.#lifecycle.expire(entries.get(task_id)!, cap)
     for (const task_id of deadlines.upTo(this.#now(), MOST_DUE)) this.#lifecycle.timeOut(entries.get(task_id)!)

@@ -69,15 +69,17 @@ export interface EnqueuedTask {
 }
 
 /**
- * Why nothing was accepted, and nothing changed; `task_id`: the dependency at fault. `chart_unasked`: whether the host still has
- * this chart decides; ask, and call again.
+ * Why nothing was accepted, and nothing changed; `task_id`: the dependency at fault. `charts_unasked`: whether the host still has
+ * these charts decides; ask, and call again.
  */
 export type EnqueueRefusal =
   | { readonly outcome: 'key_reused' }
   /** `fresh`: for how many new tasks there is no room. */
   | { readonly outcome: 'tenant_full' | 'queue_full', readonly fresh: number }
-  | { readonly outcome: 'chart_unasked', readonly task_id: string, readonly chart_id: string }
+  | { readonly outcome: 'charts_unasked', readonly charts: ReadonlyArray<{ readonly task_id: string, readonly chart_id: string }> }
   | { readonly outcome: 'dependency_unknown' | 'dependency_failed', readonly task_id: string }
+  /** The unfinished task that answers a draft of a batch answers for 100 batches already. */
+  | { readonly outcome: 'task_crowded', readonly task_id: string }
 
 export type BatchOutcome =
   | {
@@ -116,7 +118,7 @@ export interface TakenTask {
 
 export interface Taken {
   readonly tasks: TakenTask[]
-  /** What else this call ended: tasks without a worker for the last time, and dependents of what failed. */
+  /** What else this call ended: tasks without a worker for the last time, those that waited too long, and dependents of what failed. */
   readonly lost: ChartTask[]
   /** ms until a lease expires, a retry is due or a wait is over; null when nothing will be due by itself. */
   readonly due: number | null
@@ -168,6 +170,7 @@ export interface MessageTasks {
   /** COMPLETED tasks of the caller and, where shared, of the caller's org. */
   readonly completed: ChartTask[]
   readonly failed: ChartTask[]
+  /** None where they were not asked for. */
   readonly cancelled: ChartTask[]
   /** When that was, by the store's clock: ms since the epoch. */
   readonly read_at: number
@@ -267,7 +270,7 @@ export interface TaskStore {
   enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome>
   /** Takes up to `count` tasks; recovers those whose lease has expired and those due for a retry on the way. */
   dequeue (take: Take): Promise<Taken>
-  /** Ends leases and, with `take`, takes the next tasks in the same round trip. */
+  /** Ends leases and, with `take`, takes the next tasks in the same round trip; without, nothing that has expired is recovered. */
   closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }>
   /** Stores and announces progress; false where the lease is not the current one. */
   progress (reports: readonly ProgressReport[]): Promise<boolean[]>
@@ -285,8 +288,8 @@ export interface TaskStore {
   readRequest (task_id: string): Promise<string | null>
   /** The content of a chart as JSON; null where there is none (any more). */
   readContent (chart_id: string): Promise<string | null>
-  /** The tasks of a message that the caller may see, newest first, at most `limit` of each kind. */
-  readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks>
+  /** The tasks of a message that the caller may see, newest first, at most `limit` of each kind; of finished ones the latest 1,000 are looked at. */
+  readMessage (message_id: string, user_id: string, org_id: string | null, limit: number, withCancelled?: boolean): Promise<MessageTasks>
   /** The caller's unfinished tasks of a message, newest first, at most `limit`. */
   readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]>
   /** The tasks of a batch in the order asked, those that are still kept; null for an unknown batch. */

@@ -168,10 +168,9 @@ export class SideBySide {
       ? await this.#both('enqueue', store => store.enqueue(drafts[0]!))
       : await this.#both('enqueueBatch', store => store.enqueueBatch(batch_id, drafts))
     if ('tasks' in answer) return answer.tasks
-    if (answer.outcome === 'chart_unasked') {
-      const asked = { chart_id: answer.chart_id, kept }
-      const { same } = drafts.find(({ task_id }) => task_id === answer.task_id)!
-      return this.#ask({ ...call, drafts: drafts.map(draft => draft.same === same ? { ...draft, asked } : draft) })
+    if (answer.outcome === 'charts_unasked') {
+      const asked = new Map(answer.charts.map(({ task_id, chart_id }) => [task_id, { chart_id, kept }]))
+      return this.#ask({ ...call, drafts: drafts.map(draft => ({ ...draft, asked: asked.get(draft.task_id) ?? draft.asked })) })
     }
     return 'task' in answer ? [answer] : []
   }
@@ -238,7 +237,7 @@ export class SideBySide {
       ...this.#batches.map(id => this.#both('readBatch', store => store.readBatch(id))),
       ...MESSAGES.flatMap(message => USERS.flatMap(user => [
         this.#both('readActive', store => store.readActive(message, user, 2)),
-        ...[null, ...ORGS].flatMap(org => [2, 100].map(limit => this.#both('readMessage', store => store.readMessage(message, user, org, limit))))
+        ...[null, ...ORGS].flatMap(org => [2, 100].map(limit => this.#both('readMessage', store => store.readMessage(message, user, org, limit, true))))
       ]))
     ])
   }

@@ -46,6 +46,20 @@ export const batch = cases('a batch', {
     assert.deepEqual(idsOf(tasks), ids)
   },
 
+  'of more than a hundred that one unfinished task answers for is refused; a finished one answers all': async scene => {
+    const { task_id } = await scene.enqueue({ same: 'alike' })
+    const alike = () => [scene.draft({ same: 'alike' }), scene.draft({ same: 'alike' })]
+    const first = await accepted(scene, alike())
+    for (let n = 2; n <= 100; n++) await accepted(scene, alike())
+    const drafts = [scene.draft(), ...alike()]
+    assert.deepEqual(await scene.unchanged(task_id, () => scene.store.enqueueBatch(randomUUID(), drafts)), { outcome: 'task_crowded', task_id: drafts[1]!.task_id })
+    assert.equal((await scene.store.inspect(task_id))!.batch_ids.length, 100)
+    await scene.complete(await scene.take())
+    assert.deepEqual((await accepted(scene, alike())).ids, [task_id, task_id])
+    assert.equal((await scene.store.inspect(task_id))!.batch_ids.length, 100)
+    assert.equal((await scene.store.readBatch(first.batch_id))!.tasks[0]!.status, 'COMPLETED')
+  },
+
   'that is unknown is none': async scene => {
     assert.equal(await scene.store.readBatch(randomUUID()), null)
   },
@@ -193,13 +207,20 @@ export const batch = cases('a batch', {
   'waits until the host was asked for a chart; what needs one that is lost needs the one that is made anew': async scene => {
     const inHost = { charts_inside: false }
     const { chart_id } = await scene.completed({ same: 'lost', ...inHost }, null)
+    const kept = await scene.completed({ same: 'kept', ...inHost }, null)
     const batch_id = randomUUID()
     const lost = scene.draft({ same: 'lost', ...inHost })
-    const drafts = [scene.draft({ ...inHost, depends_on: [lost.task_id] }), lost]
-    assert.deepEqual(await scene.store.enqueueBatch(batch_id, drafts), { outcome: 'chart_unasked', task_id: lost.task_id, chart_id })
+    const existing = scene.draft({ same: 'kept', ...inHost })
+    const drafts = [scene.draft({ ...inHost, depends_on: [lost.task_id] }), lost, existing]
+    assert.deepEqual(await scene.store.enqueueBatch(batch_id, drafts), {
+      outcome: 'charts_unasked',
+      charts: [{ task_id: lost.task_id, chart_id }, { task_id: existing.task_id, chart_id: kept.chart_id }]
+    }, 'all of them at once')
     assert.equal(await scene.store.readBatch(batch_id), null)
-    const { ids } = await accepted(scene, [drafts[0]!, { ...lost, asked: { chart_id: chart_id!, kept: false } }], batch_id)
-    assert.deepEqual(ids, idsOfDrafts(drafts))
+    const { ids } = await accepted(scene, [
+      drafts[0]!, { ...lost, asked: { chart_id: chart_id!, kept: false } }, { ...existing, asked: { chart_id: kept.chart_id!, kept: true } }
+    ], batch_id)
+    assert.deepEqual(ids, [...idsOfDrafts(drafts.slice(0, 2)), kept.task_id])
     assert.deepEqual(await scene.takeIds({ count: 10 }), [lost.task_id])
     assert.deepEqual((await scene.read(ids[0]!)).depends_on, [lost.task_id])
   },

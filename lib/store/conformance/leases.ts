@@ -168,11 +168,13 @@ export const leases = cases('a lease', {
     assert.deepEqual((await scene.dequeue()).lost, [], 'it is lost once')
   },
 
-  'is collected also by who only ends leases': async scene => {
+  'is collected by who takes, not by who only ends leases: whose reply is lost could not ask again for what has ended': async scene => {
     const { task: { task_id } } = await scene.taken({ attempts: 1 })
     scene.pass(LEASE)
-    const { taken } = await scene.store.closeLeases([], null)
-    assert.deepEqual(idsOf(taken.lost), [task_id])
+    const { taken: { lost, due } } = await scene.store.closeLeases([], null)
+    assert.deepEqual({ lost, due }, { lost: [], due: 0 })
+    const wish = scene.wish({ count: 0 })
+    for (let i = 0; i < 2; i++) assert.deepEqual(idsOf((await scene.store.closeLeases([], wish)).taken.lost), [task_id])
   },
 
   'has a number that is never given back': async scene => {

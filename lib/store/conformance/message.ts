@@ -48,10 +48,20 @@ export const message = cases('the tasks of a message', {
     const { task, lease } = await scene.take()
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 40, step: 'rendering', step_progress: { rendering: 10 } }])
     const running = await scene.read(task.task_id)
-    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), {
-      active: [running], completed: [done], failed: [failed], cancelled: [cancelled], read_at: Date.parse(scene.date)
-    })
+    const shown = { active: [running], completed: [done], failed: [failed], read_at: Date.parse(scene.date) }
+    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), { ...shown, cancelled: [] })
+    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50, true), { ...shown, cancelled: [cancelled] })
     assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [running])
+  },
+
+  'are found behind as many of another kind': async scene => {
+    const cancelled = [await scene.cancelled({ message_id }), await scene.cancelled({ message_id })]
+    scene.pass(1)
+    for (let i = 0; i < 2; i++) {
+      await scene.completed({ message_id })
+      await scene.failed({ message_id })
+    }
+    assert.deepEqual(idsOf((await scene.store.readMessage(message_id, 'ada', null, 2, true)).cancelled).sort(), idsOf(cancelled).sort())
   },
 
   'are of this message only': async scene => {

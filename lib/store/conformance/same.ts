@@ -100,7 +100,7 @@ export const same = cases('the same chart', {
     for (const asked of [null, { chart_id: '00000000-0000-0000-0000-000000000000', kept: true }]) {
       const draft = scene.draft({ ...alike, charts_inside: false, supersede: true, message_id: older.message_id, asked })
       const answer = await scene.unchanged(older.task_id, () => scene.store.enqueue(draft))
-      assert.deepEqual(answer, { outcome: 'chart_unasked', task_id: draft.task_id, chart_id })
+      assert.deepEqual(answer, { outcome: 'charts_unasked', charts: [{ task_id: draft.task_id, chart_id }] })
       assert.deepEqual(await scene.store.read([draft.task_id]), [null])
     }
     await answered(scene, 'chart_exists', task_id, { charts_inside: false, asked: { chart_id: chart_id!, kept: true } })

@@ -21,11 +21,15 @@ export interface Decision {
   readonly older: readonly Entry[]
 }
 
+/** Batches that one unfinished task answers for: as many as on Redis, where its record would grow without end. */
+const MOST_BATCHES = 100
+
 /** Decides, without changing anything, what becomes of drafts that are accepted together: all of them, or none. */
-export function decide (drafts: readonly TaskDraft[], view: View): Decision | EnqueueRefusal {
+export function decide (drafts: readonly TaskDraft[], isBatch: boolean, view: View): Decision | EnqueueRefusal {
   const [{ tenant, user_id, waitingPerTenant, queueLength }] = drafts as [TaskDraft]
   const planned = new Map<string, TaskDraft>()
   const becomes = new Map<string, { outcome: EnqueuedTask['outcome'], id: string }>()
+  const unasked: Array<{ task_id: string, chart_id: string }> = []
   for (const draft of drafts) {
     // One that is there already is here for the sake of another of its batch.
     const isItself = draft.force || view.find(draft.task_id) !== undefined
@@ -34,7 +38,7 @@ export function decide (drafts: readonly TaskDraft[], view: View): Decision | En
     if (twin) {
       becomes.set(draft.task_id, { outcome: 'already_active', id: twin.task_id })
     } else if (found && !draft.charts_inside && isFinished(found.task) && found.task.chart_id !== draft.asked?.chart_id) {
-      return { outcome: 'chart_unasked', task_id: draft.task_id, chart_id: found.task.chart_id! }
+      unasked.push({ task_id: draft.task_id, chart_id: found.task.chart_id! })
     } else if (found) {
       becomes.set(draft.task_id, { outcome: isFinished(found.task) ? 'chart_exists' : 'already_active', id: found.task.task_id })
     } else {
@@ -42,6 +46,10 @@ export function decide (drafts: readonly TaskDraft[], view: View): Decision | En
       becomes.set(draft.task_id, { outcome: 'queued', id: draft.task_id })
     }
   }
+  if (unasked.length > 0) return { outcome: 'charts_unasked', charts: unasked }
+  const isCrowded = ({ outcome, id }: { outcome: string, id: string }) => outcome === 'already_active' && (view.find(id)?.batch_ids.length ?? 0) >= MOST_BATCHES
+  const crowded = isBatch && drafts.find(draft => isCrowded(becomes.get(draft.task_id)!))
+  if (crowded) return { outcome: 'task_crowded', task_id: crowded.task_id }
   const fresh = drafts.filter(draft => becomes.get(draft.task_id)!.outcome === 'queued' && !view.find(draft.task_id))
   const kept = new Set([...becomes.values()].map(({ id }) => id))
   const needs = new Map<TaskDraft, { deps: string[], waits: ReadonlySet<string> }>()

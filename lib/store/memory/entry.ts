@@ -27,6 +27,8 @@ export interface Entry {
   readonly checkpoints: Map<string, string>
   /** Idempotency keys that it was asked for with while unfinished. */
   keys: number
+  /** Batches that it was asked for with while unfinished. */
+  readonly batch_ids: string[]
   expires: number
   detailsExpire: number
 }
@@ -69,7 +71,7 @@ export function attemptOf ({ task, lease, worker_id, trace, closed }: Entry, end
 }
 
 /** All that an operator may want to know. */
-export function toDetails (entry: Entry, task: ChartTask, batch_ids: readonly string[]): TaskDetails {
+export function toDetails (entry: Entry, task: ChartTask): TaskDetails {
   const { draft, lease, tries, closed } = entry
   const { error_code, error_message } = task
   const failed = closed === 'fail' || closed === 'expire' ? { error_code, error_message } : {}
@@ -81,7 +83,7 @@ export function toDetails (entry: Entry, task: ChartTask, batch_ids: readonly st
     request: JSON.parse(draft.request),
     priority: draft.priority,
     run_at: draft.run_at === null ? null : new Date(draft.run_at).toISOString(),
-    batch_ids,
+    batch_ids: [...entry.batch_ids],
     retried_as: entry.retried_as,
     attempts: [...tries, ...last],
     weight: draft.weight,

@@ -50,7 +50,7 @@ export class Intake {
       return this.#answer('replayed', seen.batch_id, known.map(entry => ({ outcome: 'replayed', entry })))
     }
 
-    const decision = decide(drafts, this.#view)
+    const decision = decide(drafts, batch_id !== null, this.#view)
     if ('outcome' in decision) return decision
     const { becomes, fresh, older } = decision
     this.#lifecycle.cancel(older)
@@ -61,7 +61,10 @@ export class Intake {
       return { outcome, entry: entries.get(id)! }
     })
     const answered = tasks.map(({ entry }) => entry)
-    if (batch_id !== null) batches.set(batch_id, { user_id, entries: answered })
+    if (batch_id !== null) {
+      batches.set(batch_id, { user_id, entries: answered })
+      for (const { task, batch_ids } of new Set(answered)) if (!isFinished(task)) batch_ids.push(batch_id)
+    }
     if (idempotency) this.#bind(idempotency, batch_id, answered)
     return this.#answer('accepted', batch_id, tasks)
   }

@@ -56,6 +56,7 @@ export class Lifecycle {
       order: ++this.#order,
       checkpoints: new Map(),
       keys: 0,
+      batch_ids: [],
       expires: Infinity,
       detailsExpire: Infinity
     }

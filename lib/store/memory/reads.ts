@@ -30,7 +30,7 @@ export class Reads {
     return { ...entry.task, step_progress: {} }
   }
 
-  message (message_id: string, user_id: string, org_id: string | null, limit: number): MessageTasks {
+  message (message_id: string, user_id: string, org_id: string | null, limit: number, withCancelled: boolean): MessageTasks {
     const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
     const tasks = (wanted: (entry: Entry) => boolean) =>
       entries.filter(wanted).map(entry => this.shown(entry)).filter(task => task !== null).slice(0, limit)
@@ -43,7 +43,7 @@ export class Reads {
       active: tasks(entry => own(entry) && !isFinished(entry.task)),
       completed: completed.sort((a, b) => b.completed_at!.localeCompare(a.completed_at!)).slice(0, limit),
       failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED),
-      cancelled: tasks(entry => own(entry) && entry.task.status === ChartStatus.CANCELLED),
+      cancelled: tasks(entry => withCancelled && own(entry) && entry.task.status === ChartStatus.CANCELLED),
       read_at: this.#now()
     }
   }
@@ -113,8 +113,6 @@ export class Reads {
   details (task_id: string): TaskDetails | null {
     const entry = this.#shelves.entries.get(task_id)
     const task = this.shown(entry)
-    if (!entry || !task) return null
-    const batch_ids = [...this.#shelves.batches].filter(([, { entries }]) => entries.includes(entry)).map(([batch_id]) => batch_id)
-    return toDetails(entry, task, batch_ids)
+    return entry && task ? toDetails(entry, task) : null
   }
 }

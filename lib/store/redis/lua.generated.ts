@@ -361,7 +361,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: '8f8e14169e23dfb641108cad8412bfe594661fed',
+    sha: '1745ee9f1332f947aaeb3f8fd383658eee620089',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -658,9 +658,8 @@ local function cancel(id)
 end
 local id = ARGV[2]
 local known = read(id)
-if not known then return { 'gone' } end
-if cancel(id) then return { 'ok', read(id), others({}) } end
-return { call('HGET', record(id), 'status') == 'CANCELLED' and 'ok' or 'finished', known }`
+if known and cancel(id) then return { read(id), others({}) } end
+return { known, {} }`
   },
   checkpoint: {
     sha: '240ff4d8a21b008a5741fb1faa1952a1cc01022f',
@@ -794,7 +793,7 @@ end
 return #ids`
   },
   close: {
-    sha: '23ba48e92c6d45662c217ec675706d59696a754e',
+    sha: 'd4c6656decaba7f01caefae1f99a89a6a97a5a72',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1152,6 +1151,7 @@ end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
+  if worker == '' then return { taken, others(own), next_due() } end
   local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
@@ -1164,7 +1164,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     end
     return { taken, others(own), next_due() }
   end
-  expire(worker ~= '' and running_per_tenant or nil)
+  expire(running_per_tenant)
   promote()
   local ids, aside = {}, 0
   while #taken < wanted and aside < MOST_DUE and not paused do
@@ -1172,7 +1172,9 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     if not id then break end
     local t = record_to_start(id)
     local tenant, capped = t[1], running_per_tenant > 0
-    if capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
+    if not tenant then
+      aside = aside + 1
+    elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
       aside = aside + 1
     else
@@ -1185,7 +1187,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
-  if #taken + #ended > 0 and worker ~= '' then
+  if #taken + #ended > 0 then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
@@ -1232,7 +1234,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '8b04b1e701e7cfeb34b44ccd64166c4a22736d09',
+    sha: '9c3254679b418bdb166f4630258ff678b7472310',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1590,6 +1592,7 @@ end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
+  if worker == '' then return { taken, others(own), next_due() } end
   local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
@@ -1602,7 +1605,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     end
     return { taken, others(own), next_due() }
   end
-  expire(worker ~= '' and running_per_tenant or nil)
+  expire(running_per_tenant)
   promote()
   local ids, aside = {}, 0
   while #taken < wanted and aside < MOST_DUE and not paused do
@@ -1610,7 +1613,9 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     if not id then break end
     local t = record_to_start(id)
     local tenant, capped = t[1], running_per_tenant > 0
-    if capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
+    if not tenant then
+      aside = aside + 1
+    elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
       aside = aside + 1
     else
@@ -1623,7 +1628,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
-  if #taken + #ended > 0 and worker ~= '' then
+  if #taken + #ended > 0 then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
@@ -1632,7 +1637,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: 'e00ab56da2e8baa28b05ad6ce2537c04dc64282c',
+    sha: '73102034fc389de2f981c0d3eaeb0749a08146a8',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1758,16 +1763,16 @@ local function find_alike(draft, charts_inside)
   return finished, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
 local function match_alike(drafts, charts_inside)
-  local by_id, planned, fresh = {}, {}, {}
+  local by_id, planned, fresh, unasked = {}, {}, {}, {}
   for _, draft in ipairs(drafts) do
     by_id[draft.id] = draft
     if not draft.force and not draft.known then
       if planned[draft.same] then
         draft.becomes, draft.outcome = planned[draft.same], 'already_active'
       else
-        local unasked
-        draft.becomes, draft.outcome, unasked = find_alike(draft, charts_inside)
-        if unasked then return by_id, fresh, { 'chart_unasked', draft.id, unasked } end
+        local chart
+        draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside)
+        if chart then unasked[#unasked + 1] = { draft.id, chart } end
       end
     end
     if not draft.becomes then
@@ -1777,7 +1782,7 @@ local function match_alike(drafts, charts_inside)
       if draft.fresh then fresh[#fresh + 1] = draft end
     end
   end
-  return by_id, fresh
+  return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
 local function resolve_needs(by_id, fresh, user)
   for _, draft in ipairs(fresh) do
@@ -1863,11 +1868,20 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
-local MOST_KEYS = 100
+local MOST_NOTED = 100
+local function noted(id, field)
+  local value = call('HGET', record(id), field) or ''
+  return value, select(2, string.gsub(value, '%S+', ''))
+end
+local function find_crowded(drafts)
+  for _, draft in ipairs(drafts) do
+    if draft.outcome == 'already_active' and select(2, noted(draft.becomes, 'batches')) >= MOST_NOTED then return { 'task_crowded', draft.id } end
+  end
+end
 local function note(id, field, value)
-  local noted = call('HGET', record(id), field) or ''
-  if string.find(noted .. ' ', ' ' .. value .. ' ', 1, true) then return false end
-  call('HSET', record(id), field, noted .. ' ' .. value)
+  local before = noted(id, field)
+  if string.find(before .. ' ', ' ' .. value .. ' ', 1, true) then return false end
+  call('HSET', record(id), field, before .. ' ' .. value)
   return true
 end
 local function bind(drafts, user, batch, key, body)
@@ -1876,14 +1890,13 @@ local function bind(drafts, user, batch, key, body)
   for i, draft in ipairs(drafts) do
     ids[i] = draft.becomes
     local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
-    local joins = batch ~= '' and note(ids[i], 'batches', batch)
     if expires then
       last = math.max(last, expires)
     elseif batch == '' then
       unfinished = unfinished + 1
-      if select(2, string.gsub(call('HGET', record(ids[i]), 'keys'), '%S+', '')) >= MOST_KEYS then return end
+      if select(2, noted(ids[i], 'keys')) >= MOST_NOTED then return end
       note(ids[i], 'keys', key)
-    elseif joins then
+    elseif note(ids[i], 'batches', batch) then
       unfinished = unfinished + 1
     end
   end
@@ -2119,7 +2132,7 @@ if seen then
 end
 local by_id, fresh, unasked = match_alike(drafts, ARGV[11] == '1')
 if unasked then return unasked end
-local refusal = resolve_needs(by_id, fresh, user)
+local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user)
 if refusal then return refusal end
 local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
@@ -2291,7 +2304,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: '36853e2a4ccb7ac002cdc2f2dd200424faa40410',
+    sha: 'f388e851e8d3de21a227f7187dda9d39c088907f',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2348,10 +2361,16 @@ local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
 local active = {}
 for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = read(id) end
-if ARGV[6] then return { active } end
-local found = { COMPLETED = {}, FAILED = {}, CANCELLED = {} }
+if ARGV[6] == 'active' then return { active } end
+local found = { COMPLETED = {}, FAILED = {}, CANCELLED = ARGV[6] == 'all' and {} or nil }
+local function is_full()
+  for _, list in pairs(found) do
+    if #list < limit then return false end
+  end
+  return true
+end
 local offset = 0
-while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
+while offset < MOST_READ and not is_full() do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
   for _, id in ipairs(ids) do
     local status = call('HGET', record(id), 'status')
@@ -2367,7 +2386,7 @@ if ARGV[4] ~= '' then
     if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
   end
 end
-return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED }`
+return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED or {} }`
   },
   outlook: {
     sha: 'a8aa9baf117bf1a1b2b5a21ce67089afd688249f',

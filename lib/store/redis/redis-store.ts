@@ -119,8 +119,8 @@ export class RedisStore implements TaskStore {
   }
 
   async cancel (task_id: string): Promise<{ task: ChartTask, ended: ChartTask[] } | null> {
-    const [answer, record, ended] = await this.#run<[string, FoundRecord?, FoundRecord[]?]>('cancel', [task_id])
-    return answer === 'gone' ? null : { task: toTask(record!), ended: tasks(ended ?? []) }
+    const [record, ended] = await this.#run<[FoundRecord, FoundRecord[]]>('cancel', [task_id])
+    return record && { task: toTask(record), ended: tasks(ended) }
   }
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
@@ -141,9 +141,9 @@ export class RedisStore implements TaskStore {
     return within(this.#commands, () => this.#commands.get(this.#keys.chart(chart_id)))
   }
 
-  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
+  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number, withCancelled = false): Promise<MessageTasks> {
     const [active, completed, failed, others, now, cancelled] = await this.#run<[FoundRecord[], FoundRecord[], FoundRecord[], FoundRecord[], string, FoundRecord[]]>(
-      'message', [message_id, user_id, org_id ?? '', limit])
+      'message', [message_id, user_id, org_id ?? '', limit, withCancelled ? 'all' : ''])
     const newestFirst = (a: ChartTask, b: ChartTask) => b.completed_at!.localeCompare(a.completed_at!)
     return {
       active: tasks(active),
@@ -155,7 +155,7 @@ export class RedisStore implements TaskStore {
   }
 
   async readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]> {
-    const [active] = await this.#run<[FoundRecord[]]>('message', [message_id, user_id, '', limit, 1])
+    const [active] = await this.#run<[FoundRecord[]]>('message', [message_id, user_id, '', limit, 'active'])
     return tasks(active)
   }
 
@@ -300,7 +300,7 @@ export class RedisStore implements TaskStore {
 
   async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
     type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
-    const [answer, found, ended, replayed_batch] = await this.#run<[BatchOutcome['outcome'], Found[] | string | number, (FoundRecord[] | string)?, string?]>(
+    const [answer, found, ended, replayed_batch] = await this.#run<[BatchOutcome['outcome'], Found[] | Array<[task_id: string, chart_id: string]> | string | number, FoundRecord[]?, string?]>(
       'enqueue', enqueueArguments(drafts, batch_id))
     if (answer === 'accepted' || answer === 'replayed') {
       const enqueued = (found as Found[]).map(([outcome, record, now, step, at, position, deps], i) => ({
@@ -314,8 +314,8 @@ export class RedisStore implements TaskStore {
     switch (answer) {
       case 'key_reused': return { outcome: answer }
       case 'tenant_full': case 'queue_full': return { outcome: answer, fresh: found as number }
-      case 'dependency_unknown': case 'dependency_failed': return { outcome: answer, task_id: found as string }
-      case 'chart_unasked': return { outcome: answer, task_id: found as string, chart_id: ended as string }
+      case 'dependency_unknown': case 'dependency_failed': case 'task_crowded': return { outcome: answer, task_id: found as string }
+      case 'charts_unasked': return { outcome: answer, charts: (found as Array<[task_id: string, chart_id: string]>).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
     }
   }
 

@@ -65,7 +65,7 @@ end
 
 local by_id, fresh, unasked = match_alike(drafts, ARGV[11] == '1')
 if unasked then return unasked end
-local refusal = resolve_needs(by_id, fresh, user)
+local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user)
 if refusal then return refusal end
 local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))

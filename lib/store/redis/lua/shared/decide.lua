@@ -14,18 +14,18 @@ local function find_alike(draft, charts_inside)
   return finished, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
 
--- Alike drafts are one task. Returns the drafts by their ids, those that are new, and what must be asked first, if anything.
+-- Alike drafts are one task. Returns the drafts by their ids, those that are new, and the charts of which the host must be asked first, if any.
 local function match_alike(drafts, charts_inside)
-  local by_id, planned, fresh = {}, {}, {}
+  local by_id, planned, fresh, unasked = {}, {}, {}, {}
   for _, draft in ipairs(drafts) do
     by_id[draft.id] = draft
     if not draft.force and not draft.known then
       if planned[draft.same] then
         draft.becomes, draft.outcome = planned[draft.same], 'already_active'
       else
-        local unasked
-        draft.becomes, draft.outcome, unasked = find_alike(draft, charts_inside)
-        if unasked then return by_id, fresh, { 'chart_unasked', draft.id, unasked } end
+        local chart
+        draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside)
+        if chart then unasked[#unasked + 1] = { draft.id, chart } end
       end
     end
     if not draft.becomes then
@@ -35,7 +35,7 @@ local function match_alike(drafts, charts_inside)
       if draft.fresh then fresh[#fresh + 1] = draft end
     end
   end
-  return by_id, fresh
+  return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
 
 -- Returns why not and which, if a task that is needed is nobody's, somebody else's, or has not worked out.

@@ -1,4 +1,5 @@
--- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
+-- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own. Without a worker neither: nobody
+-- could ask again for what has ended, where the reply is lost.
 -- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1 }.
 local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
 
@@ -75,6 +76,7 @@ local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'a
 
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
+  if worker == '' then return { taken, others(own), next_due() } end
   -- The reply to this very take may have been lost: the same tasks again, not more of them, and the same ends.
   local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
@@ -89,7 +91,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     return { taken, others(own), next_due() }
   end
 
-  expire(worker ~= '' and running_per_tenant or nil)
+  expire(running_per_tenant)
   promote()
   local ids, aside = {}, 0
   while #taken < wanted and aside < MOST_DUE and not paused do
@@ -97,7 +99,10 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     if not id then break end
     local t = record_to_start(id)
     local tenant, capped = t[1], running_per_tenant > 0
-    if capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
+    if not tenant then
+      -- A Redis that evicts has lost it.
+      aside = aside + 1
+    elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
       aside = aside + 1
     else
@@ -111,7 +116,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
-  if #taken + #ended > 0 and worker ~= '' then
+  if #taken + #ended > 0 then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   -- A paused queue must not wake those who would find nothing.
