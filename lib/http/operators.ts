@@ -52,7 +52,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     await gate.monitor(request, 'inspect')
     const details = await service.getTaskDetails(request.params.task_id)
     if (!details) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
-    const { same: _, task, ...shown } = details
+    const { task, ...shown } = details
     return sendJson(reply, { task: operatorTask(task), depends_on: task.depends_on, ...shown })
   })
 

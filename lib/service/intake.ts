@@ -6,7 +6,7 @@ import {
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
 } from '../task.ts'
 import { embeddable, nameFaults, strictJudge, type Judge } from '../validator.ts'
-import { arrange } from './batch-order.ts'
+import { resolveRefs } from './batch-refs.ts'
 import { digest } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
 
@@ -32,6 +32,8 @@ interface Caller {
   readonly user_id: string
   readonly org_id: string | null
 }
+
+type WeighedCaller = Caller & { readonly weight: number }
 
 /** Throws for the identity that is none; `null` is no org. */
 export function checkIdentity (identity: Identity): Caller {
@@ -64,15 +66,16 @@ export class Intake {
     const caller = this.#callerOf(identity)
     checkKey(idempotencyKey)
     this.#check(this.#judgeOne, request, request?.params)
-    return this.#accept(this.#draft(request, caller, randomUUID(), request.depends_on ?? [], idempotencyKey))
+    const draft = this.#draft(request, caller, { needs: request.depends_on ?? [] })
+    return this.#accept({ ...draft, idempotency: keyOf(caller, idempotencyKey, bodyOf(draft, draft.depends_on)) })
   }
 
   /** Asks for the chart of a failed task again, in the words in which it was asked for: a new task, or the one that there is already. */
-  async again ({ task, request, priority, weight, same }: TaskDetails): Promise<EnqueuedTask> {
+  async again ({ task, request, priority, weight }: TaskDetails): Promise<EnqueuedTask> {
     const { user_id, org_id, message_id, visibility, adjustment_query, params } = request
     const wish = { message_id, visibility, adjustment_query, priority, ...(params === undefined ? {} : { params }) }
     const needs = await Promise.all(task.depends_on.map(task_id => this.#latest(task_id)))
-    const draft = { ...this.#draft(wish, { user_id, org_id, weight }, randomUUID(), needs, undefined), same, retry_of: task.task_id }
+    const draft = { ...this.#draft(wish, { user_id, org_id, weight }, { needs }), retry_of: task.task_id }
     const result = await this.#accept(draft)
     // One that was forced was asked for although an older chart existed.
     const isOlder = result.outcome === 'chart_exists' && result.task.completed_at! < task.completed_at!
@@ -94,21 +97,17 @@ export class Intake {
     this.#check(this.#judgeBatch, { tasks: given }, given?.some?.(request => request?.params !== undefined))
     // The same object may have been given twice.
     const requests = given.map(request => ({ ...request }))
-    const { order, ids, names } = arrange(requests)
-    const drafts = new Map<BatchedChartRequest, TaskDraft>()
-    for (const request of order) {
+    const { ids, names } = resolveRefs(requests)
+    const drafts = requests.map((request, i) => {
       const needs = (request.depends_on ?? []).map(name => ids.get(name) ?? name)
-      // Two batches alike are the same although their tasks have other ids.
-      const inputs = (request.depends_on ?? []).map(name => drafts.get(requests.find(({ ref }) => ref === name)!)?.same ?? name)
-      drafts.set(request, this.#draft(request, caller, ids.get(request) ?? randomUUID(), needs, undefined, inputs, `request/tasks/${requests.indexOf(request)}`))
-    }
-    const inOrder = requests.map(request => drafts.get(request)!)
-    const { user_id, org_id } = caller
-    const idempotency = idempotencyKey === undefined
-      ? null
-      : { key: digest(user_id, org_id, idempotencyKey), body: digest('batch', ...inOrder.map(bodyOf)) }
+      return this.#draft(request, caller, { task_id: ids.get(request)!, needs, where: `request/tasks/${i}` })
+    })
+    // Sent again, the same batch has other ids.
+    const places = new Map(drafts.map(({ task_id }, i) => [task_id, i]))
+    const bodies = drafts.map(draft => bodyOf(draft, draft.depends_on.map(task_id => places.get(task_id) ?? task_id)))
+    const idempotency = keyOf(caller, idempotencyKey, digest('batch', ...bodies))
     const batch_id = randomUUID()
-    const wanted = inOrder.map(draft => ({ ...draft, idempotency }))
+    const wanted = drafts.map(draft => ({ ...draft, idempotency }))
     const result = await this.#asking(wanted, drafts => this.#options.store.enqueueBatch(batch_id, drafts))
     if (!('tasks' in result)) throw this.#refusal(result, task_id => names.get(task_id) ?? task_id)
     result.superseded.forEach(this.#options.ended)
@@ -116,7 +115,7 @@ export class Intake {
   }
 
   /** Who asks, and how much of a round is theirs. @throws CHARTS_ERR_INVALID_TENANT_WEIGHT */
-  #callerOf (identity: Identity): Caller & { readonly weight: number } {
+  #callerOf (identity: Identity): WeighedCaller {
     const caller = checkIdentity(identity)
     const weight = this.#options.tenantWeight?.(identity) ?? 1
     if (!Number.isInteger(weight) || weight < 1 || weight > HEAVIEST) throw new errors.CHARTS_ERR_INVALID_TENANT_WEIGHT()
@@ -163,7 +162,8 @@ export class Intake {
     throw new errors.CHARTS_ERR_INVALID_REQUEST(nameFaults(judge.errors!, 'request'))
   }
 
-  #draft (request: CreateChartRequest, { user_id, org_id, weight }: Caller & { readonly weight: number }, task_id: string, needs: readonly string[], idempotencyKey: string | undefined, inputs = needs, where = 'request'): TaskDraft {
+  /** `needs`: the task_ids that it depends on; `where`: what it is called in a fault. */
+  #draft (request: CreateChartRequest, { user_id, org_id, weight }: WeighedCaller, { task_id = randomUUID(), needs, where = 'request' }: { task_id?: string, needs: readonly string[], where?: string }): TaskDraft {
     const { retention, retry, limits, chartStore } = this.#options
     const {
       message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params,
@@ -190,14 +190,18 @@ export class Intake {
     if (earliest !== null && earliest > Date.now() + FARTHEST_AHEAD) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be at most 30 days ahead`)
     }
+    const depends_on = needs.map(need => need.toLowerCase())
+    if (new Set(depends_on).size < depends_on.length) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/depends_on must not name a task twice`)
     const message = message_id.toLowerCase()
-    const draft: TaskDraft = {
+    // As it is stored: a program may have given what JSON has another form for, or none.
+    const stored = params === undefined ? undefined : (JSON.parse(raw) as ChartRequest).params
+    return {
       task_id,
       message_id: message,
       user_id,
       tenant: tenantOf({ user_id, org_id }),
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
-      same: digest(message, user_id, org_id, visibility, adjustment_query, params, inputs.length > 0 ? [...inputs] : undefined),
+      same: digest(message, user_id, org_id, visibility, adjustment_query, stored),
       force: force_create,
       priority,
       run_at: earliest,
@@ -205,7 +209,7 @@ export class Intake {
       weight,
       timeInQueue: limits.timeInQueue,
       retry_of: null,
-      depends_on: needs.map(need => need.toLowerCase()),
+      depends_on,
       idempotency: null,
       request: raw,
       retention,
@@ -215,9 +219,6 @@ export class Intake {
       charts_inside: !chartStore,
       asked: null
     }
-    return idempotencyKey === undefined
-      ? draft
-      : { ...draft, idempotency: { key: digest(user_id, org_id, idempotencyKey), body: digest(bodyOf(draft)) } }
   }
 }
 
@@ -230,8 +231,12 @@ function compile (schema: object): Judge {
   }
 }
 
-/** What a key must come with to be the same request again. */
-const bodyOf = ({ same, force, priority, run_at, supersede }: TaskDraft): string => digest(same, force, priority, run_at, supersede)
+/** What a key must come with to be the same request again; `needs`: what it depends on, in the caller's words. */
+const bodyOf = ({ same, force, priority, run_at, supersede }: TaskDraft, needs: ReadonlyArray<string | number>): string =>
+  digest(same, force, priority, run_at, supersede, [...needs])
+
+const keyOf = ({ user_id, org_id }: Caller, key: string | undefined, body: string): TaskDraft['idempotency'] =>
+  key === undefined ? null : { key: digest(user_id, org_id, key), body }
 
 const withParams = <T extends { properties: object }>(schema: T, paramsSchema: object | undefined) =>
   ({ ...schema, properties: { ...schema.properties, params: paramsSchema ? embeddable(paramsSchema) : false } })

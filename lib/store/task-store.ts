@@ -31,7 +31,7 @@ export interface TaskDraft {
   readonly tenant: string
   /** The org whose members may see the finished chart, or null. */
   readonly shared_with: string | null
-  /** Hash of everything that makes two requests ask for the same chart. */
+  /** Hash of what makes two requests ask for the same chart; the store adds what they turn out to depend on. */
   readonly same: string
   readonly force: boolean
   readonly priority: ChartPriority
@@ -240,7 +240,6 @@ export interface TaskDetails {
   readonly attempts: readonly AttemptRecord[]
   /** What the draft had. */
   readonly weight: number
-  readonly same: string
 }
 
 /** Which tasks an operator wants to see; what is left out fits all. */

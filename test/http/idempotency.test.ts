@@ -80,6 +80,15 @@ for (const kind of storeKinds) {
       t.equal(response.json().task_id, task_id)
     })
 
+    t.test('nor does the case of an id', async t => {
+      const { task_id } = await ada.create()
+      const request = body({ depends_on: [task_id] })
+      const first = await keyed(ada, request, 'case')
+      const again = await keyed(ada, { ...request, message_id: request.message_id.toUpperCase(), depends_on: [task_id.toUpperCase()] }, 'case')
+      t.equal(again.headers['idempotent-replayed'], 'true')
+      t.equal(again.json().task_id, first.json().task_id)
+    })
+
     t.test("another user's key of the same name is another key", async t => {
       const request = body()
       const { task_id } = (await keyed(ada, request, 'k-4')).json()

@@ -16,7 +16,7 @@ for (const kind of storeKinds) {
       ['priority', ['urgent', 'HIGH', '', 1, null, ['high']], /priority/],
       ['run_at', ['tomorrow', '', '2030-13-01T00:00:00Z', '2030-02-30T00:00:00Z', '2030-01-01', '12:00:00Z', 0, 1_900_000_000_000, {}, inMs(DAY).replace('Z', '')], /run_at/],
       ['run_at', [inMs(31 * DAY), '9999-12-31T23:59:59.999Z', `${inMs(DAY).slice(0, 10)}T23:59:60Z`], /run_at/],
-      ['depends_on', [ids(21), ['x'], [''], [1], null, 'x', task_id, [task_id, task_id], {}], /depends_on/],
+      ['depends_on', [ids(21), ['x'], [''], [1], null, 'x', task_id, [task_id, task_id], [task_id, task_id.toUpperCase()], {}], /depends_on/],
       ['supersede', ['true', 1, null], /supersede/],
       ['ref', ['a'], /ref/]
     ]

@@ -168,6 +168,14 @@ t.test('params that JSON cannot hold, or that are too deep for it', async t => {
   t.equal((await store.stats()).queue_length, 0)
 })
 
+t.test('params are the same where what is stored of them is', async t => {
+  const { intake: one } = intake({ paramsSchema: {} })
+  const idOf = async (params: unknown) => (await one.one({ message_id: '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11', params: params as never }, ada, undefined)).task.task_id
+  const january = await idOf({ from: new Date('2026-01-01') })
+  t.not(await idOf({ from: new Date('2026-02-01') }), january)
+  t.equal(await idOf({ from: '2026-01-01T00:00:00.000Z', to: undefined }), january)
+})
+
 t.test('run_at is a date with time and zone', async t => {
   const { intake: one } = intake()
   const soon = new Date(Date.now() + 3_600_000).toISOString()

@@ -21,7 +21,7 @@ export const attempts = cases('the history of a task', {
     const needed = await scene.completed()
     const batch_id = randomUUID()
     const run_at = Date.parse(scene.date) + 1_000
-    const draft = scene.draft({ org_id: 'acme', priority: 'low', run_at, depends_on: [needed.task_id], retry_of: needed.task_id, same: 'same' })
+    const draft = scene.draft({ org_id: 'acme', priority: 'low', run_at, depends_on: [needed.task_id], retry_of: needed.task_id })
     await scene.store.enqueueBatch(batch_id, [draft])
     const task = await scene.read(draft.task_id)
     assert.deepEqual(await scene.store.inspect(draft.task_id), {
@@ -32,8 +32,7 @@ export const attempts = cases('the history of a task', {
       batch_ids: [batch_id],
       retried_as: null,
       attempts: [],
-      weight: 1,
-      same: 'same'
+      weight: 1
     })
     assert.equal((await scene.store.inspect(needed.task_id))?.retried_as, task.task_id)
     assert.deepEqual([task.retry_of, task.depends_on], [needed.task_id, [needed.task_id]])

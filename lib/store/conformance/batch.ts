@@ -204,6 +204,26 @@ export const batch = cases('a batch', {
     assert.deepEqual(await scene.takeIds({ count: 10 }), [known.task_id, ids[1], ids[2]])
   },
 
+  'has the same task for what needs the same, and another for what needs another': async scene => {
+    const pair = (wish: { force?: boolean } = {}) => {
+      const needed = scene.draft({ same: 'needed', ...wish })
+      return [scene.draft({ same: 'needing', depends_on: [needed.task_id] }), needed]
+    }
+    const [needing, needed] = (await accepted(scene, pair())).ids
+    assert.deepEqual((await accepted(scene, pair())).ids, [needing, needed])
+    for (let i = 0; i < 2; i++) await scene.complete(await scene.take())
+    assert.deepEqual((await accepted(scene, pair())).tasks.map(({ outcome }) => outcome), ['chart_exists', 'chart_exists'])
+    const forced = await accepted(scene, pair({ force: true }))
+    assert.deepEqual(forced.tasks.map(({ outcome }) => outcome), ['queued', 'queued'], 'a chart of other charts is another one')
+    assert.deepEqual(forced.tasks[0]!.task.depends_on, [forced.ids[1]])
+    for (const [dep, id] of [[needed, needing], [forced.ids[1], forced.ids[0]]]) {
+      const single = await scene.store.enqueue(scene.draft({ same: 'needing', depends_on: [dep!] }))
+      assert.equal('task' in single && single.task.task_id, id, 'as of a single one')
+    }
+    const alone = await scene.store.enqueue(scene.draft({ same: 'needing' }))
+    assert.equal(alone.outcome, 'queued')
+  },
+
   'waits until the host was asked for a chart; what needs one that is lost needs the one that is made anew': async scene => {
     const inHost = { charts_inside: false }
     const { chart_id } = await scene.completed({ same: 'lost', ...inHost }, null)

@@ -151,7 +151,7 @@ export const supersedes = cases('a task that supersedes', {
     const message_id = randomUUID()
     const first = await scene.enqueue({ message_id })
     const alike = await scene.enqueue({ message_id, same: 'alike', depends_on: [first.task_id] })
-    assert.deepEqual((await supersede(scene, { message_id, same: 'alike' })).ended, [])
+    assert.deepEqual((await supersede(scene, { message_id, same: 'alike', depends_on: [first.task_id] })).ended, [])
     assert.deepEqual(await scene.read(alike.task_id), alike)
   },
 

@@ -86,7 +86,6 @@ export function toDetails (entry: Entry, task: ChartTask): TaskDetails {
     batch_ids: [...entry.batch_ids],
     retried_as: entry.retried_as,
     attempts: [...tries, ...last],
-    weight: draft.weight,
-    same: draft.same
+    weight: draft.weight
   }
 }

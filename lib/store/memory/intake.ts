@@ -56,10 +56,7 @@ export class Intake {
     this.#lifecycle.cancel(older)
     for (const { draft, deps, waits } of fresh) this.#lifecycle.create(draft, deps, waits)
     if (fresh.length > 0) this.#bell.ring()
-    const tasks = drafts.map(draft => {
-      const { outcome, id } = becomes.get(draft.task_id)!
-      return { outcome, entry: entries.get(id)! }
-    })
+    const tasks = becomes.map(({ outcome, id }) => ({ outcome, entry: entries.get(id)! }))
     const answered = tasks.map(({ entry }) => entry)
     if (batch_id !== null) {
       batches.set(batch_id, { user_id, entries: answered })

@@ -1637,7 +1637,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   enqueue: {
-    sha: '73102034fc389de2f981c0d3eaeb0749a08146a8',
+    sha: '6c3edf9c54f776fefb184a1d2eec0deb89b365ef',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1764,32 +1764,39 @@ local function find_alike(draft, charts_inside)
 end
 local function match_alike(drafts, charts_inside)
   local by_id, planned, fresh, unasked = {}, {}, {}, {}
-  for _, draft in ipairs(drafts) do
-    by_id[draft.id] = draft
-    if not draft.force and not draft.known then
-      if planned[draft.same] then
-        draft.becomes, draft.outcome = planned[draft.same], 'already_active'
-      else
-        local chart
-        draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside)
-        if chart then unasked[#unasked + 1] = { draft.id, chart } end
-      end
+  for _, draft in ipairs(drafts) do by_id[draft.id] = draft end
+  local function match(draft)
+    if draft.deps then return end
+    draft.deps = {}
+    for need in string.gmatch(draft.needs, '%S+') do
+      if by_id[need] then match(by_id[need]) end
+      draft.deps[#draft.deps + 1] = by_id[need] and by_id[need].becomes or need
+    end
+    if #draft.deps > 0 then draft.same = redis.sha1hex(draft.same .. ' ' .. table.concat(draft.deps, ' ')) end
+    if planned[draft.same] and not draft.force and not draft.known then
+      draft.becomes, draft.outcome = planned[draft.same], 'already_active'
+    elseif not draft.force and not draft.known then
+      local chart
+      draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside)
+      if chart then unasked[#unasked + 1] = { draft.id, chart } end
     end
     if not draft.becomes then
-      draft.becomes, draft.outcome = draft.id, 'queued'
+      draft.becomes, draft.outcome, draft.fresh = draft.id, 'queued', not draft.known
       planned[draft.same] = draft.id
-      draft.fresh = not draft.known
-      if draft.fresh then fresh[#fresh + 1] = draft end
     end
+  end
+  for _, draft in ipairs(drafts) do match(draft) end
+  for _, draft in ipairs(drafts) do
+    if draft.fresh then fresh[#fresh + 1] = draft end
   end
   return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
 local function resolve_needs(by_id, fresh, user)
   for _, draft in ipairs(fresh) do
-    draft.deps, draft.waits = {}, {}
-    for need in string.gmatch(draft.needs, '%S+') do
-      local dep = by_id[need] and by_id[need].becomes or need
-      draft.deps[#draft.deps + 1] = dep
+    draft.waits = {}
+    local needs = string.gmatch(draft.needs, '%S+')
+    for _, dep in ipairs(draft.deps) do
+      local need = needs()
       local t = call('HMGET', record(dep), 'status', 'user', 'expires')
       if not (by_id[dep] and by_id[dep].fresh) then
         if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
@@ -1815,7 +1822,7 @@ local function find_older(drafts, user)
   local kept, older, replacing = {}, {}, {}
   for _, draft in ipairs(drafts) do
     kept[draft.becomes] = true
-    for _, dep in ipairs(draft.deps or {}) do kept[dep] = true end
+    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = true end
     if draft.supersede then replacing[#replacing + 1] = draft end
   end
   if #replacing > 0 then keep_needed(kept) end

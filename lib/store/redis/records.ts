@@ -148,8 +148,7 @@ export function toDetails (record: RawRecord): TaskDetails {
     batch_ids: words(fields['batches']),
     retried_as: text(fields['retried_as']),
     attempts,
-    weight: Number(fields['weight'] ?? 1),
-    same: fields['same']!
+    weight: Number(fields['weight'] ?? 1)
   }
 }
 

@@ -1,5 +1,5 @@
 -- What becomes of drafts that are accepted together is decided before anything is written: all of them, or none.
--- A draft gets `becomes` (the task that answers it) and `outcome`; a new one also `deps`, and `waits`: those that have not completed.
+-- A draft gets `deps`, `becomes` (the task that answers it) and `outcome`; a new one also `waits`: the deps that have not completed.
 
 -- An active task that is alike, else the newest finished one whose chart is there; third, the chart if only the host knows.
 local function find_alike(draft, charts_inside)
@@ -17,23 +17,31 @@ end
 -- Alike drafts are one task. Returns the drafts by their ids, those that are new, and the charts of which the host must be asked first, if any.
 local function match_alike(drafts, charts_inside)
   local by_id, planned, fresh, unasked = {}, {}, {}, {}
-  for _, draft in ipairs(drafts) do
-    by_id[draft.id] = draft
-    if not draft.force and not draft.known then
-      if planned[draft.same] then
-        draft.becomes, draft.outcome = planned[draft.same], 'already_active'
-      else
-        local chart
-        draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside)
-        if chart then unasked[#unasked + 1] = { draft.id, chart } end
-      end
+  for _, draft in ipairs(drafts) do by_id[draft.id] = draft end
+  -- What it needs is matched first: two that need different tasks are not alike.
+  local function match(draft)
+    if draft.deps then return end
+    draft.deps = {}
+    for need in string.gmatch(draft.needs, '%S+') do
+      if by_id[need] then match(by_id[need]) end
+      draft.deps[#draft.deps + 1] = by_id[need] and by_id[need].becomes or need
+    end
+    if #draft.deps > 0 then draft.same = redis.sha1hex(draft.same .. ' ' .. table.concat(draft.deps, ' ')) end
+    if planned[draft.same] and not draft.force and not draft.known then
+      draft.becomes, draft.outcome = planned[draft.same], 'already_active'
+    elseif not draft.force and not draft.known then
+      local chart
+      draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside)
+      if chart then unasked[#unasked + 1] = { draft.id, chart } end
     end
     if not draft.becomes then
-      draft.becomes, draft.outcome = draft.id, 'queued'
+      draft.becomes, draft.outcome, draft.fresh = draft.id, 'queued', not draft.known
       planned[draft.same] = draft.id
-      draft.fresh = not draft.known
-      if draft.fresh then fresh[#fresh + 1] = draft end
     end
+  end
+  for _, draft in ipairs(drafts) do match(draft) end
+  for _, draft in ipairs(drafts) do
+    if draft.fresh then fresh[#fresh + 1] = draft end
   end
   return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
@@ -41,10 +49,10 @@ end
 -- Returns why not and which, if a task that is needed is nobody's, somebody else's, or has not worked out.
 local function resolve_needs(by_id, fresh, user)
   for _, draft in ipairs(fresh) do
-    draft.deps, draft.waits = {}, {}
-    for need in string.gmatch(draft.needs, '%S+') do
-      local dep = by_id[need] and by_id[need].becomes or need
-      draft.deps[#draft.deps + 1] = dep
+    draft.waits = {}
+    local needs = string.gmatch(draft.needs, '%S+')
+    for _, dep in ipairs(draft.deps) do
+      local need = needs()
       local t = call('HMGET', record(dep), 'status', 'user', 'expires')
       if not (by_id[dep] and by_id[dep].fresh) then
         if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
@@ -75,7 +83,7 @@ local function find_older(drafts, user)
   local kept, older, replacing = {}, {}, {}
   for _, draft in ipairs(drafts) do
     kept[draft.becomes] = true
-    for _, dep in ipairs(draft.deps or {}) do kept[dep] = true end
+    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = true end
     if draft.supersede then replacing[#replacing + 1] = draft end
   end
   if #replacing > 0 then keep_needed(kept) end

@@ -4,8 +4,11 @@ import { Uuid, type BatchedChartRequest } from '../task.ts'
 
 const UUID = new RegExp(Uuid.pattern!)
 
-/** The requests of a batch so that each comes after those that it needs, with the ids that their refs stand for. */
-export function arrange (requests: readonly BatchedChartRequest[]) {
+/**
+ * The ids that a batch's tasks are to have, by request and by ref, and the refs by their ids.
+ * @throws CHARTS_ERR_INVALID_REQUEST for a ref that is used twice or is none, and for tasks that need each other in a circle
+ */
+export function resolveRefs (requests: readonly BatchedChartRequest[]) {
   const ids = new Map<BatchedChartRequest | string, string>()
   const names = new Map<string, string>()
   const byRef = new Map<string, BatchedChartRequest>()
@@ -18,7 +21,6 @@ export function arrange (requests: readonly BatchedChartRequest[]) {
     ids.set(request.ref, task_id)
     names.set(task_id, request.ref)
   }
-  const order: BatchedChartRequest[] = []
   const done = new Set<BatchedChartRequest>()
   const visit = (request: BatchedChartRequest, path: readonly string[]): void => {
     if (done.has(request)) return
@@ -32,8 +34,7 @@ export function arrange (requests: readonly BatchedChartRequest[]) {
       else if (!UUID.test(name)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`depends_on names ${name}, which is no ref of this batch and no task_id`)
     }
     done.add(request)
-    order.push(request)
   }
   for (const request of requests) visit(request, request.ref === undefined ? [] : [request.ref])
-  return { order, ids, names }
+  return { ids, names }
 }
