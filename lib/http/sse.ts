@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { once } from 'node:events'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { isStoreUnavailable } from '../errors.ts'
+import { errors, isStoreUnavailable } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { END, type GroupState } from '../service/group-feed.ts'
 import { isFinished } from '../task.ts'
@@ -73,6 +73,8 @@ export function messageStream (dependencies: Dependencies) {
   return serve<MessageStreamRequest>(dependencies, async request => {
     const message_id = request.params.message_id.toLowerCase()
     await gate.message(request, message_id)
+    // As long as it can be refused: with the first frame it could only be broken.
+    if (!(await service.checkHealth()).store) throw new errors.CHARTS_ERR_STORE_UNAVAILABLE()
     const after = cursorOf(request)
     const asked = new Map<string, Promise<boolean>>()
     /** As the stream of a single task has it: asked once, when the task is first seen. */

@@ -3,6 +3,8 @@ import { isFinished, type ChartTask } from '../task.ts'
 
 /** ms before a cursor that are repeated: a change may have been on its way when the cursor was given. */
 const OVERLAP = 20_000
+/** ms after which it is looked again for what there was no room for. */
+const LOOK_AGAIN = 1_000
 /** The cursor after which nothing follows. */
 export const END = 'end'
 
@@ -13,14 +15,20 @@ export interface GroupState {
 }
 
 export interface GroupSource {
-  /** The tasks that belong to it now, oldest first. */
-  list (): Promise<ChartTask[]>
+  /** Its unfinished tasks, and those that have ended since a time (ms since the epoch), oldest first. */
+  list (since: number): Promise<GroupList>
   /** Calls back when it may have more tasks; starts before `list` is asked. Returns what ends that. */
   onMore (more: () => void): Promise<() => void>
   /** Whether it is over when all of its tasks have ended: nothing will be added to it. */
   readonly closed: boolean
-  /** How many tasks `list` may leave no room for others with: then those come when one of these has ended. */
-  readonly most: number
+}
+
+export interface GroupList {
+  readonly tasks: readonly ChartTask[]
+  /** When that was: ms since the epoch, by the clock that says when a task ended. */
+  readonly read_at: number
+  /** False: there was no room for all unfinished ones. */
+  readonly complete: boolean
 }
 
 type Watch = (task_id: string, options: { after: number, signal: AbortSignal }) => AsyncIterable<ChartTask>
@@ -53,15 +61,16 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
   let latest = 0
   let failure: unknown
   let notify: () => void = () => {}
+  let listedSince = Math.max(0, since)
+  let listing = false
+  let outdated = false
+  let lookAgain: NodeJS.Timeout | undefined
 
   const pump = async (task: ChartTask) => {
     open.add(task.task_id)
     try {
       for await (const state of watch(task.task_id, { after: task.version, signal: left.signal })) {
-        if (isFinished(state)) {
-          open.delete(state.task_id)
-          if (members.size >= source.most) relist()
-        }
+        if (isFinished(state)) open.delete(state.task_id)
         pending.set(state.task_id, state)
         notify()
       }
@@ -72,7 +81,7 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
       notify()
     }
   }
-  const add = (tasks: ChartTask[]) => {
+  const add = (tasks: readonly ChartTask[]) => {
     for (const task of tasks) {
       if (members.has(task.task_id)) continue
       members.add(task.task_id)
@@ -81,15 +90,33 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
     }
     notify()
   }
-  const relist = () => { source.list().then(add, error => { failure = error; notify() }) }
+  const list = async () => {
+    const { tasks, read_at, complete } = await source.list(listedSince)
+    listedSince = read_at - OVERLAP
+    add(tasks)
+    if (!complete && !left.signal.aborted) lookAgain = setTimeout(relist, LOOK_AGAIN)
+  }
+  /** One list at a time: what asks for another meanwhile asks for one more. */
+  const relist = () => {
+    outdated = listing
+    if (listing) return
+    listing = true
+    clearTimeout(lookAgain)
+    list().catch(error => { failure = error }).finally(() => {
+      listing = false
+      if (outdated) relist()
+      notify()
+    })
+  }
   const stop = () => {
     left.abort()
     notify()
   }
   signal.addEventListener('abort', stop)
-  const off = await source.onMore(relist)
+  let off = () => {}
   try {
-    add(await source.list())
+    off = await source.onMore(relist)
+    relist()
     while (!signal.aborted) {
       if (failure) throw failure
       const [next] = pending.values()
@@ -100,7 +127,7 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
         // What is still to be told must not lie behind the cursor.
         const untold = [...pending.values()].filter(isFinished).map(timeOf)
         yield { task: next, cursor: last ? END : cursorAt(Math.min(latest, ...untold)) }
-      } else if (source.closed && open.size === 0) {
+      } else if (source.closed && open.size === 0 && !listing) {
         return
       } else {
         await new Promise<void>(resolve => { notify = resolve })
@@ -109,6 +136,7 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
   } finally {
     signal.removeEventListener('abort', stop)
     left.abort()
+    clearTimeout(lookAgain)
     off()
   }
 }

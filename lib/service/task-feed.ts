@@ -106,8 +106,7 @@ export class TaskFeed implements HintListener {
     else this.#messages.set(key, new Set([more]))
     // While hints do not arrive, it may have at any time.
     const timer = setInterval(() => { if (!this.#up) more() }, this.#poll).unref()
-    await this.#store.subscribeMessage(message_id, user_id)
-    return () => {
+    const off = () => {
       clearInterval(timer)
       const listeners = this.#messages.get(key)
       listeners?.delete(more)
@@ -115,6 +114,13 @@ export class TaskFeed implements HintListener {
       this.#messages.delete(key)
       this.#store.unsubscribeMessage(message_id, user_id)
     }
+    try {
+      await this.#store.subscribeMessage(message_id, user_id)
+    } catch (error) {
+      off()
+      throw error
+    }
+    return off
   }
 
   /** Calls `listener` when a running task was cancelled anywhere. Returns what ends that. */

@@ -7,8 +7,8 @@ import { Lifecycle } from './memory/lifecycle.ts'
 import { Reads } from './memory/reads.ts'
 import { Shelves } from './memory/shelves.ts'
 import type {
-  BatchOutcome, Closed, Closing, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats,
-  Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskStore
+  BatchOutcome, Closed, Closing, EndedTasks, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport,
+  QueueStats, Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskStore
 } from './task-store.ts'
 
 /** Expired leases, due retries, waits that are over and tasks to be parked, of each, that one call deals with. */
@@ -121,12 +121,16 @@ class MemoryStore implements TaskStore {
     return this.#shelves.contents.get(chart_id) ?? null
   }
 
-  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number, withCancelled = false): Promise<MessageTasks> {
-    return this.#reads.message(message_id, user_id, org_id, limit, withCancelled)
+  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
+    return this.#reads.message(message_id, user_id, org_id, limit)
   }
 
   async readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]> {
-    return this.#reads.message(message_id, user_id, null, limit, false).active
+    return this.#reads.message(message_id, user_id, null, limit).active
+  }
+
+  async readEnded (message_id: string, user_id: string, since: number, limit: number): Promise<EndedTasks> {
+    return this.#reads.ended(message_id, user_id, since, limit)
   }
 
   async readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {

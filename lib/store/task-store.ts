@@ -170,8 +170,12 @@ export interface MessageTasks {
   /** COMPLETED tasks of the caller and, where shared, of the caller's org. */
   readonly completed: ChartTask[]
   readonly failed: ChartTask[]
-  /** None where they were not asked for. */
-  readonly cancelled: ChartTask[]
+  /** When that was, by the store's clock: ms since the epoch. */
+  readonly read_at: number
+}
+
+export interface EndedTasks {
+  readonly tasks: ChartTask[]
   /** When that was, by the store's clock: ms since the epoch. */
   readonly read_at: number
 }
@@ -288,9 +292,11 @@ export interface TaskStore {
   /** The content of a chart as JSON; null where there is none (any more). */
   readContent (chart_id: string): Promise<string | null>
   /** The tasks of a message that the caller may see, newest first, at most `limit` of each kind; of finished ones the latest 1,000 are looked at. */
-  readMessage (message_id: string, user_id: string, org_id: string | null, limit: number, withCancelled?: boolean): Promise<MessageTasks>
+  readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks>
   /** The caller's unfinished tasks of a message, newest first, at most `limit`. */
   readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]>
+  /** The caller's tasks of a message that have ended since a time (ms since the epoch, by the store's clock), the latest first, at most `limit`. */
+  readEnded (message_id: string, user_id: string, since: number, limit: number): Promise<EndedTasks>
   /** The tasks of a batch in the order asked, those that are still kept; null for an unknown batch. */
   readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null>
   stats (): Promise<QueueStats>

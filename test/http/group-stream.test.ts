@@ -129,6 +129,30 @@ for (const kind of storeKinds) {
       }
     })
 
+    t.test('of more tasks than it watches at once none is missed, neither in one go nor after a while', async t => {
+      const message_id = crypto.randomUUID()
+      const ids = (await Promise.all([100, 50].map(count => batch(asAda, Array.from({ length: count }, () => ({ message_id, force_create: true })))))).flatMap(({ ids }) => ids)
+      const seen = async (reader: SseReader, wanted: (event: Event) => boolean, count: number) => {
+        const ids = new Set<string>()
+        let id = ''
+        while (ids.size < count) {
+          const event = (await inTime(next(reader), 10_000, `the ${ids.size + 1}th of ${count}`))!
+          if (wanted(event)) ids.add(event.task.task_id)
+          id = event.id
+        }
+        return { ids, id }
+      }
+      const stays = await open(message_id)
+      const leaves = await open(message_id)
+      const { id: cursor } = await seen(leaves, () => true, 100)
+      leaves.destroy()
+      for (const task_id of ids) await host.finish(task_id, { content: 1 })
+      for (const reader of [stays, await open(message_id, cursor)]) {
+        t.strictSame((await seen(reader, ({ task }) => task.status === 'COMPLETED', 150)).ids, new Set(ids))
+        reader.destroy()
+      }
+    })
+
     t.test('a cursor that is none is no cursor', async t => {
       const message_id = crypto.randomUUID()
       const { task_id } = await asAda.finished({ content: 1 }, { message_id })

@@ -237,7 +237,8 @@ export class SideBySide {
       ...this.#batches.map(id => this.#both('readBatch', store => store.readBatch(id))),
       ...MESSAGES.flatMap(message => USERS.flatMap(user => [
         this.#both('readActive', store => store.readActive(message, user, 2)),
-        ...[null, ...ORGS].flatMap(org => [2, 100].map(limit => this.#both('readMessage', store => store.readMessage(message, user, org, limit, true))))
+        ...[2, 100].map(limit => this.#both('readEnded', async store => (await store.readEnded(message, user, 0, limit)).tasks)),
+        ...[null, ...ORGS].flatMap(org => [2, 100].map(limit => this.#both('readMessage', store => store.readMessage(message, user, org, limit))))
       ]))
     ])
   }

@@ -48,20 +48,26 @@ export const message = cases('the tasks of a message', {
     const { task, lease } = await scene.take()
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 40, step: 'rendering', step_progress: { rendering: 10 } }])
     const running = await scene.read(task.task_id)
-    const shown = { active: [running], completed: [done], failed: [failed], read_at: Date.parse(scene.date) }
-    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), { ...shown, cancelled: [] })
-    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50, true), { ...shown, cancelled: [cancelled] })
+    const read_at = Date.parse(scene.date)
+    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), { active: [running], completed: [done], failed: [failed], read_at })
+    assert.deepEqual(await scene.store.readEnded(message_id, 'ada', 0, 50), { tasks: [cancelled, failed, done], read_at })
     assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [running])
   },
 
-  'are found behind as many of another kind': async scene => {
-    const cancelled = [await scene.cancelled({ message_id }), await scene.cancelled({ message_id })]
-    scene.pass(1)
-    for (let i = 0; i < 2; i++) {
-      await scene.completed({ message_id })
-      await scene.failed({ message_id })
+  'that have ended since a time are found, whatever their end, the latest first': async scene => {
+    const ended: string[] = []
+    for (const end of ['completed', 'failed', 'cancelled'] as const) {
+      scene.pass(1_000)
+      ended.unshift((await scene[end]({ message_id })).task_id)
     }
-    assert.deepEqual(idsOf((await scene.store.readMessage(message_id, 'ada', null, 2, true)).cancelled).sort(), idsOf(cancelled).sort())
+    await scene.enqueue({ message_id })
+    await scene.cancelled({ message_id, user_id: 'bob' })
+    const since = async (ago: number, limit = 10) => idsOf((await scene.store.readEnded(message_id, 'ada', Date.parse(scene.date) - ago, limit)).tasks)
+    assert.deepEqual(await since(5_000), ended)
+    assert.deepEqual(await since(1_000), ended.slice(0, 2))
+    assert.deepEqual(await since(0), ended.slice(0, 1))
+    assert.deepEqual(await since(5_000, 2), ended.slice(0, 2))
+    assert.deepEqual(await since(-1), [])
   },
 
   'are of this message only': async scene => {

@@ -1,5 +1,5 @@
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
-import type { MessageTasks, Outlook, QueueStats, TaskDetails, TaskFilter, TaskPage } from '../task-store.ts'
+import type { EndedTasks, MessageTasks, Outlook, QueueStats, TaskDetails, TaskFilter, TaskPage } from '../task-store.ts'
 import { toDetails, type Entry } from './entry.ts'
 import type { Shelves } from './shelves.ts'
 
@@ -30,7 +30,7 @@ export class Reads {
     return { ...entry.task, step_progress: {} }
   }
 
-  message (message_id: string, user_id: string, org_id: string | null, limit: number, withCancelled: boolean): MessageTasks {
+  message (message_id: string, user_id: string, org_id: string | null, limit: number): MessageTasks {
     const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
     const tasks = (wanted: (entry: Entry) => boolean) =>
       entries.filter(wanted).map(entry => this.shown(entry)).filter(task => task !== null).slice(0, limit)
@@ -43,9 +43,14 @@ export class Reads {
       active: tasks(entry => own(entry) && !isFinished(entry.task)),
       completed: completed.sort((a, b) => b.completed_at!.localeCompare(a.completed_at!)).slice(0, limit),
       failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED),
-      cancelled: tasks(entry => withCancelled && own(entry) && entry.task.status === ChartStatus.CANCELLED),
       read_at: this.#now()
     }
+  }
+
+  ended (message_id: string, user_id: string, since: number, limit: number): EndedTasks {
+    const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
+    const ended = entries.filter(({ draft, task }) => draft.user_id === user_id && task.completed_at !== null && Date.parse(task.completed_at) >= since)
+    return { tasks: ended.map(entry => this.shown(entry)).filter(task => task !== null).slice(0, limit), read_at: this.#now() }
   }
 
   batch (batch_id: string): { user_id: string, tasks: ChartTask[] } | null {

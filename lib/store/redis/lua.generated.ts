@@ -1636,6 +1636,72 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
 end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
+  ended: {
+    sha: '9039d6c1fa7e420083a0ff3d5103666b20de0319',
+    source: `#!lua flags=no-writes
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    if other ~= priority and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
+local function announce(id)
+  local steps = call('HGETALL', details(id))
+  call('HINCRBY', record(id), 'version', 1)
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
+end
+local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
+local since, limit = string.format('%.0f', math.max(1, tonumber(ARGV[4]))), tonumber(ARGV[5])
+local PAGE, MOST_READ = 100, 2000
+local ended = {}
+for offset = 0, MOST_READ - PAGE, PAGE do
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', since, 'LIMIT', offset, PAGE)
+  for _, id in ipairs(ids) do
+    if #ended < limit then ended[#ended + 1] = read(id) or nil end
+  end
+  if #ids < PAGE or #ended == limit then break end
+end
+return { ended, tostring(now) }`
+  },
   enqueue: {
     sha: '6c3edf9c54f776fefb184a1d2eec0deb89b365ef',
     source: `#!lua
@@ -2311,7 +2377,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: 'f388e851e8d3de21a227f7187dda9d39c088907f',
+    sha: 'da0488abbdbdfb9d69f331399abec944d3d60964',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2368,16 +2434,10 @@ local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
 local active = {}
 for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = read(id) end
-if ARGV[6] == 'active' then return { active } end
-local found = { COMPLETED = {}, FAILED = {}, CANCELLED = ARGV[6] == 'all' and {} or nil }
-local function is_full()
-  for _, list in pairs(found) do
-    if #list < limit then return false end
-  end
-  return true
-end
+if ARGV[6] then return { active } end
+local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
-while offset < MOST_READ and not is_full() do
+while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
   for _, id in ipairs(ids) do
     local status = call('HGET', record(id), 'status')
@@ -2393,7 +2453,7 @@ if ARGV[4] ~= '' then
     if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
   end
 end
-return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED or {} }`
+return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
   },
   outlook: {
     sha: 'a8aa9baf117bf1a1b2b5a21ce67089afd688249f',

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../../generator.ts'
 import type { ChartTask } from '../../task.ts'
 import type {
-  BatchOutcome, Closed, Closing, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats, Take, Taken, TaskDetails,
+  BatchOutcome, Closed, Closing, EndedTasks, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats, Take, Taken, TaskDetails,
   TaskDraft, TaskFilter, TaskPage, TaskStore
 } from '../task-store.ts'
 import { newTask } from '../new-task.ts'
@@ -141,22 +141,26 @@ export class RedisStore implements TaskStore {
     return within(this.#commands, () => this.#commands.get(this.#keys.chart(chart_id)))
   }
 
-  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number, withCancelled = false): Promise<MessageTasks> {
-    const [active, completed, failed, others, now, cancelled] = await this.#run<[FoundRecord[], FoundRecord[], FoundRecord[], FoundRecord[], string, FoundRecord[]]>(
-      'message', [message_id, user_id, org_id ?? '', limit, withCancelled ? 'all' : ''])
+  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
+    const [active, completed, failed, others, now] = await this.#run<[FoundRecord[], FoundRecord[], FoundRecord[], FoundRecord[], string]>(
+      'message', [message_id, user_id, org_id ?? '', limit])
     const newestFirst = (a: ChartTask, b: ChartTask) => b.completed_at!.localeCompare(a.completed_at!)
     return {
       active: tasks(active),
       completed: [...tasks(completed), ...tasks(others)].sort(newestFirst).slice(0, limit),
       failed: tasks(failed),
-      cancelled: tasks(cancelled),
       read_at: Number(now)
     }
   }
 
   async readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]> {
-    const [active] = await this.#run<[FoundRecord[]]>('message', [message_id, user_id, '', limit, 'active'])
+    const [active] = await this.#run<[FoundRecord[]]>('message', [message_id, user_id, '', limit, 1])
     return tasks(active)
+  }
+
+  async readEnded (message_id: string, user_id: string, since: number, limit: number): Promise<EndedTasks> {
+    const [records, now] = await this.#run<[FoundRecord[], string]>('ended', [message_id, user_id, since, limit])
+    return { tasks: tasks(records), read_at: Number(now) }
   }
 
   async readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {

@@ -1,8 +1,8 @@
 #!lua flags=no-writes
 -- message: the tasks of a message that a caller may see, newest first; no chart contents.
 -- KEYS[1] prefix
--- ARGV[1] now (ms, '' = TIME)  [2] message_id  [3] user_id  [4] org or ''  [5] most of each kind  [6] 'active': no others, 'all': cancelled ones too
--- Returns { active, completed, failed, completed of others in the org, now, cancelled }
+-- ARGV[1] now (ms, '' = TIME)  [2] message_id  [3] user_id  [4] org or ''  [5] most of each kind  [6] given: active ones only
+-- Returns { active, completed, failed, completed of others in the org, now }
 -- Atomic because a task that completes meanwhile must be found once, not twice or never.
 --- @include "base"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
@@ -11,17 +11,11 @@ local PAGE, MOST_READ = 100, 1000
 
 local active = {}
 for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = read(id) end
-if ARGV[6] == 'active' then return { active } end
+if ARGV[6] then return { active } end
 
-local found = { COMPLETED = {}, FAILED = {}, CANCELLED = ARGV[6] == 'all' and {} or nil }
-local function is_full()
-  for _, list in pairs(found) do
-    if #list < limit then return false end
-  end
-  return true
-end
+local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
-while offset < MOST_READ and not is_full() do
+while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
   for _, id in ipairs(ids) do
     local status = call('HGET', record(id), 'status')
@@ -38,4 +32,4 @@ if ARGV[4] ~= '' then
     if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
   end
 end
-return { active, found.COMPLETED, found.FAILED, others, tostring(now), found.CANCELLED or {} }
+return { active, found.COMPLETED, found.FAILED, others, tostring(now) }

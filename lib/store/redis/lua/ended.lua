@@ -1,0 +1,21 @@
+#!lua flags=no-writes
+-- ended: the caller's tasks of a message that have ended since a time, the latest first.
+-- KEYS[1] prefix
+-- ARGV[1] now (ms, '' = TIME)  [2] message_id  [3] user_id  [4] since (ms since the epoch)  [5] most of them
+-- Returns { records, now }
+-- Atomic because what is left out must have ended before, or after now.
+--- @include "base"
+local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
+local since, limit = string.format('%.0f', math.max(1, tonumber(ARGV[4]))), tonumber(ARGV[5])
+-- Some of the ids are of tasks that are no longer kept.
+local PAGE, MOST_READ = 100, 2000
+
+local ended = {}
+for offset = 0, MOST_READ - PAGE, PAGE do
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', since, 'LIMIT', offset, PAGE)
+  for _, id in ipairs(ids) do
+    if #ended < limit then ended[#ended + 1] = read(id) or nil end
+  end
+  if #ids < PAGE or #ended == limit then break end
+end
+return { ended, tostring(now) }
