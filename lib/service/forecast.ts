@@ -115,7 +115,8 @@ export class Forecast {
       this.#starts.push(next)
       free.splice(placeOf(free, next + pace), 0, next + pace)
     }
-    return this.#starts[Math.min(position, MOST_PLACES) - 1]! + Math.max(0, position - MOST_PLACES) * pace / slots
+    const start = this.#starts[Math.min(position, MOST_PLACES) - 1]!
+    return start === Infinity ? null : start + Math.max(0, position - MOST_PLACES) * pace / slots
   }
 
   #completionOfRunning (task: ChartTask): number | null {
@@ -146,6 +147,7 @@ export class Forecast {
 
   /** When the last of those that a task waits for is there. */
   #startAfter ({ depends_on }: ChartTask, find: (task_id: string) => ChartTask | undefined, known: Map<string, number | null>): number | null {
+    if (this.#outlook.paused) return null
     let start = this.now
     for (const task_id of depends_on) {
       const task = find(task_id)
@@ -160,7 +162,10 @@ export class Forecast {
     if (this.#outlook.paused) return null
     if (queue_position === null) {
       const waitsForTime = step_at !== null && (current_step === 'scheduled' || current_step === 'retrying')
-      return waitsForTime ? Math.max(step_at, this.now) : null
+      if (!waitsForTime || step_at > this.now - IDLE_GRACE) return waitsForTime ? Math.max(step_at, this.now) : null
+      // Nobody was idle when its time came.
+      const free = this.#pace === null ? Infinity : Math.min(...this.#freeTimes(this.#outlook.processing_count, this.#pace))
+      return free === Infinity ? null : this.now + free
     }
     const wait = this.waitOf(queue_position)
     return wait === null ? null : this.now + wait
@@ -197,12 +202,12 @@ export class Forecast {
     return Math.max(most, processing_count)
   }
 
-  /** ms until each slot is free, sorted. */
+  /** ms until each slot is free, sorted; never where what runs in it has overrun everything. */
   #freeTimes (slots: number, pace: number): number[] {
     const { running, processing_count } = this.#outlook
     const left = running.map(({ step, at }) => {
       const duration = this.#durationOf(step, this.now - at)
-      return duration === null ? pace : Math.max(0, at + duration - this.now)
+      return duration === null ? Infinity : Math.max(0, at + duration - this.now)
     })
     const unseen = Math.max(0, processing_count - running.length)
     const spread = Array.from({ length: unseen }, (_, i) => pace * (i + 0.5) / unseen)

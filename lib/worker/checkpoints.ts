@@ -5,6 +5,13 @@ import { AttemptError } from '../service/outcome.ts'
 import type { TakenTask } from '../store/task-store.ts'
 
 const MAX_NAME = 64
+
+/** Why a step may not be called so; null where it may. */
+export function stepNameFault (name: unknown): TypeError | null {
+  const isName = typeof name === 'string' && name !== '' && name.length <= MAX_NAME
+  return isName ? null : new TypeError(`a step needs a name of 1 to ${MAX_NAME} characters`)
+}
+
 /** ms between the tries to remember a step where the store does not answer; then the chart goes on without. */
 const RETRIES = [200, 1_000]
 
@@ -29,9 +36,8 @@ export class Checkpoints {
 
   /** What `fn` returned for this task, now or in an earlier try. */
   step<T> (name: string, fn: () => T | Promise<T>): Promise<T> {
-    if (typeof name !== 'string' || name === '' || name.length > MAX_NAME) {
-      return Promise.reject(new TypeError(`a step needs a name of 1 to ${MAX_NAME} characters`))
-    }
+    const fault = stepNameFault(name)
+    if (fault) return Promise.reject(fault)
     let running = this.#running.get(name)
     if (!running) {
       running = this.#run(name, fn)

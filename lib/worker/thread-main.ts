@@ -1,7 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
 import { serializeContent } from '../service/outcome.ts'
-import { serializeStep } from './checkpoints.ts'
+import { serializeStep, stepNameFault } from './checkpoints.ts'
 import { describeError, restoreError } from './thread-error.ts'
 import type { FromThread, ThreadError, ThreadJob, ThreadResult, ToThread } from './thread-messages.ts'
 
@@ -28,8 +28,9 @@ interface Step {
   readonly run: () => unknown
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
-  /** What it returned here. */
+  /** What it returned here, or threw: the other side knows only what of it can be passed on. */
   value?: unknown
+  thrown?: { readonly error: unknown }
 }
 
 /** What runs in a generator's thread: the context of the other side, spoken over a port. */
@@ -38,11 +39,12 @@ export default async function work ({ job, port }: { job: ThreadJob, port: Messa
   const abort = new AbortController()
   const steps = new Map<number, Step>()
   const run = async (id: number) => {
+    const step = steps.get(id)!
     try {
-      const step = steps.get(id)!
       step.value = await step.run()
       say({ stepDone: id, text: serializeStep(step.value) })
     } catch (error) {
+      step.thrown = { error }
       say({ stepDone: id, error: describeError(error) })
     }
   }
@@ -57,7 +59,8 @@ export default async function work ({ job, port }: { job: ThreadJob, port: Messa
     } else if ('remembered' in message) {
       steps.get(message.remembered)!.resolve(message.value)
     } else {
-      steps.get(message.failed)!.reject(restoreError(message.error))
+      const { reject, thrown } = steps.get(message.failed)!
+      reject(thrown ? thrown.error : restoreError(message.error))
     }
   })
 
@@ -78,6 +81,8 @@ export default async function work ({ job, port }: { job: ThreadJob, port: Messa
       try { say({ progress: { step: update.step, step_progress: update.step_progress, progress: update.progress } }) } catch {}
     },
     step: <T>(step: string, run: () => T | Promise<T>) => new Promise<T>((resolve, reject) => {
+      const fault = stepNameFault(step)
+      if (fault) return reject(fault)
       const id = count++
       steps.set(id, { run, resolve: resolve as (value: unknown) => void, reject })
       say({ step, id })

@@ -6,7 +6,7 @@ import type { AbortCode, GenerateChart, GenerateContext, Logger } from '../gener
 import { describeError, restoreError } from './thread-error.ts'
 import type { FromThread, StepDone, ThreadError, ThreadJob, ThreadResult, ToThread } from './thread-messages.ts'
 
-/** ms that a generator in a thread gets to answer its signal before the thread is ended. */
+/** ms that a generator in a thread gets to answer its signal before the thread is ended; none where another may start soon. */
 const GRACE = 500
 /** ms that an idle thread is kept. */
 const IDLE = 30_000
@@ -103,8 +103,9 @@ export class ThreadPool {
     const end = new AbortController()
     let ending: NodeJS.Timeout | undefined
     const abort = () => {
-      say({ abort: (signal.reason as { code: AbortCode }).code })
-      ending = setTimeout(() => end.abort(), GRACE)
+      const { code } = signal.reason as { code: AbortCode }
+      say({ abort: code })
+      ending = setTimeout(() => end.abort(), code === 'LEASE_LOST' ? 0 : GRACE)
     }
     signal.addEventListener('abort', abort)
     try {

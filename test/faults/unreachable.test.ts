@@ -1,9 +1,11 @@
 import t from 'tap'
 import { setTimeout as delay } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { gate, inTime, until } from '../helpers/gate.ts'
 import { startProxy } from '../helpers/proxy.ts'
 import { connections, startQueue } from '../helpers/queue.ts'
-import { redisServerPath, redisUrl, startRedis } from '../helpers/redis.ts'
+import { redisServerPath, redisUrl, startRedis, uniquePrefix } from '../helpers/redis.ts'
 import { startWorkerProcess } from '../helpers/worker-process.ts'
 
 // They wait more than they work.
@@ -133,4 +135,25 @@ t.test('a worker that starts before its Redis works when it comes', { buffered: 
   await proxy.restore()
   await until(() => worker.all('started').length > 0)
   t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })
+})
+
+t.test('a Redis that has fallen silent is no feed, until it speaks again', { buffered: true }, async t => {
+  const proxy = await startProxy(await redisUrl())
+  t.teardown(() => proxy.stop())
+  const redis = new Redis(proxy.url)
+  const store = new RedisStore({ redis, keyPrefix: uniquePrefix(t) })
+  const feed: boolean[] = []
+  const off = store.listen({ hint () {}, cancelled () {}, added () {}, feed: up => feed.push(up) })
+  t.teardown(async () => {
+    off()
+    await store.close()
+    redis.disconnect()
+  })
+  await until(() => feed.length === 1)
+  await proxy.stall()
+  await until(() => feed.length === 2)
+  t.strictSame(await store.checkHealth(), { store: false, feed: false })
+  await proxy.restore()
+  await until(() => feed.length === 3)
+  t.strictSame(feed, [true, false, true])
 })

@@ -65,6 +65,10 @@ async function refusesAll (t: Test, host: Host, base: string, task_id: string): 
       t.equal(reader.status, 200, 'any other status would stop an EventSource for good')
       t.match(await reader.rest(), [{ retry: '5000', comment: /\w/, data: undefined }])
     }),
+    timed(t, 'stream of a message', async () => {
+      const reader = await openSse(`${base}/stream/by-message/${crypto.randomUUID()}`, ada)
+      t.match(await reader.rest(), [{ retry: '5000', comment: /\w/, data: undefined }])
+    }),
     timed(t, 'ws', async () => {
       const reader = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
       t.match(await reader.closed, { code: 1013 })

@@ -30,6 +30,10 @@ const secondsUntil = (forecast: Forecast, task: ChartTask, find: (task_id: strin
   return completion === null ? null : (completion - NOW) / 1_000
 }
 
+/** One task runs, since so many seconds, and something waits. */
+const busySince = (seconds: number): Partial<Outlook> =>
+  ({ processing_count: 1, running: [{ step: 'started', at: NOW - seconds * 1_000 }], waiting_since: NOW - 5_000 })
+
 t.test('a task that runs', async t => {
   t.equal(secondsUntil(forecast(), running(1)), null, 'nobody knows before the first chart')
   t.equal(secondsUntil(after([10]), running(4)), 6)
@@ -83,6 +87,7 @@ t.test('a task that waits', async t => {
   const busy = after([10], two)
   t.strictSame([1, 2, 3, 4].map(queue_position => secondsUntil(busy, waiting({ queue_position }))), [11, 16, 21, 26], 'after what runs')
   t.equal(secondsUntil(after([10], { paused: true }), waiting()), null, 'for ever, while the queue is paused')
+  t.equal(secondsUntil(after([10], busySince(60)), waiting()), null, 'behind one that has overrun everything')
 })
 
 t.test('a task that waits where nobody works', async t => {
@@ -106,7 +111,11 @@ t.test('a task that waits for a time', async t => {
   const known = after([10])
   t.equal(secondsUntil(known, waiting({ current_step: 'scheduled', queue_position: null, step_at: NOW + 60_000 })), 70)
   t.equal(secondsUntil(known, waiting({ current_step: 'retrying', queue_position: null, step_at: NOW + 5_000 })), 15)
-  t.equal(secondsUntil(known, waiting({ current_step: 'retrying', queue_position: null, step_at: NOW - 5_000 })), 10)
+  const due = (ms: number) => waiting({ current_step: 'retrying', queue_position: null, step_at: NOW - ms })
+  t.equal(secondsUntil(known, due(500)), 10)
+  t.equal(secondsUntil(known, due(5_000)), null, 'nobody has come for it')
+  t.equal(secondsUntil(after([10], busySince(4)), due(5_000)), 16, 'whoever is busy will')
+  t.equal(secondsUntil(after([10], busySince(60)), due(5_000)), null, 'nobody knows when')
   t.equal(secondsUntil(known, waiting({ queue_position: null })), null, 'for a place of its tenant: nobody knows')
 })
 
@@ -118,6 +127,7 @@ t.test('a task that waits for others', async t => {
   const second = waiting({ queue_position: 1 })
   t.equal(secondsUntil(known, blocked(first, second), among(first, second)), 20, 'begins when the last of them is there')
   t.equal(secondsUntil(known, blocked(first), nobody), null, 'not where one of them is not known')
+  t.equal(secondsUntil(after([10], { paused: true }), blocked(first), among(first)), null, 'nor while the queue is paused')
   const third = blocked(first)
   t.equal(secondsUntil(known, blocked(third), among(first, third)), 26, 'however deep')
   t.equal(secondsUntil(known, blocked(someTask({ status: 'COMPLETED' })), () => someTask({ status: 'COMPLETED' })), 10)

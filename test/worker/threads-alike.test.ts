@@ -4,6 +4,7 @@ import { silentLogger } from '../../lib/silent-logger.ts'
 import { openGenerator } from '../../lib/worker/open-generator.ts'
 import generate, { returned } from '../fixtures/generator-module.ts'
 import { hostStore } from '../helpers/chart-store.ts'
+import { until } from '../helpers/gate.ts'
 import { startQueue } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 
@@ -26,6 +27,12 @@ t.test('what is returned is the same chart, or the same failure, as without a th
       t.strictSame(await threads!(what), await here!(what), what)
     }
   }
+})
+
+t.test('a step fails with the very error that its function threw, and a name that is none with a TypeError', async t => {
+  const queue = await startQueue(t, 'memory')
+  await queue.work(generate, { generate: url })
+  for (const what of ['own-error', 'text-error', 'bad-name']) t.equal(await queue.content(await queue.run({ adjustment_query: what })), true, what)
 })
 
 t.test('what a generator logs last arrives, with its error', async t => {
@@ -57,4 +64,23 @@ t.test('what is aborted before a thread has begun takes none', async t => {
   await t.rejects(call(AbortSignal.abort(reason), 'spin 60000'), reason)
   const { json } = await call(new AbortController().signal, 'next') as { json: string }
   t.match(JSON.parse(json), { dependencies: 0 })
+})
+
+t.test('a thread whose lease is lost is ended at once: another may start', async t => {
+  const threads = await openGenerator(url, { concurrency: 2, threadMemory: 0, chartBytes: 0, logger: silentLogger })
+  t.teardown(() => threads.close())
+  const ended: string[] = []
+  const spin = async (code: string) => {
+    const abort = new AbortController()
+    const spinning = new Promise<void>(resolve => {
+      const context = { signal: abort.signal, attempt: 1, dependencies: [], progress: () => resolve() }
+      threads.generate({ adjustment_query: 'spin 60000' } as ChartRequest, context as unknown as GenerateContext).catch(() => {}).finally(() => ended.push(code))
+    })
+    await spinning
+    return () => abort.abort(Object.assign(new Error(code), { code }))
+  }
+  const aborts = [await spin('CANCELLED'), await spin('LEASE_LOST')]
+  for (const abort of aborts) abort()
+  await until(() => ended.length === 2)
+  t.strictSame(ended, ['LEASE_LOST', 'CANCELLED'], 'the other has its grace')
 })

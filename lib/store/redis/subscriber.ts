@@ -99,13 +99,8 @@ export class Subscriber {
       this.#pong = () => resolve(true)
       setTimeout(resolve, PING_DEADLINE, false).unref()
     })
-    try {
-      await within(this.#commands, () => this.#commands.publish(this.#pingChannel, ''))
-    } catch {
-      // Redis itself does not answer: whether hints arrive is decided when it does.
-      return
-    }
-    if (await arrived) return
+    const sent = await within(this.#commands, () => this.#commands.publish(this.#pingChannel, '')).then(() => true, () => false)
+    if (sent && await arrived) return
     this.#set(false)
     this.#client.disconnect(true)
   }
