@@ -1,6 +1,7 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Ajv, type ErrorObject } from 'ajv'
 import { errors } from './errors.ts'
+import { embeddable, strictAjv } from './validator.ts'
 
 const ms = (description: string, fallback: number, minimum = 1) =>
   Type.Integer({ description, default: fallback, minimum, maximum: 2_147_483_647 })
@@ -170,6 +171,7 @@ interface CrossChecked {
   store?: unknown
   retention?: Static<typeof RetentionSchema>
   stream?: Static<typeof StreamSchema>
+  paramsSchema?: object
 }
 
 /** Whether a browser may send it as `Origin`: of http(s) in one way only, of other schemes as their makers like. */
@@ -178,7 +180,15 @@ function isOrigin (text: string): boolean {
   return !/^https?:/.test(text) || (URL.canParse(text) && new URL(text).origin === text)
 }
 
-function checkAcross ({ redis, store, retention, stream }: CrossChecked): void {
+function checkSchema (paramsSchema: object): void {
+  try {
+    strictAjv().compile(embeddable(paramsSchema))
+  } catch (error) {
+    throw invalid(`options.paramsSchema must be a JSON Schema: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+function checkAcross ({ redis, store, retention, stream, paramsSchema }: CrossChecked): void {
   if ((redis == null) === (store == null)) {
     throw invalid(`exactly one of options.redis and options.store must be given, got ${redis == null ? 'neither' : 'both'}`)
   }
@@ -187,6 +197,7 @@ function checkAcross ({ redis, store, retention, stream }: CrossChecked): void {
     if (isOrigin(origin)) continue
     throw invalid(`options.stream.allowedOrigins.${i} must be an origin as browsers send it, such as https://app.example or http://localhost:5173, got ${shown(origin)}`)
   }
+  if (paramsSchema) checkSchema(paramsSchema)
   if (!retention) return
   const { task, status, messageIndex } = retention
   if (status > task) throw invalid(`options.retention.status must be at most options.retention.task (${task}), got ${status}`)

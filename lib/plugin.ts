@@ -5,13 +5,11 @@ import { errors } from './errors.ts'
 import type { GenerateChart } from './generator.ts'
 import type { Authorize, Identify } from './http/access.ts'
 import { chartRoutes } from './http/routes.ts'
-import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, type Given, type ResolvedLimits, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
+import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, type Given, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
 import { Consumer } from './worker/consumer.ts'
 import { openGenerator } from './worker/open-generator.ts'
 
-export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leaseDuration' | 'poll' | 'limits'> {
-  /** What one tenant, one request and one chart may take. */
-  limits?: Given<ResolvedLimits> | undefined
+export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leaseDuration' | 'poll'> {
   /** Who is asking; null is answered with 401. A throw goes to the host's error handler. */
   identify: Identify
   /** Asked after ownership, can only narrow it. `monitor` is refused unless this says yes. */
@@ -41,6 +39,7 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   const settings = options.worker === false ? null : resolveOptions(InProcessWorkerSchema, options.worker, 'options.worker')
   const { redis, store, chartStore, tenantWeight, onFinished, paramsSchema, generate, logger = fastify.log } = options
   const { keyPrefix, retention, retry, limits, stream, prefix } = resolved
+  if (Object.hasOwn(fastify, 'asyncCharts')) throw new errors.CHARTS_ERR_INVALID_OPTIONS('it is registered here already: a second queue needs a context of its own')
   // First of all: where there is no generator, nothing is left open.
   const generator = generate && settings ? await openGenerator(generate, { ...settings, chartBytes: limits.chartBytes, logger }) : null
   const service = new ChartQueueService({

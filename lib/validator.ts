@@ -66,8 +66,7 @@ export function strictJudge (schema: object): Judge {
     const { values, depth } = measure(input)
     judge.errors = depth > DEEPEST ? [tooDeep] : null
     if (judge.errors || first(input)) return judge.errors === null
-    // What Ajv has to say of the schema it has said.
-    all ??= strictAjv({ logger: false }).compile(schema)
+    all ??= strictAjv().compile(schema)
     judge.errors = values > MOST_JUDGED || all(input) ? first.errors! : all.errors!
     return false
   }

@@ -25,7 +25,8 @@ function preferencesOf (request: FastifyRequest): Preferences {
   const wait = /^"?(\d+)"?$/.exec(preferences.get('wait') ?? '')?.[1]
   return {
     wait: wait === undefined ? null : Math.min(Number(wait), LONGEST_WAIT),
-    respondAsync: preferences.get('respond-async') === ''
+    // An empty value is none, says RFC 7240.
+    respondAsync: /^("")?$/.test(preferences.get('respond-async') ?? 'no')
   }
 }
 
@@ -64,6 +65,8 @@ export class Patience {
         applied.push(`wait=${wait}`)
         const timer = setTimeout(stop, wait * 1000)
         reply.raw.on('close', stop)
+        // Gone while its task was looked up: the event has passed.
+        if (reply.raw.destroyed) stop()
         try {
           latest = await this.#until(task, options.change === true, waiting.signal)
         } finally {

@@ -32,6 +32,7 @@ const responseHeaders = {
   ETag: Type.String({ description: 'For `If-None-Match`' }),
   'Preference-Applied': Type.String({ description: 'What of `Prefer` was done' }),
   'Idempotent-Replayed': Type.String({ description: '`true` where the `Idempotency-Key` was seen before' }),
+  Upgrade: Type.String({ description: 'What the route speaks: `websocket`' }),
   'Stream-Cursor': Type.String({ description: 'For `last_event_id` of the stream of the message' })
 }
 
@@ -92,7 +93,8 @@ const AttemptBody = Type.Object({
   worker_id: Type.String(),
   started_at: Timestamp,
   ended_at: nullable(Timestamp),
-  outcome: nullable(Type.Unsafe<string>({ type: 'string', enum: ['completed', 'failed', 'released', 'expired', 'cancelled'] })),
+  // OpenAPI 3.0 allows null only where the enum names it, too.
+  outcome: nullable(Type.Unsafe<string>({ type: 'string', enum: ['completed', 'failed', 'released', 'expired', 'cancelled', null] })),
   last_step: Type.String(),
   progress: Type.Integer(),
   error_code: nullable(Type.String()),
@@ -161,5 +163,5 @@ export const responses = {
     204: Type.Null({ description: 'The finished task has been seen already: nothing follows' }),
     ...refused(400, 401, 404)
   },
-  socket: { 426: ErrorBody, ...refused(400, 401, 403, 404) }
+  socket: { 426: sending(ErrorBody, 'Upgrade'), ...refused(400, 401, 403, 404) }
 }

@@ -1,7 +1,7 @@
 import type { TaskStore } from '../store/task-store.ts'
 import { ChartVisibility, type Chart, type ChartTask, type Identity } from '../task.ts'
-import type { ChartStore } from './chart-store.ts'
 import { cursorAt } from './group-feed.ts'
+import type { HostCharts } from './host-charts.ts'
 
 /** A chart as a list shows it: `content` is left out where the caller did not want it. */
 export type ListedChart = Omit<Chart, 'content'> & Partial<Pick<Chart, 'content'>>
@@ -23,6 +23,11 @@ export interface MessageChartsOptions {
   readonly mayRead?: (task: ChartTask | null) => Promise<boolean>
 }
 
+/** Contents that are read at once. */
+const READ_AT_ONCE = 4
+/** Tasks of a host's charts that are read at once. */
+const PAGE = 100
+
 interface FoundChart {
   readonly chart: ListedChart
   /** null when it is no longer kept. */
@@ -43,25 +48,24 @@ function describe (task: ChartTask): Omit<Chart, 'content'> {
 /** Finished charts: beside the tasks, or in the host's store. A chart that its task does not name is never shown. */
 export class Charts {
   readonly #store: TaskStore
-  readonly #chartStore: ChartStore | undefined
+  readonly #hostCharts: HostCharts | null
 
-  constructor (store: TaskStore, chartStore: ChartStore | undefined) {
+  constructor (store: TaskStore, hostCharts: HostCharts | null) {
     this.#store = store
-    this.#chartStore = chartStore
+    this.#hostCharts = hostCharts
   }
 
   /** The chart that a task names; null when it has none, or it is gone. */
   async of (task: ChartTask): Promise<Chart | null> {
     if (task.chart_id === null) return null
-    if (this.#chartStore) return await this.#chartStore.get(task.chart_id) ?? null
-    return this.#withContent(describe(task))
+    return this.#hostCharts ? this.#hostCharts.get(task.chart_id) : this.#withContent(describe(task))
   }
 
   /** Ids are read at once, contents after: large charts must not block the store. */
   async ofMessage (message_id: string, caller: Caller, { limit, content, mayRead = everything }: MessageChartsOptions): Promise<MessageCharts> {
     const { active, completed, failed, read_at } = await this.#store.readMessage(message_id, caller.user_id, caller.org_id, limit)
-    const found: FoundChart[] = this.#chartStore
-      ? await this.#kept(this.#chartStore, message_id, caller, limit)
+    const found: FoundChart[] = this.#hostCharts
+      ? await this.#kept(this.#hostCharts, message_id, caller, limit)
       : completed.map(task => ({ chart: describe(task), task }))
     // What has completed since the tasks were read is among the charts.
     const done = new Set(found.map(({ chart }) => chart.task_id))
@@ -71,8 +75,18 @@ export class Charts {
       filter(failed, mayRead)
     ])
     const listed = shown.map(({ chart }) => content ? chart : withoutContent(chart))
-    const charts = content && !this.#chartStore ? await Promise.all(listed.map(chart => this.#withContent(chart))) : listed
-    return { charts: charts.filter(chart => chart !== null), active_tasks, failed_tasks, cursor: cursorAt(read_at) }
+    const charts = content && !this.#hostCharts ? await this.#withContents(listed) : listed
+    return { charts, active_tasks, failed_tasks, cursor: cursorAt(read_at) }
+  }
+
+  /** A few at a time: many large ones would hold up everything else on their connection. */
+  async #withContents (charts: readonly ListedChart[]): Promise<Chart[]> {
+    const found: Chart[] = []
+    for (let i = 0; i < charts.length; i += READ_AT_ONCE) {
+      const some = await Promise.all(charts.slice(i, i + READ_AT_ONCE).map(chart => this.#withContent(chart)))
+      found.push(...some.filter(chart => chart !== null))
+    }
+    return found
   }
 
   async #withContent (chart: Omit<Chart, 'content'>): Promise<Chart | null> {
@@ -80,17 +94,19 @@ export class Charts {
     return content === null ? null : { ...chart, content: JSON.parse(content) }
   }
 
-  async #kept (chartStore: ChartStore, message_id: string, caller: Caller, limit: number): Promise<FoundChart[]> {
-    const found = await chartStore.findByMessage(message_id, caller)
+  /** The newest of those that the host finds and the caller may see, as far as their tasks, if they are still kept, name them. */
+  async #kept (hostCharts: HostCharts, message_id: string, caller: Caller, limit: number): Promise<FoundChart[]> {
+    const found = await hostCharts.findByMessage(message_id, caller)
     const allowed = found.filter(chart => chart.user_id === caller.user_id ||
       (caller.org_id !== null && chart.org_id === caller.org_id && chart.visibility !== ChartVisibility.PRIVATE))
-    const tasks = await this.#store.read(allowed.map(chart => chart.task_id))
-    // A task that is no longer kept cannot disown its chart.
-    return allowed
-      .map((chart, i) => ({ chart, task: tasks[i] ?? null }))
-      .filter(({ chart, task }) => !task || task.chart_id === chart.chart_id)
-      .sort((a, b) => b.chart.created_at.localeCompare(a.chart.created_at))
-      .slice(0, limit)
+    allowed.sort((a, b) => b.created_at.localeCompare(a.created_at))
+    const kept: FoundChart[] = []
+    for (let i = 0; i < allowed.length && kept.length < limit; i += PAGE) {
+      const page = allowed.slice(i, i + PAGE)
+      const tasks = await this.#store.read(page.map(chart => chart.task_id))
+      kept.push(...page.map((chart, i) => ({ chart, task: tasks[i] ?? null })).filter(({ chart, task }) => !task || task.chart_id === chart.chart_id))
+    }
+    return kept.slice(0, limit)
   }
 }
 

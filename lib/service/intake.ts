@@ -8,7 +8,7 @@ import {
 import { embeddable, nameFaults, strictJudge, type Judge } from '../validator.ts'
 import { resolveRefs } from './batch-refs.ts'
 import { digest } from './chart-identity.ts'
-import type { ChartStore } from './chart-store.ts'
+import type { HostCharts } from './host-charts.ts'
 
 /** RFC 3339, with nothing but a T between date and time. */
 const DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
@@ -18,7 +18,8 @@ const FARTHEST_AHEAD = 30 * 86_400_000
 
 export interface IntakeOptions {
   readonly store: TaskStore
-  readonly chartStore: ChartStore | undefined
+  /** null: charts are kept beside the tasks. */
+  readonly hostCharts: HostCharts | null
   readonly paramsSchema: object | undefined
   readonly retention: Retention
   readonly retry: RetryPolicy
@@ -58,8 +59,8 @@ export class Intake {
   constructor (options: IntakeOptions) {
     this.#options = options
     const { tasks } = BatchRequestSchema.properties
-    this.#judgeOne = compile(withParams(CreateChartRequestSchema, options.paramsSchema))
-    this.#judgeBatch = compile({ ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, options.paramsSchema) } } })
+    this.#judgeOne = strictJudge(withParams(CreateChartRequestSchema, options.paramsSchema))
+    this.#judgeBatch = strictJudge({ ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, options.paramsSchema) } } })
   }
 
   async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined): Promise<EnqueuedTask> {
@@ -135,7 +136,7 @@ export class Intake {
       const result: T | Unasked = await enqueue(drafts)
       if (!isUnasked(result)) return result as Exclude<T, Unasked>
       const asked = new Map(await Promise.all(result.charts.map(async ({ task_id, chart_id }) =>
-        [task_id, { chart_id, kept: Boolean(await this.#options.chartStore?.get(chart_id)) }] as const)))
+        [task_id, { chart_id, kept: await this.#options.hostCharts?.get(chart_id) != null }] as const)))
       drafts = drafts.map(draft => ({ ...draft, asked: asked.get(draft.task_id) ?? draft.asked }))
     }
   }
@@ -164,7 +165,7 @@ export class Intake {
 
   /** `needs`: the task_ids that it depends on; `where`: what it is called in a fault. */
   #draft (request: CreateChartRequest, { user_id, org_id, weight }: WeighedCaller, { task_id = randomUUID(), needs, where = 'request' }: { task_id?: string, needs: readonly string[], where?: string }): TaskDraft {
-    const { retention, retry, limits, chartStore } = this.#options
+    const { retention, retry, limits, hostCharts } = this.#options
     const {
       message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params,
       priority = ChartPriority.NORMAL, run_at = null, supersede = false
@@ -216,18 +217,9 @@ export class Intake {
       retry,
       waitingPerTenant: limits.waitingPerTenant,
       queueLength: limits.queueLength,
-      charts_inside: !chartStore,
+      charts_inside: hostCharts === null,
       asked: null
     }
-  }
-}
-
-/** @throws CHARTS_ERR_INVALID_OPTIONS for a paramsSchema that is none */
-function compile (schema: object): Judge {
-  try {
-    return strictJudge(schema)
-  } catch (error) {
-    throw new errors.CHARTS_ERR_INVALID_OPTIONS(`options.paramsSchema must be a JSON Schema: ${error instanceof Error ? error.message : error}`)
   }
 }
 

@@ -1,21 +1,18 @@
 import type { Logger } from '../generator.ts'
 import type { Closed, Closing, ProgressReport, Take, Taken, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
-import { chartIdOf, chartIdsOf } from './chart-identity.ts'
+import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
-import type { ChartStore } from './chart-store.ts'
+import type { HostCharts } from './host-charts.ts'
 import { failureOf, serializeContent, type Outcome } from './outcome.ts'
-import { retryUntilAborted } from './retry-until-aborted.ts'
-
-/** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */
-const SAVE_GRACE = 900
 
 /** A worker's wish for tasks; the cap per tenant is the service's. */
 export type LeasesTake = Omit<Take, 'runningPerTenant'>
 
 export interface LeasesOptions {
   readonly store: TaskStore
-  readonly chartStore: ChartStore | undefined
+  /** null: charts are kept beside the tasks. */
+  readonly hostCharts: HostCharts | null
   readonly charts: Charts
   readonly limits: { readonly chartBytes: number, readonly checkpointBytes: number, readonly runningPerTenant: number }
   readonly logger: Logger
@@ -25,7 +22,7 @@ export interface LeasesOptions {
 /** What the holder of a lease may do: take tasks, report, prolong, and end the lease for good. */
 export class Leases {
   readonly #store: TaskStore
-  readonly #chartStore: ChartStore | undefined
+  readonly #hostCharts: HostCharts | null
   readonly #charts: Charts
   readonly #limits: LeasesOptions['limits']
   readonly #logger: Logger
@@ -33,7 +30,7 @@ export class Leases {
 
   constructor (options: LeasesOptions) {
     this.#store = options.store
-    this.#chartStore = options.chartStore
+    this.#hostCharts = options.hostCharts
     this.#charts = options.charts
     this.#limits = options.limits
     this.#logger = options.logger
@@ -88,8 +85,8 @@ export class Leases {
       return { task_id, lease, verb: 'fail', ...failureOf(error) }
     }
     const chart_id = chartIdOf(task_id, lease)
-    if (!this.#chartStore) return { task_id, lease, verb: 'complete', chart_id, content: json }
-    await this.#save(this.#chartStore, task, chart_id, json, signal)
+    if (!this.#hostCharts) return { task_id, lease, verb: 'complete', chart_id, content: json }
+    await this.#hostCharts.save(task, lease, json, signal)
     return { task_id, lease, verb: 'complete', chart_id, content: null }
   }
 
@@ -98,7 +95,7 @@ export class Leases {
     const { closed, taken } = await this.#store.closeLeases(closings, take && this.#capped(take))
     closed.forEach((end, i) => {
       if (end.finished) this.#finished(end.finished)
-      this.#forgetOthers(closings[i]!, end)
+      this.#hostCharts?.forgetOthers(closings[i]!, end)
     })
     return { closed, taken: this.#taken(taken) }
   }
@@ -110,83 +107,14 @@ export class Leases {
   #taken (taken: Taken): Taken {
     for (const task of taken.lost) {
       this.#finished(task)
-      this.forgetCharts(task)
+      this.#hostCharts?.forgetAll(task)
     }
     return taken
   }
 
-  /** Forgets what the leases of a task that has ended without them may have saved in the host's store. */
-  forgetCharts (task: ChartTask): void {
-    if (task.started_at === null) return
-    const saved = async () => {
-      const details = await this.#store.inspect(task.task_id)
-      return chartIdsOf(task.task_id, details?.attempts.at(-1)?.lease ?? 0)
-    }
-    this.#forget(saved, async () => task)
-  }
-
-  async #save (chartStore: ChartStore, task: ChartTask, chart_id: string, json: string, signal: AbortSignal): Promise<void> {
-    const { task_id, message_id, user_id, org_id, visibility, adjustment_query } = task
-    const chart = {
-      chart_id,
-      task_id,
-      // As it is asked for later: a store that compares texts would not find another spelling.
-      message_id: message_id.toLowerCase(),
-      user_id,
-      org_id,
-      visibility,
-      adjustment_query,
-      created_at: new Date().toISOString(),
-      content: JSON.parse(json)
-    }
-    let saving: Promise<unknown> = Promise.resolve()
-    try {
-      await retryUntilAborted(() => {
-        saving = Promise.resolve(chartStore.save(chart))
-        return saving
-      }, {
-        signal,
-        grace: SAVE_GRACE,
-        failed: error => this.#logger.warn({ err: error, task_id, chart_id }, 'the chart could not be saved, trying again')
-      })
-    } catch (error) {
-      // It may have been saved all the same, or will be.
-      this.#forget(async () => [chart_id], async () => {
-        await saving.catch(() => {})
-        const task = await this.#read(task_id)
-        return task && isFinished(task) ? task : null
-      })
-      throw error
-    }
-  }
-
-  /** Forgets what earlier leases of an ended task may have saved, or what came too late to count. */
-  #forgetOthers (closing: Closing, { current, finished }: Closed): void {
-    const { task_id, lease } = closing
-    if (finished) this.#forget(async () => chartIdsOf(task_id, lease), async () => finished)
-    else if (!current && closing.verb === 'complete') this.#forget(async () => [closing.chart_id], () => this.#read(task_id))
-  }
-
-  /** Deletes those of the charts that were `saved` in the host's store that `known`, their task, does not name; none where it is not known. */
-  #forget (saved: () => Promise<string[]>, known: () => Promise<ChartTask | null>): void {
-    const chartStore = this.#chartStore
-    if (!chartStore?.delete) return
-    const forget = async () => {
-      const task = await known()
-      if (!task) return
-      for (const chart_id of await saved()) if (chart_id !== task.chart_id) await chartStore.delete!(chart_id)
-    }
-    forget().catch(error => this.#logger.warn({ err: error }, 'a chart that no task names could not be deleted'))
-  }
-
-  async #read (task_id: string): Promise<ChartTask | null> {
-    const [task] = await this.#store.read([task_id])
-    return task!
-  }
-
   /** Whether a completion by this lease has already been stored: its reply may have been lost. */
   async isCompletedBy (task_id: string, lease: number): Promise<boolean> {
-    const task = await this.#read(task_id)
-    return task !== null && isFinished(task) && task.chart_id === chartIdOf(task_id, lease)
+    const [task] = await this.#store.read([task_id])
+    return task != null && isFinished(task) && task.chart_id === chartIdOf(task_id, lease)
   }
 }

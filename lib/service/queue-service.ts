@@ -3,11 +3,13 @@ import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
+import { idOf, leaseOf } from './arguments.ts'
 import { Charts, type MessageCharts, type MessageChartsOptions } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { Estimates } from './estimates.ts'
 import { Finishing } from './finishing.ts'
+import { HostCharts } from './host-charts.ts'
 import { watchGroup, type GroupState } from './group-feed.ts'
 import { Intake, checkIdentity } from './intake.ts'
 import { Leases } from './leases.ts'
@@ -68,6 +70,7 @@ export class QueueService {
   readonly #store: TaskStore
   readonly #options: QueueServiceOptions
   readonly #charts: Charts
+  readonly #hostCharts: HostCharts | null
   readonly #intake: Intake
   readonly #estimates: Estimates
   readonly #finishing: Finishing
@@ -80,11 +83,13 @@ export class QueueService {
     this.#options = options
     this.#store = store
     this.#finishing = new Finishing(options.onFinished, logger)
-    this.#charts = new Charts(store, chartStore)
-    this.leases = new Leases({ store, chartStore, charts: this.#charts, limits, logger, finished: task => this.#finishing.tell(task) })
+    this.#hostCharts = chartStore ? new HostCharts(chartStore, store, logger) : null
+    const hostCharts = this.#hostCharts
+    this.#charts = new Charts(store, hostCharts)
+    this.leases = new Leases({ store, hostCharts, charts: this.#charts, limits, logger, finished: task => this.#finishing.tell(task) })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
-    this.#intake = new Intake({ store, chartStore, paramsSchema, tenantWeight, retention, retry, limits, ended: task => this.#ended(task) })
+    this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, ended: task => this.#ended(task) })
     const { timeInQueue } = limits
     this.#sweep = timeInQueue > 0 ? new DeadlineSweep(this.leases, { timeInQueue, leaseDuration, logger }) : null
   }
@@ -117,7 +122,7 @@ export class QueueService {
 
   /** The tasks of a batch in the order asked, those that are still kept; null when it is unknown or no longer kept. */
   async getBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
-    const batch = await this.#store.readBatch(batch_id.toLowerCase())
+    const batch = await this.#store.readBatch(idOf(batch_id, 'batch_id'))
     return batch && { user_id: batch.user_id, tasks: await this.#estimates.ofAll(batch.tasks) }
   }
 
@@ -127,13 +132,14 @@ export class QueueService {
    */
   async dequeueChartTask (worker_id: string = this.#worker_id): Promise<{ task: ChartTask, request: ChartRequest, lease: number } | null> {
     const { leaseDuration } = this.#options
+    if (typeof worker_id !== 'string' || worker_id === '') throw new errors.CHARTS_ERR_INVALID_REQUEST('worker_id must be a string that is not empty')
     const { tasks } = await this.leases.take({ worker_id, take_id: randomUUID(), count: 1, leaseDuration })
     return tasks[0] ?? null
   }
 
   /** Stores and announces progress. False: not the current lease, nothing was changed. */
   async updateTaskProgress (task_id: string, lease: number, update: ProgressUpdate): Promise<boolean> {
-    const [current] = await this.#store.progress([toReport(task_id.toLowerCase(), lease, update)])
+    const [current] = await this.#store.progress([toReport(idOf(task_id), leaseOf(lease), update)])
     return current!
   }
 
@@ -142,10 +148,14 @@ export class QueueService {
    * was changed. Repeated with the same lease it answers the same.
    */
   async completeTask (task_id: string, lease: number, outcome: Outcome): Promise<boolean> {
-    const { chartStore, leaseDuration } = this.#options
-    const [task] = await this.#store.read([task_id.toLowerCase()])
+    const { leaseDuration } = this.#options
+    leaseOf(lease)
+    if (typeof outcome !== 'object' || outcome === null || !('content' in outcome || 'error' in outcome)) {
+      throw new errors.CHARTS_ERR_INVALID_REQUEST('outcome must have content or error')
+    }
+    const [task] = await this.#store.read([idOf(task_id)])
     if (!task) return false
-    if (chartStore && 'content' in outcome) {
+    if (this.#hostCharts && 'content' in outcome) {
       // The chart goes to the host's store first: only the current lease may put one there.
       const [answer] = await this.#store.extend([{ task_id: task.task_id, lease }], leaseDuration)
       if (answer !== 'ok') return this.leases.isCompletedBy(task.task_id, lease)
@@ -157,19 +167,19 @@ export class QueueService {
 
   /** Prolongs a lease by `leaseDuration` ms from now. False: not the current lease. */
   async extendLease (task_id: string, lease: number): Promise<boolean> {
-    const [answer] = await this.#store.extend([{ task_id: task_id.toLowerCase(), lease }], this.#options.leaseDuration)
+    const [answer] = await this.#store.extend([{ task_id: idOf(task_id), lease: leaseOf(lease) }], this.#options.leaseDuration)
     return answer === 'ok'
   }
 
   /** Hands a task back: it runs again at once, and the try is not counted. False: not the current lease. */
   async releaseTask (task_id: string, lease: number): Promise<boolean> {
-    const { closed } = await this.leases.close([{ task_id: task_id.toLowerCase(), lease, verb: 'release' }], null)
+    const { closed } = await this.leases.close([{ task_id: idOf(task_id), lease: leaseOf(lease), verb: 'release' }], null)
     return closed[0]!.current
   }
 
   /** The task as it is now; null when it is unknown or no longer kept. */
   async getTaskStatus (task_id: string): Promise<ChartTask | null> {
-    const [task] = await this.#store.read([task_id.toLowerCase()])
+    const [task] = await this.#store.read([idOf(task_id)])
     return task ? this.#estimates.of(task) : null
   }
 
@@ -184,20 +194,20 @@ export class QueueService {
   }
 
   /** The raw request, byte for byte as it was stored; null when it is unknown or no longer kept. */
-  getTaskData (task_id: string): Promise<string | null> {
-    return this.#store.readRequest(task_id.toLowerCase())
+  async getTaskData (task_id: string): Promise<string | null> {
+    return this.#store.readRequest(idOf(task_id))
   }
 
   /** Ends a task that nobody wants any more. A finished one is returned as it is; null: unknown. */
   async cancelTask (task_id: string): Promise<ChartTask | null> {
-    const cancelled = await this.#store.cancel(task_id.toLowerCase())
+    const cancelled = await this.#store.cancel(idOf(task_id))
     for (const task of cancelled?.ended ?? []) this.#ended(task)
     return cancelled && cancelled.task
   }
 
   /** Ends what has not ended of a batch, at once; its tasks after that, null: unknown. */
   async cancelBatch (batch_id: string): Promise<readonly ChartTask[] | null> {
-    const batch = await this.#store.readBatch(batch_id.toLowerCase())
+    const batch = await this.#store.readBatch(idOf(batch_id, 'batch_id'))
     if (!batch) return null
     const ended = await this.#store.cancelAll(batch.tasks.map(({ task_id }) => task_id))
     for (const task of ended) this.#ended(task)
@@ -207,13 +217,13 @@ export class QueueService {
 
   /** The caller's unfinished tasks of a message, newest first, at most 1,000. */
   async getActiveTasksByMessageId (message_id: string, user_id: string): Promise<ChartTask[]> {
-    return this.#estimates.ofAll(await this.#store.readActive(message_id.toLowerCase(), user_id, MOST_ACTIVE))
+    return this.#estimates.ofAll(await this.#store.readActive(idOf(message_id, 'message_id'), user_id, MOST_ACTIVE))
   }
 
   /** What a chat shows of a message: finished charts, running and failed tasks, newest first, at most `limit` of each. */
   async getMessageCharts (message_id: string, identity: Identity, options: MessageChartsOptions): Promise<MessageCharts> {
     const { user_id, org_id } = checkIdentity(identity)
-    const found = await this.#charts.ofMessage(message_id.toLowerCase(), { ...identity, user_id, org_id }, options)
+    const found = await this.#charts.ofMessage(idOf(message_id, 'message_id'), { ...identity, user_id, org_id }, options)
     return { ...found, active_tasks: await this.#estimates.ofAll(found.active_tasks) }
   }
 
@@ -250,7 +260,7 @@ export class QueueService {
 
   /** All that is known of a task, with the history of its tries; null when it is unknown or no longer kept. */
   async getTaskDetails (task_id: string): Promise<TaskDetails | null> {
-    const details = await this.#store.inspect(task_id.toLowerCase())
+    const details = await this.#store.inspect(idOf(task_id))
     return details && { ...details, task: await this.#estimates.of(details.task) }
   }
 
@@ -260,7 +270,7 @@ export class QueueService {
    * @throws CHARTS_ERR_TASK_NOT_FAILED, and what `enqueueChartTask` throws
    */
   async retryTask (task_id: string): Promise<EnqueueResult | null> {
-    const details = await this.#store.inspect(task_id.toLowerCase())
+    const details = await this.#store.inspect(idOf(task_id))
     if (!details) return null
     if (details.task.status !== ChartStatus.FAILED) throw new errors.CHARTS_ERR_TASK_NOT_FAILED()
     const { task, outcome } = await this.#intake.again(details)
@@ -277,7 +287,7 @@ export class QueueService {
    * @param options.after a version already seen: only newer ones follow.
    */
   async * watchTask (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<ChartTask, void, void> {
-    for await (const task of this.feed.watch(task_id.toLowerCase(), options)) yield await this.#estimates.shared(task)
+    for await (const task of this.feed.watch(idOf(task_id), options)) yield await this.#estimates.shared(task)
   }
 
   /**
@@ -286,7 +296,7 @@ export class QueueService {
    */
   watchMessage (message_id: string, identity: Identity, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
     const { user_id } = checkIdentity(identity)
-    const message = message_id.toLowerCase()
+    const message = idOf(message_id, 'message_id')
     const list = async (since: number) => {
       const active = await this.#store.readActive(message, user_id, MOST_LISTED)
       // Asked after: what ends in between is in both, not in neither.
@@ -300,7 +310,7 @@ export class QueueService {
 
   /** The states of all tasks of a batch over one iteration, which ends when the last of them has ended. */
   watchBatch (batch_id: string, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
-    const list = async () => ({ tasks: (await this.#store.readBatch(batch_id.toLowerCase()))?.tasks ?? [], read_at: Date.now(), complete: true })
+    const list = async () => ({ tasks: (await this.#store.readBatch(idOf(batch_id, 'batch_id')))?.tasks ?? [], read_at: Date.now(), complete: true })
     const onMore = async () => () => {}
     return this.#estimated(watchGroup({ list, onMore, closed: true }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
@@ -325,7 +335,7 @@ export class QueueService {
   /** After a task has ended without its worker. */
   #ended (task: ChartTask): void {
     this.#finishing.tell(task)
-    this.leases.forgetCharts(task)
+    this.#hostCharts?.forgetAll(task)
   }
 
   async * #estimated (states: AsyncIterable<GroupState>): AsyncGenerator<GroupState, void, void> {

@@ -241,10 +241,13 @@ export class Consumer {
     if (this.#free > 0 && !this.#waiting && !this.#stopping.signal.aborted) {
       this.#waiting = true
       const longest = Math.min(LONGEST_WAIT, this.#options.leaseDuration)
-      this.#options.service.leases.waitForWork(longest, this.#stopping.signal).then(() => {
-        this.#waiting = false
-        this.#lookAgain()
-      })
+      const signal = this.#stopping.signal
+      this.#options.service.leases.waitForWork(longest, signal)
+        .catch(() => delay(STORE_RETRY.longest, undefined, { signal }).catch(() => {}))
+        .then(() => {
+          this.#waiting = false
+          this.#lookAgain()
+        })
     }
     if (!this.#signalled) await new Promise<void>(resolve => { this.#notify = resolve })
     this.#signalled = false

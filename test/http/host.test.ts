@@ -35,6 +35,14 @@ t.test('in a scope of the host with a prefix of its own', async t => {
   t.equal((await app.inject({ url: response.headers.location!, headers: { 'x-user': 'ada' } })).statusCode, 200)
 })
 
+t.test('twice in one scope is refused, and opens nothing that nobody could close', async t => {
+  const redis = { duplicate () { t.fail('opened') }, evalsha () {}, blpop () {} }
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(asyncCharts, { store: memoryStore(), identify })
+  await t.rejects(async () => app.register(asyncCharts, { redis: redis as never, identify }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /registered here already/ })
+})
+
 for (const kind of storeKinds) {
   t.test(`twice in one host, in two scopes, on ${kind}`, async t => {
     const lines: string[] = []

@@ -71,6 +71,8 @@ for (const version of ['3.0.3', '3.1.0']) {
     t.strictSame(schemaOf('/charts/async/batch/{batch_id}', 'get').properties!['counts'].required, ['PENDING', 'PROCESSING', 'COMPLETED', 'FAILED', 'CANCELLED'])
     t.strictSame(schemaOf('/charts/by-message/{message_id}', 'get').properties!['charts'].items.required,
       ['chart_id', 'task_id', 'message_id', 'user_id', 'org_id', 'visibility', 'adjustment_query', 'created_at'], 'only the content may be left out')
+    const { outcome } = schemaOf('/charts/admin/tasks/{task_id}', 'get').properties!['attempts'].items.properties
+    t.ok((outcome.enum ?? outcome.anyOf[0].enum).includes(null), 'an attempt that runs has none')
     const create = paths['/api/v1/analytics/charts/async']!['post']!
     t.strictSame(Object.keys(create.requestBody!.content['application/json']!.schema.properties),
       ['message_id', 'visibility', 'force_create', 'adjustment_query', 'priority', 'run_at', 'depends_on', 'supersede', 'params'])
@@ -95,6 +97,7 @@ t.test('the headers that are sent are described', async t => {
     [status, '/charts/async/{task_id}/status', 'get'],
     [await ada.get(`/async/${task_id}/status`, { 'if-none-match': String(status.headers['etag']) }), '/charts/async/{task_id}/status', 'get'],
     [await ada.get(`/async/${task_id}/result`, { prefer: 'respond-async' }), '/charts/async/{task_id}/result', 'get'],
+    [await ada.get(`/ws/${task_id}`), '/charts/ws/{task_id}', 'get'],
     [await ada.get(`/by-message/${body.message_id}`), '/charts/by-message/{message_id}', 'get'],
     [await ada.request('POST', '/async/batch', { headers: { 'content-type': 'application/json', 'idempotency-key': 'b' }, payload: JSON.stringify({ tasks: [body] }) }), '/charts/async/batch', 'post']
   ]

@@ -138,6 +138,7 @@ for (const kind of storeKinds) {
 
     t.test('respond-async', async t => {
       t.match(await inTime(create('respond-async'), 2_000, 'the answer'), { status: 202, applied: 'respond-async' })
+      t.match(await create('respond-async=""'), { status: 202, applied: 'respond-async' }, 'an empty value is none')
       t.match(await create('respond-async, wait=1'), { status: 202, applied: /respond-async.*wait=1/ })
     })
 

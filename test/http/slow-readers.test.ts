@@ -172,13 +172,13 @@ t.test('a reader that has gone before its stream began leaves nothing behind', {
   const base = await host.listen()
   const { task_id } = await host.as('ada').create()
   const upgrade = 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
-  for (const [kind, headers] of [['stream', ''], ['ws', upgrade]] as const) {
+  for (const [kind, path, headers] of [['stream', `stream/${task_id}`, ''], ['ws', `ws/${task_id}`, upgrade], ['wait', `async/${task_id}/status`, 'Prefer: wait=30\r\n']] as const) {
     const connected = once(host.app.server, 'connection')
-    const { hostname, port, pathname } = new URL(`${base}/${kind}/${task_id}`)
+    const { hostname, port, pathname } = new URL(`${base}/${path}`)
     const client = connect(Number(port), hostname)
     const [server] = await connected as [Socket]
     // Of a socket that waits for its upgrade nobody is told that it has closed.
-    gone = once(kind === 'stream' ? server : client, 'close')
+    gone = once(kind === 'ws' ? client : server, 'close')
     client.write(`GET ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\nx-user: ada\r\n${headers}\r\n`, () => client.destroy())
     await gone
     for (let free = false; !free;) {

@@ -23,6 +23,20 @@ function start (t: { teardown (end: () => unknown): unknown }, options: Partial<
   return { service, chartStore, store, chart, list }
 }
 
+/** A store that writes down how it is read. */
+function readingStore () {
+  const reads: Array<{ verb: string, args: unknown[] }> = []
+  const store = new Proxy(memoryStore(), {
+    get (store, verb: keyof TaskStore) {
+      return (...args: unknown[]) => {
+        if (/^read/.test(verb)) reads.push({ verb, args })
+        return (store[verb] as (...args: unknown[]) => unknown)(...args)
+      }
+    }
+  })
+  return { store, reads }
+}
+
 t.test('a finished chart is the one that the host keeps', async t => {
   const { service, chartStore, store, chart } = start(t)
   const task = await chart({ adjustment_query: 'log scale' })
@@ -82,6 +96,43 @@ t.test('a chart whose task does not name it is never shown', async t => {
   t.strictSame(active_tasks.map(({ task_id }) => task_id), [running.task_id])
 })
 
+t.test('what the host keeps beside a chart is no part of it', async t => {
+  const { service, chartStore, chart, list } = start(t)
+  const task = await chart()
+  const kept = chartStore.charts.get(task.chart_id!)!
+  chartStore.charts.set(kept.chart_id, { ...kept, created_at: new Date(kept.created_at), secret: 'cost' } as never)
+  t.strictSame(await service.getChart(task), kept)
+  t.strictSame((await list(ada)).charts, [kept])
+})
+
+t.test('a store of the host that finds nothing, or fails, says so and no more', async t => {
+  const { service, chartStore, chart, list } = start(t)
+  const task = await chart({ force_create: false })
+  chartStore.findByMessage = async () => null as never
+  t.strictSame((await list(ada)).charts, [])
+  const cause = new Error('secret')
+  chartStore.findByMessage = () => { throw cause }
+  chartStore.get = async () => { throw cause }
+  for (const ask of [() => list(ada), () => service.getChart(task), () => service.enqueueChartTask({ message_id }, ada)]) {
+    const error = await ask().then(() => null, (error: Error) => error)
+    t.match(error, { code: 'CHARTS_ERR_STORE_UNAVAILABLE', cause })
+    t.notMatch(error!.message, /secret/)
+  }
+})
+
+t.test('of many charts that the host finds, only as many tasks are read as are needed', async t => {
+  const { store, reads } = readingStore()
+  const { chartStore, chart, list } = start(t, { store })
+  const { chart_id } = await chart()
+  const kept = chartStore.charts.get(chart_id!)!
+  chartStore.findByMessage = async () => Array.from({ length: 1_000 }, (_, i) => ({
+    ...kept, chart_id: chartIdOf(`${i}`, 1), task_id: chartIdOf(`${i}`, 2), created_at: new Date(i).toISOString(), content: i
+  }))
+  reads.length = 0
+  t.strictSame((await list(ada, { limit: 2, content: true })).charts.map(({ content }) => content), [999, 998])
+  t.strictSame(reads.map(({ verb, args }) => [verb, (args[0] as string[]).length]), [['readMessage', message_id.length], ['read', 100]])
+})
+
 t.test('a chart outlives its task where the host keeps it', async t => {
   let now = Date.now()
   const store = memoryStore({ now: () => now })
@@ -119,15 +170,7 @@ for (const [where, chartStore] of [["in the host's store", true], ['beside the t
   })
 
   t.test(`charts of a message, ${where}: what the caller may not read is left out, its content unread`, async t => {
-    const reads: string[] = []
-    const store = new Proxy(memoryStore(), {
-      get (store, verb: keyof TaskStore) {
-        return (...args: unknown[]) => {
-          if (/^read/.test(verb)) reads.push(verb)
-          return (store[verb] as (...args: unknown[]) => unknown)(...args)
-        }
-      }
-    })
+    const { store, reads } = readingStore()
     const { service, chart, list } = start(t, { store, ...(!chartStore && { chartStore: undefined }) })
     const shown = await chart({ adjustment_query: 'shown' })
     await chart({ adjustment_query: 'hidden' })
@@ -136,6 +179,6 @@ for (const [where, chartStore] of [["in the host's store", true], ['beside the t
     const { charts, active_tasks } = await list(ada, { limit: 50, content: true, mayRead: async task => task?.adjustment_query !== 'hidden' })
     t.strictSame(charts.map(({ chart_id }) => chart_id), [shown.chart_id])
     t.strictSame(active_tasks.map(({ adjustment_query }) => adjustment_query), ['active'])
-    t.strictSame(reads, ['readMessage', chartStore ? 'read' : 'readContent'], 'as few reads as charts shown')
+    t.strictSame(reads.map(({ verb }) => verb), ['readMessage', chartStore ? 'read' : 'readContent'], 'as few reads as charts shown')
   })
 }

@@ -1,13 +1,15 @@
 import t from 'tap'
 import { randomUUID } from 'node:crypto'
-import { memoryStore, type BatchedChartRequest, type TaskStore } from '../../lib/index.ts'
+import { memoryStore, type BatchedChartRequest, type ChartStore, type TaskStore } from '../../lib/index.ts'
+import { HostCharts } from '../../lib/service/host-charts.ts'
 import { Intake, type IntakeOptions } from '../../lib/service/intake.ts'
+import { silentLogger } from '../../lib/silent-logger.ts'
 import { hostStore } from '../helpers/chart-store.ts'
 
 const ada = { user_id: 'ada', org_id: null }
 const request = (fields: Partial<BatchedChartRequest> = {}): BatchedChartRequest => ({ message_id: randomUUID(), ...fields })
 
-function intake (options: Partial<IntakeOptions> = {}): { intake: Intake, store: TaskStore, ended: string[] } {
+function intake ({ chartStore, ...options }: Partial<IntakeOptions> & { chartStore?: ChartStore } = {}): { intake: Intake, store: TaskStore, ended: string[] } {
   const store = options.store ?? memoryStore()
   const ended: string[] = []
   return {
@@ -15,7 +17,7 @@ function intake (options: Partial<IntakeOptions> = {}): { intake: Intake, store:
     ended,
     intake: new Intake({
       store,
-      chartStore: undefined,
+      hostCharts: chartStore ? new HostCharts(chartStore, store, silentLogger) : null,
       paramsSchema: undefined,
       tenantWeight: undefined,
       retention: { task: 60, status: 60, messageIndex: 60 },

@@ -1,8 +1,9 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
-import { memoryStore } from '../../lib/index.ts'
+import { memoryStore, type ChartStore } from '../../lib/index.ts'
 import { chartIdOf } from '../../lib/service/chart-identity.ts'
 import { Charts } from '../../lib/service/charts.ts'
+import { HostCharts } from '../../lib/service/host-charts.ts'
 import { Leases, type LeasesOptions } from '../../lib/service/leases.ts'
 import { LEASE, Scene } from '../../lib/store/conformance/scene.ts'
 import type { TakenTask, TaskStore } from '../../lib/store/task-store.ts'
@@ -14,12 +15,13 @@ import { someTask } from '../helpers/scripted-store.ts'
 
 const never = new AbortController().signal
 
-function leasesOver (store: TaskStore, options: Partial<LeasesOptions> = {}) {
+function leasesOver (store: TaskStore, { chartStore, ...options }: Partial<LeasesOptions> & { chartStore?: ChartStore } = {}) {
   const finished: ChartTask[] = []
   const logger = recordingLogger()
   const limits = { chartBytes: 1_000, checkpointBytes: 1_000, runningPerTenant: 0 }
-  const leases = new Leases({ store, chartStore: undefined, charts: new Charts(store, options.chartStore), limits, logger, finished: task => finished.push(task), ...options })
-  return { leases, finished, logger }
+  const hostCharts = chartStore ? new HostCharts(chartStore, store, logger) : null
+  const leases = new Leases({ store, hostCharts, charts: new Charts(store, hostCharts), limits, logger, finished: task => finished.push(task), ...options })
+  return { leases, finished, logger, hostCharts }
 }
 
 const inMemory = (play: (scene: Scene) => Promise<void>) => Scene.play(async ({ now }) => memoryStore({ now }), play)
@@ -206,7 +208,7 @@ t.test("a host's store that deletes nothing, or fails to, stops nobody", () => i
 
 t.test('what a lease had saved is deleted when its task ends without it', () => inMemory(async scene => {
   const chartStore = hostStore()
-  const { leases } = leasesOver(scene.store, { chartStore })
+  const { leases, hostCharts } = leasesOver(scene.store, { chartStore })
   const cancelled = await scene.taken()
   await leases.prepare(cancelled.task, cancelled.lease, { content: 'a draft' }, never)
   await scene.release(cancelled)
@@ -215,7 +217,7 @@ t.test('what a lease had saved is deleted when its task ends without it', () => 
   t.equal(chartStore.charts.size, 2)
   const { task, ended } = (await scene.store.cancel(again.task.task_id))!
   t.equal(ended[0], task)
-  leases.forgetCharts(task)
+  hostCharts!.forgetAll(task)
   await settled()
   t.equal(chartStore.charts.size, 0)
 

@@ -174,7 +174,8 @@ test('the options as a whole must be an object', async t => {
 test('the service checks its own', async t => {
   t.throws(() => new ChartQueueService({} as never), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /got neither/ })
   t.throws(() => new ChartQueueService({ store, prefix: '/api' } as never), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.prefix is not an option/ })
-  t.throws(() => new ChartQueueService({ store, paramsSchema: { type: 'nonsense' } }), {
+  const untouched = { ...redis, duplicate () { t.fail('nothing is opened that nobody could close') } }
+  t.throws(() => new ChartQueueService({ redis: untouched as never, paramsSchema: { type: 'nonsense' } }), {
     code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.paramsSchema/
   })
 })

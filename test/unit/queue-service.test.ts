@@ -105,6 +105,29 @@ t.test('an identity that is none is refused everywhere', async t => {
   await t.resolves(service.enqueueChartTask({ message_id }, { user_id: 'ada', org_id: null, roles: ['analyst'] }))
 })
 
+t.test('what is no id, no lease or no outcome is refused with a code', async t => {
+  const service = start(t)
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const { lease } = (await service.dequeueChartTask())!
+  const refused = (ask: () => Promise<unknown>, message: RegExp) => t.rejects(ask, { code: 'CHARTS_ERR_INVALID_REQUEST', statusCode: 400, message })
+  for (const id of [undefined, null, 5, {}, [task_id]] as never[]) {
+    for (const verb of ['getTaskStatus', 'getTaskData', 'getTaskDetails', 'cancelTask', 'retryTask'] as const) await refused(async () => service[verb](id), /task_id must be a string/)
+    for (const verb of ['extendLease', 'releaseTask'] as const) await refused(async () => service[verb](id, lease), /task_id must be a string/)
+    await refused(async () => service.watchTask(id).next(), /task_id/)
+    for (const verb of ['getBatch', 'cancelBatch'] as const) await refused(async () => service[verb](id), /batch_id must be a string/)
+    await refused(async () => service.getActiveTasksByMessageId(id, 'ada'), /message_id must be a string/)
+  }
+  for (const none of [undefined, null, '1', [lease], 1.5, NaN] as never[]) {
+    for (const verb of ['extendLease', 'releaseTask'] as const) await refused(async () => service[verb](task_id, none), /lease must be a whole number/)
+    await refused(async () => service.updateTaskProgress(task_id, none, { progress: 1 }), /lease/)
+    await refused(async () => service.completeTask(task_id, none, { content: 1 }), /lease/)
+  }
+  for (const outcome of [undefined, null, 5, {}, { chart: 1 }] as never[]) await refused(async () => service.completeTask(task_id, lease, outcome), /content or error/)
+  for (const worker_id of [null, 5, ''] as never[]) await refused(async () => service.dequeueChartTask(worker_id), /worker_id/)
+  t.match(await service.getTaskStatus(task_id), { status: 'PROCESSING', progress: 0 })
+  t.ok(await service.completeTask(task_id.toUpperCase(), lease, { content: 1 }))
+})
+
 t.test('who asks for the same is given the same, who is somebody else is not', async t => {
   const service = start(t)
   const ask = async (identity: Identity, request: Partial<CreateChartRequest> = {}) => {

@@ -60,3 +60,13 @@ for (const kind of stores) {
     t.same(logger.said(/not reachable/), [])
   })
 }
+
+t.test('a store that cannot say when there is work is asked for it', async t => {
+  const queue = await startQueue(t, 'memory')
+  const { store, lose, calls } = spyOnStore(queue)
+  lose('request', 'waitForWork')
+  const worker = await queue.work(async () => 'chart', { store })
+  await until(() => calls('waitForWork') > 0)
+  t.match(await queue.run(), { status: 'COMPLETED' })
+  await worker.stop()
+})

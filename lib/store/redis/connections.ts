@@ -12,6 +12,9 @@ const SILENCE = { answer: 1_000, ready: 2_000 }
 /** Why a client is not connected: who waits for it in vain is told. */
 const faults = new WeakMap<RedisClient, Error>()
 
+/** When a client has last been answered: what is slow, but speaks, is not dead. */
+const heard = new WeakMap<RedisClient, number>()
+
 const isCluster = (client: RedisClient): client is Cluster => 'isCluster' in client && client.isCluster === true
 
 /**
@@ -60,8 +63,13 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
   client.on('connect', () => {
     // What accepts a connection and then says nothing would be waited for without end.
     const giveUp = setTimeout(() => { if (client.status === 'connect') client.disconnect(true) }, SILENCE.ready).unref()
-    client.once('ready', () => clearTimeout(giveUp))
-    client.once('close', () => clearTimeout(giveUp))
+    const settle = () => {
+      clearTimeout(giveUp)
+      client.off('ready', settle)
+      client.off('close', settle)
+    }
+    client.on('ready', settle)
+    client.on('close', settle)
   })
   client.connect().catch(() => {})
   return client
@@ -97,13 +105,14 @@ export async function within<T> (client: RedisClient, command: () => Promise<T>,
   let settled = false
   try {
     return await Promise.race([
-      command(),
+      command().finally(() => heard.set(client, performance.now())),
       new Promise<never>((_resolve, reject) => {
         const giveUp = () => {
           if (settled) return
           reject(new Error('no answer in time'))
           // It may have died without a word, which TCP finds out after a quarter of an hour. A new one shows.
-          if (client.status === 'ready' && performance.now() - sent >= SILENCE.answer) client.disconnect(true)
+          const since = Math.max(sent, heard.get(client) ?? 0)
+          if (client.status === 'ready' && performance.now() - since >= SILENCE.answer) client.disconnect(true)
         }
         // Where this process was busy itself, the answer has come by now and is about to be read.
         timer = setTimeout(() => setImmediate(giveUp), deadline - (sent - begin))
