@@ -121,15 +121,15 @@ for (const kind of stores) {
   t.test(`stop right after the start hands back what arrives meanwhile, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const ids = await Promise.all(Array.from({ length: 4 }, async () => (await queue.enqueue()).task_id))
-    const ran = new Set<string>()
-    for (let i = 0; i < 5; i++) {
-      const worker = await queue.work(async ({ task_id }, { signal }) => {
-        ran.add(task_id)
+    const isHandedBack = async () => (await queue.service.getTaskDetails(ids[0]!))!.attempts.some(({ outcome }) => outcome === 'released')
+    for (let i = 0; i < 50 && !await isHandedBack(); i++) {
+      const worker = await queue.work(async (_request, { signal }) => {
         await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
         return null
       }, { concurrency: 4, leaseDuration: 30_000 })
       await inTime(worker.stop(), 2_000, 'stop')
     }
+    t.ok(await isHandedBack(), 'something had arrived')
     for (const id of ids) t.match(await queue.service.getTaskStatus(id), { status: 'PENDING', attempt: 0 })
   })
 

@@ -3,23 +3,27 @@ import t from 'tap'
 import { gate, inTime, until } from '../helpers/gate.ts'
 import { startQueue, stores } from '../helpers/queue.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
+import { spyOnStore } from '../helpers/spy-store.ts'
 
 for (const kind of stores) {
   t.test(`a paused queue with workers, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const started: string[] = []
     const go = gate()
+    const { store, calls } = spyOnStore(queue)
     for (let i = 0; i < 2; i++) {
       await queue.work(async ({ task_id }) => {
         started.push(task_id)
         if (started.length === 1) await go.opened
         return 1
-      }, { concurrency: 2 })
+      }, { concurrency: 2, store })
     }
     const running = await queue.enqueue()
     await until(() => started.length === 1)
     await queue.service.pauseQueue()
+    const before = calls('dequeue')
     const waiting = [await queue.enqueue(), await queue.enqueue(), await queue.enqueue()]
+    await until(() => calls('dequeue') > before)
     await delay(300)
     t.same(started, [running.task_id], 'nothing more is begun')
     go.open()
