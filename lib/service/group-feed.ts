@@ -4,7 +4,9 @@ import { isFinished, type ChartTask } from '../task.ts'
 /** ms before a cursor that are repeated: a change may have been on its way when the cursor was given. */
 const OVERLAP = 20_000
 /** ms after which it is looked again for what there was no room for. */
-const LOOK_AGAIN = 1_000
+const LOOK_AGAIN = 250
+/** ms before the last list from which the next one goes on: clocks of a store may jump a little when it fails over. */
+const RELIST_OVERLAP = 2_000
 /** The cursor after which nothing follows. */
 export const END = 'end'
 
@@ -92,7 +94,7 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
   }
   const list = async () => {
     const { tasks, read_at, complete } = await source.list(listedSince)
-    listedSince = read_at - OVERLAP
+    listedSince = read_at - RELIST_OVERLAP
     add(tasks)
     if (!complete && !left.signal.aborted) lookAgain = setTimeout(relist, LOOK_AGAIN)
   }

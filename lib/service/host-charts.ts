@@ -38,7 +38,7 @@ export class HostCharts {
   /** What the host finds of a message. @throws CHARTS_ERR_STORE_UNAVAILABLE */
   async findByMessage (message_id: string, identity: Identity): Promise<Chart[]> {
     const found = await this.#ask(() => this.#chartStore.findByMessage(message_id, identity))
-    return Array.isArray(found) ? found.map(toChart) : []
+    return Array.isArray(found) ? found.filter(row => typeof row === 'object' && row !== null).map(toChart) : []
   }
 
   /** Saves the chart of a lease, again and again with the content at hand until that has worked or `signal` is aborted. */

@@ -108,8 +108,10 @@ t.test('what the host keeps beside a chart is no part of it', async t => {
 t.test('a store of the host that finds nothing, or fails, says so and no more', async t => {
   const { service, chartStore, chart, list } = start(t)
   const task = await chart({ force_create: false })
-  chartStore.findByMessage = async () => null as never
-  t.strictSame((await list(ada)).charts, [])
+  for (const nothing of [null, undefined, 'x', [null], [undefined, 5]]) {
+    chartStore.findByMessage = async () => nothing as never
+    t.strictSame((await list(ada)).charts, [])
+  }
   const cause = new Error('secret')
   chartStore.findByMessage = () => { throw cause }
   chartStore.get = async () => { throw cause }
