@@ -26,7 +26,7 @@ function preferencesOf (request: FastifyRequest): Preferences {
   return {
     wait: wait === undefined ? null : Math.min(Number(wait), LONGEST_WAIT),
     // An empty value is none, says RFC 7240.
-    respondAsync: /^("")?$/.test(preferences.get('respond-async') ?? 'no')
+    respondAsync: ['', '""'].includes(preferences.get('respond-async')!)
   }
 }
 

@@ -1,5 +1,6 @@
 import type { TaskStore } from '../store/task-store.ts'
 import { ChartVisibility, type Chart, type ChartTask, type Identity } from '../task.ts'
+import { aFewAtATime } from './a-few-at-a-time.ts'
 import { cursorAt } from './group-feed.ts'
 import type { HostCharts } from './host-charts.ts'
 
@@ -23,8 +24,6 @@ export interface MessageChartsOptions {
   readonly mayRead?: (task: ChartTask | null) => Promise<boolean>
 }
 
-/** Contents that are read at once. */
-const READ_AT_ONCE = 4
 /** Tasks of a host's charts that are read at once. */
 const PAGE = 100
 
@@ -75,18 +74,8 @@ export class Charts {
       filter(failed, mayRead)
     ])
     const listed = shown.map(({ chart }) => content ? chart : withoutContent(chart))
-    const charts = content && !this.#hostCharts ? await this.#withContents(listed) : listed
-    return { charts, active_tasks, failed_tasks, cursor: cursorAt(read_at) }
-  }
-
-  /** A few at a time: many large ones would hold up everything else on their connection. */
-  async #withContents (charts: readonly ListedChart[]): Promise<Chart[]> {
-    const found: Chart[] = []
-    for (let i = 0; i < charts.length; i += READ_AT_ONCE) {
-      const some = await Promise.all(charts.slice(i, i + READ_AT_ONCE).map(chart => this.#withContent(chart)))
-      found.push(...some.filter(chart => chart !== null))
-    }
-    return found
+    const charts = content && !this.#hostCharts ? await aFewAtATime(listed, chart => this.#withContent(chart)) : listed
+    return { charts: charts.filter(chart => chart !== null), active_tasks, failed_tasks, cursor: cursorAt(read_at) }
   }
 
   async #withContent (chart: Omit<Chart, 'content'>): Promise<Chart | null> {

@@ -116,7 +116,8 @@ export class Forecast {
       free.splice(placeOf(free, next + pace), 0, next + pace)
     }
     const start = this.#starts[Math.min(position, MOST_PLACES) - 1]!
-    return start === Infinity ? null : start + Math.max(0, position - MOST_PLACES) * pace / slots
+    const alive = free.filter(at => at !== Infinity).length
+    return start === Infinity ? null : start + Math.max(0, position - MOST_PLACES) * pace / alive
   }
 
   #completionOfRunning (task: ChartTask): number | null {
@@ -164,7 +165,7 @@ export class Forecast {
       const waitsForTime = step_at !== null && (current_step === 'scheduled' || current_step === 'retrying')
       if (!waitsForTime || step_at > this.now - IDLE_GRACE) return waitsForTime ? Math.max(step_at, this.now) : null
       // Nobody was idle when its time came.
-      const free = this.#pace === null ? Infinity : Math.min(...this.#freeTimes(this.#outlook.processing_count, this.#pace))
+      const [free = Infinity] = this.#pace === null ? [] : this.#freeTimes(this.#outlook.processing_count, this.#pace)
       return free === Infinity ? null : this.now + free
     }
     const wait = this.waitOf(queue_position)

@@ -1,12 +1,11 @@
 import { setMaxListeners } from 'node:events'
+import { isStoreUnavailable } from '../errors.ts'
 import { isFinished, type ChartTask } from '../task.ts'
 
 /** ms before a cursor that are repeated: a change may have been on its way when the cursor was given. */
 const OVERLAP = 20_000
-/** ms after which it is looked again for what there was no room for. */
-const LOOK_AGAIN = 250
-/** ms before the last list from which the next one goes on: clocks of a store may jump a little when it fails over. */
-const RELIST_OVERLAP = 2_000
+/** ms after which it is looked again for what there was no room for, and after the store has not answered. */
+const LOOK_AGAIN = { incomplete: 250, unavailable: 1_000 }
 /** The cursor after which nothing follows. */
 export const END = 'end'
 
@@ -23,11 +22,13 @@ export interface GroupSource {
   onMore (more: () => void): Promise<() => void>
   /** Whether it is over when all of its tasks have ended: nothing will be added to it. */
   readonly closed: boolean
+  /** Aborted when nothing comes any more, because the process closes. */
+  readonly over: AbortSignal
 }
 
 export interface GroupList {
   readonly tasks: readonly ChartTask[]
-  /** When that was: ms since the epoch, by the clock that says when a task ended. */
+  /** When that was, ms since the epoch by the clock that says when a task ended: the next list goes on from there. */
   readonly read_at: number
   /** False: there was no room for all unfinished ones. */
   readonly complete: boolean
@@ -64,6 +65,7 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
   let failure: unknown
   let notify: () => void = () => {}
   let listedSince = Math.max(0, since)
+  let isListed = false
   let listing = false
   let outdated = false
   let lookAgain: NodeJS.Timeout | undefined
@@ -92,34 +94,46 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
     }
     notify()
   }
-  const list = async () => {
-    const { tasks, read_at, complete } = await source.list(listedSince)
-    listedSince = read_at - RELIST_OVERLAP
-    add(tasks)
-    if (!complete && !left.signal.aborted) lookAgain = setTimeout(relist, LOOK_AGAIN)
+  /** ms after which to list again, null: when there is more. */
+  const list = async (): Promise<number | null> => {
+    try {
+      const { tasks, read_at, complete } = await source.list(listedSince)
+      if (left.signal.aborted) return null
+      listedSince = read_at
+      isListed = true
+      add(tasks)
+      return complete ? null : LOOK_AGAIN.incomplete
+    } catch (error) {
+      // A reader who has been let in is not sent away: its tasks outlast an outage as well.
+      if (!isListed || !isStoreUnavailable(error)) failure = error
+      return LOOK_AGAIN.unavailable
+    }
   }
   /** One list at a time: what asks for another meanwhile asks for one more. */
-  const relist = () => {
+  const relist = async () => {
     outdated = listing
-    if (listing) return
+    if (listing || left.signal.aborted) return
     listing = true
     clearTimeout(lookAgain)
-    list().catch(error => { failure = error }).finally(() => {
-      listing = false
-      if (outdated) relist()
-      notify()
-    })
+    const again = await list()
+    listing = false
+    if (!left.signal.aborted && outdated) relist()
+    else if (!left.signal.aborted && again !== null) lookAgain = setTimeout(relist, again)
+    notify()
   }
   const stop = () => {
     left.abort()
     notify()
   }
-  signal.addEventListener('abort', stop)
+  for (const end of [signal, source.over]) {
+    end.addEventListener('abort', stop)
+    if (end.aborted) stop()
+  }
   let off = () => {}
   try {
     off = await source.onMore(relist)
     relist()
-    while (!signal.aborted) {
+    while (!left.signal.aborted) {
       if (failure) throw failure
       const [next] = pending.values()
       if (next) {
@@ -136,7 +150,7 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
       }
     }
   } finally {
-    signal.removeEventListener('abort', stop)
+    for (const end of [signal, source.over]) end.removeEventListener('abort', stop)
     left.abort()
     clearTimeout(lookAgain)
     off()

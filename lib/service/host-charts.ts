@@ -9,13 +9,14 @@ import { retryUntilAborted } from './retry-until-aborted.ts'
 /** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */
 const SAVE_GRACE = 900
 
-/** A row of the host's may hold more than a chart, and its date as a Date. */
-function toChart ({ chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at, content }: Chart): Chart {
-  const date: unknown = created_at
-  return {
-    chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at: date instanceof Date ? date.toISOString() : created_at, content
-  }
+/** A row of the host's may hold more than a chart, and its date as a Date. @throws TypeError, RangeError where it is no chart */
+function toChart ({ chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at: date, content }: Row): Chart {
+  const created_at = date instanceof Date ? date.toISOString() : date
+  if (typeof created_at !== 'string') throw new TypeError(`chart ${chart_id} has no created_at`)
+  return { chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at, content }
 }
+
+type Row = Omit<Chart, 'created_at'> & { readonly created_at: unknown }
 
 /** The charts in the host's own store: saved before their task is completed, shown as charts, deleted where no task names them. */
 export class HostCharts {
@@ -31,14 +32,15 @@ export class HostCharts {
 
   /** The chart, or null when it is gone. @throws CHARTS_ERR_STORE_UNAVAILABLE */
   async get (chart_id: string): Promise<Chart | null> {
-    const chart = await this.#ask(() => this.#chartStore.get(chart_id))
-    return chart ? toChart(chart) : null
+    return this.#ask(async () => {
+      const chart = await this.#chartStore.get(chart_id)
+      return chart ? toChart(chart) : null
+    })
   }
 
   /** What the host finds of a message. @throws CHARTS_ERR_STORE_UNAVAILABLE */
   async findByMessage (message_id: string, identity: Identity): Promise<Chart[]> {
-    const found = await this.#ask(() => this.#chartStore.findByMessage(message_id, identity))
-    return Array.isArray(found) ? found.filter(row => typeof row === 'object' && row !== null).map(toChart) : []
+    return this.#ask(async () => (await this.#chartStore.findByMessage(message_id, identity) ?? []).map(toChart))
   }
 
   /** Saves the chart of a lease, again and again with the content at hand until that has worked or `signal` is aborted. */

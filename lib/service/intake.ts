@@ -6,6 +6,7 @@ import {
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
 } from '../task.ts'
 import { embeddable, nameFaults, strictJudge, type Judge } from '../validator.ts'
+import { aFewAtATime } from './a-few-at-a-time.ts'
 import { resolveRefs } from './batch-refs.ts'
 import { digest } from './chart-identity.ts'
 import type { HostCharts } from './host-charts.ts'
@@ -110,7 +111,7 @@ export class Intake {
     const batch_id = randomUUID()
     const wanted = drafts.map(draft => ({ ...draft, idempotency }))
     const result = await this.#asking(wanted, drafts => this.#options.store.enqueueBatch(batch_id, drafts))
-    if (!('tasks' in result)) throw this.#refusal(result, task_id => names.get(task_id) ?? task_id)
+    if (!('tasks' in result)) throw this.#refusal(result, task_id => names.get(task_id) ?? (places.has(task_id) ? `request/tasks/${places.get(task_id)}` : task_id))
     result.superseded.forEach(this.#options.ended)
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
   }
@@ -135,8 +136,10 @@ export class Intake {
     for (;;) {
       const result: T | Unasked = await enqueue(drafts)
       if (!isUnasked(result)) return result as Exclude<T, Unasked>
-      const asked = new Map(await Promise.all(result.charts.map(async ({ task_id, chart_id }) =>
-        [task_id, { chart_id, kept: await this.#options.hostCharts?.get(chart_id) != null }] as const)))
+      const charts = [...new Set(result.charts.map(({ chart_id }) => chart_id))]
+      const kept = await aFewAtATime(charts, async chart_id => await this.#options.hostCharts?.get(chart_id) != null)
+      const known = new Map(charts.map((chart_id, i) => [chart_id, { chart_id, kept: kept[i]! }]))
+      const asked = new Map(result.charts.map(({ task_id, chart_id }) => [task_id, known.get(chart_id)!]))
       drafts = drafts.map(draft => ({ ...draft, asked: asked.get(draft.task_id) ?? draft.asked }))
     }
   }
@@ -149,7 +152,7 @@ export class Intake {
       case 'key_reused': return new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
       case 'tenant_full': return refused.fresh > waitingPerTenant ? neverFits(waitingPerTenant) : new errors.CHARTS_ERR_TOO_MANY_TASKS()
       case 'queue_full': return refused.fresh > queueLength ? neverFits(queueLength) : new errors.CHARTS_ERR_QUEUE_FULL()
-      case 'task_crowded': return new errors.CHARTS_ERR_TOO_MANY_TASKS()
+      case 'task_crowded': return new errors.CHARTS_ERR_INVALID_REQUEST(`${nameOf(refused.task_id)} asks for a chart that 100 batches have asked for already, and that has not ended`)
       case 'dependency_unknown': return new errors.CHARTS_ERR_DEPENDENCY_UNKNOWN(nameOf(refused.task_id))
       case 'dependency_failed': return new errors.CHARTS_ERR_DEPENDENCY_FAILED(nameOf(refused.task_id))
     }
@@ -223,9 +226,19 @@ export class Intake {
   }
 }
 
-/** What a key must come with to be the same request again; `needs`: what it depends on, in the caller's words. */
-const bodyOf = ({ same, force, priority, run_at, supersede }: TaskDraft, needs: ReadonlyArray<string | number>): string =>
-  digest(same, force, priority, run_at, supersede, [...needs])
+/**
+ * What a key must come with to be the same request again; `needs`: what it depends on, in the caller's words. What is as it is by
+ * default is left out: the version before this one, which may work the same queue, did not know it.
+ */
+function bodyOf ({ same, force, priority, run_at, supersede }: TaskDraft, needs: ReadonlyArray<string | number>): string {
+  const powers = {
+    ...(priority === ChartPriority.NORMAL ? {} : { priority }),
+    ...(run_at === null ? {} : { run_at }),
+    ...(supersede ? { supersede } : {}),
+    ...(needs.length === 0 ? {} : { needs: [...needs] })
+  }
+  return Object.keys(powers).length === 0 ? digest(same, force) : digest(same, force, powers)
+}
 
 const keyOf = ({ user_id, org_id }: Caller, key: string | undefined, body: string): TaskDraft['idempotency'] =>
   key === undefined ? null : { key: digest(user_id, org_id, key), body }

@@ -1,6 +1,7 @@
 import type { Logger } from '../generator.ts'
 import type { Closed, Closing, ProgressReport, Take, Taken, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
+import { aFewAtATime } from './a-few-at-a-time.ts'
 import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
 import type { HostCharts } from './host-charts.ts'
@@ -41,7 +42,7 @@ export class Leases {
     return this.#taken(await this.#store.dequeue(this.#capped(take)))
   }
 
-  waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
+  async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
     return this.#store.waitForWork(timeout, signal)
   }
 
@@ -53,7 +54,7 @@ export class Leases {
   async dependencies ({ depends_on }: ChartTask): Promise<Chart[] | null> {
     if (depends_on.length === 0) return []
     const tasks = await this.#store.read(depends_on)
-    const charts = await Promise.all(tasks.map(task => task && this.#charts.of(task)))
+    const charts = await aFewAtATime(tasks, async task => task && this.#charts.of(task))
     return charts.includes(null) ? null : charts as Chart[]
   }
 

@@ -50,9 +50,9 @@ export interface EnqueueBatchResult {
   readonly tasks: EnqueueResult[]
 }
 
-/** Most unfinished tasks that a stream of a message watches at once, and most ended ones that it begins with. */
+/** Most unfinished tasks that one list for a stream of a message has, and most ended ones where it begins with them all. */
 const MOST_LISTED = 100
-/** Most ended tasks that it catches up with. */
+/** Most ended tasks that a list catches up with. */
 const MOST_MISSED = 1_000
 
 /** Most active tasks of a message that are read at once. */
@@ -300,19 +300,19 @@ export class QueueService {
     const list = async (since: number) => {
       const active = await this.#store.readActive(message, user_id, MOST_LISTED)
       // Asked after: what ends in between is in both, not in neither.
-      const { tasks: ended, read_at } = await this.#store.readEnded(message, user_id, since, since > 0 ? MOST_MISSED : MOST_LISTED)
+      const { tasks: ended, read_at } = await this.#store.readEnded(message, user_id, since, since === 0 ? MOST_LISTED : MOST_MISSED)
       const tasks = new Map([...active, ...ended].map(task => [task.task_id, task]))
       return { tasks: [...tasks.values()].sort((a, b) => a.created_at.localeCompare(b.created_at)), read_at, complete: active.length < MOST_LISTED }
     }
     const onMore = (more: () => void) => this.feed.onMore(message, user_id, more)
-    return this.#estimated(watchGroup({ list, onMore, closed: false }, (task_id, options) => this.feed.watch(task_id, options), options))
+    return this.#estimated(watchGroup({ list, onMore, closed: false, over: this.feed.closing }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
 
   /** The states of all tasks of a batch over one iteration, which ends when the last of them has ended. */
   watchBatch (batch_id: string, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
     const list = async () => ({ tasks: (await this.#store.readBatch(idOf(batch_id, 'batch_id')))?.tasks ?? [], read_at: Date.now(), complete: true })
     const onMore = async () => () => {}
-    return this.#estimated(watchGroup({ list, onMore, closed: true }, (task_id, options) => this.feed.watch(task_id, options), options))
+    return this.#estimated(watchGroup({ list, onMore, closed: true, over: this.feed.closing }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
 
   /** For the host's readiness probe: whether the store answers, and whether live updates arrive without polling. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Logger } from '../generator.ts'
 import type { HintListener, TaskState, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
@@ -40,8 +41,8 @@ export class TaskFeed implements HintListener {
   readonly #messages = new Map<string, Set<() => void>>()
   readonly #cancelListeners = new Set<(task_id: string) => void>()
   readonly #unlisten: () => void
+  readonly #closing = new AbortController()
   #timer: NodeJS.Timeout | undefined
-  #closed = false
   #up = false
   #checked = 0
 
@@ -50,6 +51,13 @@ export class TaskFeed implements HintListener {
     this.#poll = options.poll
     this.#logger = options.logger
     this.#unlisten = this.#store.listen(this)
+    // Every stream of many listens: that they are many is no leak.
+    setMaxListeners(0, this.closing)
+  }
+
+  /** Aborted when the feed closes. */
+  get closing (): AbortSignal {
+    return this.#closing.signal
   }
 
   /**
@@ -58,7 +66,7 @@ export class TaskFeed implements HintListener {
    */
   async * watch (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<ChartTask, void, void> {
     const { signal } = options
-    const over = () => this.#closed || signal?.aborted === true
+    const over = () => this.closing.aborted || signal?.aborted === true
     const wasOpen = this.#topics.has(task_id)
     const topic = this.#join(task_id)
     let notify: () => void = () => {}
@@ -159,7 +167,7 @@ export class TaskFeed implements HintListener {
   }
 
   close (): void {
-    this.#closed = true
+    this.#closing.abort()
     for (const topic of this.#topics.values()) for (const wake of topic.wake) wake()
     this.#unlisten()
     clearInterval(this.#timer)

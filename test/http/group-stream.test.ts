@@ -153,6 +153,19 @@ for (const kind of storeKinds) {
       }
     })
 
+    t.test('what it did not begin with does not come later', async t => {
+      const message_id = crypto.randomUUID()
+      for (let i = 0; i < 2; i++) {
+        const { batch_id } = await batch(asAda, Array.from({ length: 60 }, () => ({ message_id, force_create: true })))
+        await asAda.delete(`/async/batch/${batch_id}`)
+      }
+      const reader = await open(message_id)
+      for (let i = 0; i < 100; i++) t.match(await next(reader), { task: { status: 'CANCELLED' } })
+      const { task_id } = await asAda.create({ message_id, force_create: true })
+      t.match(await next(reader), { task: { task_id } })
+      reader.destroy()
+    })
+
     t.test('a cursor that is none is no cursor', async t => {
       const message_id = crypto.randomUUID()
       const { task_id } = await asAda.finished({ content: 1 }, { message_id })

@@ -108,9 +108,14 @@ t.test('what the host keeps beside a chart is no part of it', async t => {
 t.test('a store of the host that finds nothing, or fails, says so and no more', async t => {
   const { service, chartStore, chart, list } = start(t)
   const task = await chart({ force_create: false })
-  for (const nothing of [null, undefined, 'x', [null], [undefined, 5]]) {
+  for (const nothing of [null, undefined, []]) {
     chartStore.findByMessage = async () => nothing as never
     t.strictSame((await list(ada)).charts, [])
+  }
+  const kept = chartStore.charts.get(task.chart_id!)!
+  for (const wrong of ['x', [null], [5], [{ ...kept, created_at: null }], [{ ...kept, created_at: new Date(NaN) }]]) {
+    chartStore.findByMessage = async () => wrong as never
+    await t.rejects(list(ada), { code: 'CHARTS_ERR_STORE_UNAVAILABLE', cause: Error })
   }
   const cause = new Error('secret')
   chartStore.findByMessage = () => { throw cause }

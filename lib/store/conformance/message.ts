@@ -70,6 +70,15 @@ export const message = cases('the tasks of a message', {
     assert.deepEqual(await since(-1), [])
   },
 
+  'that have ended all at once have ended then, and not a moment later': async scene => {
+    const ids: string[] = []
+    for (let i = 0; i < 10; i++) ids.unshift((await scene.cancelled({ message_id })).task_id)
+    const ended = Date.parse(scene.date)
+    scene.pass(1_000)
+    assert.deepEqual(idsOf((await scene.store.readEnded(message_id, 'ada', ended, 100)).tasks), ids)
+    assert.deepEqual((await scene.store.readEnded(message_id, 'ada', ended + 1, 100)).tasks, [])
+  },
+
   'are of this message only': async scene => {
     await scene.enqueue({ message_id: randomUUID() })
     await scene.complete(await scene.take())

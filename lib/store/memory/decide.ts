@@ -64,6 +64,8 @@ function matchAlike (drafts: readonly TaskDraft[], view: View) {
   const match = (draft: TaskDraft): Match => {
     const before = matches.get(draft.task_id)
     if (before) return before
+    // A circle ends here; those who ask do not make one.
+    matches.set(draft.task_id, { draft, deps: [], outcome: 'queued', id: draft.task_id })
     const deps = draft.depends_on.map(need => byId.has(need) ? match(byId.get(need)!).id : need)
     const matched = find({ ...draft, same: sameOf(draft.same, deps) }, deps)
     matches.set(draft.task_id, matched)

@@ -1637,7 +1637,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   ended: {
-    sha: '9039d6c1fa7e420083a0ff3d5103666b20de0319',
+    sha: '75f9a9f2b075b9a4a31c85b44f20d53229e13c33',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1690,20 +1690,20 @@ local function announce(id)
   return steps
 end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
-local since, limit = string.format('%.0f', math.max(1, tonumber(ARGV[4]))), tonumber(ARGV[5])
+local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 2000
 local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', since, 'LIMIT', offset, PAGE)
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
   for _, id in ipairs(ids) do
-    if #ended < limit then ended[#ended + 1] = read(id) or nil end
+    if #ended < limit and tonumber(call('HGET', record(id), 'completed') or 0) >= since then ended[#ended + 1] = read(id) or nil end
   end
   if #ids < PAGE or #ended == limit then break end
 end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: '6c3edf9c54f776fefb184a1d2eec0deb89b365ef',
+    sha: 'a6b3f69b1b2f626583b0af8d90607144a845d0bf',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1874,6 +1874,13 @@ local function resolve_needs(by_id, fresh, user)
     end
   end
 end
+local MOST_ANSWERED = 100
+local function answers_for(id, field) return select(2, string.gsub(call('HGET', record(id), field) or '', '%S+', '')) end
+local function find_crowded(drafts)
+  for _, draft in ipairs(drafts) do
+    if draft.outcome == 'already_active' and answers_for(draft.becomes, 'batches') >= MOST_ANSWERED then return { 'task_crowded', draft.id } end
+  end
+end
 local function keep_needed(kept)
   local open = {}
   for id in pairs(kept) do open[#open + 1] = id end
@@ -1941,18 +1948,8 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
-local MOST_NOTED = 100
-local function noted(id, field)
-  local value = call('HGET', record(id), field) or ''
-  return value, select(2, string.gsub(value, '%S+', ''))
-end
-local function find_crowded(drafts)
-  for _, draft in ipairs(drafts) do
-    if draft.outcome == 'already_active' and select(2, noted(draft.becomes, 'batches')) >= MOST_NOTED then return { 'task_crowded', draft.id } end
-  end
-end
 local function note(id, field, value)
-  local before = noted(id, field)
+  local before = call('HGET', record(id), field) or ''
   if string.find(before .. ' ', ' ' .. value .. ' ', 1, true) then return false end
   call('HSET', record(id), field, before .. ' ' .. value)
   return true
@@ -1967,7 +1964,7 @@ local function bind(drafts, user, batch, key, body)
       last = math.max(last, expires)
     elseif batch == '' then
       unfinished = unfinished + 1
-      if select(2, noted(ids[i], 'keys')) >= MOST_NOTED then return end
+      if answers_for(ids[i], 'keys') >= MOST_ANSWERED then return end
       note(ids[i], 'keys', key)
     elseif note(ids[i], 'batches', batch) then
       unfinished = unfinished + 1

@@ -6,15 +6,16 @@
 -- Atomic because what is left out must have ended before, or after now.
 --- @include "base"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
-local since, limit = string.format('%.0f', math.max(1, tonumber(ARGV[4]))), tonumber(ARGV[5])
+local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- Some of the ids are of tasks that are no longer kept.
 local PAGE, MOST_READ = 100, 2000
 
 local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', since, 'LIMIT', offset, PAGE)
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
   for _, id in ipairs(ids) do
-    if #ended < limit then ended[#ended + 1] = read(id) or nil end
+    -- Of many that end within one millisecond, the scores run ahead.
+    if #ended < limit and tonumber(call('HGET', record(id), 'completed') or 0) >= since then ended[#ended + 1] = read(id) or nil end
   end
   if #ids < PAGE or #ended == limit then break end
 end

@@ -1,21 +1,6 @@
--- Keys and batches that one unfinished task answers for, lest its record grow without end: more keys are answered and not
--- remembered, more batches are refused.
-local MOST_NOTED = 100
-local function noted(id, field)
-  local value = call('HGET', record(id), field) or ''
-  return value, select(2, string.gsub(value, '%S+', ''))
-end
-
--- Returns why not and which, if a task that is named answers for as many batches as it may.
-local function find_crowded(drafts)
-  for _, draft in ipairs(drafts) do
-    if draft.outcome == 'already_active' and select(2, noted(draft.becomes, 'batches')) >= MOST_NOTED then return { 'task_crowded', draft.id } end
-  end
-end
-
 -- Once, lest a batch that names a task twice count its end twice.
 local function note(id, field, value)
-  local before = noted(id, field)
+  local before = call('HGET', record(id), field) or ''
   if string.find(before .. ' ', ' ' .. value .. ' ', 1, true) then return false end
   call('HSET', record(id), field, before .. ' ' .. value)
   return true
@@ -32,7 +17,7 @@ local function bind(drafts, user, batch, key, body)
       last = math.max(last, expires)
     elseif batch == '' then
       unfinished = unfinished + 1
-      if select(2, noted(ids[i], 'keys')) >= MOST_NOTED then return end
+      if answers_for(ids[i], 'keys') >= MOST_ANSWERED then return end
       note(ids[i], 'keys', key)
     elseif note(ids[i], 'batches', batch) then
       unfinished = unfinished + 1

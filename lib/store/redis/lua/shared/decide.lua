@@ -66,6 +66,18 @@ local function resolve_needs(by_id, fresh, user)
   end
 end
 
+-- Keys and batches that one unfinished task answers for, lest its record grow without end: more keys are answered and not
+-- remembered, more batches are refused.
+local MOST_ANSWERED = 100
+local function answers_for(id, field) return select(2, string.gsub(call('HGET', record(id), field) or '', '%S+', '')) end
+
+-- Returns why not and which, if a task that is named answers for as many batches as it may.
+local function find_crowded(drafts)
+  for _, draft in ipairs(drafts) do
+    if draft.outcome == 'already_active' and answers_for(draft.becomes, 'batches') >= MOST_ANSWERED then return { 'task_crowded', draft.id } end
+  end
+end
+
 -- What is kept keeps what it waits for, however far: to cancel that would end it.
 local function keep_needed(kept)
   local open = {}
