@@ -69,7 +69,7 @@ export class Intake {
     checkKey(idempotencyKey)
     this.#check(this.#judgeOne, request, request?.params)
     const draft = this.#draft(request, caller, { needs: request.depends_on ?? [] })
-    return this.#accept({ ...draft, idempotency: keyOf(caller, idempotencyKey, bodyOf(draft, draft.depends_on)) })
+    return this.#accept({ ...draft, idempotency: keyOf(caller, idempotencyKey, () => bodyOf(draft, draft.depends_on)) })
   }
 
   /** Asks for the chart of a failed task again, in the words in which it was asked for: a new task, or the one that there is already. */
@@ -106,8 +106,8 @@ export class Intake {
     })
     // Sent again, the same batch has other ids.
     const places = new Map(drafts.map(({ task_id }, i) => [task_id, i]))
-    const bodies = drafts.map(draft => bodyOf(draft, draft.depends_on.map(task_id => places.get(task_id) ?? task_id)))
-    const idempotency = keyOf(caller, idempotencyKey, digest('batch', ...bodies))
+    const body = () => digest('batch', ...drafts.map(draft => bodyOf(draft, draft.depends_on.map(task_id => places.get(task_id) ?? task_id))))
+    const idempotency = keyOf(caller, idempotencyKey, body)
     const batch_id = randomUUID()
     const wanted = drafts.map(draft => ({ ...draft, idempotency }))
     const result = await this.#asking(wanted, drafts => this.#options.store.enqueueBatch(batch_id, drafts))
@@ -240,8 +240,8 @@ function bodyOf ({ same, force, priority, run_at, supersede }: TaskDraft, needs:
   return Object.keys(powers).length === 0 ? digest(same, force) : digest(same, force, powers)
 }
 
-const keyOf = ({ user_id, org_id }: Caller, key: string | undefined, body: string): TaskDraft['idempotency'] =>
-  key === undefined ? null : { key: digest(user_id, org_id, key), body }
+const keyOf = ({ user_id, org_id }: Caller, key: string | undefined, body: () => string): TaskDraft['idempotency'] =>
+  key === undefined ? null : { key: digest(user_id, org_id, key), body: body() }
 
 const withParams = <T extends { properties: object }>(schema: T, paramsSchema: object | undefined) =>
   ({ ...schema, properties: { ...schema.properties, params: paramsSchema ? embeddable(paramsSchema) : false } })
