@@ -47,112 +47,136 @@ function readCursor (cursor: string): number {
   return time > Date.now() + 60_000 ? 0 : time
 }
 
+/** The tasks of a stream: which have been seen, what of them is still to be told, and what they are waited for with. */
+class Group {
+  readonly #source: GroupSource
+  readonly #watch: Watch
+  readonly #since: number
+  readonly #members = new Set<string>()
+  /** States that are still to be told, the latest of each task. */
+  readonly #pending = new Map<string, ChartTask>()
+  /** Whose end has not been seen yet. */
+  readonly #open = new Set<string>()
+  readonly #left = new AbortController()
+  #listedSince: number
+  #isListed = false
+  #listing = false
+  #outdated = false
+  #lookAgain: NodeJS.Timeout | undefined
+  #latest = 0
+  #failure: unknown
+  #notify: () => void = () => {}
+
+  /** `since`: ms since the epoch; what had ended before is not told. */
+  constructor (source: GroupSource, watch: Watch, since: number) {
+    this.#source = source
+    this.#watch = watch
+    this.#since = since
+    this.#listedSince = Math.max(0, since)
+    // Every unfinished task of the group listens: that they are many is no leak.
+    setMaxListeners(0, this.#left.signal)
+  }
+
+  /** The next state that is to be told; null when nothing follows. */
+  async next (): Promise<GroupState | null> {
+    while (!this.#left.signal.aborted) {
+      if (this.#failure) throw this.#failure
+      const [task] = this.#pending.values()
+      if (task) return this.#tell(task)
+      if (this.#source.closed && this.#open.size === 0 && !this.#listing) return null
+      await new Promise<void>(resolve => { this.#notify = resolve })
+    }
+    return null
+  }
+
+  /** Finds out who belongs to it. One list at a time: what asks for another meanwhile asks for one more. */
+  async list (): Promise<void> {
+    this.#outdated = this.#listing
+    if (this.#listing || this.#left.signal.aborted) return
+    this.#listing = true
+    clearTimeout(this.#lookAgain)
+    const again = await this.#list()
+    this.#listing = false
+    if (!this.#left.signal.aborted) {
+      if (this.#outdated) this.list()
+      else if (again !== null) this.#lookAgain = setTimeout(() => this.list(), again)
+    }
+    this.#notify()
+  }
+
+  leave (): void {
+    this.#left.abort()
+    clearTimeout(this.#lookAgain)
+    this.#notify()
+  }
+
+  /** ms after which to list again; null: when there may be more. */
+  async #list (): Promise<number | null> {
+    try {
+      const { tasks, read_at, complete } = await this.#source.list(this.#listedSince)
+      if (this.#left.signal.aborted) return null
+      this.#listedSince = read_at
+      this.#isListed = true
+      for (const task of tasks) if (!this.#members.has(task.task_id)) this.#add(task)
+      return complete ? null : LOOK_AGAIN.incomplete
+    } catch (error) {
+      // A reader who has been let in is not sent away: its tasks outlast an outage as well.
+      if (!this.#isListed || !isStoreUnavailable(error)) this.#failure = error
+      return LOOK_AGAIN.unavailable
+    }
+  }
+
+  #add (task: ChartTask): void {
+    this.#members.add(task.task_id)
+    if (!isFinished(task) || timeOf(task) >= this.#since) this.#pending.set(task.task_id, task)
+    if (!isFinished(task)) this.#follow(task)
+  }
+
+  async #follow ({ task_id, version }: ChartTask): Promise<void> {
+    this.#open.add(task_id)
+    try {
+      for await (const state of this.#watch(task_id, { after: version, signal: this.#left.signal })) {
+        if (isFinished(state)) this.#open.delete(task_id)
+        this.#pending.set(task_id, state)
+        this.#notify()
+      }
+    } catch (error) {
+      this.#failure = error
+    } finally {
+      this.#open.delete(task_id)
+      this.#notify()
+    }
+  }
+
+  #tell (task: ChartTask): GroupState {
+    this.#pending.delete(task.task_id)
+    this.#latest = Math.max(this.#latest, timeOf(task))
+    if (this.#source.closed && this.#pending.size === 0 && this.#open.size === 0) return { task, cursor: END }
+    // What is still to be told must not lie behind the cursor.
+    const untold = [...this.#pending.values()].filter(isFinished).map(timeOf)
+    return { task, cursor: cursorAt(Math.min(this.#latest, ...untold)) }
+  }
+}
+
 /**
  * Many tasks as one stream: every state of each as it comes, a slow reader skipping states but never the last of any. A reader
  * that comes back with a cursor gets what has not ended, and what ended since, a little of it once more.
  */
 export async function * watchGroup (source: GroupSource, watch: Watch, options: { after?: string | undefined, signal: AbortSignal }): AsyncGenerator<GroupState, void, void> {
   const { after, signal } = options
-  const since = after === undefined ? 0 : readCursor(after) - OVERLAP
-  const pending = new Map<string, ChartTask>()
-  const members = new Set<string>()
-  const left = new AbortController()
-  // Every unfinished task of the group listens: that they are many is no leak.
-  setMaxListeners(0, left.signal)
-  /** Whose end has not been seen yet. */
-  const open = new Set<string>()
-  let latest = 0
-  let failure: unknown
-  let notify: () => void = () => {}
-  let listedSince = Math.max(0, since)
-  let isListed = false
-  let listing = false
-  let outdated = false
-  let lookAgain: NodeJS.Timeout | undefined
-
-  const pump = async (task: ChartTask) => {
-    open.add(task.task_id)
-    try {
-      for await (const state of watch(task.task_id, { after: task.version, signal: left.signal })) {
-        if (isFinished(state)) open.delete(state.task_id)
-        pending.set(state.task_id, state)
-        notify()
-      }
-    } catch (error) {
-      failure = error
-    } finally {
-      open.delete(task.task_id)
-      notify()
-    }
-  }
-  const add = (tasks: readonly ChartTask[]) => {
-    for (const task of tasks) {
-      if (members.has(task.task_id)) continue
-      members.add(task.task_id)
-      if (!isFinished(task) || timeOf(task) >= since) pending.set(task.task_id, task)
-      if (!isFinished(task)) pump(task)
-    }
-    notify()
-  }
-  /** ms after which to list again, null: when there is more. */
-  const list = async (): Promise<number | null> => {
-    try {
-      const { tasks, read_at, complete } = await source.list(listedSince)
-      if (left.signal.aborted) return null
-      listedSince = read_at
-      isListed = true
-      add(tasks)
-      return complete ? null : LOOK_AGAIN.incomplete
-    } catch (error) {
-      // A reader who has been let in is not sent away: its tasks outlast an outage as well.
-      if (!isListed || !isStoreUnavailable(error)) failure = error
-      return LOOK_AGAIN.unavailable
-    }
-  }
-  /** One list at a time: what asks for another meanwhile asks for one more. */
-  const relist = async () => {
-    outdated = listing
-    if (listing || left.signal.aborted) return
-    listing = true
-    clearTimeout(lookAgain)
-    const again = await list()
-    listing = false
-    if (!left.signal.aborted && outdated) relist()
-    else if (!left.signal.aborted && again !== null) lookAgain = setTimeout(relist, again)
-    notify()
-  }
-  const stop = () => {
-    left.abort()
-    notify()
-  }
-  for (const end of [signal, source.over]) {
-    end.addEventListener('abort', stop)
-    if (end.aborted) stop()
-  }
+  const group = new Group(source, watch, after === undefined ? 0 : readCursor(after) - OVERLAP)
+  const leave = () => group.leave()
+  const ends = [signal, source.over]
+  for (const end of ends) end.addEventListener('abort', leave)
+  if (ends.some(({ aborted }) => aborted)) leave()
   let off = () => {}
   try {
-    off = await source.onMore(relist)
-    relist()
-    while (!left.signal.aborted) {
-      if (failure) throw failure
-      const [next] = pending.values()
-      if (next) {
-        pending.delete(next.task_id)
-        latest = Math.max(latest, timeOf(next))
-        const last = source.closed && pending.size === 0 && open.size === 0
-        // What is still to be told must not lie behind the cursor.
-        const untold = [...pending.values()].filter(isFinished).map(timeOf)
-        yield { task: next, cursor: last ? END : cursorAt(Math.min(latest, ...untold)) }
-      } else if (source.closed && open.size === 0 && !listing) {
-        return
-      } else {
-        await new Promise<void>(resolve => { notify = resolve })
-      }
-    }
+    off = await source.onMore(() => { group.list() })
+    group.list()
+    for (let state = await group.next(); state; state = await group.next()) yield state
   } finally {
-    for (const end of [signal, source.over]) end.removeEventListener('abort', stop)
-    left.abort()
-    clearTimeout(lookAgain)
+    for (const end of ends) end.removeEventListener('abort', leave)
+    leave()
     off()
   }
 }
