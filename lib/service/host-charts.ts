@@ -9,9 +9,9 @@ import { retryUntilAborted } from './retry-until-aborted.ts'
 /** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */
 const SAVE_GRACE = 900
 
-/** A row of the host's may hold more than a chart, and its date as a Date. @throws TypeError, RangeError where it is no chart */
+/** A row of the host's may hold more than a chart, and its date as databases give it. @throws TypeError, RangeError where it is no chart */
 function toChart ({ chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at: date, content }: Row): Chart {
-  const created_at = date instanceof Date ? date.toISOString() : date
+  const created_at = date instanceof Date || typeof date === 'number' ? new Date(date).toISOString() : date
   if (typeof created_at !== 'string') throw new TypeError(`chart ${chart_id} has no created_at`)
   return { chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at, content }
 }

@@ -100,9 +100,11 @@ t.test('what the host keeps beside a chart is no part of it', async t => {
   const { service, chartStore, chart, list } = start(t)
   const task = await chart()
   const kept = chartStore.charts.get(task.chart_id!)!
-  chartStore.charts.set(kept.chart_id, { ...kept, created_at: new Date(kept.created_at), secret: 'cost' } as never)
-  t.strictSame(await service.getChart(task), kept)
-  t.strictSame((await list(ada)).charts, [kept])
+  for (const created_at of [new Date(kept.created_at), Date.parse(kept.created_at)]) {
+    chartStore.charts.set(kept.chart_id, { ...kept, created_at, secret: 'cost' } as never)
+    t.strictSame(await service.getChart(task), kept)
+    t.strictSame((await list(ada)).charts, [kept])
+  }
 })
 
 t.test('a store of the host that finds nothing, or fails, says so and no more', async t => {
