@@ -61,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: 'b5a184da8992cc2f5676036808cff9645e0ef8e2',
+    sha: '9cd00021f53b8de2fb139489b075f931bac52977',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -117,8 +117,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id, is_empty)
+  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -361,7 +361,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: '1745ee9f1332f947aaeb3f8fd383658eee620089',
+    sha: '08d62880a09606c122319bb99e6451ef3235de99',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -417,8 +417,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id, is_empty)
+  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -793,7 +793,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'd4c6656decaba7f01caefae1f99a89a6a97a5a72',
+    sha: '0dadd65b2a5b44049489b776c53f36db40f64940',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -849,8 +849,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id, is_empty)
+  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -1234,7 +1234,7 @@ end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '9c3254679b418bdb166f4630258ff678b7472310',
+    sha: '1a168ecde0fb446620d7f5c8810303853189e1bb',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1290,8 +1290,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id, is_empty)
+  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -1703,7 +1703,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: 'a6b3f69b1b2f626583b0af8d90607144a845d0bf',
+    sha: 'fc9522708da539f2e4c26f489f185dfe9e676cd1',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1759,8 +1759,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id, is_empty)
+  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -1822,6 +1822,7 @@ local function find_alike(draft, charts_inside)
   local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
   if active then return active, 'already_active' end
   local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
+  draft.is_first = not finished
   if not finished or not read(finished) then return end
   local chart = call('HGET', record(finished), 'chart')
   if chart == draft.asked and not draft.kept then return end
@@ -1937,14 +1938,16 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   if weight then add('weight', weight) end
   if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
   if draft.retry_of ~= '' and call('EXISTS', record(draft.retry_of)) == 1 then call('HSET', record(draft.retry_of), 'retried_as', id) end
-  if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
-  if #draft.deps > 0 then add('left', #draft.waits) end
+  if #draft.deps > 0 then
+    add('deps', table.concat(draft.deps, ' '))
+    add('left', #draft.waits)
+  end
   call('SET', request(id), draft.request)
   call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
     'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
     'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
   call('ZADD', P .. 'active', now, id)
-  index_active(P .. 'same:' .. draft.same, id)
+  index_active(P .. 'same:' .. draft.same, id, draft.is_first)
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
@@ -2208,7 +2211,10 @@ local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
 local superseded = #older > 0 and cancel_older(older) or {}
-for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
+for _, draft in ipairs(fresh) do
+  draft.is_first = draft.is_first and #fresh == 1
+  create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14]))
+end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
 local records = {}

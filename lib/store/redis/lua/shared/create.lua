@@ -18,15 +18,17 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
   -- Whoever needed the failed one can be run again with this one in its place.
   if draft.retry_of ~= '' and call('EXISTS', record(draft.retry_of)) == 1 then call('HSET', record(draft.retry_of), 'retried_as', id) end
-  if #draft.deps > 0 then add('deps', table.concat(draft.deps, ' ')) end
-  if #draft.deps > 0 then add('left', #draft.waits) end
+  if #draft.deps > 0 then
+    add('deps', table.concat(draft.deps, ' '))
+    add('left', #draft.waits)
+  end
   call('SET', request(id), draft.request)
   call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
     'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
     'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
 
   call('ZADD', P .. 'active', now, id)
-  index_active(P .. 'same:' .. draft.same, id)
+  index_active(P .. 'same:' .. draft.same, id, draft.is_first)
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   -- Nobody watches a task that has just been named: its message says that there is one more.
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)

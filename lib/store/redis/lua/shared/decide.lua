@@ -2,11 +2,13 @@
 -- A draft gets `deps`, `becomes` (the task that answers it) and `outcome`; a new one also `waits`: the deps that have not completed.
 
 -- An active task that is alike, else the newest finished one whose chart is there; third, the chart if only the host knows.
+-- A draft that is the first to ask for its chart gets `is_first`.
 local function find_alike(draft, charts_inside)
   local index = P .. 'same:' .. draft.same
   local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
   if active then return active, 'already_active' end
   local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
+  draft.is_first = not finished
   if not finished or not read(finished) then return end
   local chart = call('HGET', record(finished), 'chart')
   if chart == draft.asked and not draft.kept then return end
