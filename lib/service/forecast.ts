@@ -57,6 +57,7 @@ export class Forecast {
   /** What a task takes that has not begun. */
   readonly #whole: number | null
   #free: number[] | undefined
+  #busy: number | null | undefined
 
   constructor (outlook: Outlook) {
     this.#outlook = outlook
@@ -97,8 +98,9 @@ export class Forecast {
       case ChartStatus.COMPLETED: return this.now
       case ChartStatus.PROCESSING: return this.#completionOfRunning(task)
       case ChartStatus.PENDING: {
+        if (this.#outlook.paused || this.#whole === null) return null
         const start = waitsForOthers(task) ? this.#startAfter(task, find, known) : this.#startOf(task)
-        return start === null || this.#whole === null ? null : start + this.#whole
+        return start === null ? null : start + this.#whole
       }
       default: return null
     }
@@ -110,14 +112,15 @@ export class Forecast {
     const pace = this.#pace
     if (this.#outlook.paused || slots === 0 || pace === null) return null
     const free = this.#free ??= this.#freeTimes(slots, pace)
-    while (this.#starts.length < Math.min(position, MOST_PLACES)) {
+    const place = Math.min(position, MOST_PLACES)
+    while (this.#starts.length < place) {
       const next = free.shift()!
       this.#starts.push(next)
       free.splice(placeOf(free, next + pace), 0, next + pace)
     }
-    const start = this.#starts[Math.min(position, MOST_PLACES) - 1]!
-    const alive = free.filter(at => at !== Infinity).length
-    return start === Infinity ? null : start + Math.max(0, position - MOST_PLACES) * pace / alive
+    const start = this.#starts[place - 1]!
+    if (start === Infinity) return null
+    return position === place ? start : start + (position - place) * pace / free.filter(at => at !== Infinity).length
   }
 
   #completionOfRunning (task: ChartTask): number | null {
@@ -148,7 +151,6 @@ export class Forecast {
 
   /** When the last of those that a task waits for is there. */
   #startAfter ({ depends_on }: ChartTask, find: (task_id: string) => ChartTask | undefined, known: Map<string, number | null>): number | null {
-    if (this.#outlook.paused) return null
     let start = this.now
     for (const task_id of depends_on) {
       const task = find(task_id)
@@ -160,16 +162,24 @@ export class Forecast {
   }
 
   #startOf ({ queue_position, current_step, step_at }: ChartTask): number | null {
-    if (this.#outlook.paused) return null
-    if (queue_position === null) {
-      const waitsForTime = step_at !== null && (current_step === 'scheduled' || current_step === 'retrying')
-      if (!waitsForTime || step_at > this.now - IDLE_GRACE) return waitsForTime ? Math.max(step_at, this.now) : null
-      // Nobody was idle when its time came.
-      const [free = Infinity] = this.#pace === null ? [] : this.#freeTimes(this.#outlook.processing_count, this.#pace)
-      return free === Infinity ? null : this.now + free
-    }
-    const wait = this.waitOf(queue_position)
+    if (queue_position !== null) return this.#after(this.waitOf(queue_position))
+    const waitsForTime = current_step === 'scheduled' || current_step === 'retrying'
+    if (!waitsForTime || step_at === null) return null
+    // Where nobody was idle when its time came, it waits for somebody who is busy.
+    return step_at > this.now - IDLE_GRACE ? Math.max(step_at, this.now) : this.#after(this.#firstFree())
+  }
+
+  #after (wait: number | null): number | null {
     return wait === null ? null : this.now + wait
+  }
+
+  /** ms until the first of those that are busy is free; null where nobody knows. */
+  #firstFree (): number | null {
+    if (this.#busy === undefined) {
+      const [first = Infinity] = this.#pace === null ? [] : this.#freeTimes(this.#outlook.processing_count, this.#pace)
+      this.#busy = first === Infinity ? null : first
+    }
+    return this.#busy
   }
 
   /** How long it is from the beginning of a step to the chart, where it has lasted `elapsed` ms already. */

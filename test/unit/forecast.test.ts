@@ -104,6 +104,8 @@ t.test('a long queue', async t => {
   t.strictSame([1, 2_000, 2_001, 9_999].map(position => known.waitOf(position)! / 1_000), [10, 20_000, 20_010, 99_990])
   const many = after([10], { processing_count: 300, running: Array(100).fill({ step: 'started', at: NOW - 5_000 }), waiting_since: NOW - 5_000 })
   const waits = [1, 100, 300, 301].map(position => many.waitOf(position)! / 1_000)
+  const stuck = after([10], { ...busySince(60), processing_count: 2, running: [0, 60].map(seconds => ({ step: 'started', at: NOW - seconds * 1_000 })) })
+  t.strictSame([1, 2_000, 2_001].map(position => stuck.waitOf(position)! / 1_000), [10, 20_000, 20_010], 'one slot is stuck')
   t.ok(waits[0]! < 0.1 && waits[3]! > 9 && waits.every((wait, i) => i === 0 || wait >= waits[i - 1]!), `those that are not shown end evenly: ${waits}`)
 })
 
