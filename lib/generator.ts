@@ -32,8 +32,8 @@ export interface GenerateContext {
   progress (update: ProgressUpdate): void
   /**
    * Remembers what `fn` returned for this task: a later try, after a crash, a deployment or an error, gets it back without
-   * running `fn` again. What a later try gets has gone through JSON; all of a task's are bounded by `limits.checkpointBytes`, and forgotten
-   * when it ends. Reports `name` as the current step.
+   * running `fn` again. What a later try gets has gone through JSON; all of a task's are bounded by
+   * `limits.checkpointBytes`, and forgotten when it ends. Reports `name` as the current step.
    */
   step<T> (name: string, fn: () => T | Promise<T>): Promise<T>
   /** The charts that this one was told to wait for (`depends_on`), in the order asked. */

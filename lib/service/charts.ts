@@ -21,7 +21,7 @@ export interface MessageChartsOptions {
   /** Whether the charts come with their content. */
   readonly content: boolean
   /** What it refuses is left out; null: the task of a chart, which is no longer kept. Default: nothing is refused. */
-  readonly mayRead?: (task: ChartTask | null) => Promise<boolean>
+  readonly mayRead?: ((task: ChartTask | null) => Promise<boolean>) | undefined
 }
 
 /** Tasks of a host's charts that are read at once. */

@@ -110,7 +110,7 @@ class Group {
     this.#notify()
   }
 
-  /** ms after which to list again; null: when there may be more. */
+  /** ms after which to list again, where that is not only when there may be more. */
   async #list (): Promise<number | null> {
     try {
       const { tasks, read_at, complete } = await this.#source.list(this.#listedSince)

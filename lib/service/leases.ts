@@ -42,7 +42,7 @@ export class Leases {
     return this.#taken(await this.#store.dequeue(this.#capped(take)))
   }
 
-  async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
+  waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
     return this.#store.waitForWork(timeout, signal)
   }
 

@@ -83,8 +83,8 @@ export class QueueService {
     this.#options = options
     this.#store = store
     this.#finishing = new Finishing(options.onFinished, logger)
-    this.#hostCharts = chartStore ? new HostCharts(chartStore, store, logger) : null
-    const hostCharts = this.#hostCharts
+    const hostCharts = chartStore ? new HostCharts(chartStore, store, logger) : null
+    this.#hostCharts = hostCharts
     this.#charts = new Charts(store, hostCharts)
     this.leases = new Leases({ store, hostCharts, charts: this.#charts, limits, logger, finished: task => this.#finishing.tell(task) })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
@@ -310,7 +310,7 @@ export class QueueService {
 
   /** The states of all tasks of a batch over one iteration, which ends when the last of them has ended. */
   watchBatch (batch_id: string, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
-    const list = async () => ({ tasks: (await this.#store.readBatch(idOf(batch_id, 'batch_id')))?.tasks ?? [], read_at: Date.now(), complete: true })
+    const list = async (since: number) => ({ tasks: (await this.#store.readBatch(idOf(batch_id, 'batch_id')))?.tasks ?? [], read_at: since, complete: true })
     const onMore = async () => () => {}
     return this.#estimated(watchGroup({ list, onMore, closed: true, over: this.feed.closing }, (task_id, options) => this.feed.watch(task_id, options), options))
   }

@@ -14,6 +14,10 @@ import type {
 /** Expired leases, due retries, waits that are over and tasks to be parked, of each, that one call deals with. */
 const MOST_DUE = 100
 
+/** What has ended, but for what the caller knows the end of. */
+const lostOf = (ended: readonly Entry[], own: ReadonlySet<string>): ChartTask[] =>
+  ended.map(({ task }) => task).filter(({ task_id }) => !own.has(task_id))
+
 export interface MemoryStoreOptions {
   /** The time in ms, for tests. */
   readonly now?: (() => number) | undefined
@@ -59,8 +63,9 @@ class MemoryStore implements TaskStore {
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
     const closed = closings.map(closing => this.#close(closing, take?.runningPerTenant ?? null))
-    const own = closings.filter((_closing, i) => closed[i]!.current).map(({ task_id }) => task_id)
-    return { closed, taken: take ? this.#take(take, new Set(own)) : { tasks: [], lost: this.#ended(new Set(own)), due: this.#due() } }
+    const own = new Set(closings.filter((_closing, i) => closed[i]!.current).map(({ task_id }) => task_id))
+    // Who takes nothing collects nothing: it could not ask again for what has ended, where the reply is lost.
+    return { closed, taken: take ? this.#take(take, own) : { tasks: [], lost: lostOf(this.#lifecycle.drain(), own), due: this.#due() } }
   }
 
   async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
@@ -200,8 +205,8 @@ class MemoryStore implements TaskStore {
     return entry?.lease === lease && entry.task.status === ChartStatus.PROCESSING ? entry : null
   }
 
-  #ended (own: ReadonlySet<string> = new Set()): ChartTask[] {
-    return this.#lifecycle.drain().map(({ task }) => task).filter(({ task_id }) => !own.has(task_id))
+  #ended (): ChartTask[] {
+    return this.#lifecycle.drain().map(({ task }) => task)
   }
 
   #close (closing: Closing, cap: number | null): Closed {
@@ -217,12 +222,11 @@ class MemoryStore implements TaskStore {
   /** Collects what is due, then hands out tasks. `own`: what the caller knows the end of. */
   #take (take: Take, own: ReadonlySet<string>): Taken {
     const { worker_id, take_id } = take
-    const lost = (ended: readonly Entry[]) => ended.filter(({ task }) => !own.has(task.task_id)).map(({ task }) => task)
     const before = this.#shelves.takes.get(worker_id)
     if (before?.take_id === take_id && before.expires > this.#now()) {
       const again = before.ids.map(task_id => this.#shelves.entries.get(task_id)!)
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
-      return { tasks: still.map(toTaken), lost: lost([...this.#lifecycle.drain(), ...before.ended]), due: this.#due() }
+      return { tasks: still.map(toTaken), lost: lostOf([...this.#lifecycle.drain(), ...before.ended], own), due: this.#due() }
     }
     this.#collect(take.runningPerTenant)
     const started = this.#start(take)
@@ -233,7 +237,7 @@ class MemoryStore implements TaskStore {
     }
     // A paused queue must not wake those who would find nothing.
     if (this.#shelves.queue.any && !this.#shelves.paused) this.#bell.ring()
-    return { tasks: started.map(toTaken), lost: lost(ended), due: this.#due() }
+    return { tasks: started.map(toTaken), lost: lostOf(ended, own), due: this.#due() }
   }
 
   /** Expired leases, waits that are over, and what may go on now. */

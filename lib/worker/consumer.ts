@@ -238,19 +238,23 @@ export class Consumer {
 
   /** Waits for something to do: an attempt that ends, a sign of work where there is a slot for it, or the stop. */
   async #idle (): Promise<void> {
-    if (this.#free > 0 && !this.#waiting && !this.#stopping.signal.aborted) {
-      this.#waiting = true
-      const longest = Math.min(LONGEST_WAIT, this.#options.leaseDuration)
-      const signal = this.#stopping.signal
-      this.#options.service.leases.waitForWork(longest, signal)
-        .catch(() => delay(STORE_RETRY.longest, undefined, { signal }).catch(() => {}))
-        .then(() => {
-          this.#waiting = false
-          this.#lookAgain()
-        })
-    }
+    if (this.#free > 0 && !this.#waiting && !this.#stopping.signal.aborted) this.#waitForWork()
     if (!this.#signalled) await new Promise<void>(resolve => { this.#notify = resolve })
     this.#signalled = false
+  }
+
+  async #waitForWork (): Promise<void> {
+    const { service, leaseDuration } = this.#options
+    const { signal } = this.#stopping
+    this.#waiting = true
+    try {
+      await service.leases.waitForWork(Math.min(LONGEST_WAIT, leaseDuration), signal)
+    } catch {
+      // A store that cannot say when there is work is asked for it from time to time.
+      await delay(STORE_RETRY.longest, undefined, { signal }).catch(() => {})
+    }
+    this.#waiting = false
+    this.#lookAgain()
   }
 
   #lookAgain (): void {

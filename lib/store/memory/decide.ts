@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
 import type { EnqueuedTask, EnqueueRefusal, TaskDraft } from '../task-store.ts'
-import type { Entry } from './entry.ts'
+import { MOST_ANSWERED, type Entry } from './entry.ts'
 import type { TenantCounts } from './tenant-counts.ts'
 
 /** What the store knows, for those who decide. */
@@ -31,9 +31,6 @@ export interface Decision {
   /** What they replace. */
   readonly older: readonly Entry[]
 }
-
-/** Batches that one unfinished task answers for: as many as on Redis, where its record would grow without end. */
-const MOST_BATCHES = 100
 
 /** Two that ask for the same are alike where they depend on the same. */
 const sameOf = (same: string, deps: readonly string[]): string =>
@@ -113,7 +110,7 @@ export function decide (drafts: readonly TaskDraft[], isBatch: boolean, view: Vi
   const [{ tenant, user_id, waitingPerTenant, queueLength }] = drafts as [TaskDraft]
   const { becomes, unasked } = matchAlike(drafts, view)
   if (unasked.length > 0) return { outcome: 'charts_unasked', charts: unasked }
-  const isCrowded = ({ outcome, id }: Match) => outcome === 'already_active' && (view.find(id)?.batch_ids.length ?? 0) >= MOST_BATCHES
+  const isCrowded = ({ outcome, id }: Match) => outcome === 'already_active' && (view.find(id)?.batch_ids.length ?? 0) >= MOST_ANSWERED
   const crowded = isBatch && becomes.find(isCrowded)
   if (crowded) return { outcome: 'task_crowded', task_id: crowded.draft.task_id }
   const fresh = resolveNeeds(becomes.filter(({ outcome, id }) => outcome === 'queued' && !view.find(id)), user_id, view)

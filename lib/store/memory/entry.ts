@@ -3,6 +3,9 @@ import { isFinished, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
 import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskDraft } from '../task-store.ts'
 
+/** Idempotency keys, and batches, that one unfinished task answers for: as many as on Redis, where its record would grow without end. */
+export const MOST_ANSWERED = 100
+
 /** A task and what only the store knows of it. */
 export interface Entry {
   readonly draft: TaskDraft

@@ -2,13 +2,10 @@ import { ChartStatus, isFinished } from '../../task.ts'
 import type { BatchOutcome, EnqueuedTask, TaskDraft } from '../task-store.ts'
 import type { Bell } from './bell.ts'
 import { decide, type View } from './decide.ts'
-import type { Entry } from './entry.ts'
+import { MOST_ANSWERED, type Entry } from './entry.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { Reads } from './reads.ts'
 import type { Shelves } from './shelves.ts'
-
-/** Keys that one unfinished task is asked for with. */
-const MOST_KEYS = 100
 
 /** Accepts tasks, or answers with those that there are already. */
 export class Intake {
@@ -75,10 +72,9 @@ export class Intake {
     }
   }
 
-  /** Of an unfinished task no more keys are remembered than on Redis, where its record would grow without end. */
   #bind ({ key, body }: { key: string, body: string }, batch_id: string | null, entries: readonly Entry[]): void {
     const [only] = batch_id === null ? entries : []
-    if (only && !isFinished(only.task) && ++only.keys > MOST_KEYS) return
+    if (only && !isFinished(only.task) && ++only.keys > MOST_ANSWERED) return
     this.#shelves.byKey.set(key, { batch_id, entries, body })
   }
 

@@ -793,7 +793,7 @@ end
 return #ids`
   },
   close: {
-    sha: '0dadd65b2a5b44049489b776c53f36db40f64940',
+    sha: '653481280cc2dc92b2f0b5ed2cefc1e4539223b7',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1151,7 +1151,6 @@ end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
-  if worker == '' then return { taken, others(own), next_due() } end
   local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
@@ -1231,10 +1230,11 @@ for i = 7, #ARGV, 7 do
   own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
+if ARGV[2] == '' then return { closed, { {}, others(own), next_due() } } end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '1a168ecde0fb446620d7f5c8810303853189e1bb',
+    sha: '656de82460482ed8fe700db9c9636dd74931622d',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1592,7 +1592,6 @@ end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
-  if worker == '' then return { taken, others(own), next_due() } end
   local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')

@@ -303,8 +303,9 @@ export class RedisStore implements TaskStore {
   }
 
   async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
+    type Unasked = [task_id: string, chart_id: string]
     type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
-    const [answer, found, ended, replayed_batch] = await this.#run<[BatchOutcome['outcome'], Found[] | Array<[task_id: string, chart_id: string]> | string | number, FoundRecord[]?, string?]>(
+    const [answer, found, ended, replayed_batch] = await this.#run<[BatchOutcome['outcome'], Found[] | Unasked[] | string | number, FoundRecord[]?, string?]>(
       'enqueue', enqueueArguments(drafts, batch_id))
     if (answer === 'accepted' || answer === 'replayed') {
       const enqueued = (found as Found[]).map(([outcome, record, now, step, at, position, deps], i) => ({
@@ -319,7 +320,7 @@ export class RedisStore implements TaskStore {
       case 'key_reused': return { outcome: answer }
       case 'tenant_full': case 'queue_full': return { outcome: answer, fresh: found as number }
       case 'dependency_unknown': case 'dependency_failed': case 'task_crowded': return { outcome: answer, task_id: found as string }
-      case 'charts_unasked': return { outcome: answer, charts: (found as Array<[task_id: string, chart_id: string]>).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
+      case 'charts_unasked': return { outcome: answer, charts: (found as Unasked[]).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
     }
   }
 

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- close: ends leases with complete, fail or release, and takes the next tasks in the same round trip.
 -- KEYS[1] prefix
--- ARGV[1] now (ms, '' = TIME)  [2] worker  [3] take id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
+-- ARGV[1] now (ms, '' = TIME)  [2] worker, '' where nothing is to be taken  [3] take id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
 -- then for each lease seven: task_id  lease  verb  and
 --   complete: chart_id, content or '' where the host keeps it, '', ''
 --   fail: code, message, delay (ms; '' = the task's own backoff, 'never' = no more tries), random 0-1 for the jitter
@@ -55,4 +55,6 @@ for i = 7, #ARGV, 7 do
   own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
+-- Who takes nothing collects nothing: it could not ask again for what has ended, where the reply is lost.
+if ARGV[2] == '' then return { closed, { {}, others(own), next_due() } } end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }

@@ -1,5 +1,4 @@
--- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own. Without a worker neither: nobody
--- could ask again for what has ended, where the reply is lost.
+-- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
 -- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1 }.
 local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
 
@@ -76,7 +75,6 @@ local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'a
 
 local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
   local taken = {}
-  if worker == '' then return { taken, others(own), next_due() } end
   -- The reply to this very take may have been lost: the same tasks again, not more of them, and the same ends.
   local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
