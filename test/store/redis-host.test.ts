@@ -72,3 +72,17 @@ test("a client that the host has not connected is not connected for it, and a ho
     await scene.completed()
   })
 })
+
+test('a task whose record is gone is passed over, and holds nobody up', async t => {
+  const redis = new Redis(url)
+  const keyPrefix = uniquePrefix(t)
+  t.teardown(async () => {
+    await removeKeys(redis, keyPrefix)
+    redis.disconnect()
+  })
+  await Scene.play(async () => new RedisStore({ redis, keyPrefix }), async scene => {
+    const [first, lost, last] = await scene.enqueueMany(3)
+    await redis.del(`{${keyPrefix}}:task:${lost}`)
+    t.strictSame(await scene.takeIds({ count: 3 }), [first, last])
+  })
+})

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ChartQueueService, memoryStore, type Chart, type ChartQueueServiceOptions, type CreateChartRequest, type Identity, type MessageChartsOptions, type TaskStore } from '../../lib/index.ts'
 import { chartIdOf } from '../../lib/service/chart-identity.ts'
 import { hostStore } from '../helpers/chart-store.ts'
@@ -140,6 +141,23 @@ t.test('of many charts that the host finds, only as many tasks are read as are n
   reads.length = 0
   t.strictSame((await list(ada, { limit: 2, content: true })).charts.map(({ content }) => content), [999, 998])
   t.strictSame(reads.map(({ verb, args }) => [verb, (args[0] as string[]).length]), [['readMessage', message_id.length], ['read', 100]])
+})
+
+t.test('many contents are read a few at a time', async t => {
+  const inner = memoryStore()
+  let open = 0
+  let most = 0
+  const readContent = async (chart_id: string) => {
+    most = Math.max(most, ++open)
+    await delay(1)
+    open--
+    return inner.readContent(chart_id)
+  }
+  const store = new Proxy(inner, { get: (target, verb: keyof TaskStore) => verb === 'readContent' ? readContent : (target[verb] as () => unknown).bind(target) })
+  const { chart, list } = start(t, { store, chartStore: undefined })
+  for (let n = 0; n < 10; n++) await chart({ adjustment_query: `${n}` })
+  t.strictSame((await list(ada)).charts.map(({ content }) => content), Array.from({ length: 10 }, (_, n) => ({ asked: `${9 - n}` })))
+  t.equal(most, 4)
 })
 
 t.test('a chart outlives its task where the host keeps it', async t => {

@@ -1,6 +1,8 @@
 import t from 'tap'
 import { randomUUID } from 'node:crypto'
 import { memoryStore, type BatchedChartRequest, type ChartStore, type TaskStore } from '../../lib/index.ts'
+import { digest } from '../../lib/service/chart-identity.ts'
+import type { TaskDraft } from '../../lib/store/task-store.ts'
 import { HostCharts } from '../../lib/service/host-charts.ts'
 import { Intake, type IntakeOptions } from '../../lib/service/intake.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
@@ -123,6 +125,44 @@ t.test('a batch in which the host has lost a chart makes that one anew, and the 
       await store.closeLeases([{ task_id, lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
     }
   }
+})
+
+t.test('of a batch the host is asked for each chart once', async t => {
+  const chartStore = hostStore()
+  const { intake: many, store } = intake({ chartStore })
+  const [a, b] = [request(), request()]
+  for (const asked of [a, b]) {
+    const { task } = await many.one(asked, ada, undefined)
+    const { tasks: [taken] } = await store.dequeue({ ...take, take_id: task.task_id })
+    const chart_id = randomUUID()
+    await chartStore.save({ ...task, chart_id, content: 1 })
+    await store.closeLeases([{ task_id: task.task_id, lease: taken!.lease, verb: 'complete', chart_id, content: null }], null)
+  }
+  chartStore.calls.length = 0
+  const { tasks } = await many.many([a, b, a, b, a], ada, undefined)
+  t.ok(tasks.every(({ outcome }) => outcome === 'chart_exists'))
+  t.strictSame(chartStore.calls.sort(), [...chartStore.charts.keys()].map(chart_id => `get ${chart_id}`).sort())
+})
+
+t.test('a key binds what the version before this one bound, where nothing else is asked for', async t => {
+  const bodies: string[] = []
+  const inner = memoryStore()
+  const store = new Proxy(inner, {
+    get: (target, verb: keyof TaskStore) => verb !== 'enqueue'
+      ? (target[verb] as () => unknown).bind(target)
+      : (draft: TaskDraft) => {
+          bodies.push(draft.idempotency!.body)
+          plain = digest(draft.same, draft.force)
+          return target.enqueue(draft)
+        }
+  })
+  let plain = ''
+  const { intake: one } = intake({ store })
+  const message_id = randomUUID()
+  const fields: Array<Partial<BatchedChartRequest>> = [{}, { priority: 'normal', run_at: null, supersede: false, depends_on: [] }, { priority: 'high' }, { supersede: true }]
+  for (const [i, more] of fields.entries()) await one.one({ message_id, force_create: true, ...more }, ada, `key-${i}`)
+  t.strictSame(bodies.map(body => body === plain), [true, true, false, false])
+  t.equal(new Set(bodies).size, 3)
 })
 
 t.test('what a batch supersedes is told once', async t => {

@@ -320,3 +320,18 @@ t.test('closing ends every watch and listens no more', async t => {
   t.notOk(store.listening)
   t.equal(store.subscribed.size, 0)
 })
+
+t.test('who could not be told of more leaves nothing behind', async t => {
+  const { store, feed } = start(t, { up: false, poll: 5 })
+  const unsubscribed: string[] = []
+  Object.assign(store, {
+    subscribeMessage: async () => { throw new Error('no') },
+    unsubscribeMessage: (message_id: string) => { unsubscribed.push(message_id) }
+  })
+  let told = 0
+  await t.rejects(feed.onMore('message', 'ada', () => { told++ }), { message: 'no' })
+  feed.added('message', 'ada')
+  await new Promise(resolve => setTimeout(resolve, 50))
+  t.equal(told, 0)
+  t.strictSame(unsubscribed, ['message'])
+})

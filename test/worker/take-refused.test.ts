@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Take } from '../../lib/store/task-store.ts'
+import type { Take, TaskStore } from '../../lib/store/task-store.ts'
 import { gate, until } from '../helpers/gate.ts'
 import { startQueue, stores } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
@@ -61,12 +61,13 @@ for (const kind of stores) {
   })
 }
 
-t.test('a store that cannot say when there is work is asked for it', async t => {
-  const queue = await startQueue(t, 'memory')
-  const { store, lose, calls } = spyOnStore(queue)
-  lose('request', 'waitForWork')
-  const worker = await queue.work(async () => 'chart', { store })
-  await until(() => calls('waitForWork') > 0)
-  t.match(await queue.run(), { status: 'COMPLETED' })
-  await worker.stop()
-})
+for (const [how, fail] of [['rejects', () => Promise.reject(new Error('no'))], ['throws', () => { throw new Error('no') }]] as const) {
+  t.test(`a store that cannot say when there is work, as it ${how}, is asked for it`, async t => {
+    const queue = await startQueue(t, 'memory')
+    const { store, calls } = spyOnStore(queue)
+    const worker = await queue.work(async () => 'chart', { store: new Proxy(store, { get: (target, verb: keyof TaskStore) => verb === 'waitForWork' ? fail : target[verb] }) })
+    await until(() => calls('dequeue') > 0)
+    t.match(await queue.run(), { status: 'COMPLETED' })
+    await worker.stop()
+  })
+}

@@ -60,6 +60,12 @@ export const batch = cases('a batch', {
     assert.equal((await scene.store.readBatch(first.batch_id))!.tasks[0]!.status, 'COMPLETED')
   },
 
+  'with two alike, one of them forced, is answered by the one that came last': async scene => {
+    const [plain, forced] = [scene.draft({ same: 'alike' }), scene.draft({ same: 'alike', force: true })]
+    await accepted(scene, [plain, forced])
+    assert.deepEqual((await accepted(scene, [scene.draft({ same: 'alike' })])).ids, [forced.task_id])
+  },
+
   'that is unknown is none': async scene => {
     assert.equal(await scene.store.readBatch(randomUUID()), null)
   },
