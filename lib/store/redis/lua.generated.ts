@@ -61,7 +61,7 @@ if #records == 0 then return { false } end
 return { t[1], records }`
   },
   cancelAll: {
-    sha: '9cd00021f53b8de2fb139489b075f931bac52977',
+    sha: 'b5a184da8992cc2f5676036808cff9645e0ef8e2',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -117,8 +117,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id, is_empty)
-  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -361,7 +361,7 @@ tell_all()
 return others({})`
   },
   cancel: {
-    sha: '08d62880a09606c122319bb99e6451ef3235de99',
+    sha: '1745ee9f1332f947aaeb3f8fd383658eee620089',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -417,8 +417,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id, is_empty)
-  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -793,7 +793,7 @@ end
 return #ids`
   },
   close: {
-    sha: '653481280cc2dc92b2f0b5ed2cefc1e4539223b7',
+    sha: 'e5c5493ed78d590c9dd2988751c8dc2648836220',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -849,8 +849,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id, is_empty)
-  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -1234,7 +1234,7 @@ if ARGV[2] == '' then return { closed, { {}, others(own), next_due() } } end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '656de82460482ed8fe700db9c9636dd74931622d',
+    sha: '528741dab0525db93c44aa54fa468b7c489c512c',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1290,8 +1290,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id, is_empty)
-  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -1702,7 +1702,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: 'fc9522708da539f2e4c26f489f185dfe9e676cd1',
+    sha: 'fe933b9f4f51c73f1656f288a616231f95bc588a',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1758,8 +1758,8 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id, is_empty)
-  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
@@ -1817,16 +1817,14 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   return 'queued', now
 end
 local function find_alike(draft, charts_inside)
-  local index = P .. 'same:' .. draft.same
-  local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
-  if active then return active, 'already_active' end
-  local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
-  draft.is_first = not finished
-  if not finished or not read(finished) then return end
-  local chart = call('HGET', record(finished), 'chart')
+  local id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, 0, 0, 'WITHSCORES'))
+  if not id then return end
+  if tonumber(score) < 0 then return id, 'already_active' end
+  if not read(id) then return end
+  local chart = call('HGET', record(id), 'chart')
   if chart == draft.asked and not draft.kept then return end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
-  return finished, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
+  return id, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
 local function match_alike(drafts, charts_inside)
   local by_id, planned, fresh, unasked = {}, {}, {}, {}
@@ -1946,7 +1944,7 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
     'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
     'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
   call('ZADD', P .. 'active', now, id)
-  index_active(P .. 'same:' .. draft.same, id, draft.is_first)
+  index_active(P .. 'same:' .. draft.same, id)
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
@@ -2210,10 +2208,7 @@ local older = find_older(drafts, user)
 refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
 local superseded = #older > 0 and cancel_older(older) or {}
-for _, draft in ipairs(fresh) do
-  draft.is_first = draft.is_first and #fresh == 1
-  create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14]))
-end
+for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
 local records = {}

@@ -72,11 +72,7 @@ refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
 
 local superseded = #older > 0 and cancel_older(older) or {}
-for _, draft in ipairs(fresh) do
-  -- Another of its batch may be alike, and forced.
-  draft.is_first = draft.is_first and #fresh == 1
-  create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14]))
-end
+for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
 

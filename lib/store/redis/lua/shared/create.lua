@@ -28,7 +28,7 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
     'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
 
   call('ZADD', P .. 'active', now, id)
-  index_active(P .. 'same:' .. draft.same, id, draft.is_first)
+  index_active(P .. 'same:' .. draft.same, id)
   index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
   -- Nobody watches a task that has just been named: its message says that there is one more.
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)

@@ -1,19 +1,17 @@
 -- What becomes of drafts that are accepted together is decided before anything is written: all of them, or none.
 -- A draft gets `deps`, `becomes` (the task that answers it) and `outcome`; a new one also `waits`: the deps that have not completed.
 
--- An active task that is alike, else the newest finished one whose chart is there; third, the chart if only the host knows.
--- A draft that is the first to ask for its chart gets `is_first`.
+-- The newest active task that is alike, else the one that is COMPLETED, if its chart is there; third, the chart if only the host knows.
 local function find_alike(draft, charts_inside)
-  local index = P .. 'same:' .. draft.same
-  local active = call('ZRANGEBYSCORE', index, '-inf', '(0', 'LIMIT', 0, 1)[1]
-  if active then return active, 'already_active' end
-  local finished = call('ZREVRANGEBYSCORE', index, '+inf', '(0', 'LIMIT', 0, 1)[1]
-  draft.is_first = not finished
-  if not finished or not read(finished) then return end
-  local chart = call('HGET', record(finished), 'chart')
+  -- The index has at most one that is COMPLETED, above all active ones.
+  local id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, 0, 0, 'WITHSCORES'))
+  if not id then return end
+  if tonumber(score) < 0 then return id, 'already_active' end
+  if not read(id) then return end
+  local chart = call('HGET', record(id), 'chart')
   if chart == draft.asked and not draft.kept then return end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
-  return finished, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
+  return id, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
 
 -- Alike drafts are one task. Returns the drafts by their ids, those that are new, and the charts of which the host must be asked first, if any.

@@ -6,9 +6,8 @@ local function index_expire(key, keep)
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 
--- `is_empty`: it is known that nothing is in it.
-local function index_active(key, id, is_empty)
-  local newest = not is_empty and call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+local function index_active(key, id)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
   if newest then call('PERSIST', key) end
 end
