@@ -8,8 +8,8 @@ import { parseArgs } from 'node:util'
 import { startRedis } from '../test/helpers/redis.ts'
 import type { Figure } from './build-process.ts'
 
-const HERE = fileURLToPath(new URL('../dist/lib/index.js', import.meta.url))
-const PROCESS = new URL('build-process.ts', import.meta.url)
+const HERE = fileURLToPath(new URL('../lib/index.js', import.meta.url))
+const PROCESS = new URL('build-process.js', import.meta.url)
 
 /** The values of one figure, in the order of the turns. */
 interface Row {
@@ -38,7 +38,7 @@ async function measure (paths: readonly string[]): Promise<Row[]> {
   const rows = new Map<string, Row>()
   for (let round = 1; round <= rounds; round++) {
     // New ones each time: of two processes alike, one may be some percent faster for as long as it lives.
-    const children = paths.map(path => fork(PROCESS, [redis.url, path], { execArgv: ['--expose-gc', '--import', 'tsx'] }))
+    const children = paths.map(path => fork(PROCESS, [redis.url, path], { execArgv: ['--expose-gc'] }))
     const [scenes] = await Promise.all(children.map(child => answerOf<number[]>(child)))
     for (const [scene, turns] of scenes!.entries()) {
       for (let turn = 0; turn <= turns; turn++) {

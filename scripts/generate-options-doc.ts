@@ -5,7 +5,7 @@ import {
   InProcessWorkerSchema, LimitsSchema, PluginOptionsSchema, RetentionSchema, RetrySchema, ServiceOptionsSchema, StreamSchema, WorkerOptionsSchema
 } from '../lib/options.ts'
 
-const target = new URL('../docs/reference/options.md', import.meta.url)
+const target = new URL('docs/reference/options.md', import.meta.resolve('fastify-async-charts/package.json'))
 
 /** Groups that more than one table names: each has a table of its own. */
 const groups: Readonly<Record<string, TSchema>> = {

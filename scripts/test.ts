@@ -1,35 +1,44 @@
-// Runs tap with what its tests need: one Redis for the whole run, and a browser where there can be one.
+// Runs the tests, which are tap's, under Node's own test runner: without arguments all of them, and what `npm run check` checks
+// beside them; else the named files. `--quick`: those that need neither Redis nor a browser.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chromiumPath } from '../test/helpers/chromium.ts'
-import { findExecutable } from '../test/helpers/executables.ts'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative, resolve } from 'node:path'
+import { run } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { chromiumPath, startBrowser } from '../test/helpers/chromium.ts'
 import { redisServerPath, startRedis } from '../test/helpers/redis.ts'
+import { root } from '../test/helpers/root.ts'
+import { install } from './install.ts'
+import { report } from './report.ts'
 
-const PACKAGE_MANAGERS = [
-  { command: 'apt-get', refresh: ['update'], install: ['install', '-y', '--no-install-recommends'], redis: 'redis-server' },
-  { command: 'apk', install: ['add', '--no-cache'], redis: 'redis' },
-  { command: 'dnf', install: ['install', '-y'], redis: 'redis' },
-  { command: 'yum', install: ['install', '-y'], redis: 'redis' }
-]
-const isRoot = process.getuid?.() === 0
-// A container or a build machine is there to be filled; a developer's own machine is not ours to change.
-const mayInstall = isRoot || Boolean(process.env['CI'])
+/** Test files at a time: more than the two cores of a small machine, because most of them wait for something most of the time. */
+const CONCURRENCY = 4
+/** ms that one file may take. */
+const TIMEOUT = 180_000
+/** Helpers of tests that are not quick: they start a server, a browser or a process. */
+const NOT_QUICK = /helpers\/(?:chromium|guide|redis|worker-process)\.js|e2e\/|'npm'/
+/** Files that take long begin first, so that none of them runs alone in the end. */
+const FIRST = ['e2e', 'docs', 'faults', 'store', 'worker', 'properties', 'http', 'unit']
 
-async function install (program: 'redis' | 'chromium'): Promise<void> {
-  for (const { command, refresh, install, redis } of PACKAGE_MANAGERS) {
-    if (!mayInstall || await findExecutable(command) === null) continue
-    const name = program === 'redis' ? redis : program
-    console.log(`Installing ${name} with ${command}, as the tests need it`)
-    const run = (args: string[]) => spawnSync(isRoot ? command : 'sudo', isRoot ? args : ['-n', command, ...args], {
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-      stdio: ['ignore', 'ignore', 'pipe'],
-      encoding: 'utf8'
-    })
-    if (refresh) run(refresh)
-    const { status, stderr } = run([...install, name])
-    if (status !== 0) console.error(stderr)
-    return
-  }
+const dist = fileURLToPath(new URL('dist/', root))
+const args = process.argv.slice(2)
+const isQuick = args.includes('--quick')
+const named = args.filter(arg => !arg.startsWith('--'))
+
+function allFiles (): string[] {
+  const rank = (file: string) => FIRST.indexOf(file.split('/')[0]!)
+  return readdirSync(join(dist, 'test'), { recursive: true, encoding: 'utf8' })
+    .filter(file => file.endsWith('.test.js'))
+    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
+    .map(file => join(dist, 'test', file))
+    .filter(file => !isQuick || !NOT_QUICK.test(file + readFileSync(file, 'utf8')))
+}
+
+/** The compiled file of a source that was named from where npm was called. */
+function compiled (file: string): string {
+  const path = relative(fileURLToPath(root), resolve(process.env['INIT_CWD'] ?? '.', file))
+  return join(dist, path.replace(/\.ts$/, '.js'))
 }
 
 async function hasRedis (): Promise<boolean> {
@@ -39,24 +48,53 @@ async function hasRedis (): Promise<boolean> {
   return Number(major) >= 7
 }
 
-if (await chromiumPath() === null) await install('chromium')
-if (await chromiumPath() === null) console.log('No Chromium: browser tests are skipped')
+/** What the test files share; they find it in their environment. */
+const shared: Array<{ stop (): Promise<unknown> }> = []
 
-const isHosted = Boolean(process.env['REDIS_URL'])
-if (!isHosted && !await hasRedis()) await install('redis')
+/** Starts the Redis of this run, unless the environment names one. False where there is none. */
+async function shareRedis (): Promise<boolean> {
+  if (process.env['REDIS_URL']) return true
+  if (!await hasRedis()) await install('redis')
+  if (!await hasRedis()) return false
+  const redis = await startRedis()
+  shared.push(redis)
+  process.env['REDIS_URL'] = redis.url
+  return true
+}
 
-if (!isHosted && !await hasRedis()) {
+async function shareBrowser (): Promise<void> {
+  if (await chromiumPath() === null) await install('chromium')
+  const path = await chromiumPath()
+  if (path === null) return console.log('No Chromium: browser tests are skipped')
+  const browser = await startBrowser(path)
+  shared.push({ stop: () => browser.close() })
+  process.env['BROWSER_ENDPOINT'] = browser.wsEndpoint()
+}
+
+/** What is checked beside the tests; its output is shown when they are done. */
+function startChecks (): () => Promise<boolean> {
+  const checks = spawn('npm', ['run', '--silent', 'check:sources'], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [checks.stdout, checks.stderr]) stream.setEncoding('utf8').on('data', text => { output += text })
+  const exited = once(checks, 'close')
+  return async () => {
+    const [code] = await exited
+    console.log(code === 0 ? 'types, lint and package: ok' : output)
+    return code === 0
+  }
+}
+
+// Tests that hang are ended by their file's time limit; tap's own is for people who wait.
+process.env['TAP_TIMEOUT'] = '0'
+if (isQuick) process.env['TEST_STORES'] = 'memory'
+else if (named.length === 0 || named.some(file => /e2e|docs/.test(file))) await shareBrowser()
+if (!isQuick && !await shareRedis()) {
   console.error('No Redis for the tests: set REDIS_URL, or put a redis-server or valkey-server of version 7 or later on the PATH')
   process.exitCode = 1
 } else {
-  const redis = isHosted ? null : await startRedis()
-  const env = redis === null ? process.env : { ...process.env, REDIS_URL: redis.url }
-  const tap = spawn('tap', process.argv.slice(2), { env, stdio: ['ignore', 'inherit', 'inherit'], detached: true })
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    // The whole group, as a terminal does it: tap alone would wait for its tests to end.
-    process.on(signal, () => process.kill(-tap.pid!, signal))
-  }
-  const [code] = await once(tap, 'exit')
-  await redis?.stop()
-  process.exitCode = code ?? 1
+  const checked = named.length === 0 && !isQuick ? startChecks() : async () => true
+  const passed = await report(run({ files: named.length > 0 ? named.map(compiled) : allFiles(), concurrency: CONCURRENCY, timeout: TIMEOUT }))
+  const ok = await checked() && passed
+  process.exitCode = ok ? 0 : 1
 }
+await Promise.all(shared.map(service => service.stop()))

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { errors, failures } from '../../lib/errors.ts'
+import { root } from '../helpers/root.ts'
 
-const page = readFileSync(new URL('../../docs/reference/errors.md', import.meta.url), 'utf8')
+const page = readFileSync(new URL('docs/reference/errors.md', root), 'utf8')
 
 /** The rows of the page whose first cell is a code of ours: the code, and the cell behind it. */
 const rows = [...page.matchAll(/^\| `(CHARTS_ERR_\w+)` \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$/gm)].map(([, code, second, when, action]) => ({
@@ -28,7 +29,7 @@ t.test('every code goes by its own name, and says when it comes and what to do',
 
 t.test('other pages name only codes that exist', async t => {
   for (const file of ['guides/getting-started', 'reference/http-api', 'reference/options', 'reference/task-lifecycle', 'reference/redis-keys', 'internals']) {
-    const text = readFileSync(new URL(`../../docs/${file}.md`, import.meta.url), 'utf8')
+    const text = readFileSync(new URL(`docs/${file}.md`, root), 'utf8')
     for (const [code] of text.matchAll(/CHARTS_ERR_[A-Z_]+/g)) t.ok(code in errors || code in failures, `${file} names ${code}`)
   }
 })

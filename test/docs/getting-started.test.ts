@@ -5,17 +5,14 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { EventSource } from 'eventsource'
-import { chromium } from 'playwright-core'
 import t from 'tap'
-import { tsImport } from 'tsx/esm/api'
-import { chromiumPath } from '../helpers/chromium.ts'
+import { chromiumPath, openBrowser } from '../helpers/chromium.ts'
 import { followGuide } from '../helpers/guide.ts'
 import { freePort } from '../helpers/ports.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
 
 const GUIDE = 'docs/guides/getting-started.md'
-const chromiumExecutable = await chromiumPath()
-const noBrowser = chromiumExecutable === null && 'there is no Chromium'
+const noBrowser = await chromiumPath() === null && 'there is no Chromium'
 const noServer = await redisServerPath() === null && 'there is no redis-server'
 
 interface Test {
@@ -30,7 +27,7 @@ interface Program {
 }
 
 function run (t: Test, folder: string, file: string, env: Record<string, string>): Program {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), file], {
+  const child = spawn(process.execPath, [file], {
     cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit']
   })
   const exited = once(child, 'exit') as Promise<[number | null, string | null]>
@@ -60,8 +57,7 @@ t.test('five minutes: a chart comes into the browser', { skip: noBrowser }, asyn
   const { folder } = await followGuide(t, GUIDE)
   const port = String(await freePort())
   await run(t, folder, 'demo.js', { PORT: port }).says('Server listening')
-  const browser = await chromium.launch({ executablePath: chromiumExecutable!, args: ['--no-sandbox'] })
-  t.teardown(() => browser.close())
+  const browser = await openBrowser(t)
   const page = await browser.newPage()
   const faults: string[] = []
   page.on('pageerror', error => faults.push(error.message))
@@ -118,7 +114,7 @@ t.test('five minutes: a chart comes into the browser', { skip: noBrowser }, asyn
 
 t.test('two queues in one application: each with its own routes and its own service', async t => {
   const { folder } = await followGuide(t, GUIDE)
-  const { app } = await tsImport(pathToFileURL(join(folder, 'two-queues.js')).href, import.meta.url)
+  const { app } = await import(pathToFileURL(join(folder, 'two-queues.js')).href)
   t.teardown(() => app.close())
   for (const name of ['charts', 'reports']) {
     const url = `/api/v1/${name}/charts/async`

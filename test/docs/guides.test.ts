@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t from 'tap'
-import { tsImport } from 'tsx/esm/api'
 import { ChartGenerationError, ChartQueueService, memoryStore } from '../../lib/index.ts'
 import { followGuide } from '../helpers/guide.ts'
 
@@ -12,7 +11,7 @@ interface Test {
 /** Imports the snippets of a guide; their page's `fetch` goes to their app. */
 async function follow (t: Test, guide: string) {
   const { folder } = await followGuide(t, `docs/guides/${guide}.md`)
-  return (file: string) => tsImport(pathToFileURL(join(folder, file)).href, import.meta.url)
+  return (file: string) => import(pathToFileURL(join(folder, file)).href)
 }
 
 function serve (t: Test, origin: string): void {

@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { posix } from 'node:path'
 import t from 'tap'
-import { anchorsOf, proseOf, readPage, root } from '../helpers/markdown.ts'
+import { anchorsOf, proseOf, readPage } from '../helpers/markdown.ts'
+import { root } from '../helpers/root.ts'
 
 const documents = readdirSync(new URL('docs', root), { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.md'))
 const pages = ['README.md', 'CHANGELOG.md', ...documents.map(file => `docs/${file}`)]

@@ -3,10 +3,11 @@ import { promisify } from 'node:util'
 import Fastify from 'fastify'
 import t from 'tap'
 import asyncCharts, { memoryStore, runWorker } from '../../lib/index.ts'
+import { root } from '../helpers/root.ts'
 
 t.test('the page is what the schemas say', async t => {
-  const script = new URL('../../scripts/generate-options-doc.ts', import.meta.url).pathname
-  await t.resolves(promisify(execFile)(process.execPath, ['--import', 'tsx', script, '--check']))
+  const script = new URL('dist/scripts/generate-options-doc.js', root).pathname
+  await t.resolves(promisify(execFile)(process.execPath, [script, '--check']))
 })
 
 t.test('what the page calls required is required', async t => {

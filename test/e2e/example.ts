@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { root } from '../helpers/root.ts'
 
 export interface Test {
   teardown (ended: () => unknown): unknown
@@ -11,7 +12,7 @@ const READY = { demo: /is at (http\S+?)[;\s]/, server: /is at (http\S+?)[;\s]/, 
 
 /** One of the examples as a process of its own, as it was built; ended with the test. */
 export async function startExample (t: Test, name: keyof typeof READY, env: Record<string, string>): Promise<Example> {
-  const path = fileURLToPath(new URL(`../../dist/examples/${name}.js`, import.meta.url))
+  const path = fileURLToPath(new URL(`dist/examples/${name}.js`, root))
   const child = spawn(process.execPath, [path], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   // Its pipe closes whatever happens to this process: no example outlives its test.
   const guard = spawn('sh', ['-c', 'trap "" INT TERM HUP; read -r _; kill -9 "$0"', String(child.pid)], { stdio: ['pipe', 'ignore', 'ignore'] })

@@ -1,10 +1,11 @@
 import t from 'tap'
 import { messages } from '../../examples/chat/messages.ts'
-import { browserTest, launchBrowser, visit } from './browser.ts'
+import { openBrowser } from '../helpers/chromium.ts'
+import { browserTest, visit } from './browser.ts'
 import { isDrawn, isShown, message, startDemo, weather } from './chat.ts'
 
 t.test('the page in every hand', browserTest, async t => {
-  const browser = await launchBrowser(t)
+  const browser = await openBrowser(t)
 
   await t.test('works by keyboard', async t => {
     const demo = await startDemo(t, 60_000)

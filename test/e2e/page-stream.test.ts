@@ -1,11 +1,12 @@
 import t from 'tap'
 import { messages } from '../../examples/chat/messages.ts'
 import { freePort } from '../helpers/ports.ts'
-import { browserTest, launchBrowser, visit } from './browser.ts'
+import { openBrowser } from '../helpers/chromium.ts'
+import { browserTest, visit } from './browser.ts'
 import { ask, electricity, employment, gapminder, generate, headings, isDrawn, isShown, message, penguins, startDemo, weather } from './chat.ts'
 
 t.test('the page follows its charts', browserTest, async t => {
-  const browser = await launchBrowser(t)
+  const browser = await openBrowser(t)
 
   await t.test('says where a chart stands in the line, and when it will be there', async t => {
     const demo = await startDemo(t, 1_500)

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { messages } from '../../examples/chat/messages.ts'
-import { browserTest, launchBrowser, visit } from './browser.ts'
+import { openBrowser } from '../helpers/chromium.ts'
+import { browserTest, visit } from './browser.ts'
 import { ask, cards, electricity, employment, generate, headings, isDrawn, isGone, isShown, message, penguins, startDemo, weather } from './chat.ts'
 
 interface Styled {
@@ -8,7 +9,7 @@ interface Styled {
 }
 
 t.test('the page of the demo', browserTest, async t => {
-  const browser = await launchBrowser(t)
+  const browser = await openBrowser(t)
 
   await t.test('shows a chart coming, picks it up after a reload, and shows it when it is there', async t => {
     const demo = await startDemo(t, 1_500)

@@ -8,7 +8,7 @@ import { redisUrl, removeKeys, uniquePrefix } from './redis.ts'
 
 export type StoreKind = 'memory' | 'redis'
 /** What a route does must not depend on where the tasks live. */
-export const storeKinds: readonly StoreKind[] = ['memory', 'redis']
+export const storeKinds: readonly StoreKind[] = process.env['TEST_STORES'] === 'memory' ? ['memory'] : ['memory', 'redis']
 
 export interface HostOptions extends Partial<Omit<AsyncChartsOptions, 'prefix'>> {
   prefix?: string

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { chromium, type Browser, type BrowserServer } from 'playwright-core'
 import { findExecutable } from './executables.ts'
 
 /** The browser of this machine, or null: browser tests are skipped then. */
@@ -11,4 +12,22 @@ export async function chromiumPath (): Promise<string | null> {
     if (path !== null && await promisify(execFile)(path, ['--version']).then(() => true, () => false)) return path
   }
   return null
+}
+
+const ARGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync'
+]
+
+/** Starts the browser that all files of a test run share: they find it by BROWSER_ENDPOINT. */
+export function startBrowser (executablePath: string): Promise<BrowserServer> {
+  return chromium.launchServer({ executablePath, args: ARGS })
+}
+
+/** The shared browser; where there is none, one of this test's own. */
+export async function openBrowser (t: { teardown (ended: () => unknown): unknown }): Promise<Browser> {
+  const endpoint = process.env['BROWSER_ENDPOINT']
+  const browser = endpoint ? await chromium.connect(endpoint) : await chromium.launch({ executablePath: (await chromiumPath())!, args: ARGS })
+  t.teardown(() => browser.close())
+  return browser
 }

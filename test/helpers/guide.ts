@@ -1,8 +1,9 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { readPage, root, snippetsOf } from './markdown.ts'
+import { readPage, snippetsOf } from './markdown.ts'
+import { root } from './root.ts'
 
 /** What a reader of the guide has installed. */
 const INSTALLED = ['fastify', 'ioredis', 'pino', '@fastify/cors', '@types/node']
@@ -11,18 +12,20 @@ interface Test {
   teardown (ended: () => unknown): unknown
 }
 
-/** A folder such as the guide's reader has: every named snippet a file, the packages installed, this one from its source. */
+/** A folder such as the guide's reader has: every named snippet a file, the packages installed, this one as it was compiled, its types from the source. */
 export async function followGuide (t: Test, page: string): Promise<{ folder: string, files: string[] }> {
-  const folder = await mkdtemp(join(tmpdir(), 'charts-guide-'))
+  const folder = await mkdtemp(join(tmpdir(), `charts-${basename(page, '.md')}-`))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const write = async (file: string, content: string) => {
     await mkdir(dirname(join(folder, file)), { recursive: true })
     await writeFile(join(folder, file), content)
   }
   await write('package.json', '{ "type": "module" }')
-  await write('node_modules/fastify-async-charts/package.json', '{ "type": "module", "exports": "./index.ts" }')
-  const lib = JSON.stringify(fileURLToPath(new URL('lib/index.ts', root)))
-  await write('node_modules/fastify-async-charts/index.ts', `export * from ${lib}\nexport { default } from ${lib}\n`)
+  await write('node_modules/fastify-async-charts/package.json', '{ "type": "module", "exports": { "types": "./index.ts", "default": "./index.js" } }')
+  for (const [file, entry] of [['index.js', 'dist/lib/index.js'], ['index.ts', 'lib/index.ts']] as const) {
+    const lib = JSON.stringify(fileURLToPath(new URL(entry, root)))
+    await write(`node_modules/fastify-async-charts/${file}`, `export * from ${lib}\nexport { default } from ${lib}\n`)
+  }
   for (const name of INSTALLED) {
     await mkdir(dirname(join(folder, 'node_modules', name)), { recursive: true })
     await symlink(fileURLToPath(new URL(`node_modules/${name}`, root)), join(folder, 'node_modules', name))

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { root } from './root.ts'
 
 export interface Snippet {
   readonly language: string
@@ -6,8 +7,6 @@ export interface Snippet {
   readonly name: string | null
   readonly source: string
 }
-
-export const root = new URL('../../', import.meta.url)
 
 /** A page of the project, by its path in it. */
 export const readPage = (path: string) => readFileSync(new URL(path, root), 'utf8')

@@ -7,7 +7,7 @@ import {
 import { silentLogger } from '../../lib/silent-logger.ts'
 import { redisUrl, removeKeys, uniquePrefix } from './redis.ts'
 
-export const stores = ['memory', 'redis'] as const
+export const stores: ReadonlyArray<'memory' | 'redis'> = process.env['TEST_STORES'] === 'memory' ? ['memory'] : ['memory', 'redis']
 
 interface Test {
   readonly name: string

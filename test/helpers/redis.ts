@@ -106,8 +106,13 @@ export function uniquePrefix (t: { readonly name: string }): string {
   return `${t.name.replace(/[^a-z0-9]+/gi, '-').slice(0, 40)}-${randomUUID()}`
 }
 
-export async function removeKeys (redis: Redis | Cluster, prefix: string): Promise<void> {
-  const match = `{${prefix.replace(/[\\*?[\]]/g, '\\$&')}}:*`
+export function removeKeys (redis: Redis | Cluster, prefix: string): Promise<void> {
+  return removeKeysLike(redis, `{${prefix}}:`)
+}
+
+/** Removes every key that begins so. */
+export async function removeKeysLike (redis: Redis | Cluster, start: string): Promise<void> {
+  const match = `${start.replace(/[\\*?[\]]/g, '\\$&')}*`
   for (const node of redis instanceof Cluster ? redis.nodes('master') : [redis]) {
     for await (const keys of node.scanStream({ match, count: 1000 })) {
       if (keys.length > 0) await redis.unlink(...keys)

@@ -1,22 +1,34 @@
 import type { Redis } from 'ioredis'
-import type { OpenStore } from '../../lib/store/conformance.ts'
+import type { Test as TapTest } from 'tap'
+import { storeConformance, type OpenStore, type TaskStore } from '../../lib/store/conformance.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
-import { removeKeys, uniquePrefix } from './redis.ts'
+import { removeKeysLike, uniquePrefix } from './redis.ts'
 
 interface Test {
   readonly name: string
   teardown (end: () => unknown): void
 }
 
-/** Opens empty stores on `host`, each with a prefix of its own. Once the test is over their keys are gone, and the clients are closed. */
+/**
+ * Opens empty stores on `host`, each with a prefix of its own. Once the test is over their keys are gone, all in one scan, and
+ * the clients are closed.
+ */
 export function openOn (t: Test, redis: Redis, host = redis): OpenStore {
-  t.teardown(() => {
+  const prefix = uniquePrefix(t)
+  let opened = 0
+  t.teardown(async () => {
+    await removeKeysLike(redis, `{${prefix}-`)
     redis.disconnect()
     host.disconnect()
   })
-  return async ({ now }) => {
-    const keyPrefix = uniquePrefix(t)
-    t.teardown(() => removeKeys(redis, keyPrefix))
-    return new RedisStore({ redis: host, keyPrefix, now })
+  return async ({ now }) => new RedisStore({ redis: host, keyPrefix: `${prefix}-${++opened}`, now })
+}
+
+/** Runs every case of the conformance suite as a test; `wrap` may come between it and the store. */
+export async function holdToConformance (t: TapTest, open: OpenStore, wrap: (store: TaskStore) => TaskStore = store => store): Promise<void> {
+  for (const { name, run } of storeConformance) {
+    await t.test(name, async t => {
+      await t.resolves(run(async options => wrap(await open(options))))
+    })
   }
 }

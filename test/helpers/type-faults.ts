@@ -1,9 +1,9 @@
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import ts from 'typescript'
 
-/** What strict TypeScript finds in files of a folder, each fault with its place. */
+/** What strict TypeScript finds in files, each fault with its place. `folder` is where they are, or where their types are installed. */
 export function typeFaults (folder: string, files: readonly string[], options: ts.CompilerOptions = {}): string[] {
-  const program = ts.createProgram(files.map(file => join(folder, file)), {
+  const program = ts.createProgram(files.map(file => resolve(folder, file)), {
     strict: true,
     noEmit: true,
     skipLibCheck: true,
@@ -12,7 +12,7 @@ export function typeFaults (folder: string, files: readonly string[], options: t
     target: ts.ScriptTarget.ES2023,
     lib: ['lib.es2023.d.ts', 'lib.es2024.string.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
     types: ['node'],
-    typeRoots: [join(folder, 'node_modules/@types')],
+    typeRoots: [resolve(folder, 'node_modules/@types')],
     ...options
   })
   return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {

@@ -27,13 +27,12 @@ export interface WorkerProcessOptions extends Partial<Pick<RunWorkerOptions,
 
 interface Test { teardown (ended: () => unknown): unknown }
 
-const fixture = fileURLToPath(new URL('../fixtures/worker.ts', import.meta.url))
+const fixture = fileURLToPath(new URL('../fixtures/worker.js', import.meta.url))
 
 /** A worker in a process of its own; ready when this resolves, gone with the test. */
 export async function startWorkerProcess (t: Test, { url, ...options }: WorkerProcessOptions): Promise<WorkerProcess> {
   const child = fork(fixture, {
-    env: { PATH: process.env['PATH'], REDIS_URL: url, WORKER_OPTIONS: JSON.stringify(options) },
-    execArgv: ['--import', 'tsx']
+    env: { PATH: process.env['PATH'], REDIS_URL: url, WORKER_OPTIONS: JSON.stringify(options) }
   })
   const worker = new WorkerProcess(child)
   t.teardown(() => worker.kill())

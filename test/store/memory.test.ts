@@ -1,9 +1,5 @@
-import { test } from 'tap'
-import { storeConformance } from '../../lib/store/conformance.ts'
+import t from 'tap'
 import { memoryStore } from '../../lib/store/memory.ts'
+import { holdToConformance } from '../helpers/stores.ts'
 
-for (const { name, run } of storeConformance) {
-  test(name, async t => {
-    await t.resolves(run(async ({ now }) => memoryStore({ now })))
-  })
-}
+t.test('in memory', async t => holdToConformance(t, async ({ now }) => memoryStore({ now })))

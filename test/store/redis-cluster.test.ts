@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
 import { test } from 'tap'
 import { ChartQueueService } from '../../lib/index.ts'
-import { storeConformance } from '../../lib/store/conformance.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { redisServerPath, startCluster, uniquePrefix, type RedisCluster } from '../helpers/redis.ts'
+import { holdToConformance } from '../helpers/stores.ts'
 
 const skip = await redisServerPath() === null && 'needs a Redis of its own'
 
@@ -16,12 +16,7 @@ test('on a Cluster', { skip }, async t => {
     redis.disconnect()
     await cluster.stop()
   })
-  for (const { name, run } of storeConformance) {
-    await t.test(name, async t => {
-      const keyPrefix = uniquePrefix(t)
-      await t.resolves(run(async ({ now }) => new RedisStore({ redis, keyPrefix, now })))
-    })
-  }
+  await holdToConformance(t, async ({ now }) => new RedisStore({ redis, keyPrefix: uniquePrefix(t), now }))
 })
 
 test('while a Cluster moves the slot to another node', { skip }, async t => {

@@ -1,10 +1,9 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import { test } from 'tap'
-import { storeConformance } from '../../lib/store/conformance.ts'
 import { Scene } from '../../lib/store/conformance/scene.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
-import { openOn } from '../helpers/stores.ts'
+import { holdToConformance, openOn } from '../helpers/stores.ts'
 
 const url = await redisUrl()
 
@@ -13,14 +12,10 @@ const peculiar = {
   keyPrefix: 'host:', stringNumbers: true, replyMapping: 'resp3', enableAutoPipelining: true, commandTimeout: 150, maxRetriesPerRequest: null
 } as const satisfies RedisOptions
 
-for (const { name, run } of storeConformance) {
-  test(`on a client with settings of its own, ${name}`, async t => {
-    await t.resolves(run(openOn(t, new Redis(url), new Redis(url, { ...peculiar, lazyConnect: true }))))
-  })
-  test(`on a client that speaks RESP2, ${name}`, async t => {
-    await t.resolves(run(openOn(t, new Redis(url, { protocol: 2 }))))
-  })
-}
+test('on a client with settings of its own', t =>
+  holdToConformance(t, openOn(t, new Redis(url), new Redis(url, { ...peculiar, lazyConnect: true }))))
+
+test('on a client that speaks RESP2', t => holdToConformance(t, openOn(t, new Redis(url, { protocol: 2 }))))
 
 test("the host's client is left as it is", async t => {
   // Its own commands are used here, and get the time that a busy machine needs.

@@ -1,9 +1,8 @@
 import { Redis } from 'ioredis'
 import { test } from 'tap'
-import { storeConformance } from '../../lib/store/conformance.ts'
 import type { TaskStore } from '../../lib/store/task-store.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
-import { openOn } from '../helpers/stores.ts'
+import { holdToConformance, openOn } from '../helpers/stores.ts'
 
 /** Every call finds a Redis that has forgotten all scripts, as after a restart, a flush or a failover. */
 function forgetful (store: TaskStore, redis: Redis): TaskStore {
@@ -24,11 +23,6 @@ function forgetful (store: TaskStore, redis: Redis): TaskStore {
 test('scripts that Redis has forgotten are sent again', { skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
-  for (const { name, run } of storeConformance) {
-    await t.test(name, async t => {
-      const redis = new Redis(server.url)
-      const open = openOn(t, redis)
-      await t.resolves(run(async options => forgetful(await open(options), redis)))
-    })
-  }
+  const redis = new Redis(server.url)
+  await holdToConformance(t, openOn(t, redis), store => forgetful(store, redis))
 })

@@ -1,13 +1,6 @@
 import { Redis } from 'ioredis'
-import { test } from 'tap'
-import { storeConformance } from '../../lib/store/conformance.ts'
+import t from 'tap'
 import { redisUrl } from '../helpers/redis.ts'
-import { openOn } from '../helpers/stores.ts'
+import { holdToConformance, openOn } from '../helpers/stores.ts'
 
-const url = await redisUrl()
-
-for (const { name, run } of storeConformance) {
-  test(name, async t => {
-    await t.resolves(run(openOn(t, new Redis(url))))
-  })
-}
+t.test('on Redis', async t => holdToConformance(t, openOn(t, new Redis(await redisUrl()))))

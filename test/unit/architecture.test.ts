@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { test } from 'tap'
+import { root } from '../helpers/root.ts'
 
-const lib = new URL('../../lib/', import.meta.url)
+const lib = new URL('lib/', root)
 const entities = ['task', 'errors', 'generator']
 
 /** What each room may import: a file or a folder of ours, a package; after `type`, only to speak its types. The first room that fits counts. */

@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { test } from 'tap'
 import { scripts } from '../../lib/store/redis/lua.generated.ts'
+import { root } from '../helpers/root.ts'
 
 test('lua.generated.ts is what the .lua files say', async (t) => {
-  const generator = new URL('../../scripts/generate-lua.js', import.meta.url).pathname
+  const generator = new URL('scripts/generate-lua.js', root).pathname
   await t.resolves(promisify(execFile)(process.execPath, [generator, '--check']))
 })
 

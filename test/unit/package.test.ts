@@ -3,11 +3,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { after, before, test } from 'tap'
+import { root as packageRoot } from '../helpers/root.ts'
 
 const run = promisify(execFile)
-const root = join(import.meta.dirname, '../..')
+const root = fileURLToPath(packageRoot)
 const { name, dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 const MAIN = `

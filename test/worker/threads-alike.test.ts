@@ -2,13 +2,13 @@ import t from 'tap'
 import type { ChartRequest, GenerateContext } from '../../lib/index.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
 import { openGenerator } from '../../lib/worker/open-generator.ts'
-import generate, { returned } from '../fixtures/generator-module.ts'
+import generate, { returned } from '../fixtures/generator-module.js'
 import { hostStore } from '../helpers/chart-store.ts'
 import { until } from '../helpers/gate.ts'
 import { startQueue } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 
-const url = new URL('../fixtures/generator-module.ts', import.meta.url)
+const url = new URL('../fixtures/generator-module.js', import.meta.url)
 const limits = { chartBytes: 1_000, checkpointBytes: 1_000 }
 
 t.test('what is returned is the same chart, or the same failure, as without a thread', async t => {

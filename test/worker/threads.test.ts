@@ -2,7 +2,7 @@ import t from 'tap'
 import { ChartQueueService, memoryStore, runWorker, type ChartTask, type RunWorkerOptions } from '../../lib/index.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
 
-const generate = new URL('../fixtures/generator-module.ts', import.meta.url)
+const generate = new URL('../fixtures/generator-module.js', import.meta.url)
 const ada = { user_id: 'ada' }
 
 async function start (t: { teardown (end: () => Promise<void>): void }, options: Partial<RunWorkerOptions> = {}) {
