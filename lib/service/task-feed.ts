@@ -40,6 +40,7 @@ export class TaskFeed implements HintListener {
   readonly #topics = new Map<string, Topic>()
   readonly #messages = new Map<string, Set<() => void>>()
   readonly #cancelListeners = new Set<(task_id: string) => void>()
+  readonly #feedListeners = new Set<(up: boolean) => void>()
   readonly #unlisten: () => void
   readonly #closing = new AbortController()
   #timer: NodeJS.Timeout | undefined
@@ -137,6 +138,13 @@ export class TaskFeed implements HintListener {
     return () => this.#cancelListeners.delete(listener)
   }
 
+  /** Calls `listener` with whether hints arrive, now and whenever that changes. Returns what ends that. */
+  onFeed (listener: (up: boolean) => void): () => void {
+    this.#feedListeners.add(listener)
+    listener(this.#up)
+    return () => this.#feedListeners.delete(listener)
+  }
+
   hint (task_id: string, state: TaskState): void {
     const topic = this.#topics.get(task_id)
     if (!topic) return
@@ -161,6 +169,7 @@ export class TaskFeed implements HintListener {
   feed (up: boolean): void {
     this.#up = up
     this.#logger.debug({ up }, up ? 'task updates arrive' : 'task updates do not arrive, polling')
+    for (const listener of this.#feedListeners) listener(up)
     if (!up) return
     this.#check()
     for (const listeners of this.#messages.values()) for (const more of listeners) more()

@@ -51,6 +51,7 @@ export class Consumer {
   readonly #ended: Ended[] = []
   readonly #stopping = new AbortController()
   readonly #offCancelled: () => void
+  readonly #offFeed: () => void
   readonly #cleanup: NodeJS.Timeout
   #notify: () => void = () => {}
   #signalled = false
@@ -69,6 +70,7 @@ export class Consumer {
     this.#offCancelled = service.feed.onCancelled(task_id => {
       for (const attempt of this.#running) if (attempt.task_id === task_id) attempt.abort('CANCELLED')
     })
+    this.#offFeed = service.feed.onFeed(up => this.#heartbeat.feed(up))
     this.#cleanup = setInterval(() => {
       service.leases.cleanup().catch(error => logger.debug({ err: error }, 'clean-up failed'))
     }, CLEANUP_INTERVAL).unref()
@@ -111,6 +113,7 @@ export class Consumer {
     } finally {
       this.#stopping.abort()
       this.#offCancelled()
+      this.#offFeed()
       this.#heartbeat.stop()
       this.#progress.stop()
       clearInterval(this.#cleanup)

@@ -8,6 +8,8 @@ export type RedisClient = Redis | Cluster
 const COMMAND_DEADLINE = 1_500
 /** How long a connection may owe an answer until it is taken for dead (ms); one that is being made, until it is ready. */
 const SILENCE = { answer: 1_000, ready: 2_000 }
+/** ms between two attempts to connect, at most: what a process missed meanwhile (a cancel) must reach it within a second. */
+const MAX_RECONNECT_DELAY_MS = 500
 
 /** Why a client is not connected: who waits for it in vain is told. */
 const faults = new WeakMap<RedisClient, Error>()
@@ -22,7 +24,7 @@ const isCluster = (client: RedisClient): client is Cluster => 'isCluster' in cli
  * behind our back: ioredis would do both after the caller has given up. The host's client itself is never touched.
  */
 export function duplicate (host: RedisClient, name: string): RedisClient {
-  const reconnect = (times: number) => Math.min(50 * 2 ** Math.min(times, 5), 1_000)
+  const reconnect = (times: number) => Math.min(50 * 2 ** Math.min(times, 5), MAX_RECONNECT_DELAY_MS)
   const settings = {
     keyPrefix: '',
     stringNumbers: false,
@@ -73,6 +75,12 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
   })
   client.connect().catch(() => {})
   return client
+}
+
+/** Whether what `within` has thrown is Redis' own refusal, one that begins with `code`. */
+export function isReplyError (error: unknown, code = ''): boolean {
+  const { cause } = error instanceof Error ? error : {}
+  return cause instanceof Error && cause.name === 'ReplyError' && cause.message.startsWith(code)
 }
 
 /** Resolves when the client is ready; rejects after `timeout` ms, or when it is closed for good. */

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Keyspace } from './keys.ts'
-import { duplicate, whenReady, within, type RedisClient } from './connections.ts'
+import { duplicate, isReplyError, whenReady, within, type RedisClient } from './connections.ts'
 
 /** ms between proofs that messages arrive, and how long one may take. */
 const PING_INTERVAL = 5_000
 const PING_DEADLINE = 2_000
+/** ms before channels that the Redis user may not subscribe to are asked for again. */
+const REFUSED_RETRY_MS = 1_000
 
 /**
  * The one subscriber connection of a process. It is up only while messages are known to arrive: it sends itself one
@@ -20,6 +22,7 @@ export class Subscriber {
   readonly #pinger: NodeJS.Timeout
   #up = false
   #heard = 0
+  #retry: NodeJS.Timeout | undefined
   #pong: (() => void) | null = null
 
   constructor (
@@ -41,7 +44,10 @@ export class Subscriber {
       else this.#onMessage(channel, message)
     })
     this.#client.on('ready', () => { this.#resubscribe() })
-    this.#client.on('close', () => this.#set(false))
+    this.#client.on('close', () => {
+      clearTimeout(this.#retry)
+      this.#set(false)
+    })
     this.#pinger = setInterval(() => { this.#ping() }, PING_INTERVAL).unref()
   }
 
@@ -68,6 +74,7 @@ export class Subscriber {
 
   close (): void {
     clearInterval(this.#pinger)
+    clearTimeout(this.#retry)
     this.#client.removeAllListeners('close').removeAllListeners('message')
     this.#client.disconnect()
     this.#up = false
@@ -88,8 +95,10 @@ export class Subscriber {
       }
       this.#heard = performance.now()
       this.#set(true)
-    } catch {
-      this.#client.disconnect(true)
+    } catch (error) {
+      // Refused, not broken: a new connection would be refused as well, again and again.
+      if (isReplyError(error)) this.#retry = setTimeout(() => { this.#resubscribe() }, REFUSED_RETRY_MS).unref()
+      else this.#client.disconnect(true)
     }
   }
 
