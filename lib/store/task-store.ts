@@ -273,7 +273,10 @@ export interface TaskStore {
   enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome>
   /** Takes up to `count` tasks; recovers those whose lease has expired and those due for a retry on the way. */
   dequeue (take: Take): Promise<Taken>
-  /** Ends leases and, with `take`, takes the next tasks in the same round trip; without, nothing that has expired is recovered. */
+  /**
+   * Ends leases and, with `take`, takes the next tasks in the same round trip; without, nothing that has expired is recovered.
+   * A store that is full ends the leases all the same, hands out nothing new, and says by `due` when to ask again.
+   */
   closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }>
   /** Stores and announces progress; false where the lease is not the current one. */
   progress (reports: readonly ProgressReport[]): Promise<boolean[]>

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import { test } from 'tap'
-import { LEASE, leaseOf, Scene } from '../../lib/store/conformance/scene.ts'
+import { completion, failing, idsOf, LEASE, leaseOf, Scene } from '../../lib/store/conformance/scene.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
@@ -36,6 +36,37 @@ test('a full Redis stops new work and never running work', { skip }, async t => 
     await redis.config('SET', 'maxmemory', '0')
     await scene.enqueue()
     t.equal((await scene.complete(running!)).current, true)
+  })
+})
+
+test('a full Redis settles what is settled with a claim, and hands out only what that claim was given before', { skip }, async t => {
+  const server = await startRedis({ config: ['--maxmemory-policy', 'noeviction'] })
+  const redis = new Redis(server.url)
+  t.teardown(async () => {
+    redis.disconnect()
+    await server.stop()
+  })
+  await Scene.play(async () => new RedisStore({ redis, keyPrefix: 'full' }), async scene => {
+    await scene.enqueueMany(6)
+    const { tasks: [done, failed] } = await scene.dequeue({ count: 2 })
+    const claim = scene.wish({ take_id: 'before', count: 2 })
+    const { taken: given } = await scene.store.closeLeases([], claim)
+    t.equal(given.tasks.length, 2)
+    await redis.config('SET', 'maxmemory', '1mb')
+
+    const closings = [completion(done!), failing(failed!, { delay: 60_000 })]
+    const { closed, taken: again } = await scene.store.closeLeases(closings, claim)
+    t.match(closed, [{ current: true, finished: { status: 'COMPLETED' } }, { current: true, finished: null }])
+    t.same(idsOf(again.tasks), idsOf(given.tasks), 'the reply to it may have been lost')
+
+    const refused = await scene.store.closeLeases(closings, scene.wish({ count: 2 }))
+    t.same(refused.closed.map(({ current }) => current), [true, true], 'harmless when repeated')
+    t.same(refused.taken.tasks, [])
+    t.ok(refused.taken.due! <= 1_000, 'it is worth asking again soon')
+    t.match(await scene.store.stats(), { queue_length: 3, processing_count: 2 })
+
+    await redis.config('SET', 'maxmemory', '0')
+    t.equal((await scene.store.closeLeases([], scene.wish({ count: 2 }))).taken.tasks.length, 2)
   })
 })
 

@@ -2880,6 +2880,447 @@ local records = {}
 for i = 2, #ARGV do records[#records + 1] = read(ARGV[i]) end
 return records`
   },
+  settleAndClaim: {
+    sha: 'e85f1bc8e53aaeea1d4a8b247c33c9a6e94843a9',
+    source: `#!lua
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    if other ~= priority and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
+local function announce(id)
+  local steps = call('HGETALL', details(id))
+  call('HINCRBY', record(id), 'version', 1)
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
+end
+local function index_expire(key, keep)
+  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
+  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
+end
+local function index_active(key, id)
+  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  if newest then call('PERSIST', key) end
+end
+local function index_finished(key, id, keep_task, keep_index)
+  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
+  call('ZADD', key, math.max(now, newest + 1), id)
+  if newest <= 0 then return index_expire(key, keep_index) end
+  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
+    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, keep_index)
+end
+local RANK = 2 ^ 44
+local ROUND = 60
+local function count(key, tenant, by)
+  if call('HINCRBY', P .. key, tenant, by) <= 0 then
+    call('HDEL', P .. key, tenant)
+    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
+  end
+  if call('HINCRBY', P .. key, '', by) <= 0 then
+    call('DEL', P .. key)
+    if key == 'waiting' then call('DEL', P .. 'shares') end
+  end
+end
+local function wake()
+  if call('LLEN', P .. 'wake') == 0 then
+    call('LPUSH', P .. 'wake', 1)
+    call('PEXPIRE', P .. 'wake', 60000)
+  end
+end
+local function enter(priority, id, score)
+  call('ZADD', queue(priority), score, id)
+  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
+    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
+  end
+end
+local function queue_back(id, tenant, priority, patience, weight)
+  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
+  local length = math.floor(ROUND / (weight or 1))
+  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
+  if turn < round + length then
+    turn = round + length
+    call('HSET', P .. 'turns:' .. priority, tenant, turn)
+  end
+  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
+  enter(priority, id, string.format('%.17g', turn + order))
+  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+end
+local function admit(id, tenant, priority, run_at, patience, weight)
+  if run_at > now then
+    call('ZADD', P .. 'delayed', run_at, id)
+    return 'scheduled', run_at
+  end
+  queue_back(id, tenant, priority, patience, weight)
+  return 'queued', now
+end
+local MOST_TRIES = 20
+local MOST_DUE = 100
+local function queue_front(id)
+  enter('again', id, now)
+end
+local function pop()
+  local head = call('ZPOPMIN', queue('again'))
+  if head[1] then return head[1], 1, head[2] end
+  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local best, due
+  for i, priority in ipairs(PRIORITIES) do
+    local share = tonumber(shares[i])
+    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+  end
+  if not best then return end
+  local priority = PRIORITIES[best]
+  head = call('ZPOPMIN', queue(priority))
+  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
+  return head[1], best + 1, head[2]
+end
+local function any_queued()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+end
+local function park(id, tenant, at, score)
+  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+end
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = P .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.min(room, MOST_DUE) do
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+  end
+  wake()
+end
+local function give_back(id, tenant, priority, weight)
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
+  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
+    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
+  end
+end
+local function unqueue(id, tenant)
+  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  give_back(id, tenant, priority, tonumber(weight or nil))
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
+  count('waiting', tenant, -1)
+  unpark(tenant)
+end
+local function close_lease(id, tenant, verb, cap)
+  call('ZREM', P .. 'processing', id)
+  call('HSET', record(id), 'closed', verb)
+  count('running', tenant, -1)
+  unpark(tenant, cap)
+end
+local function requeue(id, tenant, step, delay, verb, code, message)
+  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
+  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
+  local tries = cjson.decode(history or '[]')
+  local started = trace and cjson.decode(trace)[1][2] or now
+  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
+  if #tries > MOST_TRIES then table.remove(tries, 1) end
+  if verb == 'release' then attempt = attempt - 1 end
+  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
+  call('DEL', details(id))
+  count('waiting', tenant, 1)
+  if delay > 0 then
+    call('ZADD', P .. 'delayed', now + delay, id)
+  else
+    queue_front(id)
+  end
+  announce(id)
+  wake()
+end
+local ended, has_ended, untold = {}, {}, {}
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = read(id) end
+  end
+  return records
+end
+local function put_final(id, status, fields)
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
+  local message, user, shared, same, keep, keys, batches = unpack(t)
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
+  local k = {}
+  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
+  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
+  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
+    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  local steps = announce(id)
+  call('PEXPIRE', record(id), keep_task)
+  call('DEL', checkpoints(id))
+  call('PEXPIRE', request(id), keep_task)
+  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
+  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  call('ZREM', P .. 'active', id)
+  call('ZADD', P .. 'finished', now + keep_task, id)
+  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
+  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
+  if status == 'COMPLETED' then
+    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
+    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
+    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
+  else
+    call('ZREM', P .. 'same:' .. same, id)
+    index_expire(P .. 'same:' .. same, keep_task)
+  end
+  for batch in string.gmatch(batches or '', '%S+') do
+    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', P .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+    end
+  end
+end
+local function tell(id)
+  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
+  if #dependents == 0 then return end
+  call('DEL', P .. 'dependents:' .. id)
+  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
+  for _, dependent in ipairs(dependents) do
+    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
+    if not completed then
+      unqueue(dependent, t[1])
+      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
+      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+      call('HSET', record(dependent), 'step', step, 'at', at)
+      announce(dependent)
+      wake()
+    end
+  end
+end
+local function tell_all()
+  while #untold > 0 do tell(table.remove(untold)) end
+end
+local function finish(id, status, fields)
+  put_final(id, status, fields)
+  tell_all()
+end
+local function put_cancelled(id)
+  local t = call('HMGET', record(id), 'status', 'tenant')
+  if t[1] == 'PENDING' then
+    unqueue(id, t[2])
+  elseif t[1] == 'PROCESSING' then
+    close_lease(id, t[2], 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    return false
+  end
+  put_final(id, 'CANCELLED', {})
+  return true
+end
+local function cancel(id)
+  local cancelled = put_cancelled(id)
+  tell_all()
+  return cancelled
+end
+local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
+local function expire(cap)
+  for _, id in ipairs(due_in('processing')) do
+    local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
+    if not tenant then
+      call('ZREM', P .. 'processing', id)
+    else
+      close_lease(id, tenant, 'expire', cap)
+      if tonumber(attempt) < tonumber(max) then
+        requeue(id, tenant, 'queued', 0, 'expire')
+      else
+        finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+      end
+    end
+  end
+  for _, id in ipairs(due_in('deadlines')) do
+    call('ZREM', P .. 'deadlines', id)
+    local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
+    if t[1] == 'PENDING' and t[2] == '0' then
+      unqueue(id, t[3])
+      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+    end
+  end
+end
+local function promote()
+  for _, id in ipairs(due_in('delayed')) do
+    call('ZREM', P .. 'delayed', id)
+    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
+    if t[1] == 'scheduled' then
+      call('HSET', record(id), 'step', 'queued', 'at', now)
+      queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
+      announce(id)
+    else
+      queue_front(id)
+    end
+  end
+end
+local function next_due()
+  local due = -1
+  for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
+    local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+    if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
+  end
+  return due
+end
+local function handed(known, lease)
+  if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
+  return known
+end
+local function start(id, t, worker, take_id, lease_duration)
+  local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
+  count('waiting', tenant, -1)
+  count('running', tenant, 1)
+  if t[6] then call('ZREM', P .. 'deadlines', id) end
+  call('ZADD', P .. 'processing', now + lease_duration, id)
+  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["started",' .. now .. ',0]]')
+  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
+  return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
+end
+local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
+  local taken = {}
+  local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
+  if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
+    local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
+    for id in string.gmatch(again, '%S+') do
+      local t = call('HMGET', record(id), 'status', 'take', 'lease')
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(read(id), tonumber(t[3])) end
+    end
+    for id in string.gmatch(gone, '%S+') do
+      if not own[id] then ended[#ended + 1] = id end
+    end
+    return { taken, others(own), next_due() }
+  end
+  expire(running_per_tenant)
+  promote()
+  local ids, aside = {}, 0
+  while #taken < wanted and aside < MOST_DUE and not paused do
+    local id, at, score = pop()
+    if not id then break end
+    local t = record_to_start(id)
+    local tenant, capped = t[1], running_per_tenant > 0
+    if not tenant then
+      aside = aside + 1
+    elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
+      park(id, tenant, at, score)
+      aside = aside + 1
+    else
+      local other = capped and at > 1 and preferred(tenant)
+      if other then
+        park(id, tenant, at, score)
+        id, t = other, record_to_start(other)
+      end
+      taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
+      ids[#ids + 1] = id
+    end
+  end
+  if #taken + #ended > 0 then
+    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
+  end
+  if not paused and any_queued() then wake() end
+  return { taken, others(own), next_due() }
+end
+local function backoff(policy, attempt, random)
+  local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
+  local ms = tonumber(delay)
+  if kind == 'exponential' then ms = ms * 2 ^ (attempt - 1) end
+  return math.floor(math.min(ms, tonumber(max)) * (1 - tonumber(jitter) * random))
+end
+local verbs = {}
+function verbs.complete(id, t, chart, content)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(t.keep, '%d+'))) end
+  finish(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
+end
+function verbs.fail(id, t, code, message, delay, random)
+  if delay == 'never' or t.attempt >= t.max then
+    finish(id, 'FAILED', { 'code', code, 'error', message })
+  else
+    requeue(id, t.tenant, 'retrying', tonumber(delay) or backoff(t.backoff, t.attempt, tonumber(random)), 'fail', code, message)
+  end
+end
+function verbs.release(id, t)
+  requeue(id, t.tenant, 'queued', 0, 'release')
+end
+local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
+for i = 7, #ARGV, 7 do
+  local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local current, status, last_verb, tenant, keep, attempt, max, policy =
+    unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
+  local answer = { 'stale' }
+  if current == lease and status == 'PROCESSING' then
+    close_lease(id, tenant, verb, cap)
+    local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
+    verbs[verb](id, t, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+    answer = { 'ok', has_ended[id] and read(id) or nil }
+  elseif current == lease and last_verb == verb then
+    answer = { 'ok', (status == 'COMPLETED' or status == 'FAILED') and read(id) or nil }
+  end
+  own[id] = own[id] or answer[1] == 'ok'
+  closed[#closed + 1] = answer
+end
+if ARGV[2] == '' then return { closed, { {}, others(own), next_due() } } end
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
+  },
   stats: {
     sha: 'd9cfd9c29ba5f1b6cc3fc9d7438698a6dc706468',
     source: `#!lua flags=no-writes

@@ -6,7 +6,7 @@ import type {
   TaskDraft, TaskFilter, TaskPage, TaskStore
 } from '../task-store.ts'
 import { newTask } from '../new-task.ts'
-import { duplicate, whenReady, within, type RedisClient } from './connections.ts'
+import { duplicate, isReplyError, whenReady, within, type RedisClient } from './connections.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './lua.generated.ts'
 import { checkpointsOf, leaseOf, parseHint, toDetails, toRequest, toSteps, toTask, words, type RawRecord } from './records.ts'
@@ -24,6 +24,9 @@ export interface RedisStoreOptions {
 
 /** ms that an answer about the outlook is good for. */
 const OUTLOOK_AGE = 500
+
+/** ms after which a worker whose claim was refused, because Redis is full, looks whether there is room again. */
+const FULL_RETRY_MS = 1_000
 
 type Argument = string | number
 type FoundRecord = RawRecord | null
@@ -94,11 +97,14 @@ export class RedisStore implements TaskStore {
   }
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
-    const [closed, taken] = await this.#run<[Array<[string, FoundRecord?]>, [RawRecord[], RawRecord[], number]]>(
-      'close', [...takeArguments(take), ...closings.flatMap(closingArguments)])
-    return {
-      closed: closed.map(([answer, record]) => ({ current: answer === 'ok', finished: record ? toTask(record) : null })),
-      taken: toTaken(taken)
+    if (!take || take.count === 0) return this.#close('close', closings, take)
+    try {
+      return await this.#close('settleAndClaim', closings, take)
+    } catch (error) {
+      // Refused as a whole, before anything was done. What ends is stored all the same; what this very take was given before is given again.
+      if (!isReplyError(error, 'OOM')) throw error
+      const { closed, taken } = await this.#close('close', closings, { ...take, count: 0 })
+      return { closed, taken: { ...taken, due: Math.min(taken.due ?? Infinity, FULL_RETRY_MS) } }
     }
   }
 
@@ -287,6 +293,15 @@ export class RedisStore implements TaskStore {
     this.#subscriber?.close()
     this.#blocking?.disconnect()
     this.#commands.disconnect()
+  }
+
+  async #close (script: 'close' | 'settleAndClaim', closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
+    const [closed, taken] = await this.#run<[Array<[string, FoundRecord?]>, [RawRecord[], RawRecord[], number]]>(
+      script, [...takeArguments(take), ...closings.flatMap(closingArguments)])
+    return {
+      closed: closed.map(([answer, record]) => ({ current: answer === 'ok', finished: record ? toTask(record) : null })),
+      taken: toTaken(taken)
+    }
   }
 
   async #readOutlook (): Promise<Outlook> {
