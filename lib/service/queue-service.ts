@@ -315,8 +315,11 @@ export class QueueService {
     return this.#estimated(watchGroup({ list, onMore, closed: true, over: this.feed.closing }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
 
-  /** For the host's readiness probe: whether the store answers, and whether live updates arrive without polling. */
-  checkHealth (): Promise<{ store: boolean, feed: boolean }> {
+  /**
+   * For the host's readiness probe: whether the store answers, whether live updates arrive without polling, and whether charts
+   * can be accepted and stored. A Redis that is full, read-only, or forbids the writes is not `writable`. Never rejects.
+   */
+  checkHealth (): Promise<{ store: boolean, feed: boolean, writable: boolean }> {
     return this.#store.checkHealth()
   }
 

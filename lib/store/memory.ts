@@ -192,8 +192,8 @@ class MemoryStore implements TaskStore {
 
   unsubscribeMessage (): void {}
 
-  async checkHealth (): Promise<{ store: boolean, feed: boolean }> {
-    return { store: true, feed: true }
+  async checkHealth (): Promise<{ store: boolean, feed: boolean, writable: boolean }> {
+    return { store: true, feed: true, writable: true }
   }
 
   async ready (): Promise<void> {}

@@ -324,9 +324,9 @@ export interface TaskStore {
   /** Where hints go from now on; called before any `subscribe`. Returns what ends that. */
   listen (listener: HintListener): () => void
 
-  /** Whether the store answers, and whether hints arrive. */
-  checkHealth (): Promise<{ store: boolean, feed: boolean }>
-  /** Waits until the store answers, `timeout` ms at most. */
+  /** Whether the store answers, whether hints arrive, and whether it takes writes: full, read-only or forbidden, it does not. Never rejects. */
+  checkHealth (): Promise<{ store: boolean, feed: boolean, writable: boolean }>
+  /** Waits until the store answers, `timeout` ms at most. Warns of settings and of missing permissions that would do harm later. */
   ready (timeout: number): Promise<void>
   close (): Promise<void>
 }

@@ -135,7 +135,7 @@ t.test('Redis and a worker: two processes, a cookie, and both end by themselves'
   await server.says('Server listening')
   const origin = `http://127.0.0.1:${PORT}`
   const charts = `${origin}/api/v1/analytics/charts`
-  t.same(await (await fetch(`${origin}/ready`)).json(), { store: true, feed: true })
+  t.same(await (await fetch(`${origin}/ready`)).json(), { store: true, feed: true, writable: true })
 
   const body = JSON.stringify({ message_id: crypto.randomUUID() })
   const post = (headers: Record<string, string>) =>

@@ -152,7 +152,7 @@ t.test('a Redis that has fallen silent is no feed, until it speaks again', { buf
   await until(() => feed.length === 1)
   await proxy.stall()
   await until(() => feed.length === 2)
-  t.strictSame(await store.checkHealth(), { store: false, feed: false })
+  t.strictSame(await store.checkHealth(), { store: false, feed: false, writable: false })
   await proxy.restore()
   await until(() => feed.length === 3)
   t.strictSame(feed, [true, false, true])

@@ -85,7 +85,7 @@ async function recovers (host: Host): Promise<void> {
 t.test('Redis is down at the start', async t => {
   const { proxy, host, base } = await startBehindProxy(t, { down: true })
   await refusesAll(t, host, base, crypto.randomUUID())
-  t.strictSame(await host.service.checkHealth(), { store: false, feed: false })
+  t.strictSame(await host.service.checkHealth(), { store: false, feed: false, writable: false })
   await proxy.restore()
   await recovers(host)
   t.match(await host.service.checkHealth(), { store: true })

@@ -301,7 +301,7 @@ t.test('statistics, clean-up and health are the store’s', async t => {
   now += 100_000
   t.equal(await service.cleanupExpiredTasks(), 1)
   t.equal(await service.getTaskStatus(task.task_id), null)
-  t.strictSame(await service.checkHealth(), { store: true, feed: true })
+  t.strictSame(await service.checkHealth(), { store: true, feed: true, writable: true })
 })
 
 t.test('a tenantWeight that is none is refused, and nothing is queued', async t => {

@@ -205,7 +205,7 @@ export const hints = cases('hints', {
     const ears = new Ears(scene.store)
     await scene.store.ready(DEADLINE)
     await ears.up()
-    assert.deepEqual(await scene.store.checkHealth(), { store: true, feed: true })
+    assert.deepEqual(await scene.store.checkHealth(), { store: true, feed: true, writable: true })
   }
 })
 

@@ -19,6 +19,12 @@ const heard = new WeakMap<RedisClient, number>()
 
 const isCluster = (client: RedisClient): client is Cluster => 'isCluster' in client && client.isCluster === true
 
+/** The Redis user that a client works as. */
+export function userOf (client: RedisClient): string {
+  const { username } = isCluster(client) ? client.options.redisOptions ?? {} : client.options
+  return username ?? 'default'
+}
+
 /**
  * A duplicate of the host's client, with the settings that this package depends on. Nothing is queued or sent again
  * behind our back: ioredis would do both after the caller has given up. The host's client itself is never touched.

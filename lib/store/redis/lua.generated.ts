@@ -1,5 +1,15 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 export const scripts = {
+  access: {
+    sha: '4dcbc374f8a637cfb6263b53cd6ab05248871df1',
+    source: `#!lua flags=no-writes
+local refused = {}
+for i = 1, #ARGV, 2 do
+  local command, what = ARGV[i], ARGV[i + 1]
+  if not redis.acl_check_cmd(command, what, what, what, what) then refused[#refused + 1] = command end
+end
+return refused`
+  },
   batch: {
     sha: '72d1104e5134564a3398d98a77d4727a17e65690',
     source: `#!lua flags=no-writes
@@ -2726,6 +2736,13 @@ elseif call('DEL', P .. 'paused') == 1 and any_queued() then
   wake()
 end
 return 1`
+  },
+  probe: {
+    sha: '7b4a0a11719f91151c9a183df5eecd9133d82505',
+    source: `#!lua
+local key = KEYS[1] .. 'probe'
+redis.call('SET', key, 1, 'PX', 1000)
+return redis.call('DEL', key)`
   },
   progress: {
     sha: 'abc4c0323a7618f911970a89ee35a7ed3684a450',

@@ -6,7 +6,8 @@ import type {
   TaskDraft, TaskFilter, TaskPage, TaskStore
 } from '../task-store.ts'
 import { newTask } from '../new-task.ts'
-import { duplicate, isReplyError, whenReady, within, type RedisClient } from './connections.ts'
+import { accessArguments, missingRules } from './access.ts'
+import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } from './connections.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './lua.generated.ts'
 import { checkpointsOf, leaseOf, parseHint, toDetails, toRequest, toSteps, toTask, words, type RawRecord } from './records.ts'
@@ -275,18 +276,16 @@ export class RedisStore implements TaskStore {
     this.#subscriber?.unsubscribe(this.#keys.message(message_id, user_id))
   }
 
-  async checkHealth (): Promise<{ store: boolean, feed: boolean }> {
-    const store = await within(this.#commands, () => this.#commands.ping()).then(() => true, () => false)
-    return { store, feed: this.#subscriber?.up ?? false }
+  async checkHealth (): Promise<{ store: boolean, feed: boolean, writable: boolean }> {
+    const isDone = (answer: Promise<unknown>) => answer.then(() => true, () => false)
+    // Sent second: what a replica refuses ends the connection, so that a new one finds the master.
+    const [store, writable] = await Promise.all([isDone(within(this.#commands, () => this.#commands.ping())), isDone(this.#run('probe', []))])
+    return { store, feed: this.#subscriber?.up ?? false, writable }
   }
 
   async ready (timeout: number): Promise<void> {
     await Promise.all([whenReady(this.#commands, timeout), this.#subscriber?.ready(timeout)])
-    const memory = await within(this.#commands, () => this.#commands.info('memory'))
-    const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1]
-    if (policy && policy !== 'noeviction') {
-      this.#logger?.warn({ policy }, 'Redis may evict tasks: set maxmemory-policy to noeviction')
-    }
+    await Promise.all([this.#checkAccess(), this.#checkEviction()])
   }
 
   async close (): Promise<void> {
@@ -301,6 +300,36 @@ export class RedisStore implements TaskStore {
     return {
       closed: closed.map(([answer, record]) => ({ current: answer === 'ok', finished: record ? toTask(record) : null })),
       taken: toTaken(taken)
+    }
+  }
+
+  /** A Redis user that may not do all that is needed fails at any time later, and half-way: better told now. */
+  async #checkAccess (): Promise<void> {
+    const { prefix } = this.#keys
+    let missing
+    try {
+      missing = missingRules(prefix, await this.#send<string[]>('access', [], accessArguments(prefix)))
+    } catch (error) {
+      if (!isReplyError(error, 'NOPERM')) throw error
+      missing = ['+evalsha', '+eval']
+    }
+    if (missing.length === 0) return
+    const grant = `ACL SETUSER ${userOf(this.#host)} ${missing.join(' ')}`
+    this.#logger?.warn({ missing, grant }, `the Redis user lacks permissions that the queue needs, charts will fail: ${grant}`)
+  }
+
+  async #checkEviction (): Promise<void> {
+    let memory
+    try {
+      memory = await within(this.#commands, () => this.#commands.info('memory'))
+    } catch (error) {
+      // That it may not is told with all else that the user may not.
+      if (isReplyError(error, 'NOPERM')) return
+      throw error
+    }
+    const policy = /maxmemory_policy:(\S+)/.exec(memory)?.[1]
+    if (policy && policy !== 'noeviction') {
+      this.#logger?.warn({ policy }, 'Redis may evict tasks: set maxmemory-policy to noeviction')
     }
   }
 
@@ -339,16 +368,19 @@ export class RedisStore implements TaskStore {
     }
   }
 
-  async #run<T> (name: keyof typeof scripts, args: readonly Argument[]): Promise<T> {
+  #run<T> (name: keyof typeof scripts, args: readonly Argument[]): Promise<T> {
+    return this.#send(name, this.#keys.declared, [this.#now ? this.#now() : '', ...args])
+  }
+
+  async #send<T> (name: keyof typeof scripts, keys: readonly string[], args: readonly Argument[]): Promise<T> {
     const { sha, source } = scripts[name]
-    const argv = [...this.#keys.declared, this.#now ? this.#now() : '', ...args]
     return within(this.#commands, async () => {
       try {
-        return await this.#commands.evalsha(sha, 2, ...argv) as T
+        return await this.#commands.evalsha(sha, keys.length, ...keys, ...args) as T
       } catch (error) {
         // A restart, a failover or a flush forgets scripts.
         if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-        return await this.#commands.eval(source, 2, ...argv) as T
+        return await this.#commands.eval(source, keys.length, ...keys, ...args) as T
       }
     })
   }
