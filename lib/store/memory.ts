@@ -28,11 +28,13 @@ export interface MemoryStoreOptions {
  * The same verbs as the Lua scripts, in plain JavaScript: the model of what the scripts mean.
  */
 export function memoryStore (options: MemoryStoreOptions = {}): TaskStore {
-  return new MemoryStore(options.now ?? Date.now)
+  return new MemoryStore(options.now ?? Date.now, options.now ?? (() => performance.now()))
 }
 
 class MemoryStore implements TaskStore {
   readonly #now: () => number
+  /** What leases are measured by: the wall clock may be set while they run. */
+  readonly #monotonic: () => number
   readonly #shelves = new Shelves()
   readonly #hints = new Hints()
   readonly #bell = new Bell()
@@ -40,9 +42,10 @@ class MemoryStore implements TaskStore {
   readonly #reads: Reads
   readonly #intake: Intake
 
-  constructor (now: () => number) {
+  constructor (now: () => number, monotonic: () => number) {
     this.#now = now
-    this.#lifecycle = new Lifecycle(this.#shelves, this.#hints, this.#bell, now)
+    this.#monotonic = monotonic
+    this.#lifecycle = new Lifecycle(this.#shelves, this.#hints, this.#bell, now, monotonic)
     this.#reads = new Reads(this.#shelves, now)
     this.#intake = new Intake(this.#shelves, this.#lifecycle, this.#reads, this.#bell)
   }
@@ -92,7 +95,7 @@ class MemoryStore implements TaskStore {
       if (entry?.lease !== lease) return 'stale'
       if (entry.task.status === ChartStatus.CANCELLED) return 'cancelled'
       if (entry.task.status !== ChartStatus.PROCESSING) return 'stale'
-      this.#shelves.processing.add(task_id, this.#now() + leaseDuration)
+      this.#shelves.processing.add(task_id, this.#monotonic() + leaseDuration)
       return 'ok'
     })
   }
@@ -243,7 +246,7 @@ class MemoryStore implements TaskStore {
   /** Expired leases, waits that are over, and what may go on now. */
   #collect (cap: number): void {
     const { entries, processing, deadlines, delayed } = this.#shelves
-    for (const task_id of processing.upTo(this.#now(), MOST_DUE)) this.#lifecycle.expire(entries.get(task_id)!, cap)
+    for (const task_id of processing.upTo(this.#monotonic(), MOST_DUE)) this.#lifecycle.expire(entries.get(task_id)!, cap)
     for (const task_id of deadlines.upTo(this.#now(), MOST_DUE)) this.#lifecycle.timeOut(entries.get(task_id)!)
     for (const task_id of delayed.upTo(this.#now(), MOST_DUE)) this.#lifecycle.promote(entries.get(task_id)!)
   }
@@ -278,7 +281,8 @@ class MemoryStore implements TaskStore {
 
   #due (): number | null {
     const { processing, delayed, deadlines } = this.#shelves
-    const next = Math.min(...[processing, delayed, deadlines].map(({ first }) => first?.score ?? Infinity))
-    return next === Infinity ? null : Math.max(0, next - this.#now())
+    const next = (set: typeof processing) => set.first?.score ?? Infinity
+    const left = Math.min(next(processing) - this.#monotonic(), next(delayed) - this.#now(), next(deadlines) - this.#now())
+    return left === Infinity ? null : Math.max(0, left)
   }
 }

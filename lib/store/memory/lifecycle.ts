@@ -22,14 +22,16 @@ export class Lifecycle {
   readonly #hints: Hints
   readonly #bell: Bell
   readonly #now: () => number
+  readonly #monotonic: () => number
   #ended: Entry[] = []
   #order = 0
 
-  constructor (shelves: Shelves, hints: Hints, bell: Bell, now: () => number) {
+  constructor (shelves: Shelves, hints: Hints, bell: Bell, now: () => number, monotonic: () => number) {
     this.#shelves = shelves
     this.#hints = hints
     this.#bell = bell
     this.#now = now
+    this.#monotonic = monotonic
   }
 
   /** What has ended since this was asked last, in order. */
@@ -92,7 +94,7 @@ export class Lifecycle {
     this.#waitsNoMore(tenant)
     this.#shelves.running.add(tenant, 1)
     this.#shelves.deadlines.remove(task.task_id)
-    this.#shelves.processing.add(task.task_id, now + leaseDuration)
+    this.#shelves.processing.add(task.task_id, this.#monotonic() + leaseDuration)
     entry.lease++
     entry.take_id = take_id
     entry.worker_id = worker_id

@@ -803,7 +803,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'e5c5493ed78d590c9dd2988751c8dc2648836220',
+    sha: 'b0f23a7aa45c1ab563fc9a64b5ee3fd7c32bed1e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -855,6 +855,25 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local MOST_MOVED = 1000
+local function move(key, by, moves)
+  local due = call('ZRANGE', P .. key, 0, MOST_MOVED - 1, 'WITHSCORES')
+  for i = 1, #due, 2 do
+    if not moves or moves(due[i]) then call('ZADD', P .. key, due[i + 1] - by, due[i]) end
+  end
+end
+local function set_back(by)
+  local mended = tonumber(call('GET', P .. 'set_back') or nil)
+  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  call('SET', P .. 'set_back', by, 'PX', 600000)
+  move('processing', by)
+  move('deadlines', by)
+  move('delayed', by, function(id) return call('HGET', record(id), 'step') == 'retrying' end)
+end
+if expected and expected - now > TOLERANCE then set_back(expected - now) end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
@@ -1098,9 +1117,9 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
-local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
+local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
 local function expire(cap)
-  for _, id in ipairs(due_in('processing')) do
+  for _, id in ipairs(due_in('processing', ended_by)) do
     local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
@@ -1113,7 +1132,7 @@ local function expire(cap)
       end
     end
   end
-  for _, id in ipairs(due_in('deadlines')) do
+  for _, id in ipairs(due_in('deadlines', ended_by)) do
     call('ZREM', P .. 'deadlines', id)
     local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
     if t[1] == 'PENDING' and t[2] == '0' then
@@ -1123,7 +1142,7 @@ local function expire(cap)
   end
 end
 local function promote()
-  for _, id in ipairs(due_in('delayed')) do
+  for _, id in ipairs(due_in('delayed', now)) do
     call('ZREM', P .. 'delayed', id)
     local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
@@ -1139,7 +1158,8 @@ local function next_due()
   local due = -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
-    if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
+    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
@@ -1171,7 +1191,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return { taken, others(own), next_due() }
+    return { taken, others(own), next_due(), tostring(now) }
   end
   expire(running_per_tenant)
   promote()
@@ -1200,7 +1220,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due() }
+  return { taken, others(own), next_due(), tostring(now) }
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
@@ -1224,7 +1244,7 @@ function verbs.release(id, t)
   requeue(id, t.tenant, 'queued', 0, 'release')
 end
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
-for i = 7, #ARGV, 7 do
+for i = 7, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
@@ -1240,11 +1260,11 @@ for i = 7, #ARGV, 7 do
   own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
-if ARGV[2] == '' then return { closed, { {}, others(own), next_due() } } end
+if ARGV[2] == '' then return { closed, { {}, others(own), next_due(), tostring(now) } } end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   dequeue: {
-    sha: '528741dab0525db93c44aa54fa468b7c489c512c',
+    sha: 'bd5af645a21a28a0c592c3fdb00480c3e4cd60fd',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1296,6 +1316,25 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local MOST_MOVED = 1000
+local function move(key, by, moves)
+  local due = call('ZRANGE', P .. key, 0, MOST_MOVED - 1, 'WITHSCORES')
+  for i = 1, #due, 2 do
+    if not moves or moves(due[i]) then call('ZADD', P .. key, due[i + 1] - by, due[i]) end
+  end
+end
+local function set_back(by)
+  local mended = tonumber(call('GET', P .. 'set_back') or nil)
+  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  call('SET', P .. 'set_back', by, 'PX', 600000)
+  move('processing', by)
+  move('deadlines', by)
+  move('delayed', by, function(id) return call('HGET', record(id), 'step') == 'retrying' end)
+end
+if expected and expected - now > TOLERANCE then set_back(expected - now) end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
@@ -1539,9 +1578,9 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
-local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
+local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
 local function expire(cap)
-  for _, id in ipairs(due_in('processing')) do
+  for _, id in ipairs(due_in('processing', ended_by)) do
     local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
@@ -1554,7 +1593,7 @@ local function expire(cap)
       end
     end
   end
-  for _, id in ipairs(due_in('deadlines')) do
+  for _, id in ipairs(due_in('deadlines', ended_by)) do
     call('ZREM', P .. 'deadlines', id)
     local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
     if t[1] == 'PENDING' and t[2] == '0' then
@@ -1564,7 +1603,7 @@ local function expire(cap)
   end
 end
 local function promote()
-  for _, id in ipairs(due_in('delayed')) do
+  for _, id in ipairs(due_in('delayed', now)) do
     call('ZREM', P .. 'delayed', id)
     local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
@@ -1580,7 +1619,8 @@ local function next_due()
   local due = -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
-    if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
+    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
@@ -1612,7 +1652,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return { taken, others(own), next_due() }
+    return { taken, others(own), next_due(), tostring(now) }
   end
   expire(running_per_tenant)
   promote()
@@ -1641,7 +1681,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due() }
+  return { taken, others(own), next_due(), tostring(now) }
 end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
@@ -2233,7 +2273,7 @@ end
 return { 'accepted', records, superseded }`
   },
   extend: {
-    sha: 'd3af709bd8e075c47e9b4286657f44eed8fc5fea',
+    sha: '5bd45cb88a88c606c5b06ff0508d9e7da1f26b3e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2285,8 +2325,27 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local MOST_MOVED = 1000
+local function move(key, by, moves)
+  local due = call('ZRANGE', P .. key, 0, MOST_MOVED - 1, 'WITHSCORES')
+  for i = 1, #due, 2 do
+    if not moves or moves(due[i]) then call('ZADD', P .. key, due[i + 1] - by, due[i]) end
+  end
+end
+local function set_back(by)
+  local mended = tonumber(call('GET', P .. 'set_back') or nil)
+  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  call('SET', P .. 'set_back', by, 'PX', 600000)
+  move('processing', by)
+  move('deadlines', by)
+  move('delayed', by, function(id) return call('HGET', record(id), 'step') == 'retrying' end)
+end
+if expected and expected - now > TOLERANCE then set_back(expected - now) end
 local answers = {}
-for i = 3, #ARGV, 2 do
+for i = 3, #ARGV - 1, 2 do
   local t = call('HMGET', record(ARGV[i]), 'lease', 'status')
   local answer = 'stale'
   if t[1] == ARGV[i + 1] and t[2] == 'PROCESSING' then
@@ -2297,7 +2356,7 @@ for i = 3, #ARGV, 2 do
   end
   answers[#answers + 1] = answer
 end
-return answers`
+return { answers, tostring(now) }`
   },
   list: {
     sha: '0eec7c7c7c8f8a97bc051f6dcd14b42978997146',
@@ -2898,7 +2957,7 @@ for i = 2, #ARGV do records[#records + 1] = read(ARGV[i]) end
 return records`
   },
   settleAndClaim: {
-    sha: 'e85f1bc8e53aaeea1d4a8b247c33c9a6e94843a9',
+    sha: '6357f6f951afa5e98087002480bf60aa48198043',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2950,6 +3009,25 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local MOST_MOVED = 1000
+local function move(key, by, moves)
+  local due = call('ZRANGE', P .. key, 0, MOST_MOVED - 1, 'WITHSCORES')
+  for i = 1, #due, 2 do
+    if not moves or moves(due[i]) then call('ZADD', P .. key, due[i + 1] - by, due[i]) end
+  end
+end
+local function set_back(by)
+  local mended = tonumber(call('GET', P .. 'set_back') or nil)
+  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  call('SET', P .. 'set_back', by, 'PX', 600000)
+  move('processing', by)
+  move('deadlines', by)
+  move('delayed', by, function(id) return call('HGET', record(id), 'step') == 'retrying' end)
+end
+if expected and expected - now > TOLERANCE then set_back(expected - now) end
 local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
@@ -3193,9 +3271,9 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
-local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
+local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
 local function expire(cap)
-  for _, id in ipairs(due_in('processing')) do
+  for _, id in ipairs(due_in('processing', ended_by)) do
     local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
@@ -3208,7 +3286,7 @@ local function expire(cap)
       end
     end
   end
-  for _, id in ipairs(due_in('deadlines')) do
+  for _, id in ipairs(due_in('deadlines', ended_by)) do
     call('ZREM', P .. 'deadlines', id)
     local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
     if t[1] == 'PENDING' and t[2] == '0' then
@@ -3218,7 +3296,7 @@ local function expire(cap)
   end
 end
 local function promote()
-  for _, id in ipairs(due_in('delayed')) do
+  for _, id in ipairs(due_in('delayed', now)) do
     call('ZREM', P .. 'delayed', id)
     local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
@@ -3234,7 +3312,8 @@ local function next_due()
   local due = -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
-    if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
+    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
@@ -3266,7 +3345,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return { taken, others(own), next_due() }
+    return { taken, others(own), next_due(), tostring(now) }
   end
   expire(running_per_tenant)
   promote()
@@ -3295,7 +3374,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due() }
+  return { taken, others(own), next_due(), tostring(now) }
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
@@ -3319,7 +3398,7 @@ function verbs.release(id, t)
   requeue(id, t.tenant, 'queued', 0, 'release')
 end
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
-for i = 7, #ARGV, 7 do
+for i = 7, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
@@ -3335,7 +3414,7 @@ for i = 7, #ARGV, 7 do
   own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
-if ARGV[2] == '' then return { closed, { {}, others(own), next_due() } } end
+if ARGV[2] == '' then return { closed, { {}, others(own), next_due(), tostring(now) } } end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
   stats: {

@@ -7,6 +7,7 @@ import type {
 } from '../task-store.ts'
 import { newTask } from '../new-task.ts'
 import { accessArguments, missingRules } from './access.ts'
+import { ClockWatch } from './clock.ts'
 import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } from './connections.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './lua.generated.ts'
@@ -21,6 +22,8 @@ export interface RedisStoreOptions {
   readonly logger?: Logger | undefined
   /** The time in ms, for tests; by default Redis' own clock. */
   readonly now?: (() => number) | undefined
+  /** The monotonic clock of this process in ms, for tests; by default `now` where that is given, so that the two never part. */
+  readonly monotonic?: (() => number) | undefined
 }
 
 /** ms that an answer about the outlook is good for. */
@@ -33,7 +36,8 @@ type Argument = string | number
 type FoundRecord = RawRecord | null
 
 const tasks = (records: FoundRecord[]): ChartTask[] => records.filter(record => record !== null).map(toTask)
-const toTaken = ([taken, lost, due]: [RawRecord[], RawRecord[], number]): Taken => ({
+type RawTaken = [taken: RawRecord[], lost: RawRecord[], due: number, now: string]
+const toTaken = ([taken, lost, due]: RawTaken): Taken => ({
   tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record) })),
   lost: tasks(lost),
   due: due < 0 ? null : due
@@ -70,6 +74,7 @@ export class RedisStore implements TaskStore {
   readonly #keys: Keyspace
   readonly #logger: Logger | undefined
   readonly #now: (() => number) | undefined
+  readonly #clock: ClockWatch
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
   #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
@@ -79,6 +84,7 @@ export class RedisStore implements TaskStore {
     this.#keys = keyspace(options.keyPrefix)
     this.#logger = options.logger
     this.#now = options.now
+    this.#clock = new ClockWatch(options.monotonic ?? options.now ?? (() => performance.now()), jump => this.#warnOfJump(jump))
     this.#commands = duplicate(options.redis, 'commands')
   }
 
@@ -94,7 +100,7 @@ export class RedisStore implements TaskStore {
   }
 
   async dequeue (take: Take): Promise<Taken> {
-    return toTaken(await this.#run('dequeue', takeArguments(take)))
+    return toTaken(await this.#runOnTime<RawTaken>('dequeue', takeArguments(take), take.leaseDuration, ([,,, now]) => now))
   }
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
@@ -121,8 +127,10 @@ export class RedisStore implements TaskStore {
     return this.#run('checkpoint', [task_id, lease, name, value, most])
   }
 
-  extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
-    return this.#run('extend', [leaseDuration, ...leases.flatMap(({ task_id, lease }) => [task_id, lease])])
+  async extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
+    const args = [leaseDuration, ...leases.flatMap(({ task_id, lease }) => [task_id, lease])]
+    const [answers] = await this.#runOnTime<[Array<'ok' | 'cancelled' | 'stale'>, now: string]>('extend', args, leaseDuration, ([, now]) => now)
+    return answers
   }
 
   async cancel (task_id: string): Promise<{ task: ChartTask, ended: ChartTask[] } | null> {
@@ -295,8 +303,8 @@ export class RedisStore implements TaskStore {
   }
 
   async #close (script: 'close' | 'settleAndClaim', closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
-    const [closed, taken] = await this.#run<[Array<[string, FoundRecord?]>, [RawRecord[], RawRecord[], number]]>(
-      script, [...takeArguments(take), ...closings.flatMap(closingArguments)])
+    const args = [...takeArguments(take), ...closings.flatMap(closingArguments)]
+    const [closed, taken] = await this.#runOnTime<[Array<[string, FoundRecord?]>, RawTaken]>(script, args, take?.leaseDuration ?? 0, ([, [,,, now]]) => now)
     return {
       closed: closed.map(([answer, record]) => ({ current: answer === 'ok', finished: record ? toTask(record) : null })),
       taken: toTaken(taken)
@@ -366,6 +374,18 @@ export class RedisStore implements TaskStore {
       case 'dependency_unknown': case 'dependency_failed': case 'task_crowded': return { outcome: answer, task_id: found as string }
       case 'charts_unasked': return { outcome: answer, charts: (found as Unasked[]).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
     }
+  }
+
+  #warnOfJump (jump: number): void {
+    this.#logger?.warn({ jump }, `Redis' clock was set ${jump > 0 ? 'forward' : 'back'} by ${Math.abs(jump)} ms, or this process slept: leases and waits are measured by it, let NTP slew it`)
+  }
+
+  /** Runs what measures leases: it is told what the time should be, and answers what it was. */
+  async #runOnTime<T> (name: 'dequeue' | 'extend' | 'close' | 'settleAndClaim', args: readonly Argument[], leaseDuration: number, timeOf: (reply: T) => string): Promise<T> {
+    const sentAt = this.#clock.now()
+    const reply = await this.#run<T>(name, [...args, this.#clock.expected()])
+    this.#clock.observe(sentAt, Number(timeOf(reply)), leaseDuration)
+    return reply
   }
 
   #run<T> (name: keyof typeof scripts, args: readonly Argument[]): Promise<T> {

@@ -1,10 +1,11 @@
 #!lua
 -- dequeue: takes up to n tasks, each with a lease; collects expired leases and due retries on the way.
 -- KEYS[1] prefix
--- ARGV[1] now (ms, '' = TIME)  [2] worker  [3] take id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
--- Returns { taken records, records of what ended meanwhile, ms until something is due or -1 }
+-- ARGV[1] now (ms, '' = TIME)  [2] worker  [3] take id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off; last: what the time should be or ''
+-- Returns { taken records, records of what ended meanwhile, ms until something is due or -1, now }
 -- Atomic because a task between two lists is lost when its worker dies there.
 --- @include "base"
+--- @include "clock"
 --- @include "index"
 --- @include "queue"
 --- @include "leave"

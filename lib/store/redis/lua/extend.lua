@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- extend: prolongs all the leases that a worker holds.
 -- KEYS[1] prefix
--- ARGV[1] now (ms, '' = TIME)  [2] lease (ms), then for each: task_id  lease
--- Returns { 'ok' | 'cancelled' | 'stale' … }
+-- ARGV[1] now (ms, '' = TIME)  [2] lease (ms), then for each: task_id  lease; last: what the time should be or ''
+-- Returns { { 'ok' | 'cancelled' | 'stale' … }, now }
 -- Runs where Redis is full: a lease that can't be prolonged is a chart paid for twice.
 --- @include "base"
+--- @include "clock"
 local answers = {}
-for i = 3, #ARGV, 2 do
+for i = 3, #ARGV - 1, 2 do
   local t = call('HMGET', record(ARGV[i]), 'lease', 'status')
   local answer = 'stale'
   if t[1] == ARGV[i + 1] and t[2] == 'PROCESSING' then
@@ -17,4 +18,4 @@ for i = 3, #ARGV, 2 do
   end
   answers[#answers + 1] = answer
 end
-return answers
+return { answers, tostring(now) }

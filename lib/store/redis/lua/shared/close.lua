@@ -4,7 +4,9 @@
 --   complete: chart_id, content or '' where the host keeps it, '', ''
 --   fail: code, message, delay (ms; '' = the task's own backoff, 'never' = no more tries), random 0-1 for the jitter
 --   release: '', '', '', ''
+-- last: what the time should be or ''
 --- @include "base"
+--- @include "clock"
 --- @include "index"
 --- @include "queue"
 --- @include "leave"
@@ -34,7 +36,7 @@ function verbs.release(id, t)
 end
 
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
-for i = 7, #ARGV, 7 do
+for i = 7, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
@@ -52,5 +54,5 @@ for i = 7, #ARGV, 7 do
   closed[#closed + 1] = answer
 end
 -- Who takes nothing collects nothing: it could not ask again for what has ended, where the reply is lost.
-if ARGV[2] == '' then return { closed, { {}, others(own), next_due() } } end
+if ARGV[2] == '' then return { closed, { {}, others(own), next_due(), tostring(now) } } end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }

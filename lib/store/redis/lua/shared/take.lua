@@ -1,9 +1,9 @@
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
--- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1 }.
-local function due_in(key) return call('ZRANGEBYSCORE', P .. key, '-inf', now, 'LIMIT', 0, MOST_DUE) end
+-- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1, now }.
+local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
 
 local function expire(cap)
-  for _, id in ipairs(due_in('processing')) do
+  for _, id in ipairs(due_in('processing', ended_by)) do
     local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
     if not tenant then
       -- A Redis that evicts has lost it.
@@ -17,7 +17,7 @@ local function expire(cap)
       end
     end
   end
-  for _, id in ipairs(due_in('deadlines')) do
+  for _, id in ipairs(due_in('deadlines', ended_by)) do
     call('ZREM', P .. 'deadlines', id)
     -- A version of the package that knows no deadlines may have taken or ended it.
     local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
@@ -29,7 +29,7 @@ local function expire(cap)
 end
 
 local function promote()
-  for _, id in ipairs(due_in('delayed')) do
+  for _, id in ipairs(due_in('delayed', now)) do
     call('ZREM', P .. 'delayed', id)
     local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
@@ -46,7 +46,8 @@ local function next_due()
   local due = -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
-    if head and (due < 0 or head - now < due) then due = math.max(0, head - now) end
+    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
@@ -86,7 +87,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return { taken, others(own), next_due() }
+    return { taken, others(own), next_due(), tostring(now) }
   end
 
   expire(running_per_tenant)
@@ -119,5 +120,5 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   end
   -- A paused queue must not wake those who would find nothing.
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due() }
+  return { taken, others(own), next_due(), tostring(now) }
 end
