@@ -41,6 +41,7 @@ export const failures = {
   CHARTS_ERR_ATTEMPT_TIMEOUT: 'Chart generation took too long',
   CHARTS_ERR_INVALID_CHART: 'Chart generation gave no usable chart',
   CHARTS_ERR_CHART_TOO_LARGE: 'The chart is too large',
+  CHARTS_ERR_CHART_NOT_SAVED: 'The chart could not be saved',
   CHARTS_ERR_CHECKPOINT_TOO_LARGE: 'Chart generation has too much to remember',
   CHARTS_ERR_INVALID_CHECKPOINT: 'Chart generation cannot remember a step',
   CHARTS_ERR_OUT_OF_MEMORY: 'Chart generation needs too much memory',

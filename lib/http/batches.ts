@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { QueueService } from '../service/queue-service.ts'
+import type { OpenBatch, QueueService } from '../service/queue-service.ts'
 import { errors } from '../errors.ts'
-import { BatchRequestSchema, ChartStatus, isFinished, type BatchedChartRequest, type ChartTask } from '../task.ts'
+import { BatchRequestSchema, ChartStatus, isFinished, type BatchedChartRequest } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
-import { idempotencyKeyOf, messageOf, pathOf, sendJson, type Describe } from './answers.ts'
+import { idempotencyKeyOf, messageOf, pathOf, type Describe } from './answers.ts'
+import { listPieces, type LargeAnswers } from './large-answers.ts'
 import { BatchParams, headers, responses, withParams } from './schemas.ts'
 import { publicTask } from './views.ts'
 
@@ -11,6 +12,7 @@ export interface BatchRoutesOptions {
   readonly service: QueueService
   readonly gate: Gate
   readonly describe: Describe
+  readonly answers: LargeAnswers
   readonly paramsSchema: object | undefined
   /** Bytes of one request, 0 = off. */
   readonly requestBytes: number
@@ -18,22 +20,26 @@ export interface BatchRoutesOptions {
 
 type BatchRequest = FastifyRequest<{ Params: { batch_id: string } }>
 
-function summary (batch_id: string, tasks: readonly ChartTask[]) {
-  const counts = Object.fromEntries(Object.values(ChartStatus).map(status => [status, tasks.filter(task => task.status === status).length]))
-  const done = tasks.map(task => isFinished(task) ? 100 : task.progress)
-  return {
-    batch_id,
-    total: tasks.length,
-    counts,
-    progress: Math.floor(done.reduce((sum, progress) => sum + progress, 0) / tasks.length),
-    tasks: tasks.map(publicTask)
-  }
+/** A batch as it is answered: its tasks first, as they are read, then what follows from them. */
+async function * summaryPieces (batch_id: string, batch: OpenBatch): AsyncGenerator<string, void, void> {
+  const counts = Object.fromEntries(Object.values(ChartStatus).map(status => [status, 0]))
+  let total = 0
+  let done = 0
+  yield `{"batch_id":${JSON.stringify(batch_id)},"tasks":[`
+  yield * listPieces(batch.tasks(), task => {
+    counts[task.status]!++
+    total++
+    done += isFinished(task) ? 100 : task.progress
+    return JSON.stringify(publicTask(task))
+  })
+  yield `],"total":${total},"counts":${JSON.stringify(counts)},"progress":${Math.floor(done / Math.max(1, total))}}`
 }
 
 /** The routes for many charts at once. */
-export function batchRoutes (fastify: FastifyInstance, { service, gate, describe, paramsSchema, requestBytes }: BatchRoutesOptions): void {
+export function batchRoutes (fastify: FastifyInstance, { service, gate, describe, answers, paramsSchema, requestBytes }: BatchRoutesOptions): void {
   const { tasks } = BatchRequestSchema.properties
-  const sendBatch = (reply: FastifyReply, batch_id: string, tasks: readonly ChartTask[]) => sendJson(reply, summary(batch_id, tasks))
+  const sendBatch = (request: BatchRequest, reply: FastifyReply, batch: OpenBatch) =>
+    answers.send(callerOf(request).user_id, reply, () => summaryPieces(request.params.batch_id.toLowerCase(), batch))
 
   fastify.post<{ Body: { tasks: BatchedChartRequest[] } }>('/charts/async/batch', {
     bodyLimit: requestBytes > 0 ? requestBytes * tasks.maxItems! : Number.MAX_SAFE_INTEGER,
@@ -48,23 +54,25 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, describe
     const { batch_id, outcome, tasks } = await service.enqueueChartTasks(request.body.tasks, callerOf(request), { idempotencyKey })
     if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
     reply.code(202).header('location', `${pathOf(request)}/${batch_id}`)
-    return sendJson(reply, {
-      batch_id,
-      tasks: tasks.map(({ task, outcome }) => ({ ...publicTask(task), message: messageOf(task, outcome) }))
+    // What has been accepted must be told: it waits for nothing.
+    return answers.send(null, reply, async function * () {
+      yield `{"batch_id":${JSON.stringify(batch_id)},"tasks":[`
+      yield * listPieces([tasks], ({ task, outcome }) => JSON.stringify({ ...publicTask(task), message: messageOf(task, outcome) }))
+      yield ']}'
     })
   })
 
   fastify.get('/charts/async/batch/:batch_id', {
     schema: describe('getChartBatch', 'How the charts of a batch are doing', { params: BatchParams, response: responses.batch })
-  }, async (request: BatchRequest, reply) => sendBatch(reply, request.params.batch_id.toLowerCase(), await gate.batch(request, request.params.batch_id, 'read')))
+  }, async (request: BatchRequest, reply) => sendBatch(request, reply, await gate.batch(request, request.params.batch_id, 'read')))
 
   fastify.delete('/charts/async/batch/:batch_id', {
     schema: describe('cancelChartBatch', 'Cancel what has not finished of a batch', { params: BatchParams, response: responses.cancelBatch })
   }, async (request: BatchRequest, reply) => {
     const { batch_id } = request.params
     await gate.batch(request, batch_id, 'cancel')
-    const tasks = await service.cancelBatch(batch_id)
-    if (!tasks) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
-    return sendBatch(reply, batch_id.toLowerCase(), tasks)
+    const batch = await service.openCancelledBatch(batch_id)
+    if (!batch) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
+    return sendBatch(request, reply, batch)
   })
 }

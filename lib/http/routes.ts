@@ -1,11 +1,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
+import type { MessageListing } from '../service/message-listing.ts'
 import type { QueueService } from '../service/queue-service.ts'
-import { ChartStatus, CreateChartRequestSchema, isFinished, type CreateChartRequest } from '../task.ts'
+import { ChartStatus, CreateChartRequestSchema, isFinished, type ChartTask, type CreateChartRequest } from '../task.ts'
 import { TOO_DEEP, nameFaults, strictAjv, strictJudge, type Fault } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { describer, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
+import { LargeAnswers, chartJson, listPieces } from './large-answers.ts'
 import { operatorRoutes } from './operators.ts'
 import { OpenStreams } from './open-streams.ts'
 import { Patience } from './prefer.ts'
@@ -34,11 +36,13 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   const gate = new Gate(service, options.authorize)
   const streams = new OpenStreams(options.stream.maxPerUser)
   const patience = new Patience(service, streams)
+  const answers = new LargeAnswers(2 * options.stream.heartbeat)
   const describe = describer(fastify)
   const streaming = { service, gate, streams, options: options.stream }
 
   // Before the WebSocket plugin's own, which closes without a code.
   fastify.addHook('preClose', async () => streams.endAll())
+  fastify.addHook('preClose', async () => answers.endAll())
   if (!fastify.hasRequestDecorator('ws')) {
     await registerWebSocket(fastify)
   }
@@ -91,7 +95,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   })
 
   operatorRoutes(fastify, { service, gate, describe })
-  batchRoutes(fastify, { service, gate, describe, paramsSchema: options.paramsSchema, requestBytes: options.requestBytes })
+  batchRoutes(fastify, { service, gate, describe, answers, paramsSchema: options.paramsSchema, requestBytes: options.requestBytes })
 
   fastify.get('/charts/async/:task_id/status', {
     schema: describe('getChartStatus', 'How a chart is doing', { headers: headers('Prefer', 'If-None-Match'), params: TaskParams, response: responses.status })
@@ -117,8 +121,8 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   }, async (request: TaskRequest, reply) => {
     const { task: found, own } = await gate.visible(request, request.params.task_id)
     const { task } = own ? await patience.wait(request, reply, found) : { task: found }
-    const chart = task.status === ChartStatus.COMPLETED ? await service.getChart(task) : null
-    if (chart) return sendJson(reply, chart)
+    const chart = task.status === ChartStatus.COMPLETED ? await service.getChartText(task) : null
+    if (chart) return reply.type('application/json; charset=utf-8').send(chartJson(chart))
     if (!own) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     switch (task.status) {
       case ChartStatus.COMPLETED: throw new errors.CHARTS_ERR_RESULT_EXPIRED()
@@ -146,16 +150,12 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   }, async (request, reply) => {
     const message_id = request.params.message_id.toLowerCase()
     await gate.message(request, message_id)
-    const { charts, active_tasks, failed_tasks, cursor } = await service.getMessageCharts(message_id, callerOf(request), {
-      ...request.query, mayRead: task => gate.reads(request, message_id, task)
-    })
-    // Where a stream of the message goes on without a gap.
-    reply.header('stream-cursor', cursor)
-    return sendJson(reply, {
-      charts,
-      active_tasks: active_tasks.map(publicTask),
-      has_active_tasks: active_tasks.length > 0,
-      failed_tasks: failed_tasks.map(publicTask)
+    const caller = callerOf(request)
+    return answers.send(caller.user_id, reply, async function * () {
+      const listing = await service.openMessage(message_id, caller, { ...request.query, mayRead: task => gate.reads(request, message_id, task) })
+      // Where a stream of the message goes on without a gap.
+      reply.header('stream-cursor', listing.cursor)
+      yield * messagePieces(service, listing)
     })
   })
 
@@ -186,6 +186,31 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     },
     wsHandler: webSocketHandler(streaming)
   })
+}
+
+/** The answer to a message, in the order in which its listing is read. */
+async function * messagePieces (service: QueueService, listing: MessageListing): AsyncGenerator<string, void, void> {
+  let hasActive = false
+  yield '{"active_tasks":['
+  for await (const piece of listPieces(estimated(service, listing.active()), taskJson)) {
+    hasActive = true
+    yield piece
+  }
+  yield `],"has_active_tasks":${hasActive},"failed_tasks":[`
+  yield * listPieces(listing.failed(), taskJson)
+  yield '],"charts":['
+  yield * listPieces(single(listing.charts()), chartJson)
+  yield `],"content_complete":${listing.contentComplete}}`
+}
+
+const taskJson = (task: ChartTask) => JSON.stringify(publicTask(task))
+
+async function * estimated (service: QueueService, slices: AsyncIterable<ChartTask[]>) {
+  for await (const tasks of slices) yield await service.estimated(tasks)
+}
+
+async function * single<T> (items: AsyncIterable<T>) {
+  for await (const item of items) yield [item]
 }
 
 /** The host's parsers are for its own routes: one for every type, or one that keeps the bytes, would hand over what is no object. */

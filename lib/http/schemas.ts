@@ -59,7 +59,8 @@ const MessageBody = Type.Object({
   charts: Type.Array(Type.Composite([Type.Omit(ChartSchema, ['content']), Type.Partial(Type.Pick(ChartSchema, ['content']))])),
   active_tasks: Type.Array(ChartTaskSchema),
   has_active_tasks: Type.Boolean(),
-  failed_tasks: Type.Array(ChartTaskSchema)
+  failed_tasks: Type.Array(ChartTaskSchema),
+  content_complete: Type.Boolean({ description: 'false: contents of more than 8 MiB were left out, those of the oldest charts' })
 })
 
 const Counts = Type.Object(

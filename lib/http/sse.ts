@@ -92,11 +92,11 @@ export function batchStream (dependencies: Dependencies) {
   const { service, gate } = dependencies
   return serve<BatchStreamRequest>(dependencies, async request => {
     const { batch_id } = request.params
-    const tasks = await gate.batch(request, batch_id, 'read')
+    const { finished } = await gate.batch(request, batch_id, 'read')
     const after = cursorOf(request)
     if (after === END) return null
     // Who has missed the last frame, with its cursor, would come back for ever.
-    if (after !== undefined && tasks.every(isFinished) && await isEmpty(service.watchBatch(batch_id, { after, signal: new AbortController().signal }))) return null
+    if (after !== undefined && finished && await isEmpty(service.watchBatch(batch_id, { after, signal: new AbortController().signal }))) return null
     return signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
   })
 }

@@ -1,16 +1,18 @@
 import type { TaskStore } from '../store/task-store.ts'
 import { ChartVisibility, type Chart, type ChartTask, type Identity } from '../task.ts'
-import { aFewAtATime } from './a-few-at-a-time.ts'
-import { cursorAt } from './group-feed.ts'
 import type { HostCharts } from './host-charts.ts'
+import { LargeReads } from './large-reads.ts'
+import { MessageListing } from './message-listing.ts'
 
-/** A chart as a list shows it: `content` is left out where the caller did not want it. */
+/** A chart as a list shows it: `content` is left out where the caller did not want it, or there was no room for it. */
 export type ListedChart = Omit<Chart, 'content'> & Partial<Pick<Chart, 'content'>>
 
 export interface MessageCharts {
   readonly charts: ListedChart[]
   readonly active_tasks: ChartTask[]
   readonly failed_tasks: ChartTask[]
+  /** False: contents of more than 8 MiB were left out, those of the oldest charts. */
+  readonly content_complete: boolean
   /** Where a stream of the message goes on without a gap. */
   readonly cursor: string
 }
@@ -24,20 +26,17 @@ export interface MessageChartsOptions {
   readonly mayRead?: ((task: ChartTask | null) => Promise<boolean>) | undefined
 }
 
-/** Tasks of a host's charts that are read at once. */
-const PAGE = 100
-
-interface FoundChart {
-  readonly chart: ListedChart
-  /** null when it is no longer kept. */
-  readonly task: ChartTask | null
+/** A chart whose content is JSON as it is stored: undefined where it is left out. */
+export interface ChartText {
+  readonly chart: Omit<Chart, 'content'>
+  readonly content: string | undefined
 }
 
-interface Caller extends Identity {
+export interface Caller extends Identity {
   readonly org_id: string | null
 }
 
-function describe (task: ChartTask): Omit<Chart, 'content'> {
+export function describe (task: ChartTask): Omit<Chart, 'content'> {
   const { task_id, message_id, user_id, org_id, visibility, adjustment_query } = task
   return {
     chart_id: task.chart_id!, task_id, message_id: message_id.toLowerCase(), user_id, org_id, visibility, adjustment_query, created_at: task.completed_at!
@@ -47,65 +46,46 @@ function describe (task: ChartTask): Omit<Chart, 'content'> {
 /** Finished charts: beside the tasks, or in the host's store. A chart that its task does not name is never shown. */
 export class Charts {
   readonly #store: TaskStore
+  readonly #reads: LargeReads
   readonly #hostCharts: HostCharts | null
 
-  constructor (store: TaskStore, hostCharts: HostCharts | null) {
+  constructor (store: TaskStore, hostCharts: HostCharts | null, reads: LargeReads = new LargeReads(store)) {
     this.#store = store
+    this.#reads = reads
     this.#hostCharts = hostCharts
   }
 
   /** The chart that a task names; null when it has none, or it is gone. */
   async of (task: ChartTask): Promise<Chart | null> {
+    if (task.chart_id !== null && this.#hostCharts) return this.#hostCharts.get(task.chart_id)
+    const found = await this.textOf(task)
+    return found && { ...found.chart, content: JSON.parse(found.content!) }
+  }
+
+  /** The same, its content as it is stored. */
+  async textOf (task: ChartTask): Promise<ChartText | null> {
     if (task.chart_id === null) return null
-    return this.#hostCharts ? this.#hostCharts.get(task.chart_id) : this.#withContent(describe(task))
+    if (this.#hostCharts) {
+      const chart = await this.#hostCharts.get(task.chart_id)
+      return chart && this.#hostCharts.textOf(chart)
+    }
+    const content = await this.#reads.content(task.chart_id)
+    return content === null ? null : { chart: describe(task), content }
   }
 
-  /** Ids are read at once, contents after: large charts must not block the store. */
-  async ofMessage (message_id: string, caller: Caller, { limit, content, mayRead = everything }: MessageChartsOptions): Promise<MessageCharts> {
-    const { active, completed, failed, read_at } = await this.#store.readMessage(message_id, caller.user_id, caller.org_id, limit)
-    const found: FoundChart[] = this.#hostCharts
-      ? await this.#kept(this.#hostCharts, message_id, caller, limit)
-      : completed.map(task => ({ chart: describe(task), task }))
-    // What has completed since the tasks were read is among the charts.
-    const done = new Set(found.map(({ chart }) => chart.task_id))
-    const [shown, active_tasks, failed_tasks] = await Promise.all([
-      filter(found, ({ task }) => mayRead(task)),
-      filter(active.filter(task => !done.has(task.task_id)), mayRead),
-      filter(failed, mayRead)
-    ])
-    const listed = shown.map(({ chart }) => content ? chart : withoutContent(chart))
-    const charts = content && !this.#hostCharts ? await aFewAtATime(listed, chart => this.#withContent(chart)) : listed
-    return { charts: charts.filter(chart => chart !== null), active_tasks, failed_tasks, cursor: cursorAt(read_at) }
+  /** What there is of a message; tasks and contents are read as the listing is read. */
+  async ofMessage (message_id: string, caller: Caller, options: MessageChartsOptions): Promise<MessageListing> {
+    const refs = await this.#store.readMessage(message_id, caller.user_id, caller.org_id, options.limit)
+    // Asked after: what has completed in between is found here.
+    const found = this.#hostCharts && await this.#foundBy(this.#hostCharts, message_id, caller)
+    return new MessageListing({ reads: this.#reads, hostCharts: this.#hostCharts, refs, found, options })
   }
 
-  async #withContent (chart: Omit<Chart, 'content'>): Promise<Chart | null> {
-    const content = await this.#store.readContent(chart.chart_id)
-    return content === null ? null : { ...chart, content: JSON.parse(content) }
-  }
-
-  /** The newest of those that the host finds and the caller may see, as far as their tasks, if they are still kept, name them. */
-  async #kept (hostCharts: HostCharts, message_id: string, caller: Caller, limit: number): Promise<FoundChart[]> {
+  /** What the host finds and the caller may see, newest first. */
+  async #foundBy (hostCharts: HostCharts, message_id: string, caller: Caller): Promise<Chart[]> {
     const found = await hostCharts.findByMessage(message_id, caller)
     const allowed = found.filter(chart => chart.user_id === caller.user_id ||
       (caller.org_id !== null && chart.org_id === caller.org_id && chart.visibility !== ChartVisibility.PRIVATE))
-    allowed.sort((a, b) => b.created_at.localeCompare(a.created_at))
-    const kept: FoundChart[] = []
-    for (let i = 0; i < allowed.length && kept.length < limit; i += PAGE) {
-      const page = allowed.slice(i, i + PAGE)
-      const tasks = await this.#store.read(page.map(chart => chart.task_id))
-      kept.push(...page.map((chart, i) => ({ chart, task: tasks[i] ?? null })).filter(({ chart, task }) => !task || task.chart_id === chart.chart_id))
-    }
-    return kept.slice(0, limit)
+    return allowed.sort((a, b) => b.created_at.localeCompare(a.created_at))
   }
-}
-
-const everything = async () => true
-
-function withoutContent ({ content: _content, ...chart }: ListedChart): ListedChart {
-  return chart
-}
-
-async function filter<T> (items: readonly T[], passes: (item: T) => Promise<boolean>): Promise<T[]> {
-  const passed = await Promise.all(items.map(passes))
-  return items.filter((_item, i) => passed[i])
 }

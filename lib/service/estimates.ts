@@ -10,6 +10,7 @@ const PATIENCE = 250
 /** How far an estimate follows what a task waits for: so many tasks, one behind the other, and so many in all. */
 const MOST_LEVELS = 8
 const MOST_NEEDED = 200
+const MAX_NEEDED_BYTES = 2 ** 18
 /** Seconds to which an estimate is rounded up where it is no more than so many ahead. */
 const GRID = [[60, 1], [300, 5], [Infinity, 60]] as const
 /** Seconds after which it is worth asking again where nobody knows more, and at the latest. */
@@ -96,7 +97,7 @@ export class Estimates {
     for (let level = 0; level < MOST_LEVELS && performance.now() < end; level++) {
       const missing = [...new Set(open.filter(waitsForOthers).flatMap(task => task.depends_on))].filter(task_id => !known.has(task_id))
       if (missing.length === 0 || known.size + missing.length > MOST_NEEDED + seen.size + tasks.length) break
-      const found = await inTime(this.#store.read(missing), end - performance.now())
+      const found = await inTime(this.#store.read(missing, MAX_NEEDED_BYTES), end - performance.now())
       open = (found ?? []).filter(task => task !== null)
       for (const task of open) known.set(task.task_id, task)
     }

@@ -1,5 +1,7 @@
 import { setMaxListeners } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { isStoreUnavailable } from '../errors.ts'
+import type { TaskRef } from '../store/task-store.ts'
 import { isFinished, type ChartTask } from '../task.ts'
 
 /** ms before a cursor that are repeated: a change may have been on its way when the cursor was given. */
@@ -18,6 +20,8 @@ export interface GroupState {
 export interface GroupSource {
   /** Its unfinished tasks, and those that have ended since a time (ms since the epoch), oldest first. */
   list (since: number): Promise<GroupList>
+  /** The first of the tasks as they are now, at least one; null for what is no longer kept. */
+  read (task_ids: readonly string[]): Promise<Array<ChartTask | null>>
   /** Calls back when it may have more tasks; starts before `list` is asked. Returns what ends that. */
   onMore (more: () => void): Promise<() => void>
   /** Whether it is over when all of its tasks have ended: nothing will be added to it. */
@@ -27,16 +31,19 @@ export interface GroupSource {
 }
 
 export interface GroupList {
-  readonly tasks: readonly ChartTask[]
+  readonly tasks: readonly TaskRef[]
   /** When that was, ms since the epoch by the clock that says when a task ended: the next list goes on from there. */
   readonly read_at: number
   /** False: there was no room for all unfinished ones. */
   readonly complete: boolean
 }
 
-type Watch = (task_id: string, options: { after: number, signal: AbortSignal }) => AsyncIterable<ChartTask>
+type Watch = (task_id: string, options: { signal: AbortSignal }) => AsyncIterable<ChartTask>
 
 const timeOf = (task: ChartTask) => Date.parse(task.completed_at ?? task.started_at ?? task.created_at)
+const isRef = (state: ChartTask | TaskRef): state is TaskRef => !('status' in state)
+/** When a task that is still to be told has ended; null where it has not. */
+const endOf = (state: ChartTask | TaskRef) => isRef(state) ? state.completed_at : isFinished(state) ? timeOf(state) : null
 
 /** The cursor of a moment, ms since the epoch. */
 export const cursorAt = (time: number): string => time.toString(36)
@@ -53,8 +60,8 @@ class Group {
   readonly #watch: Watch
   readonly #since: number
   readonly #members = new Set<string>()
-  /** States that are still to be told, the latest of each task. */
-  readonly #pending = new Map<string, ChartTask>()
+  /** What is still to be told, the latest of each task; of one that has ended before only its name, until its turn comes. */
+  readonly #pending = new Map<string, ChartTask | TaskRef>()
   /** Whose end has not been seen yet. */
   readonly #open = new Set<string>()
   readonly #left = new AbortController()
@@ -81,8 +88,12 @@ class Group {
   async next (): Promise<GroupState | null> {
     while (!this.#left.signal.aborted) {
       if (this.#failure) throw this.#failure
-      const [task] = this.#pending.values()
-      if (task) return this.#tell(task)
+      const [state] = this.#pending.values()
+      if (state) {
+        if (!isRef(state)) return this.#tell(state)
+        await this.#readPending()
+        continue
+      }
       if (this.#source.closed && this.#open.size === 0 && !this.#listing) return null
       await new Promise<void>(resolve => { this.#notify = resolve })
     }
@@ -117,7 +128,7 @@ class Group {
       if (this.#left.signal.aborted) return null
       this.#listedSince = read_at
       this.#isListed = true
-      for (const task of tasks) if (!this.#members.has(task.task_id)) this.#add(task)
+      for (const ref of tasks) if (!this.#members.has(ref.task_id)) this.#add(ref)
       return complete ? null : LOOK_AGAIN.incomplete
     } catch (error) {
       // A reader who has been let in is not sent away: its tasks outlast an outage as well.
@@ -126,16 +137,32 @@ class Group {
     }
   }
 
-  #add (task: ChartTask): void {
-    this.#members.add(task.task_id)
-    if (!isFinished(task) || timeOf(task) >= this.#since) this.#pending.set(task.task_id, task)
-    if (!isFinished(task)) this.#follow(task)
+  #add (ref: TaskRef): void {
+    this.#members.add(ref.task_id)
+    if (ref.completed_at === null) this.#follow(ref)
+    else if (ref.completed_at >= this.#since) this.#pending.set(ref.task_id, ref)
   }
 
-  async #follow ({ task_id, version }: ChartTask): Promise<void> {
+  /** Reads some of those that are told next: a reader who has missed a thousand holds no more of them at a time. */
+  async #readPending (): Promise<void> {
+    const refs = [...this.#pending.values()].filter(isRef)
+    try {
+      const tasks = await this.#source.read(refs.map(({ task_id }) => task_id))
+      tasks.forEach((task, i) => {
+        const { task_id } = refs[i]!
+        if (task) this.#pending.set(task_id, task)
+        else this.#pending.delete(task_id)
+      })
+    } catch (error) {
+      if (!isStoreUnavailable(error)) throw error
+      await delay(LOOK_AGAIN.unavailable, undefined, { signal: this.#left.signal }).catch(() => {})
+    }
+  }
+
+  async #follow ({ task_id }: TaskRef): Promise<void> {
     this.#open.add(task_id)
     try {
-      for await (const state of this.#watch(task_id, { after: version, signal: this.#left.signal })) {
+      for await (const state of this.#watch(task_id, { signal: this.#left.signal })) {
         if (isFinished(state)) this.#open.delete(task_id)
         this.#pending.set(task_id, state)
         this.#notify()
@@ -153,7 +180,7 @@ class Group {
     this.#latest = Math.max(this.#latest, timeOf(task))
     if (this.#source.closed && this.#pending.size === 0 && this.#open.size === 0) return { task, cursor: END }
     // What is still to be told must not lie behind the cursor.
-    const untold = [...this.#pending.values()].filter(isFinished).map(timeOf)
+    const untold = [...this.#pending.values()].map(endOf).filter(time => time !== null)
     return { task, cursor: cursorAt(Math.min(this.#latest, ...untold)) }
   }
 }

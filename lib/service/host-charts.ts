@@ -1,13 +1,26 @@
+import { setMaxListeners } from 'node:events'
 import { errors } from '../errors.ts'
 import type { Logger } from '../generator.ts'
 import type { Closed, Closing, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask, type Identity } from '../task.ts'
 import { chartIdOf, chartIdsOf } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
+import type { ChartText } from './charts.ts'
 import { retryUntilAborted } from './retry-until-aborted.ts'
 
 /** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */
 const SAVE_GRACE = 900
+/** ms that a call gets where the service closes meanwhile: nobody may hold that up. */
+const CLOSE_GRACE = 1_000
+
+/** How long the host's store is waited for, in ms. */
+export interface ChartStoreTimeouts {
+  /** For the answer to one call. */
+  readonly call: number
+  /** For a chart to be saved, all calls together; then its attempt fails. */
+  readonly save: number
+}
+export const CHART_STORE_TIMEOUTS: ChartStoreTimeouts = { call: 10_000, save: 60_000 }
 
 /** A row of the host's may hold more than a chart, and its date as databases give it. @throws TypeError, RangeError where it is no chart */
 function toChart ({ chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at: date, content }: Row): Chart {
@@ -23,11 +36,22 @@ export class HostCharts {
   readonly #chartStore: ChartStore
   readonly #store: TaskStore
   readonly #logger: Logger
+  readonly #timeout: number
+  readonly #closing = new AbortController()
 
-  constructor (chartStore: ChartStore, store: TaskStore, logger: Logger) {
+  /** `timeout`: ms for the answer to one call. */
+  constructor (chartStore: ChartStore, store: TaskStore, logger: Logger, timeout: number = CHART_STORE_TIMEOUTS.call) {
     this.#chartStore = chartStore
     this.#store = store
     this.#logger = logger
+    this.#timeout = timeout
+    // Every call listens.
+    setMaxListeners(0, this.#closing.signal)
+  }
+
+  /** From now on a question gets a second, those under way as well. What is being saved has the worker's time to shut down. */
+  close (): void {
+    this.#closing.abort()
   }
 
   /** The chart, or null when it is gone. @throws CHARTS_ERR_STORE_UNAVAILABLE */
@@ -43,8 +67,20 @@ export class HostCharts {
     return this.#ask(async () => (await this.#chartStore.findByMessage(message_id, identity) ?? []).map(toChart))
   }
 
-  /** Saves the chart of a lease, again and again with the content at hand until that has worked or `signal` is aborted. */
-  async save (task: ChartTask, lease: number, json: string, signal: AbortSignal): Promise<void> {
+  /** A chart of the host's with its content as JSON. @throws CHARTS_ERR_STORE_UNAVAILABLE where that is no JSON */
+  textOf ({ content, ...chart }: Chart): ChartText {
+    try {
+      return { chart, content: JSON.stringify(content) }
+    } catch (cause) {
+      throw new errors.CHARTS_ERR_STORE_UNAVAILABLE({ cause })
+    }
+  }
+
+  /**
+   * Saves the chart of a lease, again and again with the content at hand until that has worked or `signal` is aborted. `unsaved` is
+   * called once, when a call has failed or `signal` is aborted, and settles before this throws.
+   */
+  async save (task: ChartTask, lease: number, json: string, signal: AbortSignal, unsaved: () => Promise<void>): Promise<void> {
     const { task_id, message_id, user_id, org_id, visibility, adjustment_query } = task
     const chart_id = chartIdOf(task_id, lease)
     const chart: Chart = {
@@ -60,16 +96,23 @@ export class HostCharts {
       content: JSON.parse(json)
     }
     let saving: Promise<unknown> = Promise.resolve()
+    let told: Promise<void> | undefined
+    const tell = () => { told ??= unsaved() }
+    signal.addEventListener('abort', tell, { once: true })
     try {
       await retryUntilAborted(() => {
         saving = Promise.resolve(this.#chartStore.save(chart))
-        return saving
+        return inTime(saving, this.#timeout)
       }, {
         signal,
         grace: SAVE_GRACE,
-        failed: error => this.#logger.warn({ err: error, task_id, chart_id }, 'the chart could not be saved, trying again')
+        failed: error => {
+          this.#logger.warn({ err: error, task_id, chart_id }, 'the chart could not be saved, trying again')
+          tell()
+        }
       })
     } catch (error) {
+      await told
       // It may have been saved all the same, or will be.
       this.#forget(async () => [chart_id], async () => {
         await saving.catch(() => {})
@@ -77,6 +120,8 @@ export class HostCharts {
         return task && isFinished(task) ? task : null
       })
       throw error
+    } finally {
+      signal.removeEventListener('abort', tell)
     }
   }
 
@@ -99,7 +144,7 @@ export class HostCharts {
   /** A store of the host's that fails is one that is not reachable: what it says is not for users. */
   async #ask<T> (question: () => Promise<T>): Promise<T> {
     try {
-      return await question()
+      return await inTime(question(), this.#timeout, this.#closing.signal)
     } catch (cause) {
       throw new errors.CHARTS_ERR_STORE_UNAVAILABLE({ cause })
     }
@@ -119,5 +164,27 @@ export class HostCharts {
   async #read (task_id: string): Promise<ChartTask | null> {
     const [task] = await this.#store.read([task_id])
     return task!
+  }
+}
+
+/** What the host's store answers within `ms`, or a second after `closing`. What comes later is dropped. @throws where it comes later */
+async function inTime<T> (answer: Promise<T>, ms: number, closing?: AbortSignal): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  let giveUpSoon = () => {}
+  const late = new Promise<never>((_resolve, reject) => {
+    const giveUpIn = (wait: number) => {
+      clearTimeout(timer)
+      timer = setTimeout(() => reject(new Error(`chartStore has not answered within ${wait} ms`)), wait)
+    }
+    giveUpSoon = () => giveUpIn(Math.min(ms, CLOSE_GRACE))
+    if (closing?.aborted) giveUpSoon()
+    else giveUpIn(ms)
+  })
+  closing?.addEventListener('abort', giveUpSoon, { once: true })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+    closing?.removeEventListener('abort', giveUpSoon)
   }
 }

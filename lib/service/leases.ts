@@ -1,11 +1,16 @@
 import type { Logger } from '../generator.ts'
 import type { Closed, Closing, ProgressReport, Take, Taken, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
-import { aFewAtATime } from './a-few-at-a-time.ts'
 import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
-import type { HostCharts } from './host-charts.ts'
-import { failureOf, serializeContent, type Outcome } from './outcome.ts'
+import { CHART_STORE_TIMEOUTS, type HostCharts } from './host-charts.ts'
+import { AttemptError, failureOf, serializeContent, type Outcome } from './outcome.ts'
+
+/**
+ * The checkpoint of a chart that the host's store has not taken yet, as JSON: another attempt saves it, and does not generate it again.
+ * No step may have this name.
+ */
+export const UNSAVED_CHART = ''
 
 /** A worker's wish for tasks; the cap per tenant is the service's. */
 export type LeasesTake = Omit<Take, 'runningPerTenant'>
@@ -15,6 +20,8 @@ export interface LeasesOptions {
   /** null: charts are kept beside the tasks. */
   readonly hostCharts: HostCharts | null
   readonly charts: Charts
+  /** ms in which a chart must be saved in the host's store. Default a minute. */
+  readonly saveTimeout?: number | undefined
   readonly limits: { readonly chartBytes: number, readonly checkpointBytes: number, readonly runningPerTenant: number }
   readonly logger: Logger
   readonly finished: (task: ChartTask) => void
@@ -25,6 +32,7 @@ export class Leases {
   readonly #store: TaskStore
   readonly #hostCharts: HostCharts | null
   readonly #charts: Charts
+  readonly #saveTimeout: number
   readonly #limits: LeasesOptions['limits']
   readonly #logger: Logger
   readonly #finished: (task: ChartTask) => void
@@ -33,6 +41,7 @@ export class Leases {
     this.#store = options.store
     this.#hostCharts = options.hostCharts
     this.#charts = options.charts
+    this.#saveTimeout = options.saveTimeout ?? CHART_STORE_TIMEOUTS.save
     this.#limits = options.limits
     this.#logger = options.logger
     this.#finished = options.finished
@@ -50,12 +59,19 @@ export class Leases {
     return this.#store.progress(reports)
   }
 
-  /** The charts that a task was told to wait for, in the order asked; null when one of them is no longer kept. */
+  /**
+   * The charts that a task was told to wait for, in the order asked; null when one of them is no longer kept. One after the other: they
+   * are 20 at most, each as large as `limits.chartBytes` of the worker that made it.
+   */
   async dependencies ({ depends_on }: ChartTask): Promise<Chart[] | null> {
     if (depends_on.length === 0) return []
-    const tasks = await this.#store.read(depends_on)
-    const charts = await aFewAtATime(tasks, async task => task && this.#charts.of(task))
-    return charts.includes(null) ? null : charts as Chart[]
+    const charts: Chart[] = []
+    for (const task of await this.#store.read(depends_on)) {
+      const chart = task && await this.#charts.of(task)
+      if (!chart) return null
+      charts.push(chart)
+    }
+    return charts
   }
 
   /** Remembers what a step of a try returned. */
@@ -73,7 +89,8 @@ export class Leases {
 
   /**
    * Turns an outcome into what ends the lease. With a host's chart store the chart is saved first, again and again with the
-   * content at hand until it is or `signal` is aborted: generating it anew would cost more.
+   * content at hand: generating it anew would cost more.
+   * @throws the reason of `signal` once that is aborted; AttemptError CHARTS_ERR_CHART_NOT_SAVED where the host's store has not taken it
    */
   async prepare (task: ChartTask, lease: number, outcome: Outcome, signal: AbortSignal): Promise<Closing> {
     const { task_id } = task
@@ -87,8 +104,28 @@ export class Leases {
     }
     const chart_id = chartIdOf(task_id, lease)
     if (!this.#hostCharts) return { task_id, lease, verb: 'complete', chart_id, content: json }
-    await this.#hostCharts.save(task, lease, json, signal)
+    const giveUp = new AbortController()
+    const abort = () => giveUp.abort(signal.reason)
+    const deadline = setTimeout(() => giveUp.abort(new AttemptError('CHARTS_ERR_CHART_NOT_SAVED', { retryable: true })), this.#saveTimeout)
+    signal.addEventListener('abort', abort)
+    if (signal.aborted) abort()
+    try {
+      await this.#hostCharts.save(task, lease, json, giveUp.signal, () => this.#rememberUnsaved(task_id, lease, json))
+    } finally {
+      clearTimeout(deadline)
+      signal.removeEventListener('abort', abort)
+    }
     return { task_id, lease, verb: 'complete', chart_id, content: null }
+  }
+
+  /** Best effort: where this fails, or there is no room for it, another attempt generates the chart again. */
+  async #rememberUnsaved (task_id: string, lease: number, json: string): Promise<void> {
+    try {
+      const answer = await this.checkpoint(task_id, lease, UNSAVED_CHART, json)
+      if (answer === 'too_large') this.#logger.info({ task_id }, 'the unsaved chart exceeds limits.checkpointBytes: another attempt would generate it again')
+    } catch (error) {
+      this.#logger.warn({ err: error, task_id }, 'the unsaved chart could not be kept: another attempt would generate it again')
+    }
   }
 
   /** Ends leases, and takes the next tasks in the same round trip. */

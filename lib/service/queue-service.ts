@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
-import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
-import { ChartStatus, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
+import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskRef, TaskStore } from '../store/task-store.ts'
+import { ChartStatus, isFinished, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { idOf, leaseOf } from './arguments.ts'
-import { Charts, type MessageCharts, type MessageChartsOptions } from './charts.ts'
+import { Charts, type ChartText, type ListedChart, type MessageCharts, type MessageChartsOptions } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { Estimates } from './estimates.ts'
 import { Finishing } from './finishing.ts'
-import { HostCharts } from './host-charts.ts'
-import { watchGroup, type GroupState } from './group-feed.ts'
+import { CHART_STORE_TIMEOUTS, HostCharts, type ChartStoreTimeouts } from './host-charts.ts'
+import { LargeReads } from './large-reads.ts'
+import type { MessageListing } from './message-listing.ts'
+import { watchGroup, type GroupSource, type GroupState } from './group-feed.ts'
 import { Intake, checkIdentity } from './intake.ts'
 import { Leases } from './leases.ts'
 import type { Outcome } from './outcome.ts'
@@ -34,6 +36,8 @@ export interface QueueServiceOptions {
   readonly leaseDuration: number
   readonly poll: number
   readonly chartStore?: ChartStore | undefined
+  /** For tests. Default: 10 seconds for a call, a minute for a chart to be saved. */
+  readonly chartStoreTimeouts?: ChartStoreTimeouts | undefined
   readonly paramsSchema?: object | undefined
   readonly tenantWeight?: ((identity: Identity) => number) | undefined
   readonly onFinished?: ((task: ChartTask) => unknown) | undefined
@@ -50,13 +54,29 @@ export interface EnqueueBatchResult {
   readonly tasks: EnqueueResult[]
 }
 
+/** A batch whose tasks are read when they are asked for. */
+export interface OpenBatch {
+  readonly user_id: string
+  /** Whether all of its tasks have ended. */
+  readonly finished: boolean
+  /** Those that are still kept in the order asked, in slices; anew each time. */
+  tasks (): AsyncGenerator<ChartTask[], void, void>
+}
+
+async function collect<T> (slices: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const all: T[] = []
+  for await (const slice of slices) all.push(...slice)
+  return all
+}
+
 /** Most unfinished tasks that one list for a stream of a message has, and most ended ones where it begins with them all. */
 const MOST_LISTED = 100
 /** Most ended tasks that a list catches up with. */
 const MOST_MISSED = 1_000
 
-/** Most active tasks of a message that are read at once. */
+/** Most active tasks of a message that are listed for a program, and the bytes of their requests. */
 const MOST_ACTIVE = 1_000
+const MAX_ACTIVE_BYTES = 8 * 2 ** 20
 
 /**
  * The queue: accepts chart tasks, hands them out under leases, tells everybody how they do. It knows no HTTP and asks
@@ -69,6 +89,7 @@ export class QueueService {
   readonly feed: TaskFeed
   readonly #store: TaskStore
   readonly #options: QueueServiceOptions
+  readonly #reads: LargeReads
   readonly #charts: Charts
   readonly #hostCharts: HostCharts | null
   readonly #intake: Intake
@@ -79,14 +100,17 @@ export class QueueService {
 
   constructor (options: QueueServiceOptions) {
     const { store, chartStore, limits, leaseDuration, logger } = options
-    const { paramsSchema, tenantWeight, retention, retry } = options
+    const { paramsSchema, tenantWeight, retention, retry, chartStoreTimeouts: timeouts = CHART_STORE_TIMEOUTS } = options
     this.#options = options
     this.#store = store
     this.#finishing = new Finishing(options.onFinished, logger)
-    const hostCharts = chartStore ? new HostCharts(chartStore, store, logger) : null
+    const hostCharts = chartStore ? new HostCharts(chartStore, store, logger, timeouts.call) : null
     this.#hostCharts = hostCharts
-    this.#charts = new Charts(store, hostCharts)
-    this.leases = new Leases({ store, hostCharts, charts: this.#charts, limits, logger, finished: task => this.#finishing.tell(task) })
+    this.#reads = new LargeReads(store)
+    this.#charts = new Charts(store, hostCharts, this.#reads)
+    this.leases = new Leases({
+      store, hostCharts, charts: this.#charts, saveTimeout: timeouts.save, limits, logger, finished: task => this.#finishing.tell(task)
+    })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
     this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, ended: task => this.#ended(task) })
@@ -122,8 +146,19 @@ export class QueueService {
 
   /** The tasks of a batch in the order asked, those that are still kept; null when it is unknown or no longer kept. */
   async getBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
+    const batch = await this.openBatch(batch_id)
+    return batch && { user_id: batch.user_id, tasks: await collect(batch.tasks()) }
+  }
+
+  /** The same, its tasks read in slices, each when it is asked for. @internal */
+  async openBatch (batch_id: string): Promise<OpenBatch | null> {
     const batch = await this.#store.readBatch(idOf(batch_id, 'batch_id'))
-    return batch && { user_id: batch.user_id, tasks: await this.#estimates.ofAll(batch.tasks) }
+    if (!batch) return null
+    return {
+      user_id: batch.user_id,
+      finished: batch.tasks.every(({ completed_at }) => completed_at !== null),
+      tasks: () => this.#slices(batch.tasks)
+    }
   }
 
   /**
@@ -207,29 +242,67 @@ export class QueueService {
 
   /** Ends what has not ended of a batch, at once; its tasks after that, null: unknown. */
   async cancelBatch (batch_id: string): Promise<readonly ChartTask[] | null> {
+    const batch = await this.openCancelledBatch(batch_id)
+    return batch && collect(batch.tasks())
+  }
+
+  /** The same, its tasks read in slices after that. @internal */
+  async openCancelledBatch (batch_id: string): Promise<OpenBatch | null> {
     const batch = await this.#store.readBatch(idOf(batch_id, 'batch_id'))
     if (!batch) return null
-    const ended = await this.#store.cancelAll(batch.tasks.map(({ task_id }) => task_id))
-    for (const task of ended) this.#ended(task)
-    const now = new Map(ended.map(task => [task.task_id, task]))
-    return batch.tasks.map(task => now.get(task.task_id) ?? task)
+    for (const task of await this.#store.cancelAll(batch.tasks.map(({ task_id }) => task_id))) this.#ended(task)
+    return { user_id: batch.user_id, finished: true, tasks: () => this.#slices(batch.tasks) }
   }
 
-  /** The caller's unfinished tasks of a message, newest first, at most 1,000. */
+  /** The caller's unfinished tasks of a message, newest first, at most 1,000, and 8 MiB of what they ask for. */
   async getActiveTasksByMessageId (message_id: string, user_id: string): Promise<ChartTask[]> {
-    return this.#estimates.ofAll(await this.#store.readActive(idOf(message_id, 'message_id'), user_id, MOST_ACTIVE))
+    const refs = await this.#store.readActive(idOf(message_id, 'message_id'), user_id, MOST_ACTIVE)
+    const active: ChartTask[] = []
+    let bytes = 0
+    for await (const tasks of this.#slices(refs)) {
+      for (const task of tasks) {
+        // What has ended since it was listed is not active any more.
+        if (isFinished(task)) continue
+        bytes += Buffer.byteLength(task.adjustment_query ?? '')
+        if (bytes > MAX_ACTIVE_BYTES) return active
+        active.push(task)
+      }
+    }
+    return active
   }
 
-  /** What a chat shows of a message: finished charts, running and failed tasks, newest first, at most `limit` of each. */
+  /**
+   * What a chat shows of a message: finished charts, running and failed tasks, newest first, at most `limit` of each, and contents of
+   * 8 MiB at most.
+   */
   async getMessageCharts (message_id: string, identity: Identity, options: MessageChartsOptions): Promise<MessageCharts> {
+    const listing = await this.openMessage(message_id, identity, options)
+    const active_tasks = await this.#estimates.ofAll(await collect(listing.active()))
+    const failed_tasks = await collect(listing.failed())
+    const charts: ListedChart[] = []
+    for await (const { chart, content } of listing.charts()) charts.push(content === undefined ? chart : { ...chart, content: JSON.parse(content) })
+    return { charts, active_tasks, failed_tasks, content_complete: listing.contentComplete, cursor: listing.cursor }
+  }
+
+  /** The same, its tasks and contents read when they are asked for, the contents as they are stored. @internal */
+  async openMessage (message_id: string, identity: Identity, options: MessageChartsOptions): Promise<MessageListing> {
     const { user_id, org_id } = checkIdentity(identity)
-    const found = await this.#charts.ofMessage(idOf(message_id, 'message_id'), { ...identity, user_id, org_id }, options)
-    return { ...found, active_tasks: await this.#estimates.ofAll(found.active_tasks) }
+    return this.#charts.ofMessage(idOf(message_id, 'message_id'), { ...identity, user_id, org_id }, options)
+  }
+
+  /** Tasks with their estimates. @internal */
+  estimated (tasks: readonly ChartTask[]): Promise<ChartTask[]> {
+    return this.#estimates.ofAll(tasks)
   }
 
   /** The chart that a finished task names; null when it has none, or it is gone. */
   getChart (task: ChartTask): Promise<Chart | null> {
     return this.#charts.of(task)
+  }
+
+  /** The same, its content as it is stored. @internal */
+  getChartText (task: ChartTask): Promise<ChartText | null> {
+    return this.#charts.textOf(task)
   }
 
   /** How busy the queue is. */
@@ -302,17 +375,17 @@ export class QueueService {
       // Asked after: what ends in between is in both, not in neither.
       const { tasks: ended, read_at } = await this.#store.readEnded(message, user_id, since, since === 0 ? MOST_LISTED : MOST_MISSED)
       const tasks = new Map([...active, ...ended].map(task => [task.task_id, task]))
-      return { tasks: [...tasks.values()].sort((a, b) => a.created_at.localeCompare(b.created_at)), read_at, complete: active.length < MOST_LISTED }
+      return { tasks: [...tasks.values()].sort((a, b) => a.created_at - b.created_at), read_at, complete: active.length < MOST_LISTED }
     }
     const onMore = (more: () => void) => this.feed.onMore(message, user_id, more)
-    return this.#estimated(watchGroup({ list, onMore, closed: false, over: this.feed.closing }, (task_id, options) => this.feed.watch(task_id, options), options))
+    return this.#watchGroup({ list, onMore, closed: false }, options)
   }
 
   /** The states of all tasks of a batch over one iteration, which ends when the last of them has ended. */
   watchBatch (batch_id: string, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
     const list = async (since: number) => ({ tasks: (await this.#store.readBatch(idOf(batch_id, 'batch_id')))?.tasks ?? [], read_at: since, complete: true })
     const onMore = async () => () => {}
-    return this.#estimated(watchGroup({ list, onMore, closed: true, over: this.feed.closing }, (task_id, options) => this.feed.watch(task_id, options), options))
+    return this.#watchGroup({ list, onMore, closed: true }, options)
   }
 
   /**
@@ -328,8 +401,14 @@ export class QueueService {
     return this.#store.ready(timeout)
   }
 
+  /** From now on the host's chartStore gets a second to answer: before the last requests are waited for. @internal */
+  beginClose (): void {
+    this.#hostCharts?.close()
+  }
+
   /** Ends all watches and waits for `onFinished`, a second at most. A store that the host has given stays open. */
   async close (): Promise<void> {
+    this.beginClose()
     this.feed.close()
     await this.#sweep?.stop()
     await this.#finishing.settle()
@@ -341,10 +420,20 @@ export class QueueService {
     this.#hostCharts?.forgetAll(task)
   }
 
+  async * #slices (refs: readonly TaskRef[]): AsyncGenerator<ChartTask[], void, void> {
+    for await (const tasks of this.#reads.slices(refs.map(({ task_id }) => task_id))) yield await this.#estimates.ofAll(tasks)
+  }
+
+  #watchGroup (source: Pick<GroupSource, 'list' | 'onMore' | 'closed'>, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
+    const read = (task_ids: readonly string[]) => this.#reads.tasks(task_ids)
+    return this.#estimated(watchGroup({ ...source, read, over: this.feed.closing }, (task_id, options) => this.feed.watch(task_id, options), options))
+  }
+
   async * #estimated (states: AsyncIterable<GroupState>): AsyncGenerator<GroupState, void, void> {
     const seen = new Map<string, ChartTask>()
     for await (const { task, cursor } of states) {
-      seen.set(task.task_id, task)
+      // Whether others wait for it does not depend on what was asked for, which may be large.
+      seen.set(task.task_id, { ...task, adjustment_query: null })
       yield { task: await this.#estimates.shared(task, seen), cursor }
     }
   }

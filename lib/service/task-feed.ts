@@ -46,6 +46,9 @@ export class TaskFeed implements HintListener {
   #timer: NodeJS.Timeout | undefined
   #up = false
   #checked = 0
+  #checking = false
+  /** Asked for another check while one was under way. */
+  #outdated = false
 
   constructor (options: TaskFeedOptions) {
     this.#store = options.store
@@ -222,12 +225,24 @@ export class TaskFeed implements HintListener {
     if (!this.#up || performance.now() - this.#checked > RECHECK) this.#check()
   }
 
-  #check (): void {
-    this.#checked = performance.now()
-    const topics = [...this.#topics.values()]
-    for (let i = 0; i < topics.length; i += PAGE) {
-      this.#refresh(topics.slice(i, i + PAGE)).catch(error => this.#logger.debug({ err: error }, 'watched tasks could not be read'))
+  /** Reads all that is watched, page by page: ten thousand large tasks at once would hold up everything else on their connection. */
+  async #check (): Promise<void> {
+    this.#outdated = true
+    if (this.#checking) return
+    this.#checking = true
+    while (this.#outdated && !this.closing.aborted) {
+      this.#outdated = false
+      this.#checked = performance.now()
+      const topics = [...this.#topics.values()]
+      try {
+        for (let i = 0; i < topics.length; i += PAGE) await this.#refresh(topics.slice(i, i + PAGE))
+      } catch (error) {
+        this.#logger.debug({ err: error }, 'watched tasks could not be read')
+        // At the next tick, and not a recheck later.
+        this.#checked = -Infinity
+      }
     }
+    this.#checking = false
   }
 
   async #refresh (topics: Topic[]): Promise<void> {

@@ -1,6 +1,6 @@
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
 import { Bell } from './memory/bell.ts'
-import { toTaken, type Entry } from './memory/entry.ts'
+import { bytesOf, toTaken, type Entry } from './memory/entry.ts'
 import { Hints } from './memory/hints.ts'
 import { Intake } from './memory/intake.ts'
 import { Lifecycle } from './memory/lifecycle.ts'
@@ -8,11 +8,14 @@ import { Reads } from './memory/reads.ts'
 import { Shelves } from './memory/shelves.ts'
 import type {
   BatchOutcome, Closed, Closing, EndedTasks, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport,
-  QueueStats, Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskStore
+  QueueStats, Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore
 } from './task-store.ts'
 
 /** Expired leases, due retries, waits that are over and tasks to be parked, of each, that one call deals with. */
 const MOST_DUE = 100
+
+/** Bytes of requests and checkpoints after which a take hands out no more: what is left over wakes the next. */
+const MOST_TAKEN = 4 * 2 ** 20
 
 /** What has ended, but for what the caller knows the end of. */
 const lostOf = (ended: readonly Entry[], own: ReadonlySet<string>): ChartTask[] =>
@@ -116,8 +119,8 @@ class MemoryStore implements TaskStore {
     return this.#ended()
   }
 
-  async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
-    return task_ids.map(task_id => this.#reads.shown(this.#shelves.entries.get(task_id)))
+  async read (task_ids: readonly string[], bytes = Infinity): Promise<Array<ChartTask | null>> {
+    return this.#reads.tasks(task_ids, bytes)
   }
 
   async readRequest (task_id: string): Promise<string | null> {
@@ -129,11 +132,15 @@ class MemoryStore implements TaskStore {
     return this.#shelves.contents.get(chart_id) ?? null
   }
 
+  async readContents (chart_ids: readonly string[], bytes: number): Promise<Array<string | number | null>> {
+    return this.#reads.contents(chart_ids, bytes)
+  }
+
   async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
     return this.#reads.message(message_id, user_id, org_id, limit)
   }
 
-  async readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]> {
+  async readActive (message_id: string, user_id: string, limit: number): Promise<TaskRef[]> {
     return this.#reads.message(message_id, user_id, null, limit).active
   }
 
@@ -141,7 +148,7 @@ class MemoryStore implements TaskStore {
     return this.#reads.ended(message_id, user_id, since, limit)
   }
 
-  async readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
+  async readBatch (batch_id: string): Promise<{ user_id: string, tasks: TaskRef[] } | null> {
     return this.#reads.batch(batch_id)
   }
 
@@ -256,7 +263,8 @@ class MemoryStore implements TaskStore {
     const started: Entry[] = []
     if (paused) return started
     let aside = 0
-    while (started.length < take.count && aside < MOST_DUE) {
+    let bytes = 0
+    while (started.length < take.count && aside < MOST_DUE && bytes < MOST_TAKEN) {
       const head = queue.pop()
       if (!head) break
       let entry = entries.get(head.id)!
@@ -275,6 +283,7 @@ class MemoryStore implements TaskStore {
       }
       this.#lifecycle.start(entry, take)
       started.push(entry)
+      bytes += bytesOf(entry)
     }
     return started
   }

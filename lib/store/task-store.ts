@@ -164,18 +164,26 @@ export interface HintListener {
   feed (up: boolean): void
 }
 
+/** A task as an index names it: small whatever was asked for. Times are ms since the epoch. */
+export interface TaskRef {
+  readonly task_id: string
+  readonly created_at: number
+  /** null: it has not ended. */
+  readonly completed_at: number | null
+}
+
 export interface MessageTasks {
   /** Unfinished tasks of the caller. */
-  readonly active: ChartTask[]
+  readonly active: TaskRef[]
   /** COMPLETED tasks of the caller and, where shared, of the caller's org. */
-  readonly completed: ChartTask[]
-  readonly failed: ChartTask[]
+  readonly completed: TaskRef[]
+  readonly failed: TaskRef[]
   /** When that was, by the store's clock: ms since the epoch. */
   readonly read_at: number
 }
 
 export interface EndedTasks {
-  readonly tasks: ChartTask[]
+  readonly tasks: TaskRef[]
   /** When that was, by the store's clock: ms since the epoch. */
   readonly read_at: number
 }
@@ -271,7 +279,10 @@ export interface TaskStore {
   enqueue (draft: TaskDraft): Promise<EnqueueOutcome>
   /** Accepts the tasks of one caller, all or none; they share tenant, weight, retention, retry, limits and idempotency key. */
   enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome>
-  /** Takes up to `count` tasks; recovers those whose lease has expired and those due for a retry on the way. */
+  /**
+   * Takes up to `count` tasks; recovers those whose lease has expired and those due for a retry on the way. Fewer where their requests
+   * and checkpoints have a few MiB together: then `waitForWork` resolves at once.
+   */
   dequeue (take: Take): Promise<Taken>
   /**
    * Ends leases and, with `take`, takes the next tasks in the same round trip; without, nothing that has expired is recovered.
@@ -288,20 +299,28 @@ export interface TaskStore {
   cancel (task_id: string): Promise<{ task: ChartTask, ended: readonly ChartTask[] } | null>
   /** Ends those of the tasks that have not ended, at once: what needs another of them is cancelled, not failed. All that ended. */
   cancelAll (task_ids: readonly string[]): Promise<ChartTask[]>
-  /** Tasks as they are now; null for what is unknown or expired. */
-  read (task_ids: readonly string[]): Promise<Array<ChartTask | null>>
+  /**
+   * Tasks as they are now; null for what is unknown or expired. With `bytes`: only the first of them, as many as fit, at least one
+   * where any was asked for.
+   */
+  read (task_ids: readonly string[], bytes?: number): Promise<Array<ChartTask | null>>
   /** The request byte for byte as it was stored. */
   readRequest (task_id: string): Promise<string | null>
   /** The content of a chart as JSON; null where there is none (any more). */
   readContent (chart_id: string): Promise<string | null>
+  /**
+   * The contents of the first of these charts as JSON, as many as fit into `bytes`; last, of the first that does not fit, how many bytes
+   * it has. Null where there is none (any more).
+   */
+  readContents (chart_ids: readonly string[], bytes: number): Promise<Array<string | number | null>>
   /** The tasks of a message that the caller may see, newest first, at most `limit` of each kind; of finished ones the latest 1,000 are looked at. */
   readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks>
   /** The caller's unfinished tasks of a message, newest first, at most `limit`. */
-  readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]>
+  readActive (message_id: string, user_id: string, limit: number): Promise<TaskRef[]>
   /** The caller's tasks of a message that have ended since a time (ms since the epoch, by the store's clock), the latest first, at most `limit`. */
   readEnded (message_id: string, user_id: string, since: number, limit: number): Promise<EndedTasks>
   /** The tasks of a batch in the order asked, those that are still kept; null for an unknown batch. */
-  readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null>
+  readBatch (batch_id: string): Promise<{ user_id: string, tasks: TaskRef[] } | null>
   stats (): Promise<QueueStats>
   outlook (): Promise<Outlook>
   /** Tasks that fit, unfinished ones first, each kind newest first. `cursor`: where a page before this one ended. */

@@ -1,6 +1,6 @@
 import type { AbortCode, GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
-import type { Leases } from '../service/leases.ts'
-import { AttemptError, speaksToUser, type Outcome } from '../service/outcome.ts'
+import { UNSAVED_CHART, type Leases } from '../service/leases.ts'
+import { AttemptError, SerializedContent, speaksToUser, type Outcome } from '../service/outcome.ts'
 import { merge, toReport, type Report } from '../service/progress.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { readDependencies } from './read-dependencies.ts'
@@ -105,11 +105,17 @@ export class Attempt {
     const { signal } = this.#abort
     const timeout = setTimeout(() => this.abort('TIMEOUT'), attemptTimeout)
     try {
-      const outcome = await this.#generate()
+      const outcome = this.#unsaved() ?? await this.#generate()
+      // The host's store has a time of its own: a chart that is there must not be lost to the generator's.
+      clearTimeout(timeout)
       if (outcome && 'error' in outcome && !signal.aborted) this.#logFailure(outcome.error)
       if (outcome && !signal.aborted) return await leases.prepare(taken.task, taken.lease, outcome, signal)
     } catch (error) {
-      if (!signal.aborted) throw error
+      if (!signal.aborted) {
+        if (!(error instanceof AttemptError)) throw error
+        this.#log.warn({ err: error }, 'the chart was not saved in time')
+        return await leases.prepare(taken.task, taken.lease, { error }, signal)
+      }
     } finally {
       this.#settle()
       clearTimeout(timeout)
@@ -121,6 +127,14 @@ export class Attempt {
   #logFailure (error: unknown): void {
     if (speaksToUser(error)) this.#log.info({ code: error.code, reason: error.message }, 'the generator refused')
     else this.#log.warn({ err: error }, 'the generator failed')
+  }
+
+  /** The chart that an earlier attempt has made and could not save. */
+  #unsaved (): Outcome | null {
+    const json = this.#options.taken.checkpoints.get(UNSAVED_CHART)
+    if (json === undefined) return null
+    this.#log.info({}, 'the chart of an earlier attempt is saved')
+    return { content: new SerializedContent(json) }
   }
 
   /** The generator's outcome; null when it was aborted and did not answer in time. */

@@ -18,7 +18,7 @@ for (const kind of storeKinds) {
       const response = await ada.get(`/by-message/${crypto.randomUUID()}`)
       t.equal(response.statusCode, 200)
       t.equal(response.headers['cache-control'], 'private, no-cache')
-      t.strictSame(response.json(), { charts: [], active_tasks: [], has_active_tasks: false, failed_tasks: [] })
+      t.strictSame(response.json(), { charts: [], active_tasks: [], has_active_tasks: false, failed_tasks: [], content_complete: true })
     })
 
     t.test('charts, running and failed tasks of one message, newest first', async t => {

@@ -143,21 +143,38 @@ t.test('of many charts that the host finds, only as many tasks are read as are n
   t.strictSame(reads.map(({ verb, args }) => [verb, (args[0] as string[]).length]), [['readMessage', message_id.length], ['read', 100]])
 })
 
-t.test('many contents are read a few at a time', async t => {
+t.test('large contents are read a few MiB at a time, however many ask', async t => {
   const inner = memoryStore()
   let open = 0
   let most = 0
-  const readContent = async (chart_id: string) => {
-    most = Math.max(most, ++open)
+  const asked: number[] = []
+  const readContents: TaskStore['readContents'] = async (chart_ids, bytes) => {
+    asked.push(bytes)
+    most = Math.max(most, open += bytes)
     await delay(1)
-    open--
-    return inner.readContent(chart_id)
+    open -= bytes
+    return inner.readContents(chart_ids, bytes)
   }
-  const store = new Proxy(inner, { get: (target, verb: keyof TaskStore) => verb === 'readContent' ? readContent : (target[verb] as () => unknown).bind(target) })
+  const store = new Proxy(inner, { get: (target, verb: keyof TaskStore) => verb === 'readContents' ? readContents : (target[verb] as () => unknown).bind(target) })
   const { chart, list } = start(t, { store, chartStore: undefined })
-  for (let n = 0; n < 10; n++) await chart({ adjustment_query: `${n}` })
-  t.strictSame((await list(ada)).charts.map(({ content }) => content), Array.from({ length: 10 }, (_, n) => ({ asked: `${9 - n}` })))
-  t.equal(most, 4)
+  for (let n = 0; n < 10; n++) await chart({ adjustment_query: `${n}`.padEnd(60_000, 'x') })
+  const lists = await Promise.all(Array.from({ length: 20 }, () => list(ada)))
+  for (const { charts } of lists) t.strictSame(charts.map(({ content }) => (content as { asked: string }).asked[0]), Array.from({ length: 10 }, (_, n) => `${9 - n}`))
+  t.ok(Math.max(...asked) <= 2 ** 19, 'half a MiB in one reply')
+  t.ok(most <= 4 * 2 ** 20, `${most} bytes at once`)
+})
+
+t.test('contents have 8 MiB at most, those of the newest charts', async t => {
+  for (const chartStore of [undefined, hostStore()]) {
+    const { chart, list } = start(t, { chartStore, limits: { requestBytes: 0, chartBytes: 0 } })
+    for (const letter of ['a', 'b', 'c', 'd']) await chart({ adjustment_query: letter.repeat(3 * 2 ** 20 - 12) })
+    const { charts, content_complete } = await list(ada)
+    t.equal(charts.length, 4)
+    t.strictSame(charts.map(chart => 'content' in chart), [true, true, false, false])
+    t.equal(content_complete, false)
+    t.equal((await list(ada, { limit: 2, content: true })).content_complete, true)
+    t.equal((await list(ada, { limit: 4, content: false })).content_complete, true, 'what was not wanted is not missed')
+  }
 })
 
 t.test('a chart outlives its task where the host keeps it', async t => {
@@ -206,6 +223,7 @@ for (const [where, chartStore] of [["in the host's store", true], ['beside the t
     const { charts, active_tasks } = await list(ada, { limit: 50, content: true, mayRead: async task => task?.adjustment_query !== 'hidden' })
     t.strictSame(charts.map(({ chart_id }) => chart_id), [shown.chart_id])
     t.strictSame(active_tasks.map(({ adjustment_query }) => adjustment_query), ['active'])
-    t.strictSame(reads.map(({ verb }) => verb), ['readMessage', chartStore ? 'read' : 'readContent'], 'as few reads as charts shown')
+    t.strictSame(reads.map(({ verb }) => verb), ['readMessage', 'read', 'read', ...chartStore ? [] : ['readContents']], 'active tasks, charts, contents')
+    if (!chartStore) t.strictSame(reads.at(-1)!.args[0], [shown.chart_id])
   })
 }

@@ -3,12 +3,15 @@ import { errors, type ChartTask } from '../../lib/index.ts'
 import { watchGroup, type GroupList } from '../../lib/service/group-feed.ts'
 import { inTime, until } from '../helpers/gate.ts'
 import { someTask } from '../helpers/scripted-store.ts'
+import { refOf } from '../../lib/store/conformance/scene.ts'
 
-type Answer = Error | Partial<GroupList>
+type Answer = Error | Partial<Omit<GroupList, 'tasks'>> & { tasks?: ChartTask[] }
 
 /** A group whose lists are given one after the other; the last one stays. */
 function group (...answers: Answer[]) {
   const lists: number[] = []
+  const reads: number[] = []
+  const tasks = new Map<string, ChartTask>()
   const over = new AbortController()
   const signal = new AbortController()
   let more = () => {}
@@ -18,19 +21,26 @@ function group (...answers: Answer[]) {
     async list (since: number): Promise<GroupList> {
       const answer = answers[Math.min(lists.push(since), answers.length) - 1]!
       if (answer instanceof Error) throw answer
-      return { tasks: [], read_at: 1_000 * lists.length, complete: true, ...answer }
+      for (const task of answer.tasks ?? []) tasks.set(task.task_id, task)
+      return { read_at: 1_000 * lists.length, complete: true, ...answer, tasks: (answer.tasks ?? []).map(refOf) }
+    },
+    async read (task_ids: readonly string[]) {
+      reads.push(task_ids.length)
+      return task_ids.slice(0, 2).map(task_id => tasks.get(task_id) ?? null)
     },
     async onMore (listener: () => void) {
       more = listener
       return () => {}
     }
   }
-  async function * never (_task_id: string, { signal }: { signal: AbortSignal }): AsyncGenerator<ChartTask, void, void> {
+  /** The state that was listed, and no other. */
+  async function * listed (task_id: string, { signal }: { signal: AbortSignal }): AsyncGenerator<ChartTask, void, void> {
+    yield tasks.get(task_id)!
     if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve))
   }
-  const states = watchGroup(source, never, { signal: signal.signal })
+  const states = watchGroup(source, listed, { signal: signal.signal })
   const next = async () => (await inTime(states.next(), 5_000, 'a state')).value?.task.task_id
-  return { lists, over, signal, states, next, more: () => more() }
+  return { lists, reads, over, signal, states, next, more: () => more() }
 }
 const running = (task_id: string) => someTask({ task_id })
 const away = new errors.CHARTS_ERR_STORE_UNAVAILABLE()

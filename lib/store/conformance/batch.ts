@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { BatchOutcome, TaskDraft } from '../task-store.ts'
-import { cases, DAY, idsOf, type Scene } from './scene.ts'
+import { cases, DAY, idsOf, refOf, type Scene } from './scene.ts'
 
 type Accepted = Extract<BatchOutcome, { tasks: unknown }>
 
@@ -31,8 +31,8 @@ export const batch = cases('a batch', {
     assert.deepEqual([outcome, told, superseded], ['accepted', batch_id, []])
     assert.deepEqual(idsOf(tasks.map(({ task }) => task)), idsOfDrafts(drafts))
     assert.ok(tasks.every(({ outcome }) => outcome === 'queued'))
-    const read = await scene.store.readBatch(batch_id)
-    assert.deepEqual(read, { user_id: 'ada', tasks: tasks.map(({ task }) => task) })
+    assert.deepEqual(await scene.store.readBatch(batch_id), { user_id: 'ada', tasks: tasks.map(({ task }) => refOf(task)) })
+    assert.deepEqual(await scene.batch(batch_id), tasks.map(({ task }) => task))
     assert.deepEqual(await scene.takeIds({ count: 200 }), idsOfDrafts(drafts))
   },
 
@@ -41,7 +41,7 @@ export const batch = cases('a batch', {
     const taken = await scene.take()
     await scene.complete(taken)
     await scene.store.cancel(ids[2]!)
-    const { tasks } = (await scene.store.readBatch(batch_id))!
+    const tasks = await scene.batch(batch_id)
     assert.deepEqual(tasks.map(({ status }) => status), ['COMPLETED', 'PENDING', 'CANCELLED'])
     assert.deepEqual(idsOf(tasks), ids)
   },
@@ -57,7 +57,7 @@ export const batch = cases('a batch', {
     await scene.complete(await scene.take())
     assert.deepEqual((await accepted(scene, alike())).ids, [task_id, task_id])
     assert.equal((await scene.store.inspect(task_id))!.batch_ids.length, 100)
-    assert.equal((await scene.store.readBatch(first.batch_id))!.tasks[0]!.status, 'COMPLETED')
+    assert.equal((await scene.batch(first.batch_id))[0]!.status, 'COMPLETED')
   },
 
   'with two alike, one of them forced, is answered by the one that came last': async scene => {
@@ -108,7 +108,7 @@ export const batch = cases('a batch', {
     const running = await scene.taken({ same: 'running' })
     const { batch_id, tasks } = await accepted(scene, [scene.draft({ same: 'done' }), scene.draft({ same: 'running' }), scene.draft()])
     assert.deepEqual(tasks.map(({ outcome }) => outcome), ['chart_exists', 'already_active', 'queued'])
-    const read = (await scene.store.readBatch(batch_id))!.tasks
+    const read = await scene.batch(batch_id)
     assert.deepEqual(read.slice(0, 2), [done, running.task])
   },
 

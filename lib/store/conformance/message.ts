@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { cases, idsOf, type Scene, type Wish } from './scene.ts'
+import { cases, idsOf, refOf, type Scene, type Wish } from './scene.ts'
 
 const message_id = '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11'
 const NOTHING = { active: [], completed: [], failed: [] }
@@ -40,7 +40,7 @@ export const message = cases('the tasks of a message', {
     assert.deepEqual(await find(scene), { ...NOTHING, completed: [task_id], failed: [failed.task_id] })
   },
 
-  'are the tasks as they are now': async scene => {
+  'are named with the times of their creation and their end': async scene => {
     const done = await scene.completed({ message_id })
     const failed = await scene.failed({ message_id })
     const cancelled = await scene.cancelled({ message_id })
@@ -49,9 +49,10 @@ export const message = cases('the tasks of a message', {
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 40, step: 'rendering', step_progress: { rendering: 10 } }])
     const running = await scene.read(task.task_id)
     const read_at = Date.parse(scene.date)
-    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), { active: [running], completed: [done], failed: [failed], read_at })
-    assert.deepEqual(await scene.store.readEnded(message_id, 'ada', 0, 50), { tasks: [cancelled, failed, done], read_at })
-    assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [running])
+    const refs = { active: [refOf(running)], completed: [refOf(done)], failed: [refOf(failed)], read_at }
+    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), refs)
+    assert.deepEqual(await scene.store.readEnded(message_id, 'ada', 0, 50), { tasks: [cancelled, failed, done].map(refOf), read_at })
+    assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [refOf(running)])
   },
 
   'that have ended since a time are found, whatever their end, the latest first': async scene => {

@@ -44,7 +44,7 @@ export const retained = cases('retention', {
     scene.pass(1)
     assert.deepEqual(await scene.read(task.task_id), { ...finished, step_progress: {} })
     const { completed } = await scene.store.readMessage(task.message_id, task.user_id, null, 1)
-    assert.deepEqual(completed, [{ ...finished, step_progress: {} }])
+    assert.deepEqual(await scene.all(completed), [{ ...finished, step_progress: {} }])
   },
 
   'nothing unfinished is ever over': async scene => {
@@ -58,7 +58,7 @@ export const retained = cases('retention', {
       await scene.store.cleanup()
       const task = await scene.read(task_id)
       assert.ok(await scene.store.readRequest(task_id))
-      assert.deepEqual(await scene.store.readActive(message_id, 'ada', 10), [task])
+      assert.deepEqual(await scene.all(await scene.store.readActive(message_id, 'ada', 10)), [task])
       assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task, superseded: [] })
       assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, same: 'alike' })), { outcome: 'already_active', task, superseded: [] })
     }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { ChartPriority, ChartVisibility, type ChartTask } from '../../task.ts'
-import type { Closed, Closing, RetryPolicy, Take, Taken, TakenTask, TaskDraft, TaskStore } from '../task-store.ts'
+import type { Closed, Closing, RetryPolicy, Take, Taken, TakenTask, TaskDraft, TaskRef, TaskStore } from '../task-store.ts'
 
 /** Opens a store that is empty and nobody else's; `now` is its only clock (ms). The case closes it. */
 export type OpenStore = (options: { now: () => number }) => Promise<TaskStore>
@@ -173,6 +173,20 @@ export class Scene {
     return task
   }
 
+  /** The tasks of a batch that must be known. */
+  async batch (batch_id: string): Promise<ChartTask[]> {
+    const batch = await this.store.readBatch(batch_id)
+    assert.ok(batch, 'the batch is known')
+    return this.all(batch.tasks)
+  }
+
+  /** The tasks that are named. */
+  async all (refs: readonly TaskRef[]): Promise<ChartTask[]> {
+    const tasks = await this.store.read(idsOf(refs))
+    assert.ok(tasks.every(task => task !== null), 'what is named is known')
+    return tasks
+  }
+
   /** Runs what must not change a task, and holds it to that. */
   async unchanged<T> (task_id: string, run: () => Promise<T>): Promise<T> {
     const before = await this.read(task_id)
@@ -199,8 +213,12 @@ export function releasing ({ task, lease }: Held): Closing {
 
 export const leaseOf = ({ task, lease }: Held) => ({ task_id: task.task_id, lease })
 
-export const idsOf = (tasks: readonly (ChartTask | TakenTask)[]): string[] =>
+export const idsOf = (tasks: readonly (TaskRef | ChartTask | TakenTask)[]): string[] =>
   tasks.map(task => 'lease' in task ? task.task.task_id : task.task_id)
+
+/** A task as an index names it. */
+export const refOf = ({ task_id, created_at, completed_at }: ChartTask): TaskRef =>
+  ({ task_id, created_at: Date.parse(created_at), completed_at: completed_at === null ? null : Date.parse(completed_at) })
 
 /** Names the cases of one theme. */
 export function cases (theme: string, scenes: Readonly<Record<string, (scene: Scene) => Promise<void>>>): ConformanceCase[] {

@@ -46,6 +46,13 @@ export function frozen (task: ChartTask): ChartTask {
 export const toTaken = ({ task, draft, lease, checkpoints }: Entry): TakenTask =>
   ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(lease > 1 ? checkpoints : []) })
 
+/** Bytes of what was asked for and of what its steps have returned. */
+export function bytesOf ({ draft, checkpoints }: Entry): number {
+  let bytes = Buffer.byteLength(draft.request)
+  for (const text of checkpoints.values()) bytes += Buffer.byteLength(text)
+  return bytes
+}
+
 export function failureFields (code: string, message: string | null): { error_code: string, error_message: string } {
   return { error_code: code, error_message: message ?? failureMessage(code) }
 }

@@ -1,6 +1,6 @@
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
-import type { EndedTasks, MessageTasks, Outlook, QueueStats, TaskDetails, TaskFilter, TaskPage } from '../task-store.ts'
-import { toDetails, type Entry } from './entry.ts'
+import type { EndedTasks, MessageTasks, Outlook, QueueStats, TaskDetails, TaskFilter, TaskPage, TaskRef } from '../task-store.ts'
+import { bytesOf, toDetails, type Entry } from './entry.ts'
 import type { Shelves } from './shelves.ts'
 
 /** Running tries and charts that an outlook is made of, and finished tasks among which it looks for them. */
@@ -30,10 +30,34 @@ export class Reads {
     return { ...entry.task, step_progress: {} }
   }
 
+  /** The first of the tasks, as many as fit, at least one. */
+  tasks (task_ids: readonly string[], bytes: number): Array<ChartTask | null> {
+    const found: Array<ChartTask | null> = []
+    for (const task_id of task_ids) {
+      const entry = this.#shelves.entries.get(task_id)
+      const task = this.shown(entry)
+      found.push(task)
+      if (task && bytes !== Infinity && (bytes -= bytesOf(entry!)) <= 0) break
+    }
+    return found
+  }
+
+  contents (chart_ids: readonly string[], bytes: number): Array<string | number | null> {
+    const found: Array<string | number | null> = []
+    for (const chart_id of chart_ids) {
+      const content = this.#shelves.contents.get(chart_id) ?? null
+      const size = content === null ? 0 : Buffer.byteLength(content)
+      found.push(size > bytes ? size : content)
+      if (size > bytes) break
+      bytes -= size
+    }
+    return found
+  }
+
   message (message_id: string, user_id: string, org_id: string | null, limit: number): MessageTasks {
     const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
     const tasks = (wanted: (entry: Entry) => boolean) =>
-      entries.filter(wanted).map(entry => this.shown(entry)).filter(task => task !== null).slice(0, limit)
+      entries.filter(wanted).map(entry => this.#ref(entry)).filter(ref => ref !== null).slice(0, limit)
     const own = (entry: Entry) => entry.draft.user_id === user_id
     const shared = (entry: Entry) => !own(entry) && org_id !== null && entry.draft.shared_with === org_id
     const isCompleted = (entry: Entry) => entry.task.status === ChartStatus.COMPLETED
@@ -41,7 +65,7 @@ export class Reads {
     const completed = [...tasks(entry => own(entry) && isCompleted(entry)), ...tasks(entry => shared(entry) && isCompleted(entry))]
     return {
       active: tasks(entry => own(entry) && !isFinished(entry.task)),
-      completed: completed.sort((a, b) => b.completed_at!.localeCompare(a.completed_at!)).slice(0, limit),
+      completed: completed.sort((a, b) => b.completed_at! - a.completed_at!).slice(0, limit),
       failed: tasks(entry => own(entry) && entry.task.status === ChartStatus.FAILED),
       read_at: this.#now()
     }
@@ -50,12 +74,12 @@ export class Reads {
   ended (message_id: string, user_id: string, since: number, limit: number): EndedTasks {
     const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
     const ended = entries.filter(({ draft, task }) => draft.user_id === user_id && task.completed_at !== null && Date.parse(task.completed_at) >= since)
-    return { tasks: ended.map(entry => this.shown(entry)).filter(task => task !== null).slice(0, limit), read_at: this.#now() }
+    return { tasks: ended.map(entry => this.#ref(entry)).filter(ref => ref !== null).slice(0, limit), read_at: this.#now() }
   }
 
-  batch (batch_id: string): { user_id: string, tasks: ChartTask[] } | null {
+  batch (batch_id: string): { user_id: string, tasks: TaskRef[] } | null {
     const batch = this.#shelves.batches.get(batch_id)
-    const tasks = (batch?.entries ?? []).map(entry => this.shown(entry)).filter(task => task !== null)
+    const tasks = (batch?.entries ?? []).map(entry => this.#ref(entry)).filter(ref => ref !== null)
     return batch && tasks.length > 0 ? { user_id: batch.user_id, tasks } : null
   }
 
@@ -119,5 +143,10 @@ export class Reads {
     const entry = this.#shelves.entries.get(task_id)
     const task = this.shown(entry)
     return entry && task ? toDetails(entry, task) : null
+  }
+
+  #ref ({ expires, task: { task_id, created_at, completed_at } }: Entry): TaskRef | null {
+    if (expires <= this.#now()) return null
+    return { task_id, created_at: Date.parse(created_at), completed_at: completed_at === null ? null : Date.parse(completed_at) }
   }
 }

@@ -11,7 +11,7 @@ end
 return refused`
   },
   batch: {
-    sha: '72d1104e5134564a3398d98a77d4727a17e65690',
+    sha: '2b51eb2a435dd17e9712e8f8e762590e210fa069',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -63,12 +63,17 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
+local function ref(id)
+  local t = call('HMGET', record(id), 'created', 'completed', 'expires')
+  if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
+  return { id, t[1], t[2] }
+end
 local t = call('HMGET', P .. 'batch:' .. ARGV[2], 'user', 'ids')
 if not t[1] then return { false } end
-local records = {}
-for id in string.gmatch(t[2], '%S+') do records[#records + 1] = read(id) or nil end
-if #records == 0 then return { false } end
-return { t[1], records }`
+local refs = {}
+for id in string.gmatch(t[2], '%S+') do refs[#refs + 1] = ref(id) or nil end
+if #refs == 0 then return { false } end
+return { t[1], refs }`
   },
   cancelAll: {
     sha: 'b5a184da8992cc2f5676036808cff9645e0ef8e2',
@@ -803,7 +808,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'b0f23a7aa45c1ab563fc9a64b5ee3fd7c32bed1e',
+    sha: 'e1583b29baa90284a3d176f114c306faf02e6455',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1117,6 +1122,13 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
+local function weigh(known)
+  local bytes = #(known[4] or '')
+  for _, part in ipairs({ 2, 3, 6 }) do
+    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+  end
+  return bytes
+end
 local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
 local function expire(cap)
   for _, id in ipairs(due_in('processing', ended_by)) do
@@ -1163,9 +1175,11 @@ local function next_due()
   end
   return due
 end
+local MOST_TAKEN = 4 * 2 ^ 20
 local function handed(known, lease)
-  if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
-  return known
+  if lease == 1 then return known, #(known[4] or '') end
+  known[6] = call('HGETALL', checkpoints(known[1]))
+  return known, weigh(known)
 end
 local function start(id, t, worker, take_id, lease_duration)
   local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
@@ -1186,7 +1200,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
       local t = call('HMGET', record(id), 'status', 'take', 'lease')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(read(id), tonumber(t[3])) end
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = (handed(read(id), tonumber(t[3]))) end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
@@ -1195,8 +1209,8 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   end
   expire(running_per_tenant)
   promote()
-  local ids, aside = {}, 0
-  while #taken < wanted and aside < MOST_DUE and not paused do
+  local ids, aside, bytes = {}, 0, 0
+  while #taken < wanted and aside < MOST_DUE and bytes < MOST_TAKEN and not paused do
     local id, at, score = pop()
     if not id then break end
     local t = record_to_start(id)
@@ -1212,7 +1226,8 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
-      taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
+      local known, size = handed(start(id, t, worker, take_id, lease_duration))
+      taken[#taken + 1], bytes = known, bytes + size
       ids[#ids + 1] = id
     end
   end
@@ -1263,8 +1278,77 @@ end
 if ARGV[2] == '' then return { closed, { {}, others(own), next_due(), tostring(now) } } end
 return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
   },
+  contents: {
+    sha: 'f1cc9185cb92d040798051190d1e0871ef3d6150',
+    source: `#!lua flags=no-writes
+local P = KEYS[1]
+local now = tonumber(ARGV[1])
+if not now then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local call = redis.call
+local function record(id) return P .. 'task:' .. id end
+local function details(id) return P .. 'status:' .. id end
+local function checkpoints(id) return P .. 'checkpoints:' .. id end
+local function request(id) return P .. 'request:' .. id end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return P .. 'queue:' .. name end
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
+  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
+  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    if other ~= priority and due[i] then
+      local before = (turn - due[i]) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local function read(id)
+  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
+  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
+  local steps = {}
+  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
+  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+end
+local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
+local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
+local function announce(id)
+  local steps = call('HGETALL', details(id))
+  call('HINCRBY', record(id), 'version', 1)
+  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
+  return steps
+end
+local contents, room = {}, tonumber(ARGV[2])
+for i = 3, #ARGV do
+  local key = P .. 'chart:' .. ARGV[i]
+  local bytes = call('STRLEN', key)
+  if bytes == 0 then
+    contents[#contents + 1] = false
+  elseif bytes <= room then
+    room = room - bytes
+    contents[#contents + 1] = call('GET', key)
+  else
+    contents[#contents + 1] = bytes
+    break
+  end
+end
+return contents`
+  },
   dequeue: {
-    sha: 'bd5af645a21a28a0c592c3fdb00480c3e4cd60fd',
+    sha: 'db398e4aa1b17cabb1ee39ed0785f0dd61dd9efd',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1578,6 +1662,13 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
+local function weigh(known)
+  local bytes = #(known[4] or '')
+  for _, part in ipairs({ 2, 3, 6 }) do
+    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+  end
+  return bytes
+end
 local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
 local function expire(cap)
   for _, id in ipairs(due_in('processing', ended_by)) do
@@ -1624,9 +1715,11 @@ local function next_due()
   end
   return due
 end
+local MOST_TAKEN = 4 * 2 ^ 20
 local function handed(known, lease)
-  if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
-  return known
+  if lease == 1 then return known, #(known[4] or '') end
+  known[6] = call('HGETALL', checkpoints(known[1]))
+  return known, weigh(known)
 end
 local function start(id, t, worker, take_id, lease_duration)
   local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
@@ -1647,7 +1740,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
       local t = call('HMGET', record(id), 'status', 'take', 'lease')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(read(id), tonumber(t[3])) end
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = (handed(read(id), tonumber(t[3]))) end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
@@ -1656,8 +1749,8 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   end
   expire(running_per_tenant)
   promote()
-  local ids, aside = {}, 0
-  while #taken < wanted and aside < MOST_DUE and not paused do
+  local ids, aside, bytes = {}, 0, 0
+  while #taken < wanted and aside < MOST_DUE and bytes < MOST_TAKEN and not paused do
     local id, at, score = pop()
     if not id then break end
     local t = record_to_start(id)
@@ -1673,7 +1766,8 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
-      taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
+      local known, size = handed(start(id, t, worker, take_id, lease_duration))
+      taken[#taken + 1], bytes = known, bytes + size
       ids[#ids + 1] = id
     end
   end
@@ -1686,7 +1780,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
   },
   ended: {
-    sha: '75f9a9f2b075b9a4a31c85b44f20d53229e13c33',
+    sha: 'e91e273b5648eb6cd7bb8782f62d020dc7b58dc7',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1738,6 +1832,11 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
+local function ref(id)
+  local t = call('HMGET', record(id), 'created', 'completed', 'expires')
+  if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
+  return { id, t[1], t[2] }
+end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 2000
@@ -1745,14 +1844,15 @@ local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
   for _, id in ipairs(ids) do
-    if #ended < limit and tonumber(call('HGET', record(id), 'completed') or 0) >= since then ended[#ended + 1] = read(id) or nil end
+    local known = #ended < limit and ref(id)
+    if known and tonumber(known[3] or 0) >= since then ended[#ended + 1] = known end
   end
   if #ids < PAGE or #ended == limit then break end
 end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: 'fe933b9f4f51c73f1656f288a616231f95bc588a',
+    sha: 'e8f0c8ebd8ad9376a71de90acc001832879d4125',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2031,6 +2131,18 @@ local function bind(drafts, user, batch, key, body)
   end
   for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
 end
+local function weigh(known)
+  local bytes = #(known[4] or '')
+  for _, part in ipairs({ 2, 3, 6 }) do
+    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+  end
+  return bytes
+end
+local function ref(id)
+  local t = call('HMGET', record(id), 'created', 'completed', 'expires')
+  if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
+  return { id, t[1], t[2] }
+end
 local function cancel_older(older)
 local MOST_TRIES = 20
 local MOST_DUE = 100
@@ -2217,6 +2329,13 @@ end
   tell_all()
   return others({})
 end
+local room = 2 ^ 20
+local function known_record(id)
+  if room <= 0 then return ref(id) and id end
+  local known = read(id)
+  if known then room = room - weigh(known) end
+  return known
+end
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local drafts = {}
 for i = 15, #ARGV, 13 do
@@ -2234,7 +2353,7 @@ if before then
   for id in string.gmatch(before, '%S+') do
     local outcome = call('HEXISTS', record(id), 'expires') == 1 and 'chart_exists' or 'already_active'
     if id == drafts[#repeated + 1].id then outcome = 'queued' end
-    repeated[#repeated + 1] = { outcome, read(id) }
+    repeated[#repeated + 1] = { outcome, known_record(id) }
   end
   return { 'accepted', repeated, {} }
 end
@@ -2242,7 +2361,7 @@ local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
 if seen then
   local bound, records = string.sub(seen, 1, 36), {}
   for id in string.gmatch(call('HGET', P .. 'batch:' .. bound, 'ids') or bound, '%S+') do
-    local known = read(id)
+    local known = known_record(id)
     if known then records[#records + 1] = { 'replayed', known } end
   end
   if #records > 0 then
@@ -2267,7 +2386,7 @@ for i, draft in ipairs(drafts) do
     local place = draft.step == 'queued' and position(draft.id, draft.priority) or false
     records[i] = { 'queued', false, tostring(now), draft.step, tostring(draft.at), place, table.concat(draft.deps, ' ') }
   else
-    records[i] = { draft.outcome, read(draft.becomes) }
+    records[i] = { draft.outcome, known_record(draft.becomes) }
   end
 end
 return { 'accepted', records, superseded }`
@@ -2359,7 +2478,7 @@ end
 return { answers, tostring(now) }`
   },
   list: {
-    sha: '0eec7c7c7c8f8a97bc051f6dcd14b42978997146',
+    sha: 'dfb52a2b817abacc241ee850f5d6535737bdd08f',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2410,6 +2529,13 @@ local function announce(id)
   call('HINCRBY', record(id), 'version', 1)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
+end
+local function weigh(known)
+  local bytes = #(known[4] or '')
+  for _, part in ipairs({ 2, 3, 6 }) do
+    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+  end
+  return bytes
 end
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
@@ -2433,7 +2559,7 @@ for _, key in ipairs({ 'active', 'finished' }) do
       local known = fits(page[i], key) and read(page[i])
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
-      bytes = bytes + (known and #known[4] or 0)
+      bytes = bytes + (known and weigh(known) or 0)
       looked, reached = looked + 1, { key, page[i + 1], page[i] }
     end
     if #page < 2 * PAGE then break end
@@ -2443,7 +2569,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: 'da0488abbdbdfb9d69f331399abec944d3d60964',
+    sha: '65fce344ff08a8fe65fcb6b2840886971a80d80e',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2495,11 +2621,16 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
+local function ref(id)
+  local t = call('HMGET', record(id), 'created', 'completed', 'expires')
+  if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
+  return { id, t[1], t[2] }
+end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
 local active = {}
-for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = read(id) end
+for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = ref(id) or nil end
 if ARGV[6] then return { active } end
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
@@ -2508,7 +2639,7 @@ while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit)
   for _, id in ipairs(ids) do
     local status = call('HGET', record(id), 'status')
     local list = status and found[status]
-    if list and #list < limit then list[#list + 1] = read(id) or nil end
+    if list and #list < limit then list[#list + 1] = ref(id) or nil end
   end
   if #ids < PAGE then break end
   offset = offset + PAGE
@@ -2516,7 +2647,7 @@ end
 local others = {}
 if ARGV[4] ~= '' then
   for _, id in ipairs(call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)) do
-    if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
+    if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = ref(id) or nil end
   end
 end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
@@ -2900,7 +3031,7 @@ end
 return answers`
   },
   read: {
-    sha: '35036902cf993a3993fbaff079a10fb8276ae8ef',
+    sha: '27e2597f64a714d8c0998142988ce410ffa3b3fc',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2952,12 +3083,25 @@ local function announce(id)
   publish(id, call('HMGET', record(id), unpack(STATE)), steps)
   return steps
 end
-local records = {}
-for i = 2, #ARGV do records[#records + 1] = read(ARGV[i]) end
+local function weigh(known)
+  local bytes = #(known[4] or '')
+  for _, part in ipairs({ 2, 3, 6 }) do
+    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+  end
+  return bytes
+end
+local records, room = {}, tonumber(ARGV[2])
+for i = 3, #ARGV do
+  records[#records + 1] = read(ARGV[i])
+  if i < #ARGV and records[#records] then
+    room = room - weigh(records[#records])
+    if room <= 0 then break end
+  end
+end
 return records`
   },
   settleAndClaim: {
-    sha: '6357f6f951afa5e98087002480bf60aa48198043',
+    sha: '0892ac48ffe13d07cc5a6b8cb1aba643199c10b2',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -3271,6 +3415,13 @@ local function cancel(id)
   tell_all()
   return cancelled
 end
+local function weigh(known)
+  local bytes = #(known[4] or '')
+  for _, part in ipairs({ 2, 3, 6 }) do
+    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+  end
+  return bytes
+end
 local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
 local function expire(cap)
   for _, id in ipairs(due_in('processing', ended_by)) do
@@ -3317,9 +3468,11 @@ local function next_due()
   end
   return due
 end
+local MOST_TAKEN = 4 * 2 ^ 20
 local function handed(known, lease)
-  if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
-  return known
+  if lease == 1 then return known, #(known[4] or '') end
+  known[6] = call('HGETALL', checkpoints(known[1]))
+  return known, weigh(known)
 end
 local function start(id, t, worker, take_id, lease_duration)
   local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
@@ -3340,7 +3493,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
       local t = call('HMGET', record(id), 'status', 'take', 'lease')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(read(id), tonumber(t[3])) end
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = (handed(read(id), tonumber(t[3]))) end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
@@ -3349,8 +3502,8 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
   end
   expire(running_per_tenant)
   promote()
-  local ids, aside = {}, 0
-  while #taken < wanted and aside < MOST_DUE and not paused do
+  local ids, aside, bytes = {}, 0, 0
+  while #taken < wanted and aside < MOST_DUE and bytes < MOST_TAKEN and not paused do
     local id, at, score = pop()
     if not id then break end
     local t = record_to_start(id)
@@ -3366,7 +3519,8 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
-      taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
+      local known, size = handed(start(id, t, worker, take_id, lease_duration))
+      taken[#taken + 1], bytes = known, bytes + size
       ids[#ids + 1] = id
     end
   end

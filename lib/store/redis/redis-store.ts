@@ -3,7 +3,7 @@ import type { Logger } from '../../generator.ts'
 import type { ChartTask } from '../../task.ts'
 import type {
   BatchOutcome, Closed, Closing, EndedTasks, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats, Take, Taken, TaskDetails,
-  TaskDraft, TaskFilter, TaskPage, TaskStore
+  TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore
 } from '../task-store.ts'
 import { newTask } from '../new-task.ts'
 import { accessArguments, missingRules } from './access.ts'
@@ -28,14 +28,19 @@ export interface RedisStoreOptions {
 
 /** ms that an answer about the outlook is good for. */
 const OUTLOOK_AGE = 500
+/** Tasks and bytes that one script reads at most: Redis serves nobody else meanwhile. */
+const SLICE = { tasks: 100, bytes: 2 ** 18 }
 
 /** ms after which a worker whose claim was refused, because Redis is full, looks whether there is room again. */
 const FULL_RETRY_MS = 1_000
 
 type Argument = string | number
 type FoundRecord = RawRecord | null
+type RawRef = [task_id: string, created: string, completed: string | null]
 
 const tasks = (records: FoundRecord[]): ChartTask[] => records.filter(record => record !== null).map(toTask)
+const toRefs = (refs: readonly RawRef[]): TaskRef[] =>
+  refs.map(([task_id, created, completed]) => ({ task_id, created_at: Number(created), completed_at: completed === null ? null : Number(completed) }))
 type RawTaken = [taken: RawRecord[], lost: RawRecord[], due: number, now: string]
 const toTaken = ([taken, lost, due]: RawTaken): Taken => ({
   tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record) })),
@@ -142,13 +147,15 @@ export class RedisStore implements TaskStore {
     return tasks(await this.#run<FoundRecord[]>('cancelAll', task_ids))
   }
 
-  async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
-    const records = await this.#run<FoundRecord[]>('read', task_ids)
-    return records.map(record => record && toTask(record))
+  async read (task_ids: readonly string[], bytes?: number): Promise<Array<ChartTask | null>> {
+    const records = await this.#run<FoundRecord[]>('read', [Math.min(bytes ?? SLICE.bytes, SLICE.bytes), ...task_ids.slice(0, SLICE.tasks)])
+    const found = records.map(record => record && toTask(record))
+    const isWhole = bytes !== undefined || found.length === task_ids.length
+    return isWhole ? found : [...found, ...await this.read(task_ids.slice(found.length))]
   }
 
   async readRequest (task_id: string): Promise<string | null> {
-    const [record] = await this.#run<FoundRecord[]>('read', [task_id])
+    const [record] = await this.#run<FoundRecord[]>('read', [0, task_id])
     return record?.[3] ?? null
   }
 
@@ -156,31 +163,34 @@ export class RedisStore implements TaskStore {
     return within(this.#commands, () => this.#commands.get(this.#keys.chart(chart_id)))
   }
 
+  async readContents (chart_ids: readonly string[], bytes: number): Promise<Array<string | number | null>> {
+    return chart_ids.length === 0 ? [] : this.#run('contents', [bytes, ...chart_ids])
+  }
+
   async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
-    const [active, completed, failed, others, now] = await this.#run<[FoundRecord[], FoundRecord[], FoundRecord[], FoundRecord[], string]>(
+    const [active, completed, failed, others, now] = await this.#run<[RawRef[], RawRef[], RawRef[], RawRef[], string]>(
       'message', [message_id, user_id, org_id ?? '', limit])
-    const newestFirst = (a: ChartTask, b: ChartTask) => b.completed_at!.localeCompare(a.completed_at!)
     return {
-      active: tasks(active),
-      completed: [...tasks(completed), ...tasks(others)].sort(newestFirst).slice(0, limit),
-      failed: tasks(failed),
+      active: toRefs(active),
+      completed: [...toRefs(completed), ...toRefs(others)].sort((a, b) => b.completed_at! - a.completed_at!).slice(0, limit),
+      failed: toRefs(failed),
       read_at: Number(now)
     }
   }
 
-  async readActive (message_id: string, user_id: string, limit: number): Promise<ChartTask[]> {
-    const [active] = await this.#run<[FoundRecord[]]>('message', [message_id, user_id, '', limit, 1])
-    return tasks(active)
+  async readActive (message_id: string, user_id: string, limit: number): Promise<TaskRef[]> {
+    const [active] = await this.#run<[RawRef[]]>('message', [message_id, user_id, '', limit, 1])
+    return toRefs(active)
   }
 
   async readEnded (message_id: string, user_id: string, since: number, limit: number): Promise<EndedTasks> {
-    const [records, now] = await this.#run<[FoundRecord[], string]>('ended', [message_id, user_id, since, limit])
-    return { tasks: tasks(records), read_at: Number(now) }
+    const [refs, now] = await this.#run<[RawRef[], string]>('ended', [message_id, user_id, since, limit])
+    return { tasks: toRefs(refs), read_at: Number(now) }
   }
 
-  async readBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
-    const [user_id, records] = await this.#run<[string | null, FoundRecord[]?]>('batch', [batch_id])
-    return user_id === null ? null : { user_id, tasks: tasks(records ?? []) }
+  async readBatch (batch_id: string): Promise<{ user_id: string, tasks: TaskRef[] } | null> {
+    const [user_id, refs] = await this.#run<[string | null, RawRef[]?]>('batch', [batch_id])
+    return user_id === null ? null : { user_id, tasks: toRefs(refs ?? []) }
   }
 
   async stats (): Promise<QueueStats> {
@@ -214,7 +224,7 @@ export class RedisStore implements TaskStore {
   }
 
   async inspect (task_id: string): Promise<TaskDetails | null> {
-    const [record] = await this.#run<FoundRecord[]>('read', [task_id])
+    const [record] = await this.#run<FoundRecord[]>('read', [0, task_id])
     return record ? toDetails(record) : null
   }
 
@@ -356,17 +366,23 @@ export class RedisStore implements TaskStore {
 
   async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
     type Unasked = [task_id: string, chart_id: string]
-    type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
+    type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord | string, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
     const [answer, found, ended, replayed_batch] = await this.#run<[BatchOutcome['outcome'], Found[] | Unasked[] | string | number, FoundRecord[]?, string?]>(
       'enqueue', enqueueArguments(drafts, batch_id))
     if (answer === 'accepted' || answer === 'replayed') {
+      const unread = (found as Found[]).map(([, record]) => record).filter(record => typeof record === 'string')
+      const read = new Map((unread.length > 0 ? await this.read(unread) : []).map((task, i) => [unread[i]!, task]))
       const enqueued = (found as Found[]).map(([outcome, record, now, step, at, position, deps], i) => ({
         outcome,
-        task: record
-          ? toTask(record)
-          : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: words(deps) })
+        task: typeof record === 'string'
+          ? read.get(record)
+          : record
+            ? toTask(record)
+            : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: words(deps) })
       }))
-      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: enqueued, superseded: tasks(ended as FoundRecord[]) }
+      // One whose retention has passed since is no longer part of the answer.
+      const tasksFound = enqueued.filter((item): item is EnqueuedTask => item.task != null)
+      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: tasksFound, superseded: tasks(ended as FoundRecord[]) }
     }
     switch (answer) {
       case 'key_reused': return { outcome: answer }

@@ -10,5 +10,6 @@
 --- @include "queue"
 --- @include "leave"
 --- @include "finish"
+--- @include "weigh"
 --- @include "take"
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))

@@ -1,10 +1,11 @@
 #!lua flags=no-writes
--- ended: the caller's tasks of a message that have ended since a time, the latest first.
+-- ended: which of the caller's tasks of a message have ended since a time, the latest first.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] message_id  [3] user_id  [4] since (ms since the epoch)  [5] most of them
--- Returns { records, now }
+-- Returns { refs, now }
 -- Atomic because what is left out must have ended before, or after now.
 --- @include "base"
+--- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- Some of the ids are of tasks that are no longer kept.
@@ -14,8 +15,9 @@ local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
   for _, id in ipairs(ids) do
+    local known = #ended < limit and ref(id)
     -- Of many that end within one millisecond, the scores run ahead.
-    if #ended < limit and tonumber(call('HGET', record(id), 'completed') or 0) >= since then ended[#ended + 1] = read(id) or nil end
+    if known and tonumber(known[3] or 0) >= since then ended[#ended + 1] = known end
   end
   if #ids < PAGE or #ended == limit then break end
 end

@@ -8,7 +8,7 @@
 -- then for each task thirteen: task_id  message_id  org that shares the chart or ''  hash of what makes two requests the same
 --   force 0|1  request  chart that the host was asked for or ''  1: it has it  priority  when it may run at the earliest (ms) or ''
 --   1: instead of the caller's older tasks of the message  task_ids that it needs  the task that it repeats or ''
--- Returns { 'accepted' | 'replayed', { { outcome, record } or { 'queued', false, now, step, at, position or false, what it needs } … }, records of tasks that were cancelled for it }, or { why not, which }
+-- Returns { 'accepted' | 'replayed', { { outcome, record, or its id where the records before have a MiB } or { 'queued', false, now, step, at, position or false, what it needs } … }, records of tasks that were cancelled for it }, or { why not, which }
 -- Atomic because fifty equal requests at once must make one task, and a key must belong to one task for good.
 --- @include "base"
 --- @include "index"
@@ -16,6 +16,8 @@
 --- @include "decide"
 --- @include "create"
 --- @include "bind"
+--- @include "weigh"
+--- @include "ref"
 -- Its functions are made only where there is something to end: Lua makes them anew in every call.
 local function cancel_older(older)
 --- @include "leave"
@@ -24,6 +26,15 @@ local function cancel_older(older)
   for _, id in ipairs(older) do put_cancelled(id) end
   tell_all()
   return others({})
+end
+
+-- A reply of many large tasks would hold Redis up: what is over is read in slices.
+local room = 2 ^ 20
+local function known_record(id)
+  if room <= 0 then return ref(id) and id end
+  local known = read(id)
+  if known then room = room - weigh(known) end
+  return known
 end
 
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
@@ -45,7 +56,7 @@ if before then
   for id in string.gmatch(before, '%S+') do
     local outcome = call('HEXISTS', record(id), 'expires') == 1 and 'chart_exists' or 'already_active'
     if id == drafts[#repeated + 1].id then outcome = 'queued' end
-    repeated[#repeated + 1] = { outcome, read(id) }
+    repeated[#repeated + 1] = { outcome, known_record(id) }
   end
   return { 'accepted', repeated, {} }
 end
@@ -54,7 +65,7 @@ local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
 if seen then
   local bound, records = string.sub(seen, 1, 36), {}
   for id in string.gmatch(call('HGET', P .. 'batch:' .. bound, 'ids') or bound, '%S+') do
-    local known = read(id)
+    local known = known_record(id)
     if known then records[#records + 1] = { 'replayed', known } end
   end
   if #records > 0 then
@@ -83,7 +94,7 @@ for i, draft in ipairs(drafts) do
     local place = draft.step == 'queued' and position(draft.id, draft.priority) or false
     records[i] = { 'queued', false, tostring(now), draft.step, tostring(draft.at), place, table.concat(draft.deps, ' ') }
   else
-    records[i] = { draft.outcome, read(draft.becomes) }
+    records[i] = { draft.outcome, known_record(draft.becomes) }
   end
 end
 return { 'accepted', records, superseded }

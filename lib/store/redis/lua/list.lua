@@ -5,6 +5,7 @@
 -- ARGV[6] index in which the page before ended or ''  [7] its last score  [8] its last task_id
 -- Returns { records, { index, score, task_id } where more may follow, or false }
 --- @include "base"
+--- @include "weigh"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
@@ -32,7 +33,7 @@ for _, key in ipairs({ 'active', 'finished' }) do
       local known = fits(page[i], key) and read(page[i])
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
-      bytes = bytes + (known and #known[4] or 0)
+      bytes = bytes + (known and weigh(known) or 0)
       looked, reached = looked + 1, { key, page[i + 1], page[i] }
     end
     if #page < 2 * PAGE then break end

@@ -1,16 +1,17 @@
 #!lua flags=no-writes
--- message: the tasks of a message that a caller may see, newest first; no chart contents.
+-- message: which tasks of a message a caller may see, newest first.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] message_id  [3] user_id  [4] org or ''  [5] most of each kind  [6] given: active ones only
--- Returns { active, completed, failed, completed of others in the org, now }
+-- Returns { active, completed, failed, completed of others in the org, now }, each but the last a list of refs
 -- Atomic because a task that completes meanwhile must be found once, not twice or never.
 --- @include "base"
+--- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
 
 local active = {}
-for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = read(id) end
+for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = ref(id) or nil end
 if ARGV[6] then return { active } end
 
 local found = { COMPLETED = {}, FAILED = {} }
@@ -20,7 +21,7 @@ while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit)
   for _, id in ipairs(ids) do
     local status = call('HGET', record(id), 'status')
     local list = status and found[status]
-    if list and #list < limit then list[#list + 1] = read(id) or nil end
+    if list and #list < limit then list[#list + 1] = ref(id) or nil end
   end
   if #ids < PAGE then break end
   offset = offset + PAGE
@@ -29,7 +30,7 @@ end
 local others = {}
 if ARGV[4] ~= '' then
   for _, id in ipairs(call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)) do
-    if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = read(id) or nil end
+    if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = ref(id) or nil end
   end
 end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }

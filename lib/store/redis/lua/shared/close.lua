@@ -11,6 +11,7 @@
 --- @include "queue"
 --- @include "leave"
 --- @include "finish"
+--- @include "weigh"
 --- @include "take"
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')

@@ -52,10 +52,14 @@ local function next_due()
   return due
 end
 
--- What its earlier tries have reached comes with a task; a first one has none.
+-- Bytes of requests and checkpoints after which a take hands out no more: what is left over wakes the next.
+local MOST_TAKEN = 4 * 2 ^ 20
+
+-- What its earlier tries have reached comes with a task; a first one has none, and only its request is large. Returns its bytes, too.
 local function handed(known, lease)
-  if lease > 1 then known[6] = call('HGETALL', checkpoints(known[1])) end
-  return known
+  if lease == 1 then return known, #(known[4] or '') end
+  known[6] = call('HGETALL', checkpoints(known[1]))
+  return known, weigh(known)
 end
 
 -- All that a take changes in one write, and told as it was written: to read it back would cost as much again.
@@ -82,7 +86,7 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
       local t = call('HMGET', record(id), 'status', 'take', 'lease')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = handed(read(id), tonumber(t[3])) end
+      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = (handed(read(id), tonumber(t[3]))) end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
@@ -92,8 +96,8 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
 
   expire(running_per_tenant)
   promote()
-  local ids, aside = {}, 0
-  while #taken < wanted and aside < MOST_DUE and not paused do
+  local ids, aside, bytes = {}, 0, 0
+  while #taken < wanted and aside < MOST_DUE and bytes < MOST_TAKEN and not paused do
     local id, at, score = pop()
     if not id then break end
     local t = record_to_start(id)
@@ -111,7 +115,8 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
-      taken[#taken + 1] = handed(start(id, t, worker, take_id, lease_duration))
+      local known, size = handed(start(id, t, worker, take_id, lease_duration))
+      taken[#taken + 1], bytes = known, bytes + size
       ids[#ids + 1] = id
     end
   end
