@@ -10,6 +10,7 @@ import { enqueue } from './conformance/enqueue.ts'
 import { fairness } from './conformance/fairness.ts'
 import { hints, waiting } from './conformance/hints.ts'
 import { idempotencyKeys } from './conformance/idempotency.ts'
+import { large } from './conformance/large.ts'
 import { leases } from './conformance/leases.ts'
 import { limits } from './conformance/limits.ts'
 import { list } from './conformance/list.ts'
@@ -35,5 +36,5 @@ export type * from './task-store.ts'
 export const storeConformance: readonly ConformanceCase[] = [
   ...enqueue, ...same, ...idempotencyKeys, ...leases, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
   ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints,
-  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts
+  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large
 ]

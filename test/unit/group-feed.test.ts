@@ -11,6 +11,8 @@ type Answer = Error | Partial<Omit<GroupList, 'tasks'>> & { tasks?: ChartTask[] 
 function group (...answers: Answer[]) {
   const lists: number[] = []
   const reads: number[] = []
+  const failures: Error[] = []
+  const forgotten = new Set<string>()
   const tasks = new Map<string, ChartTask>()
   const over = new AbortController()
   const signal = new AbortController()
@@ -26,7 +28,9 @@ function group (...answers: Answer[]) {
     },
     async read (task_ids: readonly string[]) {
       reads.push(task_ids.length)
-      return task_ids.slice(0, 2).map(task_id => tasks.get(task_id) ?? null)
+      const failure = failures.shift()
+      if (failure) throw failure
+      return task_ids.slice(0, 2).map(task_id => forgotten.has(task_id) ? null : tasks.get(task_id)!)
     },
     async onMore (listener: () => void) {
       more = listener
@@ -40,7 +44,18 @@ function group (...answers: Answer[]) {
   }
   const states = watchGroup(source, listed, { signal: signal.signal })
   const next = async () => (await inTime(states.next(), 5_000, 'a state')).value?.task.task_id
-  return { lists, reads, over, signal, states, next, more: () => more() }
+  return {
+    lists,
+    reads,
+    over,
+    signal,
+    states,
+    next,
+    more: () => more(),
+    /** The next read fails. */
+    fail: (error: Error) => { failures.push(error) },
+    forget: (task_id: string) => { forgotten.add(task_id) }
+  }
 }
 const running = (task_id: string) => someTask({ task_id })
 const away = new errors.CHARTS_ERR_STORE_UNAVAILABLE()
@@ -88,3 +103,34 @@ for (const end of ['signal', 'over'] as const) {
     t.equal(watched.lists.length, length)
   })
 }
+
+t.test('of a thousand that have ended, those are read that are told next', async t => {
+  const ended = Array.from({ length: 1_000 }, (_, n) => someTask({
+    task_id: `${n}`, status: 'COMPLETED', completed_at: new Date(Date.UTC(2030, 0, 1, 0, 0, n)).toISOString()
+  }))
+  const { next, reads, signal } = group({ tasks: ended })
+  t.equal(await next(), '0')
+  t.strictSame(reads, [1_000], 'asked for all, given the first two')
+  t.strictSame([await next(), await next(), await next()], ['1', '2', '3'])
+  t.strictSame(reads, [1_000, 998])
+  signal.abort()
+})
+
+t.test('what has ended and is no longer kept is passed over', async t => {
+  const ended = ['a', 'b', 'c'].map(task_id => someTask({ task_id, status: 'COMPLETED', completed_at: '2030-01-01T00:00:00.000Z' }))
+  const { next, forget, signal } = group({ tasks: ended })
+  forget('a')
+  t.strictSame([await next(), await next()], ['b', 'c'])
+  signal.abort()
+})
+
+t.test('a store that is away while they are read does not send the reader away', async t => {
+  const ended = someTask({ task_id: 'a', status: 'COMPLETED', completed_at: '2030-01-01T00:00:00.000Z' })
+  const { next, fail, signal } = group({ tasks: [ended] })
+  fail(away)
+  t.equal(await next(), 'a')
+  signal.abort()
+  const broken = group({ tasks: [ended] })
+  broken.fail(new Error('broken'))
+  await t.rejects(broken.next(), { message: 'broken' })
+})
