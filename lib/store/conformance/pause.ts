@@ -64,7 +64,7 @@ export const pause = cases('a paused queue', {
     await scene.enqueue()
     await scene.store.setPaused(true)
     // What was said before the pause is heard once.
-    await scene.store.waitForWork(20, new AbortController().signal)
+    await scene.store.waitForWork(60_000, new AbortController().signal)
     assert.deepEqual(await scene.takeIds(), [])
     let woken = false
     const waiting = scene.store.waitForWork(10_000, new AbortController().signal).then(() => { woken = true })
