@@ -393,7 +393,8 @@ export class RedisStore implements TaskStore {
   }
 
   #warnOfJump (jump: number): void {
-    this.#logger?.warn({ jump }, `Redis' clock was set ${jump > 0 ? 'forward' : 'back'} by ${Math.abs(jump)} ms, or this process slept: leases and waits are measured by it, let NTP slew it`)
+    const what = jump > 0 ? `forward by ${jump} ms, or this process slept` : `back by ${-jump} ms`
+    this.#logger?.warn({ jump }, `Redis' clock was set ${what}: leases and waits are measured by it, let NTP slew it and not step it`)
   }
 
   /** Runs what measures leases: it is told what the time should be, and answers what it was. */
