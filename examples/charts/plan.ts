@@ -3,6 +3,12 @@ import type { Years } from './years.ts'
 
 export type Mark = 'bar' | 'line' | 'area' | 'point'
 
+/** Lines and areas connect places; bars and points stand on one each. */
+export const isConnected = (mark: Mark) => mark === 'line' || mark === 'area'
+
+/** Bars and areas are read by their height above zero. */
+export const fillsFromZero = (mark: Mark) => mark === 'bar' || mark === 'area'
+
 /** What is to be drawn: all that a planner decides. Fields are named as in the dataset. */
 export interface ChartPlan {
   readonly title: string
@@ -11,9 +17,9 @@ export interface ChartPlan {
   readonly y: string
   readonly color: string | null
   readonly years: Years
-  /** Largest first, where x has no order of its own. */
+  /** Largest first; otherwise in the order of the axis. */
   readonly sorted: boolean
-  /** How many of the largest are shown; null for all. */
+  /** How many of the largest are shown, as `largest` in rank.ts counts them; null for all. */
   readonly top: number | null
   readonly logScale: boolean
 }

@@ -1,27 +1,27 @@
 import type { Dataset, Row } from '../datasets/dataset.ts'
 import { aggregate } from './aggregate.ts'
-import { fieldOf, isDiscrete } from './fields.ts'
-import type { ChartPlan } from './plan.ts'
+import { fieldOf, isDiscrete, subjectOf } from './fields.ts'
+import { isConnected, type ChartPlan } from './plan.ts'
 import { inOrder, largest, spokenRank } from './rank.ts'
 import { refusals } from './refusals.ts'
-import { includes, spanOf, spoken } from './years.ts'
+import { rowsIn, spanOf, spoken, yearsOf } from './years.ts'
 
 /** More than an eye can tell apart. */
-const MOST_COLORS = 12
+const MAX_COLORS = 12
 
 export interface Shaped {
   /** One for each mark, with the fields that are drawn and no others. */
   readonly rows: Row[]
   /** The years that they cover; null where the dataset has no time. */
   readonly span: string | null
-  /** Which of them are shown, as one says it; null for all. */
+  /** Which of them are shown, in words; null for all. */
   readonly rank: string | null
   /** Whether a mark stands for several measurements. */
   readonly isAverage: boolean
 }
 
 /**
- * From the rows of the dataset to those of the chart, as the plan has it.
+ * The rows of the chart, from those of the dataset. Refuses what only the rows show to be impossible.
  * @throws NO_DATA, ADJUSTMENT_NOT_POSSIBLE
  */
 export function shapeRows (table: readonly Row[], plan: ChartPlan, dataset: Dataset): Shaped {
@@ -34,6 +34,7 @@ export function shapeRows (table: readonly Row[], plan: ChartPlan, dataset: Data
     : aggregate(complete, by, y, dataset)
   const rows = inOrder(largest(marks, plan, dataset), plan, dataset)
 
+  refuseOnePlace(rows, plan, dataset)
   refuseLogOfNothing(rows, plan)
   refuseTooManyColors(rows, plan, dataset)
   return { rows, span: dataset.time === null ? null : spanOf(complete.map(yearOf)), rank: spokenRank(marks, plan, dataset), isAverage }
@@ -44,13 +45,22 @@ const yearOf = (row: Row) => Number(row['year'])
 function inYears (table: readonly Row[], { years }: ChartPlan, dataset: Dataset): readonly Row[] {
   if (years.from === null && years.to === null) return table
   if (dataset.time === null) throw refusals.unknownField('year', dataset)
-  const chosen = table.filter(row => includes(years, yearOf(row)))
-  if (chosen.length === 0) throw refusals.noData(spoken(years), spanOf(table.map(yearOf)))
+  if (years.from !== null && years.to !== null && years.from > years.to) throw refusals.noData(spoken(years), 'the span ends before it begins')
+  const chosen = rowsIn(years, table)
+  if (chosen.length === 0) throw refusals.noData(spoken(years), `the data covers ${yearsOf(table.map(yearOf))}`)
   return chosen
 }
 
 function picked (row: Row, fields: readonly string[]): Row {
   return Object.fromEntries(fields.map(field => [field, row[field] ?? null]))
+}
+
+/** A line between a place and itself cannot be seen. */
+function refuseOnePlace (rows: readonly Row[], { mark, x }: ChartPlan, dataset: Dataset): void {
+  const [place, ...others] = new Set(rows.map(row => row[x]))
+  if (!isConnected(mark) || others.length > 0) return
+  const subject = subjectOf(fieldOf(dataset, x)).toLowerCase()
+  throw refusals.adjustmentNotPossible(`${mark === 'line' ? 'A line' : 'An area'} chart needs more than one ${subject}, and there is only ${place}: ask for a bar chart`)
 }
 
 function refuseLogOfNothing (rows: readonly Row[], { logScale, y }: ChartPlan): void {
@@ -61,9 +71,9 @@ function refuseLogOfNothing (rows: readonly Row[], { logScale, y }: ChartPlan): 
 
 function refuseTooManyColors (rows: readonly Row[], { color }: ChartPlan, dataset: Dataset): void {
   if (color === null) return
-  const { type, title } = fieldOf(dataset, color)
+  const field = fieldOf(dataset, color)
   // Numbers are drawn as one ramp.
-  if (type === 'quantitative' || type === 'year') return
+  if (field.type === 'quantitative' || field.type === 'year') return
   const count = new Set(rows.map(row => row[color])).size
-  if (count > MOST_COLORS) throw refusals.adjustmentNotPossible(`${title} has ${count} values, and ${MOST_COLORS} colours can be told apart: add “top 5”`)
+  if (count > MAX_COLORS) throw refusals.adjustmentNotPossible(`${subjectOf(field)} has ${count} values, and only ${MAX_COLORS} colours can be told apart: add “top 5”`)
 }

@@ -2,7 +2,7 @@ import type { JsonValue } from 'fastify-async-charts'
 import type { Dataset, Row } from '../datasets/dataset.ts'
 import { CONFIG, FONT_SIZES, MARKS, STACKED_MARKS } from './chart-style.ts'
 import { fieldOf } from './fields.ts'
-import type { ChartPlan, Mark } from './plan.ts'
+import { fillsFromZero, isConnected, type ChartPlan } from './plan.ts'
 import { bySize } from './rank.ts'
 import type { Shaped } from './shape-rows.ts'
 import { inLines, textWidth } from './text.ts'
@@ -17,12 +17,11 @@ type Channel = { [key: string]: JsonValue }
 type Value = string | number | null
 
 /** A plan and its rows as a Vega-Lite specification, `width` px wide. */
-export function vegaLiteSpec (wanted: ChartPlan, { rows, span, rank, isAverage }: Shaped, dataset: Dataset, width: number): VegaLiteSpec {
-  const plan = { ...wanted, mark: visibleMark(wanted, rows) }
+export function vegaLiteSpec (plan: ChartPlan, { rows, span, rank, isAverage }: Shaped, dataset: Dataset, width: number): VegaLiteSpec {
   const along = axis(plan, rows, dataset)
   const value = measure(plan, rows, dataset, isAverage)
   // Names of countries are read in a row, not with the head on one side.
-  const isLying = isStanding(plan.mark) && fieldOf(dataset, plan.x).type === 'nominal'
+  const isLying = !isConnected(plan.mark) && fieldOf(dataset, plan.x).type === 'nominal'
   const beside = isLying ? Math.max(...valuesOf(rows, plan.x).map(labelWidth)) : 45
   const channels = colors(plan, rows, dataset, { isLying, isStacked: isStacked(value), width: width - beside })
   const bars = valuesOf(rows, plan.x).length * (channels['yOffset'] === undefined ? 1 : valuesOf(rows, String(plan.color)).length)
@@ -47,14 +46,6 @@ export function vegaLiteSpec (wanted: ChartPlan, { rows, span, rank, isAverage }
   }
 }
 
-/** A line between one place and itself cannot be seen. */
-function visibleMark ({ mark, x, logScale }: ChartPlan, rows: readonly Row[]): Mark {
-  if (isStanding(mark) || valuesOf(rows, x).length > 1) return mark
-  return logScale ? 'point' : 'bar'
-}
-
-const isStanding = (mark: Mark) => mark === 'bar' || mark === 'point'
-const fillsFromZero = (mark: Mark) => mark === 'bar' || mark === 'area'
 const isStacked = (value: Channel) => value['stack'] === 'zero'
 
 function axis ({ mark, x }: ChartPlan, rows: readonly Row[], dataset: Dataset): Channel {
@@ -63,9 +54,9 @@ function axis ({ mark, x }: ChartPlan, rows: readonly Row[], dataset: Dataset): 
   switch (type) {
     // UTC everywhere: the chart is the same wherever its worker stands.
     case 'temporal': return { ...channel, type, title: null, scale: { type: 'utc' }, axis: { format: '%Y', tickCount: 'year', grid: false } }
-    case 'year': return isStanding(mark)
-      ? { ...channel, type: 'ordinal', title: null, scale: { domain: valuesOf(rows, x) }, axis: { labelAngle: 0, labelOverlap: true } }
-      : { ...channel, type: 'quantitative', title: null, scale: { zero: false, nice: false }, axis: { format: 'd', tickMinStep: 1, grid: false } }
+    case 'year': return isConnected(mark)
+      ? { ...channel, type: 'quantitative', title: null, scale: { zero: false, nice: false }, axis: { format: 'd', tickMinStep: 1, grid: false } }
+      : { ...channel, type: 'ordinal', title: null, scale: { domain: valuesOf(rows, x) }, axis: { labelAngle: 0, labelOverlap: true } }
     case 'quantitative': return { ...channel, type, scale: { zero: false } }
     case 'ordinal': return { ...channel, type, title: null, scale: { domain: valuesOf(rows, x) }, axis: { labelAngle: 0, labelOverlap: true } }
     case 'nominal': return { ...channel, type, title: null, scale: { domain: valuesOf(rows, x) }, axis: { ticks: false, labelPadding: 6 } }

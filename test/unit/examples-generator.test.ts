@@ -87,11 +87,11 @@ t.test('years', async t => {
   t.same((await years('only 2015')).years, [2015])
 })
 
-t.test('a line of one year cannot be seen, so bars are drawn', async t => {
-  const one = await generate({ message_id: electricity, adjustment: 'as a line chart, only 2015' })
+t.test('a line of one year cannot be seen: where nobody asked for a line, bars or points are drawn', async t => {
+  const one = await generate({ message_id: electricity, adjustment: 'only 2015' })
   t.match(one.spec['mark'], { type: 'bar' })
   t.equal(marksOf(one), 3)
-  const logarithmic = await generate({ message_id: electricity, adjustment: 'as a line chart, only 2015, log scale' })
+  const logarithmic = await generate({ message_id: electricity, adjustment: 'only 2015, log scale' })
   t.match(logarithmic.spec['mark'], { type: 'point' })
 })
 
@@ -116,6 +116,27 @@ t.test('sorted and top', async t => {
   const sectors = (await generate({ message_id: employment, adjustment: 'top 2' })).rows
   t.same([...new Set(sectors.map(({ sector }) => sector))].sort(), ['Education and health', 'Government'], 'of lines, the highest')
   t.same((await generate({ adjustment: 'sorted' })).rows.length, 12)
+})
+
+t.test('sorted by a field: by the axis in its own order, by the measure with the largest first', async t => {
+  const months = async (adjustment: string) => (await generate({ adjustment })).rows.map(({ month }) => month)
+  t.same((await months('only 2015, sorted by month')).slice(0, 3), ['Jan', 'Feb', 'Mar'])
+  t.same((await months('only 2015, sorted by precipitation')), await months('only 2015, sorted'))
+  t.same(await months('top 3, sorted by month'), ['Mar', 'Nov', 'Dec'], 'the three wettest, as they come in the year')
+  const countries = (await generate({ message_id: gapminder, adjustment: 'sorted by country' })).rows.map(({ country }) => String(country))
+  t.same(countries, [...countries].sort((a, b) => a.localeCompare(b, 'en')))
+  t.equal(countries.length, 10, 'still the ten of the question')
+})
+
+t.test('the top of a scatter plot are its points', async t => {
+  const { rows, svg } = await generate({ message_id: penguins, adjustment: 'top 10' })
+  const all = (await generate({ message_id: penguins })).rows.map(row => Number(row['body_mass'])).sort((a, b) => b - a)
+  t.same(rows.map(row => Number(row['body_mass'])).sort((a, b) => b - a), all.slice(0, 10))
+  t.match(svg, 'top 10')
+})
+
+t.test('a rank is only named where something was left out', async t => {
+  t.match((await generate({ message_id: gapminder, adjustment: 'by region, as a line chart' })).svg, 'Gapminder, 1955–2005<')
 })
 
 t.test('log scale', async t => {
@@ -143,8 +164,14 @@ const refused: [name: string, asked: Asked, refusal: { code: string, message: Re
   ['an unknown field', { adjustment: 'by species' }, { code: 'UNKNOWN_FIELD', message: /“species”.*year, month, weather, precipitation/ }],
   ['years where there is no time', { message_id: penguins, adjustment: 'only 2015' }, { code: 'UNKNOWN_FIELD', message: /“year”/ }],
   ['years without rows', { adjustment: 'only 1890' }, { code: 'NO_DATA', message: /no rows for 1890.*2012–2015/ }],
-  ['years the wrong way round', { adjustment: 'from 2014 to 2012' }, { code: 'NO_DATA', message: /from 2014 to 2012/ }],
-  ['bars on a log scale', { adjustment: 'as a bar chart, log scale' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /starts at zero/ }],
+  ['years the wrong way round', { adjustment: 'from 2014 to 2012' }, { code: 'NO_DATA', message: /from 2014 to 2012: the span ends before it begins/ }],
+  ['a year between two that the data has', { message_id: gapminder, adjustment: 'in 2003' }, { code: 'NO_DATA', message: /no rows for 2003: the data covers 1955, 1960, .*2005$/ }],
+  ['a line of one year', { message_id: gapminder, adjustment: 'only 2005 as a line chart' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /line chart needs more than one year.*only 2005/ }],
+  ['an area of one year', { message_id: electricity, adjustment: 'as an area chart, log, 2015' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /An area starts at zero/ }],
+  ['the top of a single line', { adjustment: 'as a line chart, top 3' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /“top 3” needs several lines/ }],
+  ['bars sorted by what they do not show', { adjustment: 'sorted by weather' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /cannot be sorted by weather, only by month or by precipitation/ }],
+  ['two adjustments that disagree', { adjustment: 'only 2012 and only 2015' }, { code: 'ADJUSTMENT_CONTRADICTORY', message: /“only 2012” and “only 2015”/ }],
+  ['bars on a log scale', { adjustment: 'as a bar chart, log scale' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /Bars start at zero/ }],
   ['a log scale of nothing', { adjustment: 'by weather, log scale' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /above zero/ }],
   ['sorted lines', { message_id: employment, adjustment: 'sorted' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /an order of its own/ }],
   ['the axis as colour of lines', { message_id: electricity, adjustment: 'by year' }, { code: 'ADJUSTMENT_NOT_POSSIBLE', message: /axis already/ }],
