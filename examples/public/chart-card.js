@@ -8,7 +8,7 @@ const STEPS = {
   schema_creation: 'Writing the spec',
   rendering: 'Drawing'
 }
-const MOST_ROWS = 60
+const MAX_ROWS = 60
 /** ms after which a chart that waits asks for its place: the line moves without a change of the task. */
 const PLACE = 2000
 
@@ -42,8 +42,7 @@ export class ChartCard {
       event.preventDefault()
       whileBusy(parts.retry.querySelector('button'), () => this.#retry(retry))
     })
-    parts.known.id = `known-${task_id}`
-    element.setAttribute('aria-describedby', parts.known.id)
+    for (const button of [parts.cancel, parts.dismiss]) button.setAttribute('aria-describedby', parts.heading.id)
   }
 
   /** Shows a state of the task, unless it is older than what is shown: streams repeat some, and answers overtake others. */
@@ -67,7 +66,8 @@ export class ChartCard {
     image.alt = `${title}; the rows are listed under Data`
     download.href = wide
     download.download = `${title.replaceAll(/[^\p{L}\p{N}]+/gu, '-').toLowerCase()}.svg`
-    this.#parts.rows.replaceChildren(tableOf(rows, this.#columns, MOST_ROWS))
+    this.#parts.rows.setAttribute('aria-label', `Data of “${title}”`)
+    this.#parts.rows.replaceChildren(tableOf(rows, this.#columns, MAX_ROWS))
     this.element.dataset.status = 'COMPLETED'
     this.#turnTo('figure', 'Done')
   }
@@ -78,16 +78,18 @@ export class ChartCard {
     if (isThere && !this.#isFinal) this.#ask()
   }
 
-  /** Draws the eye to a card that was there already. */
-  pointOut () {
-    this.#parts.known.textContent = this.element.dataset.status === 'COMPLETED' ? 'You already have this chart' : 'This chart is already being made'
-    this.element.focus()
-    this.element.classList.add('pointed-out')
+  get isDone () {
+    return this.element.dataset.status === 'COMPLETED'
   }
 
-  stopPointingOut () {
-    this.#parts.known.textContent = ''
-    this.element.classList.remove('pointed-out')
+  /** Whether there will be no chart. */
+  get isLost () {
+    return ['FAILED', 'CANCELLED'].includes(this.element.dataset.status)
+  }
+
+  /** Whether the card is the one that was asked for again. */
+  mark (isMarked) {
+    this.element.classList.toggle('marked', isMarked)
   }
 
   remove () {
@@ -115,7 +117,7 @@ export class ChartCard {
   #showProgress (task) {
     const { bar, fill, percent, steps } = this.#parts
     const doing = task.status === 'PENDING' ? `Waiting, ${placeOf(task)}` : STEPS[task.current_step] ?? task.current_step.replaceAll('_', ' ')
-    const retried = task.attempt > 1 ? `, try ${task.attempt} of ${task.max_attempts}` : ''
+    const retried = task.attempt > 1 ? `, attempt ${task.attempt} of ${task.max_attempts}` : ''
     bar.setAttribute('aria-valuenow', task.progress)
     bar.setAttribute('aria-valuetext', `${task.progress} %, ${doing}`)
     const tick = () => { percent.textContent = [`${task.progress} %`, timeLeft(task)].filter(Boolean).join(' · ') }

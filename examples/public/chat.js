@@ -5,7 +5,9 @@ import { create } from './parts.js'
 const chat = document.getElementById('chat')
 
 async function load () {
+  const hadFocus = chat.contains(document.activeElement)
   chat.setAttribute('aria-busy', 'true')
+  chat.replaceChildren(create('p', 'Loading the chat…', { className: 'hint' }))
   try {
     const views = (await listMessages()).map(message => new MessageView(message))
     chat.replaceChildren(...views.map(view => view.element))
@@ -18,6 +20,8 @@ async function load () {
   } finally {
     chat.setAttribute('aria-busy', 'false')
   }
+  // “Try again” is gone, and the keyboard would begin at the top of the page.
+  if (hadFocus) chat.querySelector('button, input, [tabindex]')?.focus({ preventScroll: true })
 }
 
 load()

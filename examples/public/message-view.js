@@ -1,5 +1,5 @@
 // One message of the chat, its charts, and the form that asks for more of them.
-import { ApiError, chartsOf, createChart, statusOf } from './api.js'
+import { ApiError, chartsOf, createChart, resultOf, statusOf } from './api.js'
 import { ChartCard } from './chart-card.js'
 import { MessageStream } from './message-stream.js'
 import { create, fromTemplate, tableOf, whileBusy } from './parts.js'
@@ -11,6 +11,8 @@ export class MessageView {
   #stream
   /** Cards by the id of their task. */
   #cards = new Map()
+  /** The card that was there already when the same chart was asked for again. */
+  #known = null
 
   constructor (message) {
     const { element, parts } = fromTemplate('message')
@@ -18,8 +20,13 @@ export class MessageView {
     this.#parts = parts
     this.#message = message
     parts.question.textContent = message.question
+    parts.question.id = `question-${message.id}`
+    element.setAttribute('aria-labelledby', parts.question.id)
     parts.dataset.textContent = message.dataset
     parts.answer.textContent = message.answer
+    parts.charts.setAttribute('aria-label', `Charts for “${message.question}”`)
+    parts.suggestions.setAttribute('aria-label', `Suggestions for “${message.question}”`)
+    for (const control of [parts.adjustment, parts.generate, parts.force]) control.setAttribute('aria-describedby', parts.question.id)
     parts.preview.setAttribute('aria-label', `Some of the rows of ${message.dataset}`)
     parts.preview.append(tableOf(message.preview, message.columns, message.preview.length))
     parts.adjustment.id = `adjustment-${message.id}`
@@ -32,6 +39,7 @@ export class MessageView {
         parts.adjustment.focus()
       }
     })))
+    parts.show.addEventListener('click', () => this.#known?.element.focus())
     parts.form.addEventListener('submit', event => {
       event.preventDefault()
       whileBusy(parts.generate, () => this.#generate())
@@ -44,23 +52,29 @@ export class MessageView {
     })
   }
 
-  /** Shows the charts that there are; the stream goes on from there. */
+  /** Shows the charts that exist; the stream continues from there. */
   async load () {
+    const { empty, adjustment } = this.#parts
     try {
       const { charts, active_tasks, failed_tasks, cursor } = await chartsOf(this.#message.id)
-      const askedAt = await Promise.all(charts.map(whenAsked))
-      for (const [i, chart] of charts.entries()) this.#cardOf(chart.task_id, askedAt[i]).present(chart)
+      const [complete, askedAt] = await Promise.all([Promise.all(charts.map(completed)), Promise.all(charts.map(whenAsked))])
+      for (const [i, chart] of complete.entries()) this.#cardOf(chart.task_id, askedAt[i]).present(chart)
       for (const task of [...active_tasks, ...failed_tasks]) this.#take(task)
-      this.#parts.empty.textContent = 'No chart yet.'
+      if (empty.contains(document.activeElement)) adjustment.focus({ preventScroll: true })
+      empty.textContent = 'No chart yet.'
       this.#stream.start(cursor)
     } catch (error) {
       if (!(error instanceof ApiError)) throw error
-      this.#parts.empty.replaceChildren(`The charts could not be loaded: ${error.message} `, create('button', 'Load again', { onclick: () => this.load() }))
+      const again = create('button', 'Load again', { onclick: () => whileBusy(again, () => this.load()) })
+      const hadFocus = empty.contains(document.activeElement)
+      empty.replaceChildren(`The charts could not be loaded: ${error.message} `, again)
+      if (hadFocus) again.focus({ preventScroll: true })
     }
   }
 
   #take (task) {
     if (this.#cards.has(task.task_id) || !this.#isHistory(task)) this.#cardOf(task.task_id, task.created_at).take(task)
+    if (task.task_id === this.#known?.task_id) this.#point(this.#known.isLost ? null : this.#known)
   }
 
   /** A failure is history when something else was asked for after it, or when it was dismissed; a cancel is so at once. */
@@ -95,9 +109,9 @@ export class MessageView {
 
   /** Asks for a chart; the server answers with the one that there is already, unless `force`. */
   async #create (adjustment, force, replaced) {
-    // Before it is asked for: the stream may tell of a new one before the answer does.
+    // Before the request: the stream may show a new chart before the answer does.
     const known = new Set(this.#cards.values())
-    for (const card of known) card.stopPointingOut()
+    this.#point(null)
     const task = await createChart({
       message_id: this.#message.id,
       visibility: 'PRIVATE',
@@ -106,11 +120,27 @@ export class MessageView {
     })
     const card = this.#cardOf(task.task_id, task.created_at)
     card.take(task)
-    if (known.has(card) && card !== replaced) card.pointOut()
+    if (known.has(card) && card !== replaced) this.#point(card)
     if (replaced && card !== replaced) {
       this.#remove(replaced)
       card.element.focus()
     }
+  }
+
+  /**
+   * Says at the form that the chart exists, and marks its card. The page does not scroll and the focus stays: the card may
+   * be far away, and the user may want to go on here.
+   */
+  #point (card) {
+    const { known, show, generate } = this.#parts
+    this.#known?.mark(false)
+    this.#known = card
+    card?.mark(true)
+    if (card === null && show === document.activeElement) generate.focus({ preventScroll: true })
+    show.hidden = card === null
+    const said = card === null ? '' : card.isDone ? 'You already have this chart.' : 'This chart is already being made.'
+    // A screen reader reads a status again whenever it is set.
+    if (known.textContent !== said) known.textContent = said
   }
 
   /** The card of a task; a new one has its place by when the task was asked for, as after a reload. */
@@ -141,10 +171,16 @@ export class MessageView {
   }
 
   #remove (card) {
+    if (card === this.#known) this.#point(null)
     card.remove()
     this.#cards.delete(card.task_id)
     this.#parts.empty.hidden = this.#cards.size > 0
   }
+}
+
+/** A list is limited in bytes: the charts beyond come without their content. */
+async function completed (chart) {
+  return chart.content === undefined ? resultOf(chart.task_id) : chart
 }
 
 /** A chart says when it was made; those of other users have nothing else that one may know. */

@@ -21,8 +21,8 @@ export async function whileBusy (button, work) {
   }
 }
 
-const MOST_DECIMALS = 2
-const decimals = value => (String(Number(value.toFixed(MOST_DECIMALS))).split('.')[1] ?? '').length
+const MAX_DECIMALS = 2
+const decimals = value => (String(Number(value.toFixed(MAX_DECIMALS))).split('.')[1] ?? '').length
 
 /** The texts of a column. Numbers have as many decimals as the one of them that needs most, so that they line up. */
 function columnOf (rows, name) {

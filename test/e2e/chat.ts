@@ -13,6 +13,12 @@ export const generate = (within: Locator) => within.getByRole('button', { name: 
 export const isShown = (locator: Locator) => locator.waitFor({ state: 'visible' })
 export const isGone = (locator: Locator) => locator.waitFor({ state: 'hidden' })
 
+/** What has the focus: the name of a field, else its text. */
+export const focusOf = (page: Page) => page.locator(':focus').evaluate(element => {
+  const { name, textContent } = element as unknown as { name?: string, textContent: string }
+  return name || textContent
+})
+
 export async function ask (within: Locator, adjustment: string): Promise<void> {
   await within.getByLabel('Adjust the chart').fill(adjustment)
   await generate(within)
