@@ -1,4 +1,4 @@
-// The whole chat in one process, without Redis: what it knows is gone when it ends.
+// The whole chat in one process, without Redis: its charts are lost when it ends.
 import { memoryStore } from 'fastify-async-charts'
 import { buildApp } from './app.ts'
 import { chartGenerator } from './charts/generate-chart.ts'
@@ -9,19 +9,19 @@ const { concurrency, logLevel, pace } = settings
 const app = await buildApp({
   store: memoryStore(),
   generate: chartGenerator({ pace }),
-  // Running charts would have nowhere to be handed back to.
+  // Waiting for running charts is pointless: the store ends with this process.
   worker: { concurrency, shutdownTimeout: 0 },
   logLevel
 })
 const address = await serve(app, settings)
 
 console.log(`
-  An analytics chat is at ${address}
+  The analytics chat is at ${address}
 
   - Generate a chart and watch its steps; start three, and one waits in the queue
-  - Reload the page while one is running: it is picked up again
-  - Cancel one; ask for “as a pie chart”, and mend it with Retry
-  - Adjust: “by weather”, “as a line chart, only 2015”, “top 5”, “log scale”, “title: …”
+  - Reload the page while a chart is being made: the page shows it again
+  - Cancel a chart; ask for “as a pie chart”, and correct it with Retry
+  - Adjust: “by weather”, “as a line chart, since 2010”, “top 5”, “log scale”, “title: …”
 
-  Ctrl-C ends it. PORT=3001 takes another port, PACE=3000 makes the steps slower.
+  Press Ctrl-C to stop. PORT=3001 uses another port, PACE=3000 slows the steps down.
 `)

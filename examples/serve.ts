@@ -1,13 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 
-/** ms that running requests get to be answered when the process is to end. */
-const GRACE = 1_000
+/** ms that open requests have to finish at shutdown. */
+const GRACE_MS = 1_000
 
 /** Listens until SIGINT or SIGTERM; a second one ends the process at once. Resolves to the address. */
 export async function serve (app: FastifyInstance, { host, port }: { host: string, port: number }): Promise<string> {
   const address = await app.listen({ host, port }).catch(error => {
     if (error.code !== 'EADDRINUSE') throw error
-    console.error(`Something else listens on port ${port} already: PORT=${port + 1} takes another one`)
+    console.error(`Something else listens on port ${port} already: PORT=${port + 1} uses another one`)
     process.exit(1)
   })
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => close(app))
@@ -15,8 +15,8 @@ export async function serve (app: FastifyInstance, { host, port }: { host: strin
 }
 
 async function close (app: FastifyInstance): Promise<void> {
-  // Browsers keep connections in store that they have never used, and Node would wait for those too.
-  const cut = setTimeout(() => app.server.closeAllConnections(), GRACE)
+  // Browsers open spare connections, and Node would wait for those too.
+  const cut = setTimeout(() => app.server.closeAllConnections(), GRACE_MS)
   await app.close()
   clearTimeout(cut)
 }

@@ -1,4 +1,4 @@
-// The web process of the chat: tasks are in Redis, charts are made by worker.ts.
+// The web process of the chat. Tasks are in Redis; worker.ts makes the charts.
 import { buildApp } from './app.ts'
 import { serve } from './serve.ts'
 import { connectRedis, settings } from './settings.ts'
@@ -8,4 +8,4 @@ const redis = connectRedis(error => console.error(`Redis: ${error.message}`))
 const app = await buildApp({ redis, keyPrefix, logLevel })
 app.addHook('onClose', () => redis.disconnect())
 
-console.log(`The chat is at ${await serve(app, settings)}; its charts are made by dist/examples/worker.js`)
+console.log(`The chat is at ${await serve(app, settings)}; start dist/examples/worker.js to make its charts`)

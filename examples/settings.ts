@@ -8,7 +8,7 @@ function wholeNumber (name: string, fallback: number): number {
   return Number(value)
 }
 
-/** What all processes of the chat take from their environment. */
+/** The settings of all processes of the chat, from the environment. */
 export const settings = {
   host: env['HOST'] ?? '127.0.0.1',
   port: wholeNumber('PORT', 3000),
@@ -16,7 +16,7 @@ export const settings = {
   concurrency: wholeNumber('CONCURRENCY', 2),
   /** ms after which the charts of a dead worker run again. */
   leaseDuration: wholeNumber('LEASE_DURATION', 10_000),
-  /** ms that each of the four steps of a chart takes at least, so that one can watch. */
+  /** Minimum ms for each of the four steps of a chart, so that you can watch. */
   pace: wholeNumber('PACE', 800),
   logLevel: env['LOG_LEVEL'] ?? 'error'
 }

@@ -1,4 +1,4 @@
-// A worker process of the chat: start as many as you like.
+// A worker process of the chat. Start as many as you like.
 import { runWorker } from 'fastify-async-charts'
 import { pino } from 'pino'
 import { chartGenerator } from './charts/generate-chart.ts'

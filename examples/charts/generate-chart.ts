@@ -13,11 +13,11 @@ import { vegaLiteSpec, type VegaLiteSpec } from './vega-lite-spec.ts'
 export interface ChartGeneratorOptions {
   /** Default: by rules, without a model. */
   planner?: ChartPlanner
-  /** ms that every step takes at least, so that one can watch. Default 0. */
+  /** Minimum ms for each step, so that you can watch. Default 0. */
   pace?: number
 }
 
-/** What a chart of this example is: `spec` draws `rows`, `svg` is the drawing, and `narrow_svg` the one for a phone. */
+/** The content of a chart in this example: `spec` draws `rows`; `svg` is the drawing, and `narrow_svg` the one for a phone. */
 export interface ChartContent {
   readonly title: string
   readonly spec: VegaLiteSpec
@@ -26,7 +26,7 @@ export interface ChartContent {
   readonly rows: readonly Row[]
 }
 
-/** px: scaled to a phone, nobody could read what was drawn for a desk. */
+/** px. A drawing for a desk, scaled down to a phone, would be too small to read. */
 const WIDTHS = { wide: 620, narrow: 300 }
 
 /** The steps in their order, with the overall progress at the end of each. */
@@ -55,7 +55,7 @@ export function chartGenerator ({ planner = ruleBasedPlanner, pace = 0 }: ChartG
   }
 }
 
-/** Does one step after the other, tells how far it is, and begins none that nobody wants any more. */
+/** Runs one step after the other, reports their progress, and stops before the next one when the chart is cancelled. */
 function stepper ({ signal, progress }: GenerateContext, pace: number) {
   let reached = 0
   return async <T>(step: Step, work: () => Promise<T>): Promise<T> => {

@@ -25,7 +25,7 @@ export async function chatPage (fastify: FastifyInstance): Promise<void> {
   fastify.get('/messages', async () => messages.map(({ dataset, ...shown }) => ({ ...shown, dataset: dataset.title, columns: titlesOf(dataset) })))
 }
 
-/** What heads the columns of a table: with units, where there are any. */
+/** The column titles of a table, with units. */
 function titlesOf ({ fields }: Dataset): Record<string, string> {
   return Object.fromEntries(Object.entries(fields).map(([name, { title }]) => [name, title]))
 }
