@@ -9,6 +9,7 @@ export const errors = {
   CHARTS_ERR_UNAUTHENTICATED: coded('CHARTS_ERR_UNAUTHENTICATED', 'Authentication is required', 401),
   CHARTS_ERR_FORBIDDEN: coded('CHARTS_ERR_FORBIDDEN', 'Not allowed', 403),
   CHARTS_ERR_ORIGIN_FORBIDDEN: coded('CHARTS_ERR_ORIGIN_FORBIDDEN', 'This origin may not open a WebSocket here', 403),
+  CHARTS_ERR_CROSS_SITE: coded('CHARTS_ERR_CROSS_SITE', 'A page of another site may not change anything here', 403),
   CHARTS_ERR_TASK_NOT_FOUND: coded('CHARTS_ERR_TASK_NOT_FOUND', 'Chart task not found', 404),
   CHARTS_ERR_TASK_NOT_FINISHED: coded('CHARTS_ERR_TASK_NOT_FINISHED', 'The chart is not finished yet', 409),
   CHARTS_ERR_TASK_FAILED: coded<[string]>('CHARTS_ERR_TASK_FAILED', '%s', 409),

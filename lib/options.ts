@@ -52,7 +52,7 @@ export const StreamSchema = group({
   maxPerUser: most('SSE and WebSocket streams of one user in one process', 20),
   maxDuration: ms('ms after which a stream is ended, so that a client that reconnects is identified again', 900_000, 100),
   allowedOrigins: Type.Unsafe<'same-origin' | '*' | string[]>({
-    description: "Origins whose pages may open a WebSocket: 'same-origin', '*', or a list of origins, each as browsers send it: scheme and host in lower case, the port unless it is the default, no slash",
+    description: "Origins whose pages may open a WebSocket, and send what changes something without a preflight: 'same-origin', '*', or a list of origins, each as browsers send it: scheme and host in lower case, the port unless it is the default, no slash",
     default: 'same-origin',
     anyOf: [{ type: 'string', enum: ['same-origin', '*'] }, { type: 'array', items: { type: 'string' } }]
   })
@@ -99,6 +99,8 @@ export const PluginOptionsSchema = Type.Object({
   tenantWeight: ServiceOptionsSchema.properties.tenantWeight,
   onFinished: ServiceOptionsSchema.properties.onFinished,
   prefix: Type.String({ description: 'Path that the routes hang under: empty, or with a slash at its start and none at its end', default: '/api/v1/analytics', pattern: '^(/[^/]+)*$' }),
+  logLevel: Type.Optional(Type.String({ description: 'Level of the log lines of the routes, as Fastify has it for every plugin. Default: that of the host' })),
+  logSerializers: given('Serializers of the log lines of the routes, as Fastify has them for every plugin', { type: 'object' }),
   retention: RetentionSchema,
   retry: RetrySchema,
   stream: StreamSchema

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, RegisterOptions } from 'fastify'
 import { ChartQueueService, type ChartQueueServiceOptions } from './chart-queue-service.ts'
 import { errors } from './errors.ts'
 import type { GenerateChart } from './generator.ts'
@@ -33,6 +33,15 @@ declare module 'fastify' {
 /** ms that the start waits for the store: the host starts without it too, and answers 503 until it comes. */
 const READY = 1_000
 
+/**
+ * What Fastify itself does with options of `register`: only for a plugin with a scope of its own. This one decorates the host's,
+ * so it hands them to its routes.
+ */
+function forRoutes (options: AsyncChartsOptions): Pick<RegisterOptions, 'logLevel' | 'logSerializers'> {
+  const { logLevel, logSerializers } = options as RegisterOptions
+  return { ...(logLevel !== undefined && { logLevel }), ...(logSerializers !== undefined && { logSerializers }) }
+}
+
 const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyInstance, options) => {
   const resolved = resolveOptions(PluginOptionsSchema, options)
   if (!options.identify) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.identify must be a function, got undefined')
@@ -60,7 +69,15 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
     await Promise.all([generator?.close(), service.close()])
   })
   await fastify.register(chartRoutes, {
-    prefix, service, identify: options.identify, authorize: options.authorize, paramsSchema, requestBytes: limits.requestBytes, stream
+    prefix,
+    ...forRoutes(options),
+    service,
+    identify: options.identify,
+    authorize: options.authorize,
+    paramsSchema,
+    requestBytes: limits.requestBytes,
+    hasChartStore: chartStore !== undefined,
+    stream
   })
 }
 

@@ -3,6 +3,8 @@ import { errors } from '../errors.ts'
 import { checkIdentity } from '../service/intake.ts'
 import type { OpenBatch, QueueService } from '../service/queue-service.ts'
 import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
+import { isForged, type AllowedOrigins } from './origins.ts'
+import { budgetOf } from './store-budget.ts'
 
 /** What exactly an operator wants. The last four change something. */
 export type Operation = 'stats' | 'list' | 'inspect' | 'retry' | 'cancel' | 'pause' | 'resume'
@@ -41,13 +43,17 @@ export type Authorize = (identity: Identity, access: Access, request: FastifyReq
 const kIdentity = Symbol('fastify-async-charts.identity')
 type IdentifiedRequest = FastifyRequest & { [kIdentity]: Identity | null }
 
-/** Asks who is calling, before anything of the request is judged. */
-export function identifyCallers (fastify: FastifyInstance, identify: Identify): void {
+/**
+ * Asks who is calling, before the body is read and anything is judged. Not in `onRequest`: the hooks of a session plugin that
+ * the host registers after this one would run later, and everybody be refused.
+ */
+export function identifyCallers (fastify: FastifyInstance, identify: Identify, allowedOrigins: AllowedOrigins): void {
   fastify.decorateRequest(kIdentity, null)
-  fastify.addHook('onRequest', async request => {
+  fastify.addHook('preParsing', async request => {
     const identity = await identify(request)
     if (!identity) throw new errors.CHARTS_ERR_UNAUTHENTICATED()
     checkIdentity(identity)
+    if (isForged(request, allowedOrigins)) throw new errors.CHARTS_ERR_CROSS_SITE()
     ;(request as IdentifiedRequest)[kIdentity] = identity
   })
 }
@@ -88,14 +94,14 @@ export class Gate {
 
   /** A task of the caller's own. @throws CHARTS_ERR_TASK_NOT_FOUND */
   async own (request: FastifyRequest, task_id: string, action: 'read' | 'cancel'): Promise<ChartTask> {
-    const task = await this.#service.getTaskStatus(task_id)
+    const task = await budgetOf(request).spend(() => this.#service.getTaskStatus(task_id))
     if (!task || task.user_id !== callerOf(request).user_id) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     return this.#checked(request, task, action)
   }
 
   /** A task of the caller's own, or one whose finished chart the caller may see. @throws CHARTS_ERR_TASK_NOT_FOUND */
   async visible (request: FastifyRequest, task_id: string): Promise<{ task: ChartTask, own: boolean }> {
-    const task = await this.#service.getTaskStatus(task_id)
+    const task = await budgetOf(request).spend(() => this.#service.getTaskStatus(task_id))
     const { user_id, org_id } = callerOf(request)
     const own = task?.user_id === user_id
     if (!task || !(own || isShared(task, org_id))) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
@@ -104,12 +110,14 @@ export class Gate {
 
   /** The tasks of a batch of the caller's own. @throws CHARTS_ERR_BATCH_NOT_FOUND */
   async batch (request: FastifyRequest, batch_id: string, action: 'read' | 'cancel'): Promise<OpenBatch> {
-    const batch = await this.#service.openBatch(batch_id)
+    const budget = budgetOf(request)
+    const batch = await budget.spend(() => this.#service.openBatch(batch_id))
     if (batch?.user_id !== callerOf(request).user_id) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
     // Where the host does not want to know, they need not be read for it.
     if (!this.#authorize) return batch
-    for await (const tasks of batch.tasks()) {
-      for (const task of tasks) {
+    const slices = batch.tasks()[Symbol.asyncIterator]()
+    for (let slice = await budget.spend(() => slices.next()); !slice.done; slice = await budget.spend(() => slices.next())) {
+      for (const task of slice.value) {
         if (!await this.#allows(request, { action, message_id: task.message_id, task })) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
       }
     }

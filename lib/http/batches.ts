@@ -6,6 +6,7 @@ import { callerOf, type Gate } from './access.ts'
 import { idempotencyKeyOf, messageOf, pathOf, type Describe } from './answers.ts'
 import { listPieces, type LargeAnswers } from './large-answers.ts'
 import { BatchParams, headers, responses, withParams } from './schemas.ts'
+import { budgetOf } from './store-budget.ts'
 import { publicTask } from './views.ts'
 
 export interface BatchRoutesOptions {
@@ -51,7 +52,7 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, describe
   }, async (request, reply) => {
     const idempotencyKey = idempotencyKeyOf(request)
     for (const body of request.body.tasks) await gate.create(request, body)
-    const { batch_id, outcome, tasks } = await service.enqueueChartTasks(request.body.tasks, callerOf(request), { idempotencyKey })
+    const { batch_id, outcome, tasks } = await budgetOf(request).spend(() => service.enqueueChartTasks(request.body.tasks, callerOf(request), { idempotencyKey }))
     if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
     reply.code(202).header('location', `${pathOf(request)}/${batch_id}`)
     // What has been accepted must be told: it waits for nothing.
@@ -71,7 +72,7 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, describe
   }, async (request: BatchRequest, reply) => {
     const { batch_id } = request.params
     await gate.batch(request, batch_id, 'cancel')
-    const batch = await service.openCancelledBatch(batch_id)
+    const batch = await budgetOf(request).spend(() => service.openCancelledBatch(batch_id))
     if (!batch) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
     return sendBatch(request, reply, batch)
   })

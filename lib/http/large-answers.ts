@@ -5,6 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
 import { Budget } from '../service/budget.ts'
 import type { ChartText } from '../service/charts.ts'
+import { budgetOf } from './store-budget.ts'
 
 /** Answers of one user that are made and taken at a time: a reader who takes them slowly delays only the own ones. */
 const MAX_PER_USER = 4
@@ -18,12 +19,14 @@ const CLOSE_GRACE = 1_000
 /** Answers that may be large: made piece by piece as they are taken, so that no process holds them as a whole. */
 export class LargeAnswers {
   readonly #stallTimeout: number
+  readonly #isBudgeted: boolean
   readonly #users = new Map<string, Budget>()
   readonly #open = new Set<ServerResponse>()
 
-  /** `stallTimeout`: ms after which a reader who takes nothing is cut. */
-  constructor (stallTimeout: number) {
+  /** `stallTimeout`: ms after which a reader who takes nothing is cut; `isBudgeted`: what is made is read from the queue's store. */
+  constructor ({ stallTimeout, isBudgeted }: { readonly stallTimeout: number, readonly isBudgeted: boolean }) {
     this.#stallTimeout = stallTimeout
+    this.#isBudgeted = isBudgeted
   }
 
   /**
@@ -49,9 +52,10 @@ export class LargeAnswers {
   /** Resolves when the answer has been taken, or given up. */
   async #send (reply: FastifyReply, pieces: AsyncGenerator<string, void, void>, begun: () => void): Promise<void> {
     reply.type('application/json; charset=utf-8')
+    const next = () => this.#isBudgeted ? budgetOf(reply.request).spend(() => pieces.next()) : pieces.next()
     let collected = ''
-    let piece = await pieces.next()
-    for (; !piece.done && collected.length < MAX_COLLECTED; piece = await pieces.next()) collected += piece.value
+    let piece = await next()
+    for (; !piece.done && collected.length < MAX_COLLECTED; piece = await next()) collected += piece.value
     const { raw } = reply
     if (piece.done) {
       reply.send(collected)

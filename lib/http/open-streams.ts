@@ -33,6 +33,11 @@ export class OpenStreams {
     }
   }
 
+  /** Whether all streams are told to end, because the process closes. */
+  get isClosing (): boolean {
+    return this.#closed
+  }
+
   endAll (): void {
     this.#closed = true
     for (const end of this.#ends) end(comeBackIn())

@@ -6,6 +6,7 @@ import { ChartStatus } from '../task.ts'
 import type { Gate } from './access.ts'
 import { messageOf, sendJson, type Describe } from './answers.ts'
 import { ListQuery, TaskParams, responses } from './schemas.ts'
+import { budgetOf } from './store-budget.ts'
 import { operatorTask } from './views.ts'
 
 type TaskRequest = FastifyRequest<{ Params: { task_id: string } }>
@@ -24,7 +25,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     schema: describe('getChartQueueStats', 'How busy the queue is', { response: responses.stats })
   }, async (request, reply) => {
     await gate.monitor(request, 'stats')
-    return sendJson(reply, await service.getQueueStats())
+    return sendJson(reply, await budgetOf(request).spend(() => service.getQueueStats()))
   })
 
   for (const operation of ['pause', 'resume'] as const) {
@@ -33,8 +34,8 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
       schema: describe(`${operation}ChartQueue`, summary, { response: responses.pause })
     }, async (request, reply) => {
       await gate.monitor(request, operation)
-      await (operation === 'pause' ? service.pauseQueue() : service.resumeQueue())
-      return sendJson(reply, await service.getQueueStats())
+      await budgetOf(request).spend(() => operation === 'pause' ? service.pauseQueue() : service.resumeQueue())
+      return sendJson(reply, await budgetOf(request).spend(() => service.getQueueStats()))
     })
   }
 
@@ -42,7 +43,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     schema: describe('listChartTasks', 'The charts of everybody', { querystring: ListQuery, response: responses.list })
   }, async (request, reply) => {
     await gate.monitor(request, 'list')
-    const page = await service.listTasks(request.query)
+    const page = await budgetOf(request).spend(() => service.listTasks(request.query))
     return sendJson(reply, { tasks: page.tasks.map(operatorTask), cursor: page.cursor })
   })
 
@@ -50,7 +51,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     schema: describe('inspectChartTask', 'All that is known of a chart', { params: TaskParams, response: responses.inspect })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'inspect')
-    const details = await service.getTaskDetails(request.params.task_id)
+    const details = await budgetOf(request).spend(() => service.getTaskDetails(request.params.task_id))
     if (!details) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     const { task, ...shown } = details
     return sendJson(reply, { task: operatorTask(task), depends_on: task.depends_on, ...shown })
@@ -60,7 +61,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     schema: describe('retryChartTask', 'Generate a chart that has failed again', { params: TaskParams, response: responses.retry })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'retry')
-    const result = await service.retryTask(request.params.task_id)
+    const result = await budgetOf(request).spend(() => service.retryTask(request.params.task_id))
     if (!result) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     const { task, outcome } = result
     reply.code(outcome === 'chart_exists' ? 200 : 202)
@@ -71,7 +72,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     schema: describe('cancelChartTask', 'Cancel the chart of anybody', { params: TaskParams, response: responses.cancelAny })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'cancel')
-    const task = await service.cancelTask(request.params.task_id)
+    const task = await budgetOf(request).spend(() => service.cancelTask(request.params.task_id))
     if (!task) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     if (task.status !== ChartStatus.CANCELLED) throw new errors.CHARTS_ERR_TASK_FINISHED()
     return sendJson(reply, operatorTask(task))

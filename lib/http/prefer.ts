@@ -3,6 +3,7 @@ import { isStoreUnavailable } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { isFinished, type ChartTask } from '../task.ts'
 import { callerOf } from './access.ts'
+import { endConnectionAfter, isGone } from './connection.ts'
 import type { OpenStreams } from './open-streams.ts'
 
 /** Seconds that a request may wait, whatever it prefers: proxies give up after 60. */
@@ -56,7 +57,7 @@ export class Patience {
       const stop = () => waiting.abort()
       const release = this.#streams.open(callerOf(request).user_id, () => {
         // A connection that is kept alive after this answer would hold up the shutdown.
-        if (request.raw.httpVersionMajor === 1) reply.header('connection', 'close')
+        endConnectionAfter(reply)
         stop()
       })
       // One wait too many is answered at once, as if nothing had been preferred.
@@ -66,7 +67,7 @@ export class Patience {
         const timer = setTimeout(stop, wait * 1000)
         reply.raw.on('close', stop)
         // Gone while its task was looked up: the event has passed.
-        if (reply.raw.destroyed) stop()
+        if (isGone(reply.raw)) stop()
         try {
           latest = await this.#until(task, options.change === true, waiting.signal)
         } finally {

@@ -7,12 +7,16 @@ import { TOO_DEEP, nameFaults, strictAjv, strictJudge, type Fault } from '../val
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { describer, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
+import { MAX_PARTS, isTooManifold } from './body-size.ts'
+import { dropConnectionHeaders, mayCarry } from './connection.ts'
 import { LargeAnswers, chartJson, listPieces } from './large-answers.ts'
 import { operatorRoutes } from './operators.ts'
 import { OpenStreams } from './open-streams.ts'
+import type { AllowedOrigins } from './origins.ts'
 import { Patience } from './prefer.ts'
 import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, headers, responses, withParams } from './schemas.ts'
 import { batchStream, messageStream, taskStream, type StreamOptions } from './sse.ts'
+import { budgetOf, budgetRequests } from './store-budget.ts'
 import { etagOf, matches, namedVersion, publicTask } from './views.ts'
 import { SOCKET_ROUTE, admit, registerWebSocket, webSocketHandler } from './websocket.ts'
 
@@ -22,11 +26,15 @@ export interface RoutesOptions {
   readonly authorize: Authorize | undefined
   readonly paramsSchema: object | undefined
   readonly requestBytes: number
-  readonly stream: StreamOptions & { readonly maxPerUser: number, readonly allowedOrigins: 'same-origin' | '*' | readonly string[] }
+  /** Whether charts are read from a store of the host's, whose time is not the queue's. */
+  readonly hasChartStore: boolean
+  readonly stream: StreamOptions & { readonly maxPerUser: number, readonly allowedOrigins: AllowedOrigins }
 }
 
-/** Seconds after which a store that does not answer is worth another try. */
+/** Seconds after which a store that does not answer is worth another attempt, and a full queue, and a task, where nobody knows more. */
 const RETRY_UNAVAILABLE = 2
+const RETRY_FULL = 5
+const RETRY_UNFINISHED = 1
 
 type TaskRequest = FastifyRequest<{ Params: { task_id: string } }>
 
@@ -36,8 +44,9 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   const gate = new Gate(service, options.authorize)
   const streams = new OpenStreams(options.stream.maxPerUser)
   const patience = new Patience(service, streams)
-  const answers = new LargeAnswers(2 * options.stream.heartbeat)
+  const answers = new LargeAnswers({ stallTimeout: 2 * options.stream.heartbeat, isBudgeted: !options.hasChartStore })
   const describe = describer(fastify)
+  const askAgainIn = (request: FastifyRequest, task: ChartTask) => budgetOf(request).estimate(() => service.askAgainIn(task), RETRY_UNFINISHED)
   const streaming = { service, gate, streams, options: options.stream }
 
   // Before the WebSocket plugin's own, which closes without a code.
@@ -61,13 +70,17 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     return faults[0]!.keyword === TOO_DEEP ? new errors.CHARTS_ERR_INVALID_REQUEST(message) : new Error(message)
   })
   parseBodies(fastify)
-  identifyCallers(fastify, options.identify)
+  identifyCallers(fastify, options.identify, options.stream.allowedOrigins)
+  budgetRequests(fastify)
   fastify.addHook('onSend', async (_request, reply) => {
+    dropConnectionHeaders(reply)
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
   })
-  fastify.setErrorHandler(async (error, _request, reply) => {
+  fastify.setErrorHandler(async (error, request, reply) => {
     if (error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE) reply.header('retry-after', RETRY_UNAVAILABLE)
-    if (error instanceof errors.CHARTS_ERR_TOO_MANY_TASKS || error instanceof errors.CHARTS_ERR_QUEUE_FULL) reply.header('retry-after', await service.placeIn())
+    if (error instanceof errors.CHARTS_ERR_TOO_MANY_TASKS || error instanceof errors.CHARTS_ERR_QUEUE_FULL) {
+      reply.header('retry-after', await budgetOf(request).estimate(() => service.placeIn(), RETRY_FULL))
+    }
     throw error
   })
 
@@ -81,12 +94,12 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   }, async (request, reply) => {
     const idempotencyKey = idempotencyKeyOf(request)
     await gate.create(request, request.body)
-    const enqueued = await service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey })
+    const enqueued = await budgetOf(request).spend(() => service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey }))
     const { outcome } = enqueued
     const { task } = await patience.wait(request, reply, enqueued.task)
     const finished = isFinished(task)
     if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
-    if (!finished) reply.header('retry-after', await service.askAgainIn(task))
+    if (!finished) reply.header('retry-after', await askAgainIn(request, task))
     return reply
       .code(finished ? 200 : 202)
       .header('location', `${pathOf(request)}/${task.task_id}/status`)
@@ -107,7 +120,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     const waits = ifNoneMatch === undefined || known !== null
     const { task, waited } = waits ? await patience.wait(request, reply, found, { change: known !== null }) : { task: found, waited: false }
     const shown = publicTask(task)
-    if (!isFinished(task)) reply.header('retry-after', await service.askAgainIn(task))
+    if (!isFinished(task)) reply.header('retry-after', await askAgainIn(request, task))
     // Who has waited for a change of the task is not told that others have moved, and keeps the validator of what it has.
     const same = waited && ifNoneMatch !== undefined ? namedVersion(ifNoneMatch, shown) : null
     const etag = same ?? etagOf(shown)
@@ -121,7 +134,8 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   }, async (request: TaskRequest, reply) => {
     const { task: found, own } = await gate.visible(request, request.params.task_id)
     const { task } = own ? await patience.wait(request, reply, found) : { task: found }
-    const chart = task.status === ChartStatus.COMPLETED ? await service.getChartText(task) : null
+    const read = () => service.getChartText(task)
+    const chart = task.status === ChartStatus.COMPLETED ? await (options.hasChartStore ? read() : budgetOf(request).spend(read)) : null
     if (chart) return reply.type('application/json; charset=utf-8').send(chartJson(chart))
     if (!own) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     switch (task.status) {
@@ -129,7 +143,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
       case ChartStatus.FAILED: throw new errors.CHARTS_ERR_TASK_FAILED(task.error_message!)
       case ChartStatus.CANCELLED: throw new errors.CHARTS_ERR_TASK_CANCELLED()
       default: {
-        reply.header('retry-after', await service.askAgainIn(task))
+        reply.header('retry-after', await askAgainIn(request, task))
         throw new errors.CHARTS_ERR_TASK_NOT_FINISHED()
       }
     }
@@ -139,7 +153,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     schema: describe('cancelChart', 'Cancel a chart', { params: TaskParams, response: responses.cancel })
   }, async (request: TaskRequest, reply) => {
     await gate.own(request, request.params.task_id, 'cancel')
-    const task = await service.cancelTask(request.params.task_id)
+    const task = await budgetOf(request).spend(() => service.cancelTask(request.params.task_id))
     if (!task) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     if (task.status !== ChartStatus.CANCELLED) throw new errors.CHARTS_ERR_TASK_FINISHED()
     return sendJson(reply, publicTask(task))
@@ -151,8 +165,10 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     const message_id = request.params.message_id.toLowerCase()
     await gate.message(request, message_id)
     const caller = callerOf(request)
+    const budget = budgetOf(request)
+    const mayRead = (task: ChartTask | null) => budget.exempt(() => gate.reads(request, message_id, task))
     return answers.send(caller.user_id, reply, async function * () {
-      const listing = await service.openMessage(message_id, caller, { ...request.query, mayRead: task => gate.reads(request, message_id, task) })
+      const listing = await service.openMessage(message_id, caller, { ...request.query, mayRead })
       // Where a stream of the message goes on without a gap.
       reply.header('stream-cursor', listing.cursor)
       yield * messagePieces(service, listing)
@@ -181,7 +197,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     schema: describe('openChartSocket', 'Live updates over WebSocket', { params: TaskParams, response: responses.socket }),
     preHandler: admit(streaming),
     handler: async (_request, reply) => {
-      reply.header('upgrade', 'websocket')
+      if (mayCarry(reply.raw, 'upgrade')) reply.header('upgrade', 'websocket')
       throw new errors.CHARTS_ERR_UPGRADE_REQUIRED()
     },
     wsHandler: webSocketHandler(streaming)
@@ -220,6 +236,7 @@ function parseBodies (fastify: FastifyInstance): void {
   fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
     // Many clients always send the header, also where there is nothing to send.
     if (body === '') done(null, undefined)
+    else if (isTooManifold(body)) done(new errors.CHARTS_ERR_INVALID_REQUEST(`body must not have more than ${MAX_PARTS} objects, lists and members`))
     else parse(request, body, done)
   })
   // What fetch says of a string: it is judged, so that its sender is told what a body must be.

@@ -6,13 +6,18 @@ import type { QueueService } from '../service/queue-service.ts'
 import { END, type GroupState } from '../service/group-feed.ts'
 import { isFinished } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
+import { endConnection, isGone, mayCarry } from './connection.ts'
 import { comeBackIn, type OpenStreams } from './open-streams.ts'
+import { StallDetector } from './stall-detector.ts'
+import { budgetOf } from './store-budget.ts'
 import { groupFrame, sseFrame } from './views.ts'
 
 /** ms after which a browser comes back when a stream breaks, and when it was refused for now. */
 const RETRY = { broken: 2_000, refused: 5_000 }
 /** ms that a stream that was told to end gets to send its last bytes. */
 const LAST_BYTES = 250
+/** Bytes that are written at a time: a reader that takes a large frame slowly is seen to take some. */
+const SLICE_BYTES = 16_384
 
 export interface StreamOptions {
   readonly heartbeat: number
@@ -41,7 +46,9 @@ function cursorOf (request: FastifyRequest): string | undefined {
 function begin (reply: FastifyReply): ServerResponse {
   reply.hijack()
   const { raw } = reply
-  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) raw.setHeader(name, value)
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined && mayCarry(raw, name)) raw.setHeader(name, value)
+  }
   raw.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-cache, no-transform',
@@ -50,9 +57,12 @@ function begin (reply: FastifyReply): ServerResponse {
   return raw
 }
 
-/** Any other status than 200 stops an `EventSource` for good: what will pass is told so and ended. */
+/**
+ * Any other status than 200 stops an `EventSource` for good: what will pass is told so and ended. No empty line anywhere but
+ * behind data: `@microsoft/fetch-event-source` takes it for a message without data.
+ */
 function refuseForNow (reply: FastifyReply, reason: string): void {
-  begin(reply).end(`retry: ${RETRY.refused}\n: ${reason}\n\n`)
+  begin(reply).end(`retry: ${RETRY.refused}\n: ${reason}\n`)
 }
 
 /** The stream route: every state of the task as it comes, the finished one last. */
@@ -74,7 +84,7 @@ export function messageStream (dependencies: Dependencies) {
     const message_id = request.params.message_id.toLowerCase()
     await gate.message(request, message_id)
     // As long as it can be refused: with the first frame it could only be broken.
-    if (!(await service.checkHealth()).store) throw new errors.CHARTS_ERR_STORE_UNAVAILABLE()
+    if (!(await budgetOf(request).spend(() => service.checkHealth())).store) throw new errors.CHARTS_ERR_STORE_UNAVAILABLE()
     const after = cursorOf(request)
     const asked = new Map<string, Promise<boolean>>()
     /** As the stream of a single task has it: asked once, when the task is first seen. */
@@ -96,7 +106,7 @@ export function batchStream (dependencies: Dependencies) {
     const after = cursorOf(request)
     if (after === END) return null
     // Who has missed the last frame, with its cursor, would come back for ever.
-    if (after !== undefined && finished && await isEmpty(service.watchBatch(batch_id, { after, signal: new AbortController().signal }))) return null
+    if (after !== undefined && finished && await budgetOf(request).spend(() => isEmpty(service.watchBatch(batch_id, { after, signal: new AbortController().signal })))) return null
     return signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
   })
 }
@@ -137,14 +147,13 @@ function serve<R extends FastifyRequest> ({ streams, options }: Dependencies, ad
       stream.abort()
     })
     if (!release) return refuseForNow(reply, 'too many streams, come back')
-    const raw = begin(reply)
-    const writer = new SseWriter(raw, options.heartbeat, stream)
+    const writer = new SseWriter(begin(reply), options.heartbeat, stream)
     const expiry = setTimeout(() => {
       retry = comeBackIn()
       stream.abort()
     }, options.maxDuration)
     try {
-      raw.write(`retry: ${RETRY.broken}\n\n`)
+      writer.start()
       for await (const frame of frames(stream.signal)) {
         if (!await writer.write(frame)) break
       }
@@ -153,7 +162,7 @@ function serve<R extends FastifyRequest> ({ streams, options }: Dependencies, ad
       retry = RETRY.refused
     } finally {
       clearTimeout(expiry)
-      await writer.end(retry)
+      await writer.end(retry, streams.isClosing)
       release()
     }
   }
@@ -163,53 +172,78 @@ function serve<R extends FastifyRequest> ({ streams, options }: Dependencies, ad
 class SseWriter {
   readonly #raw: ServerResponse
   readonly #stream: AbortController
-  readonly #patience: number
   readonly #heartbeat: NodeJS.Timeout
-  #stuck = 0
+  readonly #stall = new StallDetector()
+  /** Writes that the connection has not taken yet, and how many it has taken. */
+  #pending = 0
+  #taken = 0
+  #isBetweenFrames = true
 
   constructor (raw: ServerResponse, heartbeat: number, stream: AbortController) {
     this.#raw = raw
     this.#stream = stream
-    this.#patience = 2 * heartbeat
     // The response, not the request: the request closes as soon as its body was read.
     raw.on('close', () => stream.abort())
     // Gone while its task was looked up: the event has passed.
-    if (raw.destroyed) stream.abort()
-    raw.on('drain', () => { this.#stuck = 0 })
+    if (isGone(raw)) stream.abort()
     this.#heartbeat = setInterval(() => this.#beat(), heartbeat)
+  }
+
+  /** The line becomes the first of the first event. */
+  start (): void {
+    this.#send(`retry: ${RETRY.broken}\n`)
   }
 
   /** False when the reader is gone or the stream is to end. */
   async write (frame: Buffer): Promise<boolean> {
-    if (!this.#raw.write(frame)) await once(this.#raw, 'drain', { signal: this.#stream.signal }).catch(() => {})
-    return !this.#stream.signal.aborted
+    const { signal } = this.#stream
+    this.#isBetweenFrames = false
+    for (let at = 0; at < frame.length; at += SLICE_BYTES) {
+      if (!this.#send(frame.subarray(at, at + SLICE_BYTES))) await once(this.#raw, 'drain', { signal }).catch(() => {})
+      // What has begun is no event without its end, and its reader comes back for it.
+      if (signal.aborted) return false
+    }
+    this.#isBetweenFrames = true
+    return true
   }
 
   /**
    * `retry`: ms after which the reader should come back, 0 where it need not. Resolves when the last bytes have left, or
-   * are given up: the finished state is worth some patience, a stream that was told to end must not hold anything up.
+   * are given up: the finished state waits for a slow reader, a stream that was told to end must not hold anything up.
    */
-  async end (retry: number): Promise<void> {
-    clearInterval(this.#heartbeat)
-    if (this.#raw.destroyed) return
+  async end (retry: number, isClosing: boolean): Promise<void> {
     // Asked now: its end aborts the stream, too, on some Nodes before the callback.
     const wasTold = this.#stream.signal.aborted
-    const cut = setTimeout(() => this.#raw.destroy(), wasTold ? LAST_BYTES : this.#patience)
-    await new Promise(resolve => {
+    const cut = wasTold && setTimeout(() => this.#raw.destroy(), LAST_BYTES)
+    if (!isGone(this.#raw)) await this.#finish(retry)
+    clearInterval(this.#heartbeat)
+    if (cut) clearTimeout(cut)
+    if (isClosing) endConnection(this.#raw)
+  }
+
+  #finish (retry: number): Promise<void> {
+    // Within a frame, the line must not become part of its data.
+    const line = retry > 0 ? `${this.#isBetweenFrames ? '' : '\n'}retry: ${retry}\n` : undefined
+    this.#isBetweenFrames = false
+    this.#pending++
+    return new Promise(resolve => {
       this.#raw.on('close', resolve)
-      this.#raw.end(retry > 0 ? `retry: ${retry}\n\n` : undefined, () => {
-        // Kept alive after it was told to end, the connection would hold up a shutdown. An injected request has none.
-        if (wasTold && this.#raw.req.httpVersionMajor === 1) this.#raw.socket?.destroySoon?.()
-      })
+      this.#raw.end(line, resolve)
     })
-    clearTimeout(cut)
+  }
+
+  /** False when the reader is slow. */
+  #send (chunk: Buffer | string): boolean {
+    this.#pending++
+    return this.#raw.write(chunk, 'utf8', () => {
+      this.#pending--
+      this.#taken++
+    })
   }
 
   #beat (): void {
-    if (!this.#raw.writableNeedDrain) {
-      this.#raw.write(': heartbeat\n\n')
-    } else if (++this.#stuck >= 2) {
-      this.#raw.destroy()
-    }
+    const isPending = this.#pending > 0
+    if (this.#stall.isStalled(isPending, this.#taken)) this.#raw.destroy()
+    else if (!isPending && this.#isBetweenFrames) this.#send(': heartbeat\n')
   }
 }

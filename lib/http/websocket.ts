@@ -1,12 +1,15 @@
 import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import type { WebSocket } from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors, isStoreUnavailable } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { isFinished, type ChartTask } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
+import { isAllowedOrigin, type AllowedOrigins } from './origins.ts'
 import type { OpenStreams } from './open-streams.ts'
 import type { StreamOptions } from './sse.ts'
+import { StallDetector } from './stall-detector.ts'
 import { leadUpgrades } from './upgrades.ts'
 import { webSocketFrame } from './views.ts'
 
@@ -31,24 +34,12 @@ interface Dependencies {
   readonly service: QueueService
   readonly gate: Gate
   readonly streams: OpenStreams
-  readonly options: StreamOptions & { readonly allowedOrigins: 'same-origin' | '*' | readonly string[] }
+  readonly options: StreamOptions & { readonly allowedOrigins: AllowedOrigins }
 }
 
 type SocketRequest = FastifyRequest<{ Params: { task_id: string } }>
 const kTask = Symbol('fastify-async-charts.task')
 type AdmittedRequest = SocketRequest & { [kTask]?: ChartTask | null }
-
-function isAllowed (request: FastifyRequest, allowed: Dependencies['options']['allowedOrigins']): boolean {
-  const { origin } = request.headers
-  // Browsers always send it: a client without one is none, and has no cookies of a user to misuse.
-  if (origin === undefined || allowed === '*') return true
-  if (allowed !== 'same-origin') return allowed.includes(origin)
-  if (!URL.canParse(origin)) return false
-  const { protocol, host } = new URL(origin)
-  // A proxy may name the default port of the page's scheme, or the host in another case: a browser does neither.
-  const asked = `${protocol}//${request.host}`
-  return URL.canParse(asked) && new URL(asked).host === host
-}
 
 /** The route, under the prefix. */
 export const SOCKET_ROUTE = '/charts/ws/:task_id'
@@ -70,7 +61,7 @@ export async function registerWebSocket (fastify: FastifyInstance): Promise<void
 /** Decided before the upgrade, with a status code. What passes, the socket says itself: a browser cannot see a status. */
 export function admit ({ gate, options }: Dependencies) {
   return async (request: SocketRequest): Promise<void> => {
-    if (!isAllowed(request, options.allowedOrigins)) throw new errors.CHARTS_ERR_ORIGIN_FORBIDDEN()
+    if (!isAllowedOrigin(request, options.allowedOrigins)) throw new errors.CHARTS_ERR_ORIGIN_FORBIDDEN()
     try {
       (request as AdmittedRequest)[kTask] = await gate.own(request, request.params.task_id, 'read')
     } catch (error) {
@@ -97,7 +88,7 @@ export function webSocketHandler ({ service, streams, options }: Dependencies) {
     if (!task) return close(socket, Close.UNREACHABLE)
     const release = streams.open(callerOf(request).user_id, () => end(Close.COME_BACK))
     if (!release) return close(socket, Close.TOO_MANY)
-    const heartbeat = beat(socket, options.heartbeat)
+    const heartbeat = beat(socket, request.raw.socket, options.heartbeat)
     const expiry = setTimeout(() => end(Close.COME_BACK), options.maxDuration)
     try {
       let last: ChartTask | undefined
@@ -130,11 +121,21 @@ function send (socket: WebSocket, frame: Buffer, signal: AbortSignal): Promise<v
   })
 }
 
-/** Pings; cuts who misses a pong, and who takes nothing for two heartbeats. */
-function beat (socket: WebSocket, heartbeat: number): NodeJS.Timeout {
+/** Pings; cuts a client that misses a pong, and one that takes nothing for two heartbeats, whatever it sends. */
+function beat (socket: WebSocket, connection: Socket | undefined, heartbeat: number): NodeJS.Timeout {
+  const stall = new StallDetector()
   let answered = true
   socket.on('pong', () => { answered = true })
   return setInterval(() => {
+    const isPending = socket.bufferedAmount > 0
+    // An injected socket has no connection, and takes all at once.
+    const taken = connection ? connection.bytesWritten - connection.writableLength : 0
+    if (stall.isStalled(isPending, taken)) return socket.terminate()
+    if (isPending) {
+      // A ping would wait behind the rest, and its pong come too late from a client that is only slow.
+      answered = true
+      return
+    }
     if (!answered) return socket.terminate()
     answered = false
     socket.ping()

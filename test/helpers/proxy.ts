@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
 import { freePort } from './ports.ts'
 
 export interface Proxy {
@@ -12,6 +13,8 @@ export interface Proxy {
   stall (): void
   /** Requests go through, their replies do not come back. */
   stallReplies (): void
+  /** Replies come so many ms later. */
+  delay (ms: number): void
   /** The connections that there are go silent for good, as if the other end had lost its power; new ones work. */
   abandon (): void
   /** Accepts and passes on again, what was held back first. */
@@ -19,7 +22,7 @@ export interface Proxy {
   stop (): Promise<void>
 }
 
-interface Connection { readonly client: Socket, readonly upstream: Socket, abandoned?: boolean }
+interface Connection { readonly client: Socket, readonly upstream: Socket, readonly late: PassThrough, abandoned?: boolean }
 
 /** The network between a client and Redis, to be taken away and given back. */
 export async function startProxy (target: string): Promise<Proxy> {
@@ -32,24 +35,26 @@ export async function startProxy (target: string): Promise<Proxy> {
 
   const connections = new Set<Connection>()
   let passing = { requests: true, replies: true }
+  let latency = 0
 
   const server = createServer({ noDelay: true }, client => {
-    const connection: Connection = { client, upstream: connect({ port: upstreamPort, host: upstreamHost, noDelay: true }) }
+    const connection: Connection = { client, upstream: connect({ port: upstreamPort, host: upstreamHost, noDelay: true }), late: new PassThrough() }
     connections.add(connection)
     for (const socket of [connection.client, connection.upstream]) {
       // A broken connection is what this is for; the close that follows does the rest.
       socket.on('error', () => {})
       socket.on('close', () => { drop(connection) })
     }
+    connection.late.on('data', (chunk: Buffer) => { setTimeout(() => client.write(chunk), latency) })
     direct(connection)
   })
 
-  function direct ({ client, upstream, abandoned }: Connection) {
+  function direct ({ client, upstream, late, abandoned }: Connection) {
     client.unpipe(upstream)
-    upstream.unpipe(client)
+    upstream.unpipe()
     if (abandoned) return
     if (passing.requests) client.pipe(upstream)
-    if (passing.replies) upstream.pipe(client)
+    if (passing.replies) upstream.pipe(latency > 0 ? late : client)
   }
 
   function drop (connection: Connection) {
@@ -79,6 +84,10 @@ export async function startProxy (target: string): Promise<Proxy> {
     cut,
     stall () { pass(false, false) },
     stallReplies () { pass(true, false) },
+    delay (ms) {
+      latency = ms
+      pass(true, true)
+    },
     abandon () {
       for (const connection of connections) direct(Object.assign(connection, { abandoned: true }))
     },

@@ -3,7 +3,7 @@ import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:ht
 import { WebSocket, type ClientOptions } from 'ws'
 import type { PublicChartTask } from '../../lib/index.ts'
 
-/** One block of an event stream: what stands between two empty lines. */
+/** One block of an event stream: an event, what ends the stream without one, or a comment on its own. */
 export interface Block {
   readonly text: string
   readonly id?: string
@@ -13,7 +13,7 @@ export interface Block {
 }
 
 function parse (text: string): Block {
-  const fields = text.split('\n').map(line => {
+  const fields = text.split('\n').filter(Boolean).map(line => {
     const [, name, value] = /^([^:]*): ?(.*)$/.exec(line)!
     return [name || 'comment', value]
   })
@@ -61,13 +61,24 @@ export class SseReader {
 
   async * #read (): AsyncGenerator<Block, void> {
     let text = ''
+    let lines: string[] = []
     for await (const chunk of this.response.setEncoding('utf8')) {
       text += chunk
-      const blocks = text.split('\n\n')
-      text = blocks.pop()!
-      yield * blocks.map(parse)
+      const complete = text.split('\n')
+      text = complete.pop()!
+      for (const line of complete) {
+        if (line !== '') lines.push(line)
+        if (line !== '' && (lines.length > 1 || !line.startsWith(':'))) continue
+        const block = parse(lines.join('\n'))
+        // There are clients that take it for a message without data.
+        if (line === '' && block.data === undefined) throw new Error(`an empty line without data, behind ${block.text}`)
+        lines = []
+        yield block
+      }
     }
-    if (text) throw new Error(`the stream ended in the middle of ${text}`)
+    const last = parse(lines.join('\n'))
+    if (text || last.data !== undefined) throw new Error(`the stream ended in the middle of ${last.text}${text}`)
+    if (lines.length > 0) yield last
   }
 }
 

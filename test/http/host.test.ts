@@ -3,6 +3,7 @@ import cors from '@fastify/cors'
 import Fastify, { type FastifyError, type FastifyInstance } from 'fastify'
 import asyncCharts, { memoryStore } from '../../lib/index.ts'
 import { Host, identify, startHost, storeKinds } from '../helpers/app.ts'
+import { openWebSocket } from '../helpers/streams.ts'
 
 const message_id = 'b4fb1bd1-0f68-4e51-9d3c-3cba7b1e0b8e'
 const json = { 'content-type': 'application/json' }
@@ -206,5 +207,57 @@ t.test('@fastify/cors of the host is kept on streams, too', async t => {
     t.match(response.headers, {
       'access-control-allow-origin': 'https://app.example', 'access-control-allow-credentials': 'true', vary: /Origin/
     })
+  }
+})
+
+t.test('what Fastify has for every plugin that is registered is for our routes', async t => {
+  const lines: Array<{ level: number, req?: { method: string } | string }> = []
+  const stream = { write: (line: string) => { lines.push(JSON.parse(line)) } }
+  const app = Fastify({ logger: { level: 'info', stream } })
+  t.teardown(() => app.close())
+  app.get('/own', async () => 'mine')
+  await app.register(asyncCharts, { store: memoryStore(), identify, logLevel: 'warn' })
+  await app.register(async scope => {
+    // A function that makes the options is Fastify's own, too.
+    await scope.register(asyncCharts, () => ({ store: memoryStore(), identify, prefix: '/other', logSerializers: { req: (request: { method: string }) => `asked to ${request.method}` } }))
+  }, { prefix: '/inner' })
+  const headers = { 'x-user': 'ada' }
+  const url = `/charts/async/${crypto.randomUUID()}/status`
+  t.equal((await app.inject({ url: `/api/v1/analytics${url}`, headers })).statusCode, 404)
+  t.strictSame(lines.filter(line => 'req' in line), [], 'quiet')
+  t.equal((await app.inject({ url: `/inner/other${url}`, headers })).statusCode, 404)
+  t.match(lines.find(line => 'req' in line), { level: 30, req: 'asked to GET' })
+  lines.length = 0
+  await app.inject({ url: '/own' })
+  t.match(lines.find(line => 'req' in line), { req: { method: 'GET' } }, "the host's own routes keep theirs")
+  const wrong = Fastify()
+  await t.rejects(async () => wrong.register(asyncCharts, { store: memoryStore(), identify, logLevel: 5 } as never), { message: /options\.logLevel must be string, got 5/ })
+  await t.rejects(async () => Fastify().register(asyncCharts, { store: memoryStore(), identify, logSerializers: 5 } as never), { message: /options\.logSerializers must be object/ })
+})
+
+t.test('who is asking is asked after a session plugin, whenever that was registered', async t => {
+  type Sessions = { session?: { user: string } }
+  const asked: string[] = []
+  const host = await startHost(t, 'memory', {
+    identify: request => {
+      asked.push(request.url)
+      const user = (request.raw as Sessions).session?.user
+      return user ? { user_id: user } : null
+    }
+  })
+  host.app.addHook('onRequest', async request => {
+    if (request.headers.cookie) (request.raw as Sessions).session = { user: request.headers.cookie.slice('user='.length) }
+  })
+  const headers = { ...json, cookie: 'user=ada' }
+  const url = `${host.path}/async`
+  const created = await host.app.inject({ method: 'POST', url, headers, payload: { message_id } })
+  t.equal(created.statusCode, 202)
+  t.equal((await host.app.inject({ url: created.headers.location!, headers })).statusCode, 200)
+  const base = await host.listen()
+  const reader = await openWebSocket(`${base}/ws/${created.json().task_id}`, { headers: { cookie: 'user=ada' } })
+  t.match(await reader.task(), { message_id }, 'by WebSocket too')
+  reader.socket.terminate()
+  for (const payload of ['{', '[]', 'x'.repeat(100_000)]) {
+    t.equal((await host.app.inject({ method: 'POST', url, headers: json, payload })).statusCode, 401, 'and still before anything of it is judged')
   }
 })

@@ -186,8 +186,9 @@ for (const kind of storeKinds) {
     await left.opened
     // Who has left gives the place back.
     let reader = await openSse(`${base}/stream/${task_id}`, ada)
-    for (let first = await reader.next(); first?.retry === '5000'; first = await reader.next()) reader = await openSse(`${base}/stream/${task_id}`, ada)
-    t.match(await reader.task(), { task_id })
+    let first = await reader.next()
+    for (; first?.retry === '5000'; first = await reader.next()) reader = await openSse(`${base}/stream/${task_id}`, ada)
+    t.match(JSON.parse(first!.data!), { data: { task_id } })
     t.match(await inTime(ask(base, { path, prefer: 'wait=30' }), 2_000, 'a stream takes the place of a wait'), { applied: null })
     const other = ask(base, { path: '/async', prefer: 'wait=1', headers: { 'x-user': 'bob' }, body: { message_id: crypto.randomUUID() } })
     t.match(await other, { status: 202, applied: 'wait=1' }, 'others have places of their own')

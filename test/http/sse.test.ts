@@ -19,9 +19,9 @@ for (const kind of storeKinds) {
       t.match(reader.headers, {
         'content-type': /^text\/event-stream/, 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no'
       })
-      t.match((await reader.next())!.text, /^retry: [1-9]\d*$/)
       const first = (await reader.next())!
-      t.equal(first.text, `id: 1\ndata: ${first.data}`, 'the default event, its id the version')
+      t.match(first.retry, /^[1-9]\d*$/)
+      t.equal(first.text, `retry: ${first.retry}\nid: 1\ndata: ${first.data}`, 'the default event, its id the version')
       t.strictSame(JSON.parse(first.data!), { type: 'status_update', data: created })
       t.ok(first.data!.startsWith('{"type":"status_update","data":{'), 'the very envelope of the spec')
 

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { startHost, type Caller, type Host, type HostOptions } from '../helpers/app.ts'
+import { identify, startHost, type Caller, type Host, type HostOptions } from '../helpers/app.ts'
 import { startProxy, type Proxy } from '../helpers/proxy.ts'
 import { redisUrl, startRedis } from '../helpers/redis.ts'
 import { openSse, openWebSocket } from '../helpers/streams.ts'
@@ -189,6 +190,69 @@ t.test('Redis goes silent between two steps of one request', async t => {
     await proxy.restore()
     await recovers(host)
   }
+})
+
+t.test('a Redis that answers late: one deadline for all that a request asks of it', async t => {
+  const { proxy, host } = await startBehindProxy(t, { limits: { waitingPerTenant: 6 } })
+  const ada = host.as('ada')
+  const message_id = crypto.randomUUID()
+  const { task_id: finished } = await ada.finished({ content: 1 }, { message_id })
+  const { task_id: failed } = await ada.finished({ error: new Error('no') }, { message_id: crypto.randomUUID() })
+  const json = { 'content-type': 'application/json' }
+  const batch = (size: number) => JSON.stringify({ tasks: Array.from({ length: size }, () => ({ message_id: crypto.randomUUID() })) })
+  const { batch_id, tasks } = (await ada.request('POST', '/async/batch', { headers: json, payload: batch(2) })).json()
+  const [{ task_id }] = tasks
+  const { task_id: waiting } = await ada.create()
+  const late: Array<[name: string, ask: () => ReturnType<Caller['get']>]> = [
+    ...asked.map(([name, ask]) => [name, () => ask(ada, task_id)] as (typeof late)[number]),
+    ['cancel', () => ada.delete(`/async/${waiting}`)],
+    ['result', () => ada.get(`/async/${finished}/result`)],
+    ['by-message', () => ada.get(`/by-message/${message_id}`)],
+    ['batch', () => ada.request('POST', '/async/batch', { headers: json, payload: batch(1) })],
+    ['batch that is too much', () => ada.request('POST', '/async/batch', { headers: json, payload: batch(6) })],
+    ['batch status', () => ada.get(`/async/batch/${batch_id}`)],
+    ['batch cancel', () => ada.delete(`/async/batch/${batch_id}`)],
+    ['list', () => ada.get('/admin/tasks')],
+    ['inspect', () => ada.get(`/admin/tasks/${task_id}`)],
+    ['retry', () => ada.request('POST', `/admin/tasks/${failed}/retry`)],
+    ['pause', () => ada.request('POST', '/admin/pause')],
+    ['cancel any', () => ada.delete(`/admin/tasks/${task_id}`)]
+  ]
+  proxy.delay(1_100)
+  const statuses = await Promise.all(late.map(async ([name, ask]) => {
+    const response = await timed(t, name, ask)
+    t.ok([200, 202, 404, 409, 429, 503].includes(response.statusCode), name, { status: response.statusCode })
+    if ([429, 503].includes(response.statusCode)) t.match(response.headers['retry-after'], /^[1-9]\d*$/, name)
+    return [name, response.statusCode] as const
+  }))
+  t.ok(statuses.some(([name, status]) => name === 'cancel' && status === 503), 'who needs two answers does not get the second')
+  t.ok(statuses.some(([name, status]) => name === 'stats' && status === 200), 'who needs one gets it')
+  proxy.delay(0)
+  await recovers(host)
+})
+
+t.test("the host's own time is not the store's", async t => {
+  let slow = ''
+  const { proxy, host } = await startBehindProxy(t, {
+    identify: async request => {
+      await delay(request.headers['x-slow'] ? 1_000 : 0)
+      return identify(request)
+    },
+    authorize: async (_identity, { message_id }) => {
+      await delay(message_id === slow ? 1_000 : 0)
+      return true
+    }
+  })
+  const ada = host.as('ada')
+  const { task_id, message_id } = await ada.create()
+  const { task_id: other } = await ada.create()
+  slow = message_id
+  proxy.delay(300)
+  const responses = await Promise.all([
+    ada.get(`/async/${task_id}/status`, { 'x-slow': '1' }), ada.delete(`/async/${task_id}`), ada.get(`/by-message/${slow}`, { 'x-slow': '1' }),
+    ada.get(`/async/${other}/status`, { prefer: 'wait=2' })
+  ])
+  t.strictSame(responses.map(({ statusCode }) => statusCode), [200, 200, 200, 200])
 })
 
 t.test('connections that have died without a word are replaced', { timeout: 30_000 }, async t => {
