@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { WebSocket, type ClientOptions } from 'ws'
 import type { PublicChartTask } from '../../lib/index.ts'
 
@@ -125,6 +126,9 @@ export class SocketReader {
     return tasks
   }
 }
+
+/** The connection under a WebSocket. */
+export const netSocketOf = ({ socket }: SocketReader): Socket => (socket as unknown as { _socket: Socket })._socket
 
 export interface Refusal {
   readonly status: number

@@ -54,3 +54,32 @@ t.test('a fault is named once, in words that help', async t => {
   }
   t.equal(await said({ run_at: 0 }), 'body/run_at must be string')
 })
+
+t.test('a body of many parts is refused before it is parsed', async t => {
+  const host = await startHost(t, 'memory', { authorize: () => true, limits: { requestBytes: 0 }, paramsSchema: {} })
+  const ada = host.as('ada')
+  const params = (value: string) => `{"message_id":"${message_id}","params":${value}}`
+  const members = (count: number) => `{${Array.from({ length: count }, (_, i) => `"k${i}":0`).join()}}`
+  const costly: Array<[name: string, path: string, payload: string]> = [
+    ['objects in place of tasks', '/async/batch', `{"tasks":${list('{}', 2_000_000)}}`],
+    ['lists', '/async/batch', `{"tasks":${list('[]', 2_000_000)}}`],
+    ['objects in params', '/async', params(list('{}', 100_000))],
+    ['members in params', '/async', params(members(50_000))],
+    ['levels', '/async', params(nested(3_000_000))],
+    ['strings that hide them', '/async', params(list('{"\\\\":"\\""}', 50_000))],
+    ['where no body is wanted', '/admin/pause', list('[]', 60_000)]
+  ]
+  for (const [name, path, payload] of costly) {
+    // What comes behind the limit is not read: it is no JSON at all.
+    const response = await post(ada, path, `${payload.slice(0, -1)}!`)
+    t.strictSame(response.json(), {
+      statusCode: 400, code: 'CHARTS_ERR_INVALID_REQUEST', error: 'Bad Request', message: 'body must not have more than 50000 objects, lists and members'
+    }, name)
+  }
+  const cheap: Array<[name: string, value: string]> = [
+    ['plain values', list('1.5', 200_000)],
+    ['as many parts as may be', list('{}', 49_996)],
+    ['text that looks like parts', JSON.stringify('{[:"'.repeat(50_000))]
+  ]
+  for (const [name, value] of cheap) t.equal((await post(ada, '/async', params(value))).statusCode, 202, name)
+})

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setImmediate, setTimeout as delay } from 'node:timers/promises'
 import { startHost, type Host } from '../helpers/app.ts'
-import { openSse, openWebSocket } from '../helpers/streams.ts'
+import { netSocketOf, openSse, openWebSocket } from '../helpers/streams.ts'
 
 const ada = { 'x-user': 'ada' }
 /** Bytes of what makes every frame large: buffers on the way fill up soon. */
@@ -20,6 +20,10 @@ interface Slow {
   /** Goes on until the reader's connection takes no more. */
   fill (): Promise<void>
   update (): Promise<void>
+  /** The reader takes what has come, and no more. */
+  read (): void
+  /** The reader says that it is there. */
+  pong (): void
 }
 
 /** Updates the task until its reader's connection takes no more, or is cut; how often that was. */
@@ -39,16 +43,26 @@ async function startSlow (t: Test, kind: 'sse' | 'ws', heartbeat: number): Promi
   const { task_id } = await host.as('ada').create({ adjustment_query: 'x'.repeat(LARGE) })
   const connected = once(host.app.server, 'connection')
   let close
+  let read
+  let pong = () => {}
   if (kind === 'sse') {
     const { hostname, port, pathname } = new URL(`${base}/stream/${task_id}`)
     const socket = connect(Number(port), hostname).pause().on('error', () => {})
     socket.write(`GET ${pathname} HTTP/1.1\r\nHost: ${hostname}\r\nx-user: ada\r\n\r\n`)
     close = () => socket.destroy()
+    read = () => { socket.read() }
   } else {
     const reader = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
     await reader.task()
     reader.socket.pause()
     close = () => reader.socket.terminate()
+    const socket = netSocketOf(reader)
+    read = () => {
+      socket.read()
+      // Its own would come when it has read so far: what is judged here are the bytes.
+      reader.socket.pong()
+    }
+    pong = () => reader.socket.pong()
   }
   t.teardown(close)
   const [server] = await connected as [Socket]
@@ -64,6 +78,8 @@ async function startSlow (t: Test, kind: 'sse' | 'ws', heartbeat: number): Promi
     server,
     close,
     update,
+    read,
+    pong,
     async fill () {
       await fillConnection(host, task_id, server)
     }
@@ -102,6 +118,36 @@ for (const kind of ['sse', 'ws'] as const) {
     await host.app.close()
     const took = performance.now() - begin
     t.ok(took < 2_000, 'ends at once', { took })
+  })
+}
+
+t.test('a WebSocket that takes nothing, but sends pongs, is cut', async t => {
+  const { host, server, fill, pong } = await startSlow(t, 'ws', 100)
+  await fill()
+  const closed = once(server, 'close')
+  const ponging = setInterval(pong, 20)
+  await closed
+  clearInterval(ponging)
+  t.ok(server.destroyed)
+  await host.app.close()
+})
+
+for (const kind of ['sse', 'ws'] as const) {
+  t.test(`a reader that takes a little in each heartbeat, by ${kind}, is not cut`, async t => {
+    const heartbeat = 100
+    const { server, fill, update, read, host, task_id } = await startSlow(t, kind, heartbeat)
+    await fill()
+    const begin = performance.now()
+    let full = 0
+    // So that it is behind all the time, for much longer than one that takes nothing may be.
+    while (performance.now() - begin < 10 * heartbeat) {
+      read()
+      await update()
+      if (server.writableLength > 0) full++
+    }
+    t.notOk(server.destroyed)
+    t.ok(full > 0, 'was behind')
+    await host.finish(task_id, { content: 1 })
   })
 }
 

@@ -1,13 +1,10 @@
 import t, { type Test } from 'tap'
 import { once } from 'node:events'
-import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import { startHost, storeKinds, type Host } from '../helpers/app.ts'
-import { SocketReader, openWebSocket, tryWebSocket, type Refusal } from '../helpers/streams.ts'
+import { SocketReader, netSocketOf, openWebSocket, tryWebSocket, type Refusal } from '../helpers/streams.ts'
 
 const ada = { 'x-user': 'ada@acme' }
-
-const netSocketOf = ({ socket }: SocketReader): Socket => (socket as unknown as { _socket: Socket })._socket
 
 async function refusal (url: string, headers: Record<string, string>): Promise<Refusal> {
   const answer = await tryWebSocket(url, { headers })
