@@ -1,11 +1,14 @@
-// Writes the tables of docs/reference/options.md from the schemas that options are checked against, so that they cannot disagree.
+// Writes the tables of docs/reference/options.md from the schemas that options are checked against, and the rule for a Redis user
+// in redis-keys.md from the scripts, so that they cannot disagree.
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { TSchema } from '@sinclair/typebox'
 import {
   InProcessWorkerSchema, LimitsSchema, PluginOptionsSchema, RetentionSchema, RetrySchema, ServiceOptionsSchema, StreamSchema, WorkerOptionsSchema
 } from '../lib/options.ts'
+import { neededCommands } from '../lib/store/redis/access.ts'
 
-const target = new URL('docs/reference/options.md', import.meta.resolve('fastify-async-charts/package.json'))
+const docs = new URL('docs/', import.meta.resolve('fastify-async-charts/package.json'))
+const target = new URL('reference/options.md', docs)
 
 /** Groups that more than one table names: each has a table of its own. */
 const groups: Readonly<Record<string, TSchema>> = {
@@ -78,9 +81,16 @@ const generated = page.replace(/(<!-- generated: ([\w-]+) -->)[^]*?(<!-- end -->
 })
 if (left.size > 0) throw new Error(`docs/reference/options.md has no place for ${[...left].join(', ')}`)
 
+// A Redis user needs what the scripts call, and they change.
+const keysTarget = new URL('reference/redis-keys.md', docs)
+const keysPage = readFileSync(keysTarget, 'utf8')
+const commands = neededCommands().map(command => `+${command}`).join(' ')
+const keysGenerated = keysPage.replace(/^(ACL SETUSER charts .* \+client\|setname) .*$/m, (_, before) => `${before} ${commands}`)
+
 if (!process.argv.includes('--check')) {
   writeFileSync(target, generated)
-} else if (generated !== page) {
-  console.error('docs/reference/options.md is stale: npm run docs')
+  writeFileSync(keysTarget, keysGenerated)
+} else if (generated !== page || keysGenerated !== keysPage) {
+  console.error('docs/reference/options.md or redis-keys.md is stale: npm run docs')
   process.exitCode = 1
 }

@@ -23,13 +23,17 @@ async function start (t: { readonly name: string, teardown (end: () => unknown):
     await removeKeys(redis, keyPrefix)
     redis.disconnect()
   })
-  const process = async (): Promise<Scene> => new Promise((resolve, reject) => {
-    const open = async () => new RedisStore({ redis, keyPrefix, logger, now: () => clock.redis, monotonic: () => clock.ours })
+  const open = async () => new RedisStore({ redis, keyPrefix, logger, now: () => clock.redis, monotonic: () => clock.ours })
+  const process = (): Promise<Scene> => {
+    const opened = gate<Scene>()
     Scene.play(open, scene => {
-      resolve(scene)
-      return new Promise(end => scenes.push(end))
-    }).catch(reject)
-  })
+      opened.open(scene)
+      const ended = gate()
+      scenes.push(ended.open)
+      return ended.opened
+    })
+    return opened.opened
+  }
   return {
     process,
     warned: () => logger.lines.filter(({ level }) => level === 'warn').map(({ details }) => details['jump']),

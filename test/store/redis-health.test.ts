@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { ChartQueueService, runWorker } from '../../lib/index.ts'
+import { ChartQueueService, runWorker, type GenerateChart } from '../../lib/index.ts'
 import { gate, until } from '../helpers/gate.ts'
 import { readPage } from '../helpers/markdown.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
@@ -105,7 +105,7 @@ t.test('the user of the documentation may do all that is needed, and no more', {
   await service.ready(5_000)
   const started = gate()
   let runs = 0
-  const worker = await runWorker({ redis, logger, handleSignals: false, generate: async ({ adjustment_query }, { progress, step, signal }) => {
+  const generate: GenerateChart = async ({ adjustment_query }, { progress, step, signal }) => {
     if (adjustment_query === 'hold') {
       started.open()
       await new Promise(resolve => signal.addEventListener('abort', resolve))
@@ -114,7 +114,8 @@ t.test('the user of the documentation may do all that is needed, and no more', {
     await step('query', () => 1)
     if (++runs === 1) throw new Error('again')
     return 'chart'
-  } })
+  }
+  const worker = await runWorker({ redis, logger, handleSignals: false, generate })
   t.teardown(() => worker.stop())
   const ada = { user_id: 'ada' }
   const message_id = crypto.randomUUID()
