@@ -8,7 +8,7 @@ export type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRe
 export type { AbortCode, GenerateChart, GenerateContext, Logger, ProgressUpdate } from './generator.ts'
 export type { Access, Authorize, Identify } from './http/access.ts'
 export type { ChartStore } from './service/chart-store.ts'
-export type { ListedChart, MessageCharts, MessageChartsOptions } from './service/charts.ts'
+export type { ListedChart, MessageCharts, MessageChartsOptions } from './service/listed-charts.ts'
 export type { GroupState } from './service/group-feed.ts'
 export type { Outcome } from './service/outcome.ts'
 export type { EnqueueBatchResult, EnqueueResult } from './service/queue-service.ts'

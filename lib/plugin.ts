@@ -60,7 +60,7 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   const consumer = generator && settings ? new Consumer({ service, ...settings, generate: generator.generate, logger }) : null
   // Before the last requests are waited for: draining must not begin when they have ended.
   fastify.addHook('preClose', done => {
-    service.beginClose()
+    service.hostCharts?.close()
     consumer?.stop()
     done()
   })

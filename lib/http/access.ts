@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import { checkIdentity } from '../service/intake.ts'
-import type { OpenBatch, QueueService } from '../service/queue-service.ts'
+import type { OpenBatch } from '../service/open-answers.ts'
+import type { QueueService } from '../service/queue-service.ts'
 import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { isForged, type AllowedOrigins } from './origins.ts'
 import { budgetOf } from './store-budget.ts'
@@ -111,7 +112,7 @@ export class Gate {
   /** The tasks of a batch of the caller's own. @throws CHARTS_ERR_BATCH_NOT_FOUND */
   async batch (request: FastifyRequest, batch_id: string, action: 'read' | 'cancel'): Promise<OpenBatch> {
     const budget = budgetOf(request)
-    const batch = await budget.spend(() => this.#service.openBatch(batch_id))
+    const batch = await budget.spend(() => this.#service.answers.batch(batch_id))
     if (batch?.user_id !== callerOf(request).user_id) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
     // Where the host does not want to know, they need not be read for it.
     if (!this.#authorize) return batch

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { OpenBatch, QueueService } from '../service/queue-service.ts'
+import type { OpenBatch } from '../service/open-answers.ts'
+import type { QueueService } from '../service/queue-service.ts'
 import { errors } from '../errors.ts'
 import { BatchRequestSchema, ChartStatus, isFinished, type BatchedChartRequest } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
@@ -72,7 +73,7 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, describe
   }, async (request: BatchRequest, reply) => {
     const { batch_id } = request.params
     await gate.batch(request, batch_id, 'cancel')
-    const batch = await budgetOf(request).spend(() => service.openCancelledBatch(batch_id))
+    const batch = await budgetOf(request).spend(() => service.answers.cancelledBatch(batch_id))
     if (!batch) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
     return sendBatch(request, reply, batch)
   })

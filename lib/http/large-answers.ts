@@ -4,7 +4,7 @@ import { finished } from 'node:stream/promises'
 import { setImmediate } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
 import { Budget } from '../service/budget.ts'
-import type { ChartText } from '../service/charts.ts'
+import type { ChartText } from '../service/listed-charts.ts'
 import { budgetOf } from './store-budget.ts'
 
 /** Answers of one user that are made and taken at a time: a reader who takes them slowly delays only the own ones. */

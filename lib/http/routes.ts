@@ -134,7 +134,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   }, async (request: TaskRequest, reply) => {
     const { task: found, own } = await gate.visible(request, request.params.task_id)
     const { task } = own ? await patience.wait(request, reply, found) : { task: found }
-    const read = () => service.getChartText(task)
+    const read = () => service.answers.chart(task)
     const chart = task.status === ChartStatus.COMPLETED ? await (options.hasChartStore ? read() : budgetOf(request).spend(read)) : null
     if (chart) return reply.type('application/json; charset=utf-8').send(chartJson(chart))
     if (!own) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
@@ -168,7 +168,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     const budget = budgetOf(request)
     const mayRead = (task: ChartTask | null) => budget.exempt(() => gate.reads(request, message_id, task))
     return answers.send(caller.user_id, reply, async function * () {
-      const listing = await service.openMessage(message_id, caller, { ...request.query, mayRead })
+      const listing = await service.answers.message(message_id, caller, { ...request.query, mayRead })
       // Where a stream of the message goes on without a gap.
       reply.header('stream-cursor', listing.cursor)
       yield * messagePieces(service, listing)
@@ -222,7 +222,7 @@ async function * messagePieces (service: QueueService, listing: MessageListing):
 const taskJson = (task: ChartTask) => JSON.stringify(publicTask(task))
 
 async function * estimated (service: QueueService, slices: AsyncIterable<ChartTask[]>) {
-  for await (const tasks of slices) yield await service.estimated(tasks)
+  for await (const tasks of slices) yield await service.answers.estimated(tasks)
 }
 
 async function * single<T> (items: AsyncIterable<T>) {

@@ -5,7 +5,7 @@ import type { Closed, Closing, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask, type Identity } from '../task.ts'
 import { chartIdOf, chartIdsOf } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
-import type { ChartText } from './charts.ts'
+import type { ChartText } from './listed-charts.ts'
 import { retryUntilAborted } from './retry-until-aborted.ts'
 
 /** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */

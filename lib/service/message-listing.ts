@@ -1,6 +1,6 @@
 import type { MessageTasks, TaskRef } from '../store/task-store.ts'
 import { ChartStatus, isFinished, type Chart, type ChartTask } from '../task.ts'
-import { describe, type ChartText, type MessageChartsOptions } from './charts.ts'
+import { describe, type ChartText, type MessageChartsOptions } from './listed-charts.ts'
 import { cursorAt } from './group-feed.ts'
 import type { HostCharts } from './host-charts.ts'
 import type { LargeReads } from './large-reads.ts'

@@ -1,17 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
-import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskRef, TaskStore } from '../store/task-store.ts'
+import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, isFinished, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { idOf, leaseOf } from './arguments.ts'
-import { Charts, type ChartText, type ListedChart, type MessageCharts, type MessageChartsOptions } from './charts.ts'
+import { Charts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { Estimates } from './estimates.ts'
 import { Finishing } from './finishing.ts'
 import { CHART_STORE_TIMEOUTS, HostCharts, type ChartStoreTimeouts } from './host-charts.ts'
 import { LargeReads } from './large-reads.ts'
-import type { MessageListing } from './message-listing.ts'
+import type { ListedChart, MessageCharts, MessageChartsOptions } from './listed-charts.ts'
+import { OpenAnswers, collect } from './open-answers.ts'
 import { watchGroup, type GroupSource, type GroupState } from './group-feed.ts'
 import { Intake, checkIdentity } from './intake.ts'
 import { Leases } from './leases.ts'
@@ -54,21 +55,6 @@ export interface EnqueueBatchResult {
   readonly tasks: EnqueueResult[]
 }
 
-/** A batch whose tasks are read when they are asked for. */
-export interface OpenBatch {
-  readonly user_id: string
-  /** Whether all of its tasks have ended. */
-  readonly finished: boolean
-  /** Those that are still kept in the order asked, in slices; anew each time. */
-  tasks (): AsyncGenerator<ChartTask[], void, void>
-}
-
-async function collect<T> (slices: AsyncIterable<readonly T[]>): Promise<T[]> {
-  const all: T[] = []
-  for await (const slice of slices) all.push(...slice)
-  return all
-}
-
 /** Most unfinished tasks that one list for a stream of a message has, and most ended ones where it begins with them all. */
 const MOST_LISTED = 100
 /** Most ended tasks that a list catches up with. */
@@ -87,11 +73,14 @@ export class QueueService {
   readonly leases: Leases
   /** For workers: who was cancelled. @internal */
   readonly feed: TaskFeed
+  /** For routes: what is read while it is sent. @internal */
+  readonly answers: OpenAnswers
+  /** For the plugin: what waits for the host ends when it closes. @internal */
+  readonly hostCharts: HostCharts | null
   readonly #store: TaskStore
   readonly #options: QueueServiceOptions
   readonly #reads: LargeReads
   readonly #charts: Charts
-  readonly #hostCharts: HostCharts | null
   readonly #intake: Intake
   readonly #estimates: Estimates
   readonly #finishing: Finishing
@@ -105,7 +94,7 @@ export class QueueService {
     this.#store = store
     this.#finishing = new Finishing(options.onFinished, logger)
     const hostCharts = chartStore ? new HostCharts(chartStore, store, logger, timeouts.call) : null
-    this.#hostCharts = hostCharts
+    this.hostCharts = hostCharts
     this.#reads = new LargeReads(store)
     this.#charts = new Charts(store, hostCharts, this.#reads)
     this.leases = new Leases({
@@ -113,6 +102,7 @@ export class QueueService {
     })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
+    this.answers = new OpenAnswers({ store, reads: this.#reads, charts: this.#charts, estimates: this.#estimates, ended: task => this.#ended(task) })
     this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, ended: task => this.#ended(task) })
     const { timeInQueue } = limits
     this.#sweep = timeInQueue > 0 ? new DeadlineSweep(this.leases, { timeInQueue, leaseDuration, logger }) : null
@@ -146,19 +136,8 @@ export class QueueService {
 
   /** The tasks of a batch in the order asked, those that are still kept; null when it is unknown or no longer kept. */
   async getBatch (batch_id: string): Promise<{ user_id: string, tasks: ChartTask[] } | null> {
-    const batch = await this.openBatch(batch_id)
+    const batch = await this.answers.batch(batch_id)
     return batch && { user_id: batch.user_id, tasks: await collect(batch.tasks()) }
-  }
-
-  /** The same, its tasks read in slices, each when it is asked for. @internal */
-  async openBatch (batch_id: string): Promise<OpenBatch | null> {
-    const batch = await this.#store.readBatch(idOf(batch_id, 'batch_id'))
-    if (!batch) return null
-    return {
-      user_id: batch.user_id,
-      finished: batch.tasks.every(({ completed_at }) => completed_at !== null),
-      tasks: () => this.#slices(batch.tasks)
-    }
   }
 
   /**
@@ -190,7 +169,7 @@ export class QueueService {
     }
     const [task] = await this.#store.read([idOf(task_id)])
     if (!task) return false
-    if (this.#hostCharts && 'content' in outcome) {
+    if (this.hostCharts && 'content' in outcome) {
       // The chart goes to the host's store first: only the current lease may put one there.
       const [answer] = await this.#store.extend([{ task_id: task.task_id, lease }], leaseDuration)
       if (answer !== 'ok') return this.leases.isCompletedBy(task.task_id, lease)
@@ -242,16 +221,8 @@ export class QueueService {
 
   /** Ends what has not ended of a batch, at once; its tasks after that, null: unknown. */
   async cancelBatch (batch_id: string): Promise<readonly ChartTask[] | null> {
-    const batch = await this.openCancelledBatch(batch_id)
+    const batch = await this.answers.cancelledBatch(batch_id)
     return batch && collect(batch.tasks())
-  }
-
-  /** The same, its tasks read in slices after that. @internal */
-  async openCancelledBatch (batch_id: string): Promise<OpenBatch | null> {
-    const batch = await this.#store.readBatch(idOf(batch_id, 'batch_id'))
-    if (!batch) return null
-    for (const task of await this.#store.cancelAll(batch.tasks.map(({ task_id }) => task_id))) this.#ended(task)
-    return { user_id: batch.user_id, finished: true, tasks: () => this.#slices(batch.tasks) }
   }
 
   /** The caller's unfinished tasks of a message, newest first, at most 1,000, and 8 MiB of what they ask for. */
@@ -259,7 +230,7 @@ export class QueueService {
     const refs = await this.#store.readActive(idOf(message_id, 'message_id'), user_id, MOST_ACTIVE)
     const active: ChartTask[] = []
     let bytes = 0
-    for await (const tasks of this.#slices(refs)) {
+    for await (const tasks of this.answers.tasks(refs)) {
       for (const task of tasks) {
         // What has ended since it was listed is not active any more.
         if (isFinished(task)) continue
@@ -276,7 +247,7 @@ export class QueueService {
    * 8 MiB at most.
    */
   async getMessageCharts (message_id: string, identity: Identity, options: MessageChartsOptions): Promise<MessageCharts> {
-    const listing = await this.openMessage(message_id, identity, options)
+    const listing = await this.answers.message(message_id, identity, options)
     const active_tasks = await this.#estimates.ofAll(await collect(listing.active()))
     const failed_tasks = await collect(listing.failed())
     const charts: ListedChart[] = []
@@ -284,25 +255,9 @@ export class QueueService {
     return { charts, active_tasks, failed_tasks, content_complete: listing.contentComplete, cursor: listing.cursor }
   }
 
-  /** The same, its tasks and contents read when they are asked for, the contents as they are stored. @internal */
-  async openMessage (message_id: string, identity: Identity, options: MessageChartsOptions): Promise<MessageListing> {
-    const { user_id, org_id } = checkIdentity(identity)
-    return this.#charts.ofMessage(idOf(message_id, 'message_id'), { ...identity, user_id, org_id }, options)
-  }
-
-  /** Tasks with their estimates. @internal */
-  estimated (tasks: readonly ChartTask[]): Promise<ChartTask[]> {
-    return this.#estimates.ofAll(tasks)
-  }
-
   /** The chart that a finished task names; null when it has none, or it is gone. */
   getChart (task: ChartTask): Promise<Chart | null> {
     return this.#charts.of(task)
-  }
-
-  /** The same, its content as it is stored. @internal */
-  getChartText (task: ChartTask): Promise<ChartText | null> {
-    return this.#charts.textOf(task)
   }
 
   /** How busy the queue is. */
@@ -401,14 +356,9 @@ export class QueueService {
     return this.#store.ready(timeout)
   }
 
-  /** From now on the host's chartStore gets a second to answer: before the last requests are waited for. @internal */
-  beginClose (): void {
-    this.#hostCharts?.close()
-  }
-
   /** Ends all watches and waits for `onFinished`, a second at most. A store that the host has given stays open. */
   async close (): Promise<void> {
-    this.beginClose()
+    this.hostCharts?.close()
     this.feed.close()
     await this.#sweep?.stop()
     await this.#finishing.settle()
@@ -417,11 +367,7 @@ export class QueueService {
   /** After a task has ended without its worker. */
   #ended (task: ChartTask): void {
     this.#finishing.tell(task)
-    this.#hostCharts?.forgetAll(task)
-  }
-
-  async * #slices (refs: readonly TaskRef[]): AsyncGenerator<ChartTask[], void, void> {
-    for await (const tasks of this.#reads.slices(refs.map(({ task_id }) => task_id))) yield await this.#estimates.ofAll(tasks)
+    this.hostCharts?.forgetAll(task)
   }
 
   #watchGroup (source: Pick<GroupSource, 'list' | 'onMore' | 'closed'>, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {

@@ -1,0 +1,83 @@
+import type { TaskRef, TaskStore } from '../store/task-store.ts'
+import type { ChartTask, Identity } from '../task.ts'
+import { idOf } from './arguments.ts'
+import type { Charts } from './charts.ts'
+import type { Estimates } from './estimates.ts'
+import { checkIdentity } from './intake.ts'
+import type { LargeReads } from './large-reads.ts'
+import type { ChartText, MessageChartsOptions } from './listed-charts.ts'
+import type { MessageListing } from './message-listing.ts'
+
+/** A batch whose tasks are read when they are asked for. */
+export interface OpenBatch {
+  readonly user_id: string
+  /** Whether all of its tasks have ended. */
+  readonly finished: boolean
+  /** Those that are still kept in the order asked, in slices; anew each time. */
+  tasks (): AsyncGenerator<ChartTask[], void, void>
+}
+
+interface OpenAnswersOptions {
+  readonly store: TaskStore
+  readonly reads: LargeReads
+  readonly charts: Charts
+  readonly estimates: Estimates
+  readonly ended: (task: ChartTask) => void
+}
+
+/** Answers of many that are read while they are sent, contents as they are stored. */
+export class OpenAnswers {
+  readonly #options: OpenAnswersOptions
+
+  constructor (options: OpenAnswersOptions) {
+    this.#options = options
+  }
+
+  /** What there is of a message. */
+  message (message_id: string, identity: Identity, options: MessageChartsOptions): Promise<MessageListing> {
+    const { user_id, org_id } = checkIdentity(identity)
+    return this.#options.charts.ofMessage(idOf(message_id, 'message_id'), { ...identity, user_id, org_id }, options)
+  }
+
+  /** Null: unknown, or no longer kept. */
+  async batch (batch_id: string): Promise<OpenBatch | null> {
+    const batch = await this.#options.store.readBatch(idOf(batch_id, 'batch_id'))
+    return batch && {
+      user_id: batch.user_id,
+      finished: batch.tasks.every(({ completed_at }) => completed_at !== null),
+      tasks: () => this.tasks(batch.tasks)
+    }
+  }
+
+  /** Ends what has not ended of a batch, at once. Null: unknown, or no longer kept. */
+  async cancelledBatch (batch_id: string): Promise<OpenBatch | null> {
+    const { store, ended } = this.#options
+    const batch = await store.readBatch(idOf(batch_id, 'batch_id'))
+    if (!batch) return null
+    for (const task of await store.cancelAll(batch.tasks.map(({ task_id }) => task_id))) ended(task)
+    return { user_id: batch.user_id, finished: true, tasks: () => this.tasks(batch.tasks) }
+  }
+
+  /** The tasks that are still kept, with their estimates, in slices. */
+  async * tasks (refs: readonly TaskRef[]): AsyncGenerator<ChartTask[], void, void> {
+    const { reads, estimates } = this.#options
+    for await (const tasks of reads.slices(refs.map(({ task_id }) => task_id))) yield await estimates.ofAll(tasks)
+  }
+
+  /** The chart that a finished task names; null when it has none, or it is gone. */
+  chart (task: ChartTask): Promise<ChartText | null> {
+    return this.#options.charts.textOf(task)
+  }
+
+  /** Tasks with their estimates. */
+  estimated (tasks: readonly ChartTask[]): Promise<ChartTask[]> {
+    return this.#options.estimates.ofAll(tasks)
+  }
+}
+
+/** All that comes in slices. */
+export async function collect<T> (slices: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const all: T[] = []
+  for await (const slice of slices) all.push(...slice)
+  return all
+}
