@@ -146,3 +146,13 @@ const FINAL: ReadonlySet<ChartStatus> = new Set([ChartStatus.COMPLETED, ChartSta
 export function isFinished (task: { readonly status: ChartStatus }): boolean {
   return FINAL.has(task.status)
 }
+
+/** Bytes of a request that are kept when nobody will make a chart of it. */
+export const MOST_KEPT = 1_024
+
+export const isLongQuery = (adjustment_query: string | null): boolean => Buffer.byteLength(JSON.stringify(adjustment_query)) > MOST_KEPT
+
+/** A cancelled task as its shortened request leaves it: the same, whether it was read or its end was only heard of. */
+export function shownCancelled (task: ChartTask): ChartTask {
+  return task.status === ChartStatus.CANCELLED && isLongQuery(task.adjustment_query) ? { ...task, adjustment_query: null } : task
+}

@@ -28,6 +28,8 @@ export interface IntakeOptions {
   readonly tenantWeight: ((identity: Identity) => number) | undefined
   /** Told of what is superseded. */
   readonly ended: (task: ChartTask) => void
+  /** Told where more is superseded than one call ends. */
+  readonly unsettled?: () => void
 }
 
 interface Caller {
@@ -113,6 +115,7 @@ export class Intake {
     const result = await this.#asking(wanted, drafts => this.#options.store.enqueueBatch(batch_id, drafts))
     if (!('tasks' in result)) throw this.#refusal(result, task_id => names.get(task_id) ?? (places.has(task_id) ? `request/tasks/${places.get(task_id)}` : task_id))
     result.superseded.forEach(this.#options.ended)
+    if (result.unsettled) this.#options.unsettled?.()
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
   }
 
@@ -128,6 +131,7 @@ export class Intake {
     const result = await this.#asking([draft], ([draft]) => this.#options.store.enqueue(draft!))
     if (!('task' in result)) throw this.#refusal(result, task_id => task_id)
     result.superseded.forEach(this.#options.ended)
+    if (result.unsettled) this.#options.unsettled?.()
     return { task: result.task, outcome: result.outcome }
   }
 

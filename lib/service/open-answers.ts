@@ -2,11 +2,15 @@ import type { TaskRef, TaskStore } from '../store/task-store.ts'
 import type { ChartTask, Identity } from '../task.ts'
 import { idOf } from './arguments.ts'
 import type { Charts } from './charts.ts'
+import { dependentsFirst } from './dependents-first.ts'
 import type { Estimates } from './estimates.ts'
 import { checkIdentity } from './intake.ts'
 import type { LargeReads } from './large-reads.ts'
 import type { ChartText, MessageChartsOptions } from './listed-charts.ts'
 import type { MessageListing } from './message-listing.ts'
+
+/** Tasks of a batch that are cancelled at once: a store serves nobody else meanwhile. */
+const MOST_CANCELLED = 25
 
 /** A batch whose tasks are read when they are asked for. */
 export interface OpenBatch {
@@ -23,6 +27,8 @@ interface OpenAnswersOptions {
   readonly charts: Charts
   readonly estimates: Estimates
   readonly ended: (task: ChartTask) => void
+  /** Told where more may be to end than was ended. */
+  readonly unsettled: () => void
 }
 
 /** Answers of many that are read while they are sent, contents as they are stored. */
@@ -49,13 +55,26 @@ export class OpenAnswers {
     }
   }
 
-  /** Ends what has not ended of a batch, at once. Null: unknown, or no longer kept. */
+  /** Ends what has not ended of a batch, a part at a time. Null: unknown, or no longer kept. */
   async cancelledBatch (batch_id: string): Promise<OpenBatch | null> {
-    const { store, ended } = this.#options
+    const { store, ended, unsettled } = this.#options
     const batch = await store.readBatch(idOf(batch_id, 'batch_id'))
     if (!batch) return null
-    for (const task of await store.cancelAll(batch.tasks.map(({ task_id }) => task_id))) ended(task)
+    const task_ids = await this.#dependentsFirst(batch.tasks)
+    for (let from = 0; from < task_ids.length; from += MOST_CANCELLED) {
+      for (const task of await store.cancelAll(task_ids.slice(from, from + MOST_CANCELLED))) ended(task)
+    }
+    unsettled()
     return { user_id: batch.user_id, finished: true, tasks: () => this.tasks(batch.tasks) }
+  }
+
+  /** In the order in which they may be cancelled a part at a time; what is cancelled at once needs none. */
+  async #dependentsFirst (refs: readonly TaskRef[]): Promise<string[]> {
+    const ids = refs.map(({ task_id }) => task_id)
+    if (ids.length <= MOST_CANCELLED) return ids
+    const tasks: Array<Pick<ChartTask, 'task_id' | 'depends_on'>> = []
+    for await (const slice of this.#options.reads.slices(ids)) tasks.push(...slice.map(({ task_id, depends_on }) => ({ task_id, depends_on })))
+    return dependentsFirst(tasks)
   }
 
   /** The tasks that are still kept, with their estimates, in slices. */

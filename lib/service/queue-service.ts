@@ -18,6 +18,7 @@ import { Intake, checkIdentity } from './intake.ts'
 import { Leases } from './leases.ts'
 import type { Outcome } from './outcome.ts'
 import { toReport } from './progress.ts'
+import { Settler } from './settler.ts'
 import { TaskFeed } from './task-feed.ts'
 import { checkList, type ListTasksOptions } from './task-list.ts'
 
@@ -85,6 +86,7 @@ export class QueueService {
   readonly #estimates: Estimates
   readonly #finishing: Finishing
   readonly #sweep: DeadlineSweep | null
+  readonly #settler: Settler
   readonly #worker_id = randomUUID()
 
   constructor (options: QueueServiceOptions) {
@@ -102,8 +104,10 @@ export class QueueService {
     })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
-    this.answers = new OpenAnswers({ store, reads: this.#reads, charts: this.#charts, estimates: this.#estimates, ended: task => this.#ended(task) })
-    this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, ended: task => this.#ended(task) })
+    this.#settler = new Settler(this.leases, { leaseDuration, logger })
+    const after = { ended: (task: ChartTask) => this.#ended(task), unsettled: () => this.#settler.start() }
+    this.answers = new OpenAnswers({ store, reads: this.#reads, charts: this.#charts, estimates: this.#estimates, ...after })
+    this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, ...after })
     const { timeInQueue } = limits
     this.#sweep = timeInQueue > 0 ? new DeadlineSweep(this.leases, { timeInQueue, leaseDuration, logger }) : null
   }
@@ -175,7 +179,8 @@ export class QueueService {
       if (answer !== 'ok') return this.leases.isCompletedBy(task.task_id, lease)
     }
     const closing = await this.leases.prepare(task, lease, outcome, AbortSignal.timeout(leaseDuration))
-    const { closed } = await this.leases.close([closing], null)
+    const { closed, taken } = await this.leases.close([closing], null)
+    if (taken.unsettled) this.#settler.start()
     return closed[0]!.current
   }
 
@@ -207,7 +212,10 @@ export class QueueService {
     return this.#estimates.placeIn()
   }
 
-  /** The raw request, byte for byte as it was stored; null when it is unknown or no longer kept. */
+  /**
+   * The raw request, byte for byte as it was stored; null when it is unknown or no longer kept. Of a cancelled task, one of more than
+   * 1,024 bytes has no `params` any more, and null for an `adjustment_query` that is longer than that.
+   */
   async getTaskData (task_id: string): Promise<string | null> {
     return this.#store.readRequest(idOf(task_id))
   }
@@ -216,10 +224,11 @@ export class QueueService {
   async cancelTask (task_id: string): Promise<ChartTask | null> {
     const cancelled = await this.#store.cancel(idOf(task_id))
     for (const task of cancelled?.ended ?? []) this.#ended(task)
+    if (cancelled?.unsettled) this.#settler.start()
     return cancelled && cancelled.task
   }
 
-  /** Ends what has not ended of a batch, at once; its tasks after that, null: unknown. */
+  /** Ends what has not ended of a batch; its tasks after that, null: unknown. */
   async cancelBatch (batch_id: string): Promise<readonly ChartTask[] | null> {
     const batch = await this.answers.cancelledBatch(batch_id)
     return batch && collect(batch.tasks())
@@ -295,12 +304,13 @@ export class QueueService {
   /**
    * Asks for the chart of a failed task again, for its owner: a new task, whose `retry_of` names the failed one, or the one
    * that there is already. The failed one stays as it is. Null: unknown.
-   * @throws CHARTS_ERR_TASK_NOT_FAILED, and what `enqueueChartTask` throws
+   * @throws CHARTS_ERR_TASK_NOT_FAILED, CHARTS_ERR_REQUEST_NOT_KEPT, and what `enqueueChartTask` throws
    */
   async retryTask (task_id: string): Promise<EnqueueResult | null> {
     const details = await this.#store.inspect(idOf(task_id))
     if (!details) return null
     if (details.task.status !== ChartStatus.FAILED) throw new errors.CHARTS_ERR_TASK_NOT_FAILED()
+    if (details.shortened) throw new errors.CHARTS_ERR_REQUEST_NOT_KEPT()
     const { task, outcome } = await this.#intake.again(details)
     return { task: await this.#estimates.of(task), outcome }
   }
@@ -360,7 +370,7 @@ export class QueueService {
   async close (): Promise<void> {
     this.hostCharts?.close()
     this.feed.close()
-    await this.#sweep?.stop()
+    await Promise.all([this.#sweep?.stop(), this.#settler.stop()])
     await this.#finishing.settle()
   }
 

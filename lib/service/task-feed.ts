@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Logger } from '../generator.ts'
 import type { HintListener, TaskState, TaskStore } from '../store/task-store.ts'
-import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
+import { ChartStatus, isFinished, shownCancelled, type ChartTask } from '../task.ts'
 
 /** ms after which every watched task is read again even though hints arrive: a hint may be lost without anybody noticing. */
 const RECHECK = 15_000
@@ -154,7 +154,7 @@ export class TaskFeed implements HintListener {
     if (topic.task === undefined) {
       if (!topic.early || state.version > topic.early.version) topic.early = state
     } else if (topic.task && state.version > topic.task.version && state.status !== ChartStatus.PENDING) {
-      this.#set(topic, { ...topic.task, ...state })
+      this.#set(topic, shownCancelled({ ...topic.task, ...state }))
     } else {
       // Of a task that waits again, a hint does not say where it stands; of what is not newer, it says that something is wrong.
       this.#refresh([topic]).catch(error => this.#logger.debug({ err: error, task_id }, 'a task could not be read again'))

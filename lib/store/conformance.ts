@@ -10,12 +10,14 @@ import { enqueue } from './conformance/enqueue.ts'
 import { fairness } from './conformance/fairness.ts'
 import { hints, waiting } from './conformance/hints.ts'
 import { idempotencyKeys } from './conformance/idempotency.ts'
+import { kept } from './conformance/kept.ts'
 import { large } from './conformance/large.ts'
 import { leases } from './conformance/leases.ts'
 import { limits } from './conformance/limits.ts'
 import { list } from './conformance/list.ts'
 import { message } from './conformance/message.ts'
 import { outlook } from './conformance/outlook.ts'
+import { parts } from './conformance/parts.ts'
 import { pause } from './conformance/pause.ts'
 import { position } from './conformance/position.ts'
 import { priority } from './conformance/priority.ts'
@@ -36,5 +38,5 @@ export type * from './task-store.ts'
 export const storeConformance: readonly ConformanceCase[] = [
   ...enqueue, ...same, ...idempotencyKeys, ...leases, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
   ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints,
-  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large
+  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large, ...parts, ...kept
 ]

@@ -1,18 +1,27 @@
+import { setImmediate } from 'node:timers/promises'
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
 import { Bell } from './memory/bell.ts'
-import { bytesOf, toTaken, type Entry } from './memory/entry.ts'
+import { bytesOf, MOST_MOVED, toTaken, type Entry } from './memory/entry.ts'
 import { Hints } from './memory/hints.ts'
 import { Intake } from './memory/intake.ts'
 import { Lifecycle } from './memory/lifecycle.ts'
 import { Reads } from './memory/reads.ts'
 import { Shelves } from './memory/shelves.ts'
+import type { SortedSet } from './memory/sorted-set.ts'
 import type {
-  BatchOutcome, Closed, Closing, EndedTasks, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport,
+  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport,
   QueueStats, Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore
 } from './task-store.ts'
 
-/** Expired leases, due retries, waits that are over and tasks to be parked, of each, that one call deals with. */
-const MOST_DUE = 100
+/** Expired leases, waits that are over and due retries, all together, that one call deals with. */
+const MOST_DUE = 25
+/** Tasks that one call puts aside, and hands out. */
+const MOST_ASIDE = 100
+const MOST_HANDED = 500
+/** ms until a worker goes on with what earlier calls have left. Their caller does so at once: this is for one that has died. */
+const SETTLE_IN = 100
+/** Finished tasks that are removed before anybody else is served. */
+const PAGE = 100
 
 /** Bytes of requests and checkpoints after which a take hands out no more: what is left over wakes the next. */
 const MOST_TAKEN = 4 * 2 ** 20
@@ -56,7 +65,8 @@ class MemoryStore implements TaskStore {
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
     const result = this.#intake.accept([draft], null)
     if (!('tasks' in result)) return result
-    return { ...result.tasks[0]!, superseded: result.superseded }
+    const { tasks: [enqueued], superseded, unsettled } = result
+    return { ...enqueued!, superseded, ...(unsettled ? { unsettled } : {}) }
   }
 
   async enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
@@ -70,8 +80,10 @@ class MemoryStore implements TaskStore {
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
     const closed = closings.map(closing => this.#close(closing, take?.runningPerTenant ?? null))
     const own = new Set(closings.filter((_closing, i) => closed[i]!.current).map(({ task_id }) => task_id))
-    // Who takes nothing collects nothing: it could not ask again for what has ended, where the reply is lost.
-    return { closed, taken: take ? this.#take(take, own) : { tasks: [], lost: lostOf(this.#lifecycle.drain(), own), due: this.#due() } }
+    if (take) return { closed, taken: this.#take(take, own) }
+    // Without a take, nothing else is collected: were the reply lost, what has ended could not be asked for again.
+    const unsettled = this.#lifecycle.settle(false)
+    return { closed, taken: this.#taken([], lostOf(this.#lifecycle.drain(), own), unsettled) }
   }
 
   async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
@@ -103,19 +115,21 @@ class MemoryStore implements TaskStore {
     })
   }
 
-  async cancel (task_id: string): Promise<{ task: ChartTask, ended: ChartTask[] } | null> {
+  async cancel (task_id: string): Promise<Cancelled | null> {
     const entry = this.#shelves.entries.get(task_id)
     const task = entry && this.#reads.shown(entry)
     if (!task) return null
     if (isFinished(task)) return { task, ended: [] }
     this.#lifecycle.cancel([entry])
-    return { task: entry.task, ended: this.#ended() }
+    const unsettled = this.#lifecycle.settle(false)
+    return { task: entry.task, ended: this.#ended(), ...(unsettled ? { unsettled } : {}) }
   }
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
     // Twins of a batch are one task: it is named twice, and ends once.
     const entries = [...new Set(task_ids)].map(task_id => this.#shelves.entries.get(task_id))
     this.#lifecycle.cancel(entries.filter(entry => entry !== undefined && !isFinished(entry.task)) as Entry[])
+    this.#lifecycle.settle(false)
     return this.#ended()
   }
 
@@ -176,10 +190,13 @@ class MemoryStore implements TaskStore {
 
   async cleanup (): Promise<number> {
     const now = this.#now()
-    const ids = this.#shelves.finished.upTo(now, Infinity)
-    for (const task_id of ids) this.#shelves.forget(this.#shelves.entries.get(task_id)!)
+    let removed = 0
+    for (let ids: string[]; (ids = this.#shelves.finished.upTo(now, PAGE)).length > 0; removed += ids.length) {
+      for (const task_id of ids) this.#shelves.forget(this.#shelves.entries.get(task_id)!)
+      if (ids.length === PAGE) await setImmediate()
+    }
     this.#shelves.tidy(now)
-    return ids.length
+    return removed
   }
 
   waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
@@ -223,6 +240,7 @@ class MemoryStore implements TaskStore {
     const { task_id, lease, verb } = closing
     const entry = this.#shelves.entries.get(task_id)
     if (entry?.lease !== lease) return { current: false, finished: null }
+    if (this.#lifecycle.endReplaced(entry)) return { current: false, finished: null }
     if (entry.task.status === ChartStatus.PROCESSING) this.#lifecycle.close(entry, closing, cap)
     else if (entry.closed !== verb) return { current: false, finished: null }
     const ended = entry.task.status === ChartStatus.COMPLETED || entry.task.status === ChartStatus.FAILED
@@ -236,10 +254,13 @@ class MemoryStore implements TaskStore {
     if (before?.take_id === take_id && before.expires > this.#now()) {
       const again = before.ids.map(task_id => this.#shelves.entries.get(task_id)!)
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
-      return { tasks: still.map(toTaken), lost: lostOf([...this.#lifecycle.drain(), ...before.ended], own), due: this.#due() }
+      const unsettled = this.#lifecycle.settle(false)
+      return this.#taken(still, lostOf([...this.#lifecycle.drain(), ...before.ended], own), unsettled)
     }
     this.#collect(take.runningPerTenant)
+    this.#lifecycle.settle(true)
     const started = this.#start(take)
+    const unsettled = this.#lifecycle.settle(true)
     const ended = this.#lifecycle.drain()
     if (started.length + ended.length > 0) {
       const ids = started.map(({ task }) => task.task_id)
@@ -247,15 +268,25 @@ class MemoryStore implements TaskStore {
     }
     // A paused queue must not wake those who would find nothing.
     if (this.#shelves.queue.any && !this.#shelves.paused) this.#bell.ring()
-    return { tasks: started.map(toTaken), lost: lostOf(ended, own), due: this.#due() }
+    return this.#taken(started, lostOf(ended, own), unsettled)
+  }
+
+  #taken (started: readonly Entry[], lost: ChartTask[], unsettled: boolean): Taken {
+    return { tasks: started.map(toTaken), lost, due: this.#due(unsettled), ...(unsettled ? { unsettled } : {}) }
   }
 
   /** Expired leases, waits that are over, and what may go on now. */
   #collect (cap: number): void {
     const { entries, processing, deadlines, delayed } = this.#shelves
-    for (const task_id of processing.upTo(this.#monotonic(), MOST_DUE)) this.#lifecycle.expire(entries.get(task_id)!, cap)
-    for (const task_id of deadlines.upTo(this.#now(), MOST_DUE)) this.#lifecycle.timeOut(entries.get(task_id)!)
-    for (const task_id of delayed.upTo(this.#now(), MOST_DUE)) this.#lifecycle.promote(entries.get(task_id)!)
+    let room = MOST_DUE
+    const collect = (due: SortedSet, time: number, handle: (entry: Entry) => void) => {
+      const ids = due.upTo(time, room)
+      room -= ids.length
+      for (const task_id of ids) handle(entries.get(task_id)!)
+    }
+    collect(processing, this.#monotonic(), entry => this.#lifecycle.expire(entry, cap))
+    collect(deadlines, this.#now(), entry => this.#lifecycle.timeOut(entry))
+    collect(delayed, this.#now(), entry => this.#lifecycle.promote(entry))
   }
 
   #start (take: Take): Entry[] {
@@ -264,11 +295,18 @@ class MemoryStore implements TaskStore {
     if (paused) return started
     let aside = 0
     let bytes = 0
-    while (started.length < take.count && aside < MOST_DUE && bytes < MOST_TAKEN) {
+    const most = Math.min(take.count, MOST_HANDED)
+    while (started.length < most && aside < MOST_ASIDE && this.#lifecycle.moved < 2 * MOST_MOVED && bytes < MOST_TAKEN) {
       const head = queue.pop()
       if (!head) break
       let entry = entries.get(head.id)!
       const { tenant } = entry.draft
+      if (this.#shelves.replaced.has(entry)) {
+        queue.putBack(head)
+        this.#lifecycle.endReplaced(entry)
+        aside++
+        continue
+      }
       const capped = take.runningPerTenant > 0
       if (capped && running.of(tenant) >= take.runningPerTenant) {
         queue.park(head, tenant)
@@ -277,7 +315,7 @@ class MemoryStore implements TaskStore {
       }
       // What has run before goes first all the same.
       const other = capped && head.queue !== 'again' ? queue.prefer(tenant) : null
-      if (other !== null) {
+      if (other !== null && !this.#lifecycle.endReplaced(entries.get(other)!)) {
         queue.park(head, tenant)
         entry = entries.get(other)!
       }
@@ -288,10 +326,11 @@ class MemoryStore implements TaskStore {
     return started
   }
 
-  #due (): number | null {
+  #due (unsettled: boolean): number | null {
     const { processing, delayed, deadlines } = this.#shelves
     const next = (set: typeof processing) => set.first?.score ?? Infinity
     const left = Math.min(next(processing) - this.#monotonic(), next(delayed) - this.#now(), next(deadlines) - this.#now())
-    return left === Infinity ? null : Math.max(0, left)
+    const due = Math.min(Math.max(0, left), unsettled ? SETTLE_IN : Infinity)
+    return due === Infinity ? null : due
   }
 }

@@ -87,12 +87,15 @@ export type BatchOutcome =
     readonly batch_id: string
     /** In the order asked, each with what became of it. */
     readonly tasks: readonly EnqueuedTask[]
+    /** Those of the superseded that this call has ended, and what ended with them. */
     readonly superseded: readonly ChartTask[]
+    /** More is to be ended, as with `Taken`. */
+    readonly unsettled?: true
   }
   | EnqueueRefusal
 
 export type EnqueueOutcome =
-  | EnqueuedTask & { readonly superseded: readonly ChartTask[] }
+  | EnqueuedTask & { readonly superseded: readonly ChartTask[], readonly unsettled?: true }
   | EnqueueRefusal
 
 /** One worker's wish for tasks. */
@@ -122,6 +125,20 @@ export interface Taken {
   readonly lost: ChartTask[]
   /** ms until a lease expires, a retry is due or a wait is over; null when nothing will be due by itself. */
   readonly due: number | null
+  /**
+   * It is decided that more ends, or may run, because of what has ended, than one call does: any later call with a take goes on with it,
+   * a part at a time. No worker starts what is to end.
+   */
+  readonly unsettled?: true
+}
+
+/** A task that was cancelled, or had ended before. */
+export interface Cancelled {
+  readonly task: ChartTask
+  /** What this call ended, dependents included. */
+  readonly ended: readonly ChartTask[]
+  /** More dependents are to end, as with `Taken`. */
+  readonly unsettled?: true
 }
 
 /** How a lease ends. */
@@ -252,6 +269,8 @@ export interface TaskDetails {
   readonly attempts: readonly AttemptRecord[]
   /** What the draft had. */
   readonly weight: number
+  /** Only part of the request is kept: the task cannot be repeated. */
+  readonly shortened?: true
 }
 
 /** Which tasks an operator wants to see; what is left out fits all. */
@@ -295,16 +314,19 @@ export interface TaskStore {
   checkpoint (task_id: string, lease: number, name: string, value: string, most: number): Promise<'ok' | 'stale' | 'too_large'>
   /** Prolongs leases by `leaseDuration` ms from now. */
   extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>>
-  /** Ends a waiting or running task. `ended`: what this call ended, its dependents included. Null: unknown. */
-  cancel (task_id: string): Promise<{ task: ChartTask, ended: readonly ChartTask[] } | null>
-  /** Ends those of the tasks that have not ended, at once: what needs another of them is cancelled, not failed. All that ended. */
+  /** Ends a waiting or running task. Null: unknown. */
+  cancel (task_id: string): Promise<Cancelled | null>
+  /**
+   * Ends those of the tasks that have not ended, at once: what needs another of them is cancelled, not failed. All that this call ended;
+   * their dependents may be `unsettled`, as with `Taken`. Of many, a part at a time, what needs others first: each call takes its time.
+   */
   cancelAll (task_ids: readonly string[]): Promise<ChartTask[]>
   /**
    * Tasks as they are now; null for what is unknown or expired. With `bytes`: only the first of them, as many as fit, at least one
    * where any was asked for.
    */
   read (task_ids: readonly string[], bytes?: number): Promise<Array<ChartTask | null>>
-  /** The request byte for byte as it was stored. */
+  /** The request byte for byte as it was stored; of a task that nobody will run, a long one is shortened. */
   readRequest (task_id: string): Promise<string | null>
   /** The content of a chart as JSON; null where there is none (any more). */
   readContent (chart_id: string): Promise<string | null>

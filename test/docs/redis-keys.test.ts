@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { ChartGenerationError, ChartQueueService } from '../../lib/index.ts'
+import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { proseOf, readPage } from '../helpers/markdown.ts'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
 
@@ -93,6 +94,33 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   await service.pauseQueue()
   await look()
   await service.resumeQueue()
+
+  // More than one script ends, looked at before the rest has ended.
+  const store = new RedisStore({ redis, keyPrefix })
+  const dying = new ChartQueueService({
+    store: new Proxy(store, {
+      get (target, name: keyof RedisStore) {
+        if (name === 'closeLeases') return () => Promise.reject(new Error('nobody goes on'))
+        return (target[name] as (...args: unknown[]) => unknown).bind(target)
+      }
+    })
+  })
+  t.teardown(async () => {
+    await dying.close()
+    await store.close()
+  })
+  const many = (more: object) => service.enqueueChartTasks(Array.from({ length: 30 }, () => ({ message_id, force_create: true, ...more })), ada)
+  const needed = await ask({ adjustment_query: 'what many need' })
+  await many({ depends_on: [needed] })
+  await dying.cancelTask(needed)
+  await many({ adjustment_query: 'x'.repeat(2_000) })
+  const { task: last } = await dying.enqueueChartTask({ message_id, force_create: true, supersede: true }, ada)
+  await look()
+  for (let unsettled: true | undefined = true; unsettled;) {
+    const take = { worker_id: 'worker', take_id: crypto.randomUUID(), count: 0, leaseDuration: 60_000 }
+    unsettled = (await service.leases.close([], take)).taken.unsettled
+  }
+  await service.cancelTask(last.task_id)
 
   for (const key of await look()) t.ok(await redis.pttl(key) > 0, `${key} goes by itself once its tasks have ended`)
   t.same(Object.fromEntries([...seenKeys].sort()), Object.fromEntries([...keys].sort()), 'keys and their types')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { ChartTask } from '../../task.ts'
-import { cases, completion, DAY, failing, idsOf, LEASE, type Scene } from './scene.ts'
+import { cases, completion, DAY, failing, idsOf, LEASE, settle, type Scene } from './scene.ts'
 
 const FAILED = { status: 'FAILED', current_step: 'failed', error_code: 'CHARTS_ERR_DEPENDENCY_FAILED', error_message: 'A chart that this one needs has failed' }
 const shownOf = ({ status, current_step, error_code, error_message }: ChartTask) => ({ status, current_step, error_code, error_message })
@@ -157,11 +157,12 @@ export const dependencies = cases('a task that needs others', {
     assert.deepEqual(shownOf(await scene.read(task_id)), FAILED)
   },
 
-  'fails along a chain of 500 in one step': async scene => {
+  'fails along a chain of 500, a part at a time': async scene => {
     const first = await scene.taken()
     const ids = await chain(scene, first.task.task_id, 500)
-    const { taken } = await scene.store.closeLeases([failing(first, { delay: 'never' })], null)
-    assert.deepEqual(idsOf(taken.lost), ids)
+    const { taken: { lost, unsettled } } = await scene.store.closeLeases([failing(first, { delay: 'never' })], null)
+    assert.equal(unsettled, true)
+    assert.deepEqual([...idsOf(lost), ...await settle(scene)], ids)
     for (const task of await scene.store.read(ids)) assert.deepEqual(shownOf(task!), FAILED)
     await idle(scene)
   },
@@ -169,8 +170,9 @@ export const dependencies = cases('a task that needs others', {
   'fails along a chain of 500 that is cancelled at its head': async scene => {
     const first = await scene.enqueue()
     const ids = await chain(scene, first.task_id, 500)
-    const cancelled = await scene.store.cancel(first.task_id)
-    assert.deepEqual(idsOf(cancelled!.ended), [first.task_id, ...ids])
+    const { task, ended, unsettled } = (await scene.store.cancel(first.task_id))!
+    assert.deepEqual([task.status, unsettled], ['CANCELLED', true])
+    assert.deepEqual([...idsOf(ended), ...await settle(scene)], [first.task_id, ...ids])
     await idle(scene)
   },
 

@@ -61,8 +61,17 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
     assert.equal(await ask(100), 'already_active')
     await scene.complete(await scene.take())
     assert.equal(await ask(101), 'chart_exists')
-    assert.equal(await ask(101), 'replayed', 'what has ended is no longer than it was')
+    assert.equal(await ask(101), 'chart_exists', 'nor once it has ended')
+    assert.equal(await ask(1), 'replayed')
     assert.equal((await scene.read(task_id)).status, 'COMPLETED')
+  },
+
+  'of more than a hundred that one finished chart is asked for with is answered, and not remembered': async scene => {
+    await scene.completed({ same: 'alike' })
+    const ask = async (n: number) => (await scene.store.enqueue(scene.draft({ same: 'alike', idempotency: { key: `key-${n}`, body: 'body' } }))).outcome
+    for (let n = 1; n <= 101; n++) assert.equal(await ask(n), 'chart_exists')
+    assert.equal(await ask(100), 'replayed')
+    assert.equal(await ask(101), 'chart_exists')
   },
 
   'is kept as long as its task': async scene => {

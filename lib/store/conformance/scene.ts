@@ -220,6 +220,22 @@ export const idsOf = (tasks: readonly (TaskRef | ChartTask | TakenTask)[]): stri
 export const refOf = ({ task_id, created_at, completed_at }: ChartTask): TaskRef =>
   ({ task_id, created_at: Date.parse(created_at), completed_at: completed_at === null ? null : Date.parse(completed_at) })
 
+/** Tasks that one call ends, or lets run, because of others. */
+export const PART = 25
+
+/** Goes on with what earlier calls have left, as the service does: the ids of what that ended. No call does too much. */
+export async function settle (scene: Scene): Promise<string[]> {
+  const ids: string[] = []
+  for (let more = true; more;) {
+    const { taken: { lost, due, unsettled } } = await scene.store.closeLeases([], scene.wish({ worker_id: 'settler', count: 0 }))
+    assert.ok(lost.length <= PART, `${lost.length} ended in one call`)
+    ids.push(...idsOf(lost))
+    more = unsettled === true
+    if (more) assert.ok(due !== null && due <= 1_000, 'a worker would go on soon')
+  }
+  return ids
+}
+
 /** Names the cases of one theme. */
 export function cases (theme: string, scenes: Readonly<Record<string, (scene: Scene) => Promise<void>>>): ConformanceCase[] {
   return Object.entries(scenes).map(([name, play]) => ({ name: `${theme}: ${name}`, run: open => Scene.play(open, play) }))

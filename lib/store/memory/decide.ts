@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
 import type { EnqueuedTask, EnqueueRefusal, TaskDraft } from '../task-store.ts'
-import { MOST_ANSWERED, type Entry } from './entry.ts'
+import { MOST_ANSWERED, MOST_MOVED, type Entry } from './entry.ts'
 import type { TenantCounts } from './tenant-counts.ts'
 
 /** What the store knows, for those who decide. */
@@ -10,6 +10,8 @@ export interface View {
   shown (entry: Entry | undefined): ChartTask | null
   findSame (draft: TaskDraft): Entry | null
   activeOf (draft: TaskDraft): Entry[]
+  /** What was replaced and has not been ended yet. */
+  readonly replaced: ReadonlySet<Entry>
   readonly waiting: TenantCounts
 }
 
@@ -30,6 +32,8 @@ export interface Decision {
   readonly fresh: ReadonlyArray<{ readonly draft: TaskDraft, readonly deps: readonly string[], readonly waits: ReadonlySet<string> }>
   /** What they replace. */
   readonly older: readonly Entry[]
+  /** Whether that is more than one call ends. */
+  readonly tooMany: boolean
 }
 
 /** Two that ask for the same are alike where they depend on the same. */
@@ -84,7 +88,8 @@ function resolveNeeds (fresh: readonly Match[], user_id: string, view: View): De
       const need = draft.depends_on[i]!
       if (!created.has(dep)) {
         if (!task || entry!.draft.user_id !== user_id) return { outcome: 'dependency_unknown', task_id: need }
-        if (isFinished(task) && task.status !== ChartStatus.COMPLETED) return { outcome: 'dependency_failed', task_id: need }
+        const isOver = isFinished(task) ? task.status !== ChartStatus.COMPLETED : view.replaced.has(entry!)
+        if (isOver) return { outcome: 'dependency_failed', task_id: need }
       }
       if (!task || !isFinished(task)) waits.add(dep)
     }
@@ -94,15 +99,17 @@ function resolveNeeds (fresh: readonly Match[], user_id: string, view: View): De
 }
 
 /** The active tasks that the drafts replace; what answers a draft, or is needed, stays. */
-function findOlder (drafts: readonly TaskDraft[], becomes: readonly Match[], fresh: Decision['fresh'], view: View): Entry[] {
+function findOlder (drafts: readonly TaskDraft[], becomes: readonly Match[], fresh: Decision['fresh'], view: View): Pick<Decision, 'older' | 'tooMany'> {
+  // Those of a batch mostly replace the same.
+  const messages = new Map(drafts.filter(({ supersede }) => supersede).map(draft => [draft.message_id, draft]))
+  const active = [...messages.values()].flatMap(draft => view.activeOf(draft))
   const kept = new Set([...becomes.map(({ id }) => id), ...fresh.flatMap(({ deps }) => deps)])
   // What is kept keeps what it waits for, however far: to cancel that would end it.
   for (const id of kept) {
     const entry = view.find(id)
     if (entry && entry.left > 0) entry.deps.forEach(dep => kept.add(dep))
   }
-  const replaced = drafts.filter(({ supersede }) => supersede).flatMap(draft => view.activeOf(draft))
-  return [...new Set(replaced)].filter(({ task }) => !kept.has(task.task_id))
+  return { older: active.filter(({ task }) => !kept.has(task.task_id)), tooMany: active.length > MOST_MOVED }
 }
 
 /** Decides, without changing anything, what becomes of drafts that are accepted together: all of them, or none. */
@@ -115,11 +122,11 @@ export function decide (drafts: readonly TaskDraft[], isBatch: boolean, view: Vi
   if (crowded) return { outcome: 'task_crowded', task_id: crowded.draft.task_id }
   const fresh = resolveNeeds(becomes.filter(({ outcome, id }) => outcome === 'queued' && !view.find(id)), user_id, view)
   if ('outcome' in fresh) return fresh
-  const older = findOlder(drafts, becomes, fresh, view)
+  const { older, tooMany } = findOlder(drafts, becomes, fresh, view)
   // What is about to be cancelled makes room.
-  const freed = older.filter(({ task }) => task.status === ChartStatus.PENDING)
+  const freed = [...new Set([...older, ...view.replaced])].filter(({ task }) => task.status === ChartStatus.PENDING)
   const full = (limit: number, waiting: number, room: number) => fresh.length > 0 && limit > 0 && waiting - room + fresh.length > limit
   if (full(waitingPerTenant, view.waiting.of(tenant), freed.filter(entry => entry.draft.tenant === tenant).length)) return { outcome: 'tenant_full', fresh: fresh.length }
   if (full(queueLength, view.waiting.all, freed.length)) return { outcome: 'queue_full', fresh: fresh.length }
-  return { becomes, fresh, older }
+  return { becomes, fresh, older, tooMany }
 }

@@ -93,6 +93,12 @@ export class FairQueue {
     return { ...head, queue }
   }
 
+  /** Undoes a pop: the task leaves the queue in another way. */
+  putBack ({ id, queue, score }: Popped): void {
+    this.#queues[queue].add(id, score)
+    if (queue !== 'again') this.#due[queue] -= STRIDE[queue]
+  }
+
   /** A tenant at its cap waits aside, in its own order. */
   park ({ id, queue, score }: Popped, tenant: string): void {
     let parked = this.#parked.get(tenant)
@@ -100,16 +106,17 @@ export class FairQueue {
     parked.add(id, (QUEUES.indexOf(queue) + 1) * RANK + Math.floor(score))
   }
 
-  /** Brings up to `room` of a tenant's parked tasks back, each with the turn that it had: it has come already. False where there is none. */
-  unpark (tenant: string, room: number): boolean {
+  /** Brings up to `room` of a tenant's parked tasks back, each with the turn that it had: it has come already. How many; null where none is parked. */
+  unpark (tenant: string, room: number): number | null {
     const parked = this.#parked.get(tenant)
-    if (!parked) return false
-    for (let head; room > 0 && (head = this.#nextParked(parked, tenant)); room--) {
+    if (!parked) return null
+    let count = 0
+    for (let head; count < room && (head = this.#nextParked(parked, tenant)); count++) {
       parked.remove(head.id)
       this.#enter(QUEUES[Math.floor(head.score / RANK) - 1]!, head.id, head.score % RANK)
     }
     if (parked.size === 0) this.#parked.delete(tenant)
-    return true
+    return count
   }
 
   /**

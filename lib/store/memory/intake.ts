@@ -7,6 +7,9 @@ import type { Lifecycle } from './lifecycle.ts'
 import type { Reads } from './reads.ts'
 import type { Shelves } from './shelves.ts'
 
+/** ms that a batch is kept whose tasks have ended, where one of them answers for many batches: whoever has made it can read it. */
+const CROWDED_BATCH = 60_000
+
 /** Accepts tasks, or answers with those that there are already. */
 export class Intake {
   readonly #shelves: Shelves
@@ -25,6 +28,7 @@ export class Intake {
       shown: entry => reads.shown(entry),
       findSame: draft => this.#findSame(draft),
       activeOf: draft => this.#activeOf(draft),
+      replaced: shelves.replaced,
       waiting: shelves.waiting
     }
   }
@@ -32,7 +36,7 @@ export class Intake {
   /** All of the drafts, or none of them: first it is decided what becomes of each, then it is done. */
   accept (drafts: readonly TaskDraft[], batch_id: string | null): BatchOutcome {
     const [{ idempotency, user_id, task_id }] = drafts as [TaskDraft]
-    const { entries, byKey, batches } = this.#shelves
+    const { entries, byKey } = this.#shelves
     const before = this.#before(task_id, batch_id)
     if (before) {
       return this.#answer('accepted', batch_id, before.map((entry, i) => {
@@ -41,7 +45,7 @@ export class Intake {
       }))
     }
     const seen = idempotency ? byKey.get(idempotency.key) : undefined
-    const known = seen?.entries.filter(entry => this.#reads.shown(entry)) ?? []
+    const known = seen && seen.expires > this.#reads.now ? seen.entries.filter(entry => this.#reads.shown(entry)) : []
     if (seen && known.length > 0) {
       if (seen.body !== idempotency!.body) return { outcome: 'key_reused' }
       return this.#answer('replayed', seen.batch_id, known.map(entry => ({ outcome: 'replayed', entry })))
@@ -49,18 +53,17 @@ export class Intake {
 
     const decision = decide(drafts, batch_id !== null, this.#view)
     if ('outcome' in decision) return decision
-    const { becomes, fresh, older } = decision
-    this.#lifecycle.cancel(older)
+    const { becomes, fresh, older, tooMany } = decision
+    if (tooMany) this.#lifecycle.replace(older)
+    else this.#lifecycle.cancel(older)
+    const unsettled = older.length > 0 && this.#lifecycle.settle(true)
     for (const { draft, deps, waits } of fresh) this.#lifecycle.create(draft, deps, waits)
     if (fresh.length > 0) this.#bell.ring()
     const tasks = becomes.map(({ outcome, id }) => ({ outcome, entry: entries.get(id)! }))
     const answered = tasks.map(({ entry }) => entry)
-    if (batch_id !== null) {
-      batches.set(batch_id, { user_id, entries: answered })
-      for (const { task, batch_ids } of new Set(answered)) if (!isFinished(task)) batch_ids.push(batch_id)
-    }
-    if (idempotency) this.#bind(idempotency, batch_id, answered)
-    return this.#answer('accepted', batch_id, tasks)
+    const expires = batch_id === null ? Infinity : this.#bindBatch(batch_id, user_id, answered)
+    if (idempotency) this.#bind(idempotency, batch_id, answered, expires)
+    return { ...this.#answer('accepted', batch_id, tasks), ...(unsettled ? { unsettled } : {}) }
   }
 
   #answer (outcome: 'accepted' | 'replayed', batch_id: string | null, tasks: Array<Pick<EnqueuedTask, 'outcome'> & { entry: Entry }>): BatchOutcome {
@@ -72,10 +75,22 @@ export class Intake {
     }
   }
 
-  #bind ({ key, body }: { key: string, body: string }, batch_id: string | null, entries: readonly Entry[]): void {
+  /** Returns when it is forgotten, if not with the last of its tasks. */
+  #bindBatch (batch_id: string, user_id: string, entries: readonly Entry[]): number {
+    const { batches } = this.#shelves
+    const isCrowded = ({ task, batch_ids }: Entry) => isFinished(task) && batch_ids.length >= MOST_ANSWERED
+    const isShort = entries.some(isCrowded) && entries.every(({ task }) => isFinished(task))
+    const expires = isShort ? this.#reads.now + CROWDED_BATCH : Infinity
+    for (const entry of new Set(entries)) if (!isCrowded(entry)) entry.batch_ids.push(batch_id)
+    batches.set(batch_id, { user_id, entries, expires })
+    return expires
+  }
+
+  #bind ({ key, body }: { key: string, body: string }, batch_id: string | null, entries: readonly Entry[], expires: number): void {
     const [only] = batch_id === null ? entries : []
-    if (only && !isFinished(only.task) && ++only.keys > MOST_ANSWERED) return
-    this.#shelves.byKey.set(key, { batch_id, entries, body })
+    if (only && only.keys >= MOST_ANSWERED) return
+    if (only) only.keys++
+    this.#shelves.byKey.set(key, { batch_id, entries, body, expires })
   }
 
   /** What this very call has made, if it has been here before: its reply was lost. */
@@ -88,7 +103,7 @@ export class Intake {
   /** An active task like this one, else the newest finished one whose chart is there. */
   #findSame (draft: TaskDraft): Entry | null {
     const alike = this.#shelves.bySame.of(draft.same).sort((a, b) => b.order - a.order)
-    const active = alike.find(({ task }) => !isFinished(task))
+    const active = alike.find(entry => !isFinished(entry.task) && !this.#shelves.replaced.has(entry))
     if (active) return active
     const completed = alike.find(({ task }) => task.status === ChartStatus.COMPLETED)
     const task = this.#reads.shown(completed)

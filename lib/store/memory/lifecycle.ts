@@ -1,8 +1,9 @@
-import { ChartStatus, type ChartTask } from '../../task.ts'
+import { ChartStatus, isFinished, shownCancelled, type ChartRequest, type ChartTask } from '../../task.ts'
+import { shorten } from '../kept-request.ts'
 import { newTask } from '../new-task.ts'
 import type { AttemptRecord, Closing, ProgressReport, Take, TaskDraft } from '../task-store.ts'
 import type { Bell } from './bell.ts'
-import { attemptOf, backoff, failureFields, frozen, type Entry } from './entry.ts'
+import { attemptOf, backoff, failureFields, frozen, MOST_MOVED, weightOf, type Entry } from './entry.ts'
 import type { Hints } from './hints.ts'
 import type { Shelves } from './shelves.ts'
 import { SortedSet } from './sorted-set.ts'
@@ -11,6 +12,9 @@ import { SortedSet } from './sorted-set.ts'
 const MOST_STEPS = 64
 /** Tries that are remembered of one task. */
 const MOST_TRIES = 20
+/** Of a tenant's tasks that have ended without an attempt, so many are kept, and so many of them with their whole requests. */
+const MOST_UNRUN = 10_000
+const MOST_WHOLE = 1_000
 /** Parked tasks that one call brings back. */
 const MOST_UNPARKED = 100
 
@@ -24,6 +28,10 @@ export class Lifecycle {
   readonly #now: () => number
   readonly #monotonic: () => number
   #ended: Entry[] = []
+  /** Of those, the ones whose dependents have not been told. */
+  #untold: Entry[] = []
+  #moved = 0
+  #unparked = 0
   #order = 0
 
   constructor (shelves: Shelves, hints: Hints, bell: Bell, now: () => number, monotonic: () => number) {
@@ -34,8 +42,15 @@ export class Lifecycle {
     this.#monotonic = monotonic
   }
 
-  /** What has ended since this was asked last, in order. */
+  /** Tasks that the call under way has ended or let run because of others. */
+  get moved (): number {
+    return this.#moved
+  }
+
+  /** What has ended since this was asked last, in order: a call asks at its end. */
   drain (): Entry[] {
+    this.#moved = 0
+    this.#unparked = 0
     return this.#ended.splice(0)
   }
 
@@ -43,6 +58,7 @@ export class Lifecycle {
     const { task_id, message_id, user_id, tenant } = draft
     const entry: Entry = {
       draft,
+      shortened: false,
       deps,
       left: waits.size,
       task: frozen(newTask(draft, this.#now(), {
@@ -133,12 +149,12 @@ export class Lifecycle {
     switch (closing.verb) {
       case 'complete': {
         if (closing.content !== null) this.#shelves.contents.set(closing.chart_id, closing.content)
-        this.#finish(entry, ChartStatus.COMPLETED, { chart_id: closing.chart_id, progress: 100 })
+        this.#putFinal(entry, ChartStatus.COMPLETED, { chart_id: closing.chart_id, progress: 100 })
         break
       }
       case 'fail': {
         const { code, message, delay } = closing
-        if (delay === 'never' || task.attempt >= task.max_attempts) this.#finish(entry, ChartStatus.FAILED, failureFields(code, message))
+        if (delay === 'never' || task.attempt >= task.max_attempts) this.#putFinal(entry, ChartStatus.FAILED, failureFields(code, message))
         else this.#requeue(entry, 'retrying', delay ?? backoff(retry.backoff, task.attempt), failureFields(code, message))
         break
       }
@@ -150,30 +166,60 @@ export class Lifecycle {
 
   /** Ends a try whose worker is taken for lost. */
   expire (entry: Entry, cap: number | null): void {
+    if (this.endReplaced(entry)) return
     this.#closeLease(entry, 'expire', cap)
     if (entry.task.attempt < entry.task.max_attempts) this.#requeue(entry, 'queued', 0, {})
-    else this.#finish(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_WORKER_LOST', null))
+    else this.#putFinal(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_WORKER_LOST', null))
   }
 
   /** Ends a task that has waited too long for its first try. */
   timeOut (entry: Entry): void {
+    if (this.endReplaced(entry)) return
     this.#unqueue(entry)
-    this.#finish(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_QUEUE_TIMEOUT', null))
+    this.#putFinal(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_QUEUE_TIMEOUT', null))
   }
 
   /** Ends tasks that nobody wants any more, at once: what needs another of them is cancelled, not failed. */
   cancel (entries: readonly Entry[]): void {
+    for (const entry of entries) this.#putCancelled(entry)
+  }
+
+  /** Decides that tasks are replaced; ends those that run, as far as one call may. `settle` ends the others by and by. */
+  replace (entries: readonly Entry[]): void {
+    for (const entry of entries) this.#shelves.replaced.add(entry)
     for (const entry of entries) {
-      const { task_id, status } = entry.task
-      if (status === ChartStatus.PENDING) {
-        this.#unqueue(entry)
-      } else {
-        this.#closeLease(entry, 'cancel', null)
-        this.#hints.cancelled(task_id)
-      }
-      this.#putFinal(entry, ChartStatus.CANCELLED, {})
+      if (this.#moved < MOST_MOVED && entry.task.status === ChartStatus.PROCESSING) this.endReplaced(entry)
     }
-    this.#tellAll([...entries])
+  }
+
+  /** Ends a task that was replaced; false for any other. */
+  endReplaced (entry: Entry): boolean {
+    if (!this.#shelves.replaced.delete(entry)) return false
+    this.#putCancelled(entry)
+    return true
+  }
+
+  /**
+   * Tells those who wait for what this call has ended and, where `unsettled`, goes on with what earlier calls have left, as far as one
+   * call may. Whether anything is left.
+   */
+  settle (unsettled: boolean): boolean {
+    const { replaced, untold } = this.#shelves
+    const wasUnsettled = this.#shelves.unsettled
+    this.#tellAll()
+    if (unsettled) {
+      for (const entry of replaced) {
+        if (this.#moved >= MOST_MOVED) break
+        this.endReplaced(entry)
+      }
+      this.#tellAll()
+      for (let ended; this.#moved < MOST_MOVED && (ended = untold.shift());) {
+        this.#untold.push(ended)
+        this.#tellAll()
+      }
+    }
+    if (!wasUnsettled && this.#shelves.unsettled) this.#bell.ring()
+    return this.#shelves.unsettled
   }
 
   #date (): string {
@@ -226,7 +272,11 @@ export class Lifecycle {
   /** `cap`: that of the worker that asks, or null. One that was raised or lifted meanwhile has freed more than one place. */
   #unpark (tenant: string, cap: number | null): void {
     const room = cap === 0 ? MOST_UNPARKED : Math.max(1, (cap ?? 0) - this.#shelves.running.of(tenant))
-    if (this.#shelves.queue.unpark(tenant, Math.min(room, MOST_UNPARKED))) this.#bell.ring()
+    // The place itself is always given on.
+    const unparked = this.#shelves.queue.unpark(tenant, Math.max(1, Math.min(room, MOST_UNPARKED - this.#unparked)))
+    if (unparked === null) return
+    this.#unparked += unparked
+    this.#bell.ring()
   }
 
   #requeue (entry: Entry, current_step: string, delay: number, failure: Partial<AttemptRecord>, attempt = entry.task.attempt): void {
@@ -242,9 +292,16 @@ export class Lifecycle {
     this.#bell.ring()
   }
 
-  #finish (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
-    this.#putFinal(entry, status, fields)
-    this.#tellAll([entry])
+  #putCancelled (entry: Entry): void {
+    const { task_id, status } = entry.task
+    this.#shelves.replaced.delete(entry)
+    if (status === ChartStatus.PENDING) {
+      this.#unqueue(entry)
+    } else {
+      this.#closeLease(entry, 'cancel', null)
+      this.#hints.cancelled(task_id)
+    }
+    this.#putFinal(entry, ChartStatus.CANCELLED, {})
   }
 
   #putFinal (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
@@ -255,32 +312,68 @@ export class Lifecycle {
     entry.detailsExpire = this.#now() + retention.status * 1000
     this.#shelves.active.remove(task_id)
     this.#shelves.finished.add(task_id, entry.expires)
-    this.#change(entry, { status, current_step: status.toLowerCase(), completed_at: this.#date(), ...fields })
+    if (status === ChartStatus.CANCELLED) this.#shorten(entry)
+    if (entry.lease === 0) this.#keepLatest(entry)
+    const { adjustment_query } = shownCancelled({ ...entry.task, status })
+    this.#change(entry, { status, current_step: status.toLowerCase(), completed_at: this.#date(), adjustment_query, ...fields })
     this.#ended.push(entry)
+    this.#untold.push(entry)
+    this.#moved += 1 + weightOf(entry)
+  }
+
+  #shorten (entry: Entry): void {
+    const request = shorten(entry.draft.request)
+    if (request === entry.draft.request) return
+    entry.draft = { ...entry.draft, request }
+    entry.shortened = true
+    if (isFinished(entry.task)) entry.task = frozen({ ...entry.task, adjustment_query: (JSON.parse(request) as ChartRequest).adjustment_query })
+  }
+
+  /** Tasks that have ended without an attempt are cheap to make: of a tenant the latest ones are kept, the latest of them with their whole requests. */
+  #keepLatest ({ draft: { task_id, tenant } }: Entry): void {
+    const { entries, unrun } = this.#shelves
+    const latest = unrun.get(tenant) ?? []
+    latest.push(task_id)
+    unrun.set(tenant, latest)
+    const long = entries.get(latest.at(-MOST_WHOLE - 1) ?? '')
+    if (long) this.#shorten(long)
+    const oldest = latest.length > MOST_UNRUN ? entries.get(latest.shift()!) : undefined
+    if (oldest) this.#shelves.forget(oldest)
   }
 
   /** In rounds, not by recursion: a chain of dependents may be long. */
-  #tellAll (untold: Entry[]): void {
-    for (let ended = untold.pop(); ended; ended = untold.pop()) untold.push(...this.#tell(ended))
+  #tellAll (): void {
+    for (let ended = this.#untold.shift(); ended; ended = this.#untold.shift()) {
+      if (!this.#tell(ended)) this.#shelves.untold.push(ended)
+    }
   }
 
-  /** A dependency that completes lets its dependents run; any other end is theirs too. Those it ended. */
-  #tell ({ task: { task_id, status } }: Entry): Entry[] {
-    const dependents = this.#shelves.dependents.get(task_id)?.upTo(Infinity, Infinity).map(dependent => this.#shelves.entries.get(dependent)!) ?? []
-    this.#shelves.dependents.delete(task_id)
-    if (status !== ChartStatus.COMPLETED) {
-      for (const dependent of dependents) {
-        this.#unqueue(dependent)
-        this.#putFinal(dependent, ChartStatus.FAILED, failureFields('CHARTS_ERR_DEPENDENCY_FAILED', null))
-      }
-      return dependents
+  /** Tells the dependents of a task that has ended. False where some are left. */
+  #tell ({ task: { task_id, status } }: Entry): boolean {
+    const dependents = this.#shelves.dependents.get(task_id)
+    // One more than there is room for says that some are left.
+    for (const dependent of dependents?.head(Math.max(0, MOST_MOVED - this.#moved) + 1) ?? []) {
+      if (this.#moved >= MOST_MOVED) return false
+      dependents!.remove(dependent)
+      this.#tellOne(this.#shelves.entries.get(dependent)!, status === ChartStatus.COMPLETED)
     }
-    for (const dependent of dependents) {
-      if (--dependent.left > 0) continue
-      this.#change(dependent, this.#admit(dependent))
-      this.#bell.ring()
+    if (dependents?.size === 0) this.#shelves.dependents.delete(task_id)
+    return true
+  }
+
+  /** A dependency that completes lets its dependents run; any other end is theirs too. */
+  #tellOne (dependent: Entry, completed: boolean): void {
+    // What is replaced together is cancelled together, also where one needs the other.
+    if (this.endReplaced(dependent)) return
+    if (!completed) {
+      this.#unqueue(dependent)
+      this.#putFinal(dependent, ChartStatus.FAILED, failureFields('CHARTS_ERR_DEPENDENCY_FAILED', null))
+      return
     }
-    return []
+    this.#moved++
+    if (--dependent.left > 0) return
+    this.#change(dependent, this.#admit(dependent))
+    this.#bell.ring()
   }
 
   #change (entry: Entry, fields: Partial<ChartTask>): void {

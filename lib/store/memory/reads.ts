@@ -20,6 +20,10 @@ export class Reads {
     this.#now = now
   }
 
+  get now (): number {
+    return this.#now()
+  }
+
   /** The task as it is known now: nothing once its retention has passed, no steps once theirs has. */
   shown (entry: Entry | undefined): ChartTask | null {
     if (!entry || entry.expires <= this.#now()) return null
@@ -78,7 +82,8 @@ export class Reads {
   }
 
   batch (batch_id: string): { user_id: string, tasks: TaskRef[] } | null {
-    const batch = this.#shelves.batches.get(batch_id)
+    const known = this.#shelves.batches.get(batch_id)
+    const batch = known && known.expires > this.#now() ? known : null
     const tasks = (batch?.entries ?? []).map(entry => this.#ref(entry)).filter(ref => ref !== null)
     return batch && tasks.length > 0 ? { user_id: batch.user_id, tasks } : null
   }

@@ -11,10 +11,14 @@ export class Shelves {
   readonly byMessage = new IndexOf<Entry>()
   readonly bySame = new IndexOf<Entry>()
   /** What an Idempotency-Key was answered with. */
-  readonly byKey = new Map<string, { readonly batch_id: string | null, readonly entries: readonly Entry[], readonly body: string }>()
-  readonly batches = new Map<string, { readonly user_id: string, readonly entries: readonly Entry[] }>()
+  readonly byKey = new Map<string, { readonly batch_id: string | null, readonly entries: readonly Entry[], readonly body: string, readonly expires: number }>()
+  readonly batches = new Map<string, { readonly user_id: string, readonly entries: readonly Entry[], readonly expires: number }>()
   /** Who waits for a task. */
   readonly dependents = new Map<string, SortedSet>()
+  /** What newer tasks of their messages have replaced, and no call has ended yet. */
+  readonly replaced = new Set<Entry>()
+  /** What has ended with more dependents than one call tells. */
+  readonly untold: Entry[] = []
   readonly queue = new FairQueue()
   readonly delayed = new SortedSet()
   readonly processing = new SortedSet()
@@ -22,11 +26,18 @@ export class Shelves {
   readonly deadlines = new SortedSet()
   readonly active = new SortedSet()
   readonly finished = new SortedSet()
+  /** Of each tenant, the latest tasks that have ended without an attempt. */
+  readonly unrun = new Map<string, string[]>()
   readonly waiting = new TenantCounts()
   readonly running = new TenantCounts()
   /** What each worker's latest take handed out, and what it ended: its reply may be lost. */
   readonly takes = new Map<string, { readonly take_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expires: number }>()
   paused = false
+
+  /** Whether earlier calls have left something to settle. */
+  get unsettled (): boolean {
+    return this.replaced.size > 0 || this.untold.length > 0
+  }
 
   /** Removes what belongs to a task and is of no use without it. */
   forget (entry: Entry): void {
@@ -42,8 +53,13 @@ export class Shelves {
   /** Removes keys, batches and takes that name nothing any more. */
   tidy (now: number): void {
     const isGone = (entry: Entry) => this.entries.get(entry.draft.task_id) !== entry
-    for (const [key, { entries }] of this.byKey) if (entries.every(isGone)) this.byKey.delete(key)
-    for (const [batch_id, { entries }] of this.batches) if (entries.every(isGone)) this.batches.delete(batch_id)
+    for (const [key, { entries, expires }] of this.byKey) if (expires <= now || entries.every(isGone)) this.byKey.delete(key)
+    for (const [batch_id, { entries, expires }] of this.batches) if (expires <= now || entries.every(isGone)) this.batches.delete(batch_id)
+    for (const [tenant, ids] of this.unrun) {
+      const kept = ids.filter(task_id => this.entries.has(task_id))
+      if (kept.length > 0) this.unrun.set(tenant, kept)
+      else this.unrun.delete(tenant)
+    }
     for (const [worker_id, { expires }] of this.takes) if (expires <= now) this.takes.delete(worker_id)
   }
 }

@@ -76,7 +76,7 @@ if #refs == 0 then return { false } end
 return { t[1], refs }`
   },
   cancelAll: {
-    sha: 'b5a184da8992cc2f5676036808cff9645e0ef8e2',
+    sha: '25e3b17a6193af95070c39c7a2be7fa1156c8249',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -132,9 +132,9 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
+local function index_active(key, id, replaced)
   local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
   if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
@@ -145,6 +145,12 @@ local function index_finished(key, id, keep_task, keep_index)
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
   index_expire(key, keep_index)
+end
+local function is_superseded(id, message, user)
+  local owner = message .. ':' .. user
+  local newest = call('ZSCORE', P .. 'superseded', owner)
+  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -191,7 +197,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   return 'queued', now
 end
 local MOST_TRIES = 20
-local MOST_DUE = 100
+local MOST_ASIDE = 100
+local unparked = 0
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -236,8 +243,9 @@ end
 local function unpark(tenant, cap)
   local key = P .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.min(room, MOST_DUE) do
+  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+    unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
@@ -286,6 +294,8 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
+local MOST_MOVED = 25
+local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -293,15 +303,55 @@ local function others(own)
   end
   return records
 end
+local MOST_KEPT = 1024
+local function shorten(id)
+  if call('STRLEN', request(id)) <= MOST_KEPT then return end
+  local raw = call('GET', request(id))
+  local query = string.find(raw, ',"adjustment_query":', 1, true)
+  local params = query and string.find(raw, ',"params":', query, true)
+  if not query then return end
+  local value = string.sub(raw, query + 20, (params or #raw) - 1)
+  if #value > MOST_KEPT then value = 'null' end
+  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
+  call('HSET', record(id), 'shortened', 1)
+end
+local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local function forget(id)
+  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
+  if not t[1] then return end
+  for key in string.gmatch(t[3], '%S+') do
+    local answer = call('GET', P .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  end
+  for batch in string.gmatch(t[4] or '', '%S+') do
+    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+    end
+  end
+  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
+  call('ZREM', P .. 'finished', id)
+  call('DEL', record(id), details(id), request(id))
+end
+local function keep_latest(id, tenant, keep)
+  local key = P .. 'unrun:' .. tenant
+  local count = call('RPUSH', key, id)
+  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
+  if count > MOST_UNRUN then forget(call('LPOP', key)) end
+end
 local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
-  local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
+  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  if status == 'CANCELLED' then shorten(id) end
+  if lease == '0' then keep_latest(id, tenant, keep_task) end
   local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
@@ -328,31 +378,6 @@ local function put_final(id, status, fields)
     end
   end
 end
-local function tell(id)
-  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
-  if #dependents == 0 then return end
-  call('DEL', P .. 'dependents:' .. id)
-  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
-  for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
-    if not completed then
-      unqueue(dependent, t[1])
-      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
-    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-      call('HSET', record(dependent), 'step', step, 'at', at)
-      announce(dependent)
-      wake()
-    end
-  end
-end
-local function tell_all()
-  while #untold > 0 do tell(table.remove(untold)) end
-end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
-  tell_all()
-end
 local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
@@ -366,17 +391,96 @@ local function put_cancelled(id)
   put_final(id, 'CANCELLED', {})
   return true
 end
-local function cancel(id)
-  local cancelled = put_cancelled(id)
-  tell_all()
-  return cancelled
+local function tell_one(id, completed)
+  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
+  if not t[1] then return end
+  if is_superseded(id, t[6], t[7]) then
+    put_cancelled(id)
+  elseif not completed then
+    unqueue(id, t[1])
+    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+  else
+    moved = moved + 1
+    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
+    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    call('HSET', record(id), 'step', step, 'at', at)
+    announce(id)
+    wake()
+  end
+end
+local function tell(id, completed)
+  local key = P .. 'dependents:' .. id
+  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
+    if moved >= MOST_MOVED then return false end
+    call('ZREM', key, dependent)
+    tell_one(dependent, completed)
+  end
+  return true
+end
+local function tell_all()
+  local left = {}
+  for _, one in ipairs(untold) do
+    local id, completed = unpack(one)
+    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+  end
+  untold = {}
+  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  return #left > 0
+end
+local function supersede(owner, kept)
+  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
+  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local staying = {}
+  for id, of in pairs(kept) do
+    local score = of == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  end
+  table.sort(staying, function(a, b) return a[2] > b[2] end)
+  for _, one in ipairs(staying) do
+    index_active(index, one[1])
+    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+  end
+  call('ZADD', P .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MOST_MOVED then break end
+    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  end
+end
+local function cancel_superseded()
+  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  if not owner then return false end
+  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  for _, id in ipairs(ids) do
+    if not put_cancelled(id) then call('ZREM', index, id) end
+  end
+  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  return true
+end
+local function settle(unsettled)
+  local left = tell_all()
+  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MOST_MOVED do
+    local one = call('LPOP', P .. 'untold')
+    if not one then break end
+    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    tell_all()
+  end
+  if not (left or unsettled) then return false end
+  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
+    call('DEL', P .. 'unsettled')
+    return false
+  end
+  if not unsettled then wake() end
+  call('SET', P .. 'unsettled', 1)
+  return true
 end
 for i = 2, #ARGV do put_cancelled(ARGV[i]) end
-tell_all()
+settle(false)
 return others({})`
   },
   cancel: {
-    sha: '1745ee9f1332f947aaeb3f8fd383658eee620089',
+    sha: 'a35e2f1e0314f4d2b9d62434699b351f17ee27b1',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -432,9 +536,9 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
+local function index_active(key, id, replaced)
   local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
   if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
@@ -445,6 +549,12 @@ local function index_finished(key, id, keep_task, keep_index)
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
   index_expire(key, keep_index)
+end
+local function is_superseded(id, message, user)
+  local owner = message .. ':' .. user
+  local newest = call('ZSCORE', P .. 'superseded', owner)
+  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -491,7 +601,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   return 'queued', now
 end
 local MOST_TRIES = 20
-local MOST_DUE = 100
+local MOST_ASIDE = 100
+local unparked = 0
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -536,8 +647,9 @@ end
 local function unpark(tenant, cap)
   local key = P .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.min(room, MOST_DUE) do
+  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+    unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
@@ -586,6 +698,8 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
+local MOST_MOVED = 25
+local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -593,15 +707,55 @@ local function others(own)
   end
   return records
 end
+local MOST_KEPT = 1024
+local function shorten(id)
+  if call('STRLEN', request(id)) <= MOST_KEPT then return end
+  local raw = call('GET', request(id))
+  local query = string.find(raw, ',"adjustment_query":', 1, true)
+  local params = query and string.find(raw, ',"params":', query, true)
+  if not query then return end
+  local value = string.sub(raw, query + 20, (params or #raw) - 1)
+  if #value > MOST_KEPT then value = 'null' end
+  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
+  call('HSET', record(id), 'shortened', 1)
+end
+local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local function forget(id)
+  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
+  if not t[1] then return end
+  for key in string.gmatch(t[3], '%S+') do
+    local answer = call('GET', P .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  end
+  for batch in string.gmatch(t[4] or '', '%S+') do
+    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+    end
+  end
+  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
+  call('ZREM', P .. 'finished', id)
+  call('DEL', record(id), details(id), request(id))
+end
+local function keep_latest(id, tenant, keep)
+  local key = P .. 'unrun:' .. tenant
+  local count = call('RPUSH', key, id)
+  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
+  if count > MOST_UNRUN then forget(call('LPOP', key)) end
+end
 local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
-  local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
+  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  if status == 'CANCELLED' then shorten(id) end
+  if lease == '0' then keep_latest(id, tenant, keep_task) end
   local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
@@ -628,31 +782,6 @@ local function put_final(id, status, fields)
     end
   end
 end
-local function tell(id)
-  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
-  if #dependents == 0 then return end
-  call('DEL', P .. 'dependents:' .. id)
-  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
-  for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
-    if not completed then
-      unqueue(dependent, t[1])
-      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
-    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-      call('HSET', record(dependent), 'step', step, 'at', at)
-      announce(dependent)
-      wake()
-    end
-  end
-end
-local function tell_all()
-  while #untold > 0 do tell(table.remove(untold)) end
-end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
-  tell_all()
-end
 local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
@@ -666,15 +795,95 @@ local function put_cancelled(id)
   put_final(id, 'CANCELLED', {})
   return true
 end
-local function cancel(id)
-  local cancelled = put_cancelled(id)
-  tell_all()
-  return cancelled
+local function tell_one(id, completed)
+  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
+  if not t[1] then return end
+  if is_superseded(id, t[6], t[7]) then
+    put_cancelled(id)
+  elseif not completed then
+    unqueue(id, t[1])
+    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+  else
+    moved = moved + 1
+    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
+    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    call('HSET', record(id), 'step', step, 'at', at)
+    announce(id)
+    wake()
+  end
+end
+local function tell(id, completed)
+  local key = P .. 'dependents:' .. id
+  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
+    if moved >= MOST_MOVED then return false end
+    call('ZREM', key, dependent)
+    tell_one(dependent, completed)
+  end
+  return true
+end
+local function tell_all()
+  local left = {}
+  for _, one in ipairs(untold) do
+    local id, completed = unpack(one)
+    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+  end
+  untold = {}
+  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  return #left > 0
+end
+local function supersede(owner, kept)
+  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
+  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local staying = {}
+  for id, of in pairs(kept) do
+    local score = of == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  end
+  table.sort(staying, function(a, b) return a[2] > b[2] end)
+  for _, one in ipairs(staying) do
+    index_active(index, one[1])
+    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+  end
+  call('ZADD', P .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MOST_MOVED then break end
+    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  end
+end
+local function cancel_superseded()
+  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  if not owner then return false end
+  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  for _, id in ipairs(ids) do
+    if not put_cancelled(id) then call('ZREM', index, id) end
+  end
+  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  return true
+end
+local function settle(unsettled)
+  local left = tell_all()
+  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MOST_MOVED do
+    local one = call('LPOP', P .. 'untold')
+    if not one then break end
+    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    tell_all()
+  end
+  if not (left or unsettled) then return false end
+  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
+    call('DEL', P .. 'unsettled')
+    return false
+  end
+  if not unsettled then wake() end
+  call('SET', P .. 'unsettled', 1)
+  return true
 end
 local id = ARGV[2]
 local known = read(id)
-if known and cancel(id) then return { read(id), others({}) } end
-return { known, {} }`
+if not (known and put_cancelled(id)) then return { known, {}, 0 } end
+local unsettled = settle(false)
+return { read(id), others({}), unsettled and 1 or 0 }`
   },
   checkpoint: {
     sha: '240ff4d8a21b008a5741fb1faa1952a1cc01022f',
@@ -808,7 +1017,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'e1583b29baa90284a3d176f114c306faf02e6455',
+    sha: 'ac0c0b4b5a2081846e4ae951efca00dd3595800d',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -883,9 +1092,9 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
+local function index_active(key, id, replaced)
   local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
   if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
@@ -896,6 +1105,12 @@ local function index_finished(key, id, keep_task, keep_index)
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
   index_expire(key, keep_index)
+end
+local function is_superseded(id, message, user)
+  local owner = message .. ':' .. user
+  local newest = call('ZSCORE', P .. 'superseded', owner)
+  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -942,7 +1157,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   return 'queued', now
 end
 local MOST_TRIES = 20
-local MOST_DUE = 100
+local MOST_ASIDE = 100
+local unparked = 0
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -987,8 +1203,9 @@ end
 local function unpark(tenant, cap)
   local key = P .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.min(room, MOST_DUE) do
+  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+    unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
@@ -1037,6 +1254,8 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
+local MOST_MOVED = 25
+local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -1044,15 +1263,55 @@ local function others(own)
   end
   return records
 end
+local MOST_KEPT = 1024
+local function shorten(id)
+  if call('STRLEN', request(id)) <= MOST_KEPT then return end
+  local raw = call('GET', request(id))
+  local query = string.find(raw, ',"adjustment_query":', 1, true)
+  local params = query and string.find(raw, ',"params":', query, true)
+  if not query then return end
+  local value = string.sub(raw, query + 20, (params or #raw) - 1)
+  if #value > MOST_KEPT then value = 'null' end
+  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
+  call('HSET', record(id), 'shortened', 1)
+end
+local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local function forget(id)
+  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
+  if not t[1] then return end
+  for key in string.gmatch(t[3], '%S+') do
+    local answer = call('GET', P .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  end
+  for batch in string.gmatch(t[4] or '', '%S+') do
+    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+    end
+  end
+  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
+  call('ZREM', P .. 'finished', id)
+  call('DEL', record(id), details(id), request(id))
+end
+local function keep_latest(id, tenant, keep)
+  local key = P .. 'unrun:' .. tenant
+  local count = call('RPUSH', key, id)
+  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
+  if count > MOST_UNRUN then forget(call('LPOP', key)) end
+end
 local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
-  local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
+  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  if status == 'CANCELLED' then shorten(id) end
+  if lease == '0' then keep_latest(id, tenant, keep_task) end
   local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
@@ -1079,31 +1338,6 @@ local function put_final(id, status, fields)
     end
   end
 end
-local function tell(id)
-  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
-  if #dependents == 0 then return end
-  call('DEL', P .. 'dependents:' .. id)
-  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
-  for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
-    if not completed then
-      unqueue(dependent, t[1])
-      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
-    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-      call('HSET', record(dependent), 'step', step, 'at', at)
-      announce(dependent)
-      wake()
-    end
-  end
-end
-local function tell_all()
-  while #untold > 0 do tell(table.remove(untold)) end
-end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
-  tell_all()
-end
 local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
@@ -1117,10 +1351,89 @@ local function put_cancelled(id)
   put_final(id, 'CANCELLED', {})
   return true
 end
-local function cancel(id)
-  local cancelled = put_cancelled(id)
-  tell_all()
-  return cancelled
+local function tell_one(id, completed)
+  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
+  if not t[1] then return end
+  if is_superseded(id, t[6], t[7]) then
+    put_cancelled(id)
+  elseif not completed then
+    unqueue(id, t[1])
+    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+  else
+    moved = moved + 1
+    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
+    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    call('HSET', record(id), 'step', step, 'at', at)
+    announce(id)
+    wake()
+  end
+end
+local function tell(id, completed)
+  local key = P .. 'dependents:' .. id
+  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
+    if moved >= MOST_MOVED then return false end
+    call('ZREM', key, dependent)
+    tell_one(dependent, completed)
+  end
+  return true
+end
+local function tell_all()
+  local left = {}
+  for _, one in ipairs(untold) do
+    local id, completed = unpack(one)
+    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+  end
+  untold = {}
+  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  return #left > 0
+end
+local function supersede(owner, kept)
+  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
+  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local staying = {}
+  for id, of in pairs(kept) do
+    local score = of == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  end
+  table.sort(staying, function(a, b) return a[2] > b[2] end)
+  for _, one in ipairs(staying) do
+    index_active(index, one[1])
+    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+  end
+  call('ZADD', P .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MOST_MOVED then break end
+    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  end
+end
+local function cancel_superseded()
+  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  if not owner then return false end
+  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  for _, id in ipairs(ids) do
+    if not put_cancelled(id) then call('ZREM', index, id) end
+  end
+  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  return true
+end
+local function settle(unsettled)
+  local left = tell_all()
+  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MOST_MOVED do
+    local one = call('LPOP', P .. 'untold')
+    if not one then break end
+    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    tell_all()
+  end
+  if not (left or unsettled) then return false end
+  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
+    call('DEL', P .. 'unsettled')
+    return false
+  end
+  if not unsettled then wake() end
+  call('SET', P .. 'unsettled', 1)
+  return true
 end
 local function weigh(known)
   local bytes = #(known[4] or '')
@@ -1129,18 +1442,31 @@ local function weigh(known)
   end
   return bytes
 end
-local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
-local function expire(cap)
+local MOST_DUE, MOST_HANDED = 25, 500
+local SETTLE_IN = 100
+local collected = 0
+local function due_in(key, time)
+  local ids = call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE - collected)
+  collected = collected + #ids
+  return ids
+end
+local function is_replaced(id)
+  local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
+  return message and is_superseded(id, message, user)
+end
+local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
+    elseif unsettled and is_replaced(id) then
+      put_cancelled(id)
     else
       close_lease(id, tenant, 'expire', cap)
       if tonumber(attempt) < tonumber(max) then
         requeue(id, tenant, 'queued', 0, 'expire')
       else
-        finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
       end
     end
   end
@@ -1148,8 +1474,12 @@ local function expire(cap)
     call('ZREM', P .. 'deadlines', id)
     local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
     if t[1] == 'PENDING' and t[2] == '0' then
-      unqueue(id, t[3])
-      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+      if unsettled and is_replaced(id) then
+        put_cancelled(id)
+      else
+        unqueue(id, t[3])
+        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+      end
     end
   end
 end
@@ -1166,8 +1496,8 @@ local function promote()
     end
   end
 end
-local function next_due()
-  local due = -1
+local function next_due(unsettled)
+  local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
@@ -1192,10 +1522,18 @@ local function start(id, t, worker, take_id, lease_duration)
   publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
+local function end_replaced(id, at, score)
+  if not is_replaced(id) then return false end
+  local name = QUEUES[at]
+  call('ZADD', queue(name), score, id)
+  if STRIDE[name] then call('HINCRBY', P .. 'shares', name, -STRIDE[name]) end
+  return put_cancelled(id)
+end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
+local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, notes)
   local taken = {}
-  local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
+  local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
@@ -1205,24 +1543,29 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return { taken, others(own), next_due(), tostring(now) }
+    unsettled = settle(false) or unsettled
+    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
   end
-  expire(running_per_tenant)
+  expire(running_per_tenant, unsettled)
   promote()
+  unsettled = settle(unsettled)
   local ids, aside, bytes = {}, 0, 0
-  while #taken < wanted and aside < MOST_DUE and bytes < MOST_TAKEN and not paused do
+  wanted = math.min(wanted, MOST_HANDED)
+  while #taken < wanted and aside < MOST_ASIDE and moved < 2 * MOST_MOVED and bytes < MOST_TAKEN and not paused do
     local id, at, score = pop()
     if not id then break end
     local t = record_to_start(id)
     local tenant, capped = t[1], running_per_tenant > 0
     if not tenant then
       aside = aside + 1
+    elseif unsettled and end_replaced(id, at, score) then
+      aside = aside + 1
     elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
       aside = aside + 1
     else
       local other = capped and at > 1 and preferred(tenant)
-      if other then
+      if other and not (unsettled and is_replaced(other) and put_cancelled(other)) then
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
@@ -1231,11 +1574,12 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
+  if #untold > 0 then unsettled = settle(unsettled) end
   if #taken + #ended > 0 then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(), tostring(now) }
+  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
@@ -1246,11 +1590,11 @@ end
 local verbs = {}
 function verbs.complete(id, t, chart, content)
   if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(t.keep, '%d+'))) end
-  finish(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
+  put_final(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
 end
 function verbs.fail(id, t, code, message, delay, random)
   if delay == 'never' or t.attempt >= t.max then
-    finish(id, 'FAILED', { 'code', code, 'error', message })
+    put_final(id, 'FAILED', { 'code', code, 'error', message })
   else
     requeue(id, t.tenant, 'retrying', tonumber(delay) or backoff(t.backoff, t.attempt, tonumber(random)), 'fail', code, message)
   end
@@ -1259,11 +1603,16 @@ function verbs.release(id, t)
   requeue(id, t.tenant, 'queued', 0, 'release')
 end
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
+local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', P .. 'unsettled') }
 for i = 7, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
   local answer = { 'stale' }
+  if notes[3] and status == 'PROCESSING' and is_replaced(id) then
+    put_cancelled(id)
+    status = 'CANCELLED'
+  end
   if current == lease and status == 'PROCESSING' then
     close_lease(id, tenant, verb, cap)
     local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
@@ -1275,8 +1624,11 @@ for i = 7, #ARGV - 1, 7 do
   own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
-if ARGV[2] == '' then return { closed, { {}, others(own), next_due(), tostring(now) } } end
-return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
+if ARGV[2] == '' then
+  local unsettled = settle(false) or notes[3]
+  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 } }
+end
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), notes) }`
   },
   contents: {
     sha: 'f1cc9185cb92d040798051190d1e0871ef3d6150',
@@ -1348,7 +1700,7 @@ end
 return contents`
   },
   dequeue: {
-    sha: 'db398e4aa1b17cabb1ee39ed0785f0dd61dd9efd',
+    sha: '461b49cc1972af89498ae8fb033ff06e90b7fe52',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1423,9 +1775,9 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
+local function index_active(key, id, replaced)
   local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
   if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
@@ -1436,6 +1788,12 @@ local function index_finished(key, id, keep_task, keep_index)
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
   index_expire(key, keep_index)
+end
+local function is_superseded(id, message, user)
+  local owner = message .. ':' .. user
+  local newest = call('ZSCORE', P .. 'superseded', owner)
+  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -1482,7 +1840,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   return 'queued', now
 end
 local MOST_TRIES = 20
-local MOST_DUE = 100
+local MOST_ASIDE = 100
+local unparked = 0
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -1527,8 +1886,9 @@ end
 local function unpark(tenant, cap)
   local key = P .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.min(room, MOST_DUE) do
+  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+    unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
@@ -1577,6 +1937,8 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
+local MOST_MOVED = 25
+local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -1584,15 +1946,55 @@ local function others(own)
   end
   return records
 end
+local MOST_KEPT = 1024
+local function shorten(id)
+  if call('STRLEN', request(id)) <= MOST_KEPT then return end
+  local raw = call('GET', request(id))
+  local query = string.find(raw, ',"adjustment_query":', 1, true)
+  local params = query and string.find(raw, ',"params":', query, true)
+  if not query then return end
+  local value = string.sub(raw, query + 20, (params or #raw) - 1)
+  if #value > MOST_KEPT then value = 'null' end
+  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
+  call('HSET', record(id), 'shortened', 1)
+end
+local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local function forget(id)
+  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
+  if not t[1] then return end
+  for key in string.gmatch(t[3], '%S+') do
+    local answer = call('GET', P .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  end
+  for batch in string.gmatch(t[4] or '', '%S+') do
+    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+    end
+  end
+  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
+  call('ZREM', P .. 'finished', id)
+  call('DEL', record(id), details(id), request(id))
+end
+local function keep_latest(id, tenant, keep)
+  local key = P .. 'unrun:' .. tenant
+  local count = call('RPUSH', key, id)
+  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
+  if count > MOST_UNRUN then forget(call('LPOP', key)) end
+end
 local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
-  local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
+  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  if status == 'CANCELLED' then shorten(id) end
+  if lease == '0' then keep_latest(id, tenant, keep_task) end
   local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
@@ -1619,31 +2021,6 @@ local function put_final(id, status, fields)
     end
   end
 end
-local function tell(id)
-  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
-  if #dependents == 0 then return end
-  call('DEL', P .. 'dependents:' .. id)
-  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
-  for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
-    if not completed then
-      unqueue(dependent, t[1])
-      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
-    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-      call('HSET', record(dependent), 'step', step, 'at', at)
-      announce(dependent)
-      wake()
-    end
-  end
-end
-local function tell_all()
-  while #untold > 0 do tell(table.remove(untold)) end
-end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
-  tell_all()
-end
 local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
@@ -1657,10 +2034,89 @@ local function put_cancelled(id)
   put_final(id, 'CANCELLED', {})
   return true
 end
-local function cancel(id)
-  local cancelled = put_cancelled(id)
-  tell_all()
-  return cancelled
+local function tell_one(id, completed)
+  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
+  if not t[1] then return end
+  if is_superseded(id, t[6], t[7]) then
+    put_cancelled(id)
+  elseif not completed then
+    unqueue(id, t[1])
+    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+  else
+    moved = moved + 1
+    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
+    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    call('HSET', record(id), 'step', step, 'at', at)
+    announce(id)
+    wake()
+  end
+end
+local function tell(id, completed)
+  local key = P .. 'dependents:' .. id
+  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
+    if moved >= MOST_MOVED then return false end
+    call('ZREM', key, dependent)
+    tell_one(dependent, completed)
+  end
+  return true
+end
+local function tell_all()
+  local left = {}
+  for _, one in ipairs(untold) do
+    local id, completed = unpack(one)
+    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+  end
+  untold = {}
+  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  return #left > 0
+end
+local function supersede(owner, kept)
+  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
+  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local staying = {}
+  for id, of in pairs(kept) do
+    local score = of == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  end
+  table.sort(staying, function(a, b) return a[2] > b[2] end)
+  for _, one in ipairs(staying) do
+    index_active(index, one[1])
+    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+  end
+  call('ZADD', P .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MOST_MOVED then break end
+    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  end
+end
+local function cancel_superseded()
+  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  if not owner then return false end
+  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  for _, id in ipairs(ids) do
+    if not put_cancelled(id) then call('ZREM', index, id) end
+  end
+  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  return true
+end
+local function settle(unsettled)
+  local left = tell_all()
+  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MOST_MOVED do
+    local one = call('LPOP', P .. 'untold')
+    if not one then break end
+    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    tell_all()
+  end
+  if not (left or unsettled) then return false end
+  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
+    call('DEL', P .. 'unsettled')
+    return false
+  end
+  if not unsettled then wake() end
+  call('SET', P .. 'unsettled', 1)
+  return true
 end
 local function weigh(known)
   local bytes = #(known[4] or '')
@@ -1669,18 +2125,31 @@ local function weigh(known)
   end
   return bytes
 end
-local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
-local function expire(cap)
+local MOST_DUE, MOST_HANDED = 25, 500
+local SETTLE_IN = 100
+local collected = 0
+local function due_in(key, time)
+  local ids = call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE - collected)
+  collected = collected + #ids
+  return ids
+end
+local function is_replaced(id)
+  local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
+  return message and is_superseded(id, message, user)
+end
+local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
+    elseif unsettled and is_replaced(id) then
+      put_cancelled(id)
     else
       close_lease(id, tenant, 'expire', cap)
       if tonumber(attempt) < tonumber(max) then
         requeue(id, tenant, 'queued', 0, 'expire')
       else
-        finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
       end
     end
   end
@@ -1688,8 +2157,12 @@ local function expire(cap)
     call('ZREM', P .. 'deadlines', id)
     local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
     if t[1] == 'PENDING' and t[2] == '0' then
-      unqueue(id, t[3])
-      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+      if unsettled and is_replaced(id) then
+        put_cancelled(id)
+      else
+        unqueue(id, t[3])
+        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+      end
     end
   end
 end
@@ -1706,8 +2179,8 @@ local function promote()
     end
   end
 end
-local function next_due()
-  local due = -1
+local function next_due(unsettled)
+  local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
@@ -1732,10 +2205,18 @@ local function start(id, t, worker, take_id, lease_duration)
   publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
+local function end_replaced(id, at, score)
+  if not is_replaced(id) then return false end
+  local name = QUEUES[at]
+  call('ZADD', queue(name), score, id)
+  if STRIDE[name] then call('HINCRBY', P .. 'shares', name, -STRIDE[name]) end
+  return put_cancelled(id)
+end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
+local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, notes)
   local taken = {}
-  local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
+  local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
@@ -1745,24 +2226,29 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return { taken, others(own), next_due(), tostring(now) }
+    unsettled = settle(false) or unsettled
+    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
   end
-  expire(running_per_tenant)
+  expire(running_per_tenant, unsettled)
   promote()
+  unsettled = settle(unsettled)
   local ids, aside, bytes = {}, 0, 0
-  while #taken < wanted and aside < MOST_DUE and bytes < MOST_TAKEN and not paused do
+  wanted = math.min(wanted, MOST_HANDED)
+  while #taken < wanted and aside < MOST_ASIDE and moved < 2 * MOST_MOVED and bytes < MOST_TAKEN and not paused do
     local id, at, score = pop()
     if not id then break end
     local t = record_to_start(id)
     local tenant, capped = t[1], running_per_tenant > 0
     if not tenant then
       aside = aside + 1
+    elseif unsettled and end_replaced(id, at, score) then
+      aside = aside + 1
     elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
       aside = aside + 1
     else
       local other = capped and at > 1 and preferred(tenant)
-      if other then
+      if other and not (unsettled and is_replaced(other) and put_cancelled(other)) then
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
@@ -1771,13 +2257,14 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
+  if #untold > 0 then unsettled = settle(unsettled) end
   if #taken + #ended > 0 then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(), tostring(now) }
+  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
 end
-return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))`
+return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), notes_for(ARGV[2]))`
   },
   ended: {
     sha: 'e91e273b5648eb6cd7bb8782f62d020dc7b58dc7',
@@ -1852,7 +2339,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: 'e8f0c8ebd8ad9376a71de90acc001832879d4125',
+    sha: '16d07486ea69f1d87fa2bcfefe43fd36d7f1bcb8',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1908,9 +2395,9 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
+local function index_active(key, id, replaced)
   local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
   if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
@@ -1921,6 +2408,12 @@ local function index_finished(key, id, keep_task, keep_index)
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
   index_expire(key, keep_index)
+end
+local function is_superseded(id, message, user)
+  local owner = message .. ':' .. user
+  local newest = call('ZSCORE', P .. 'superseded', owner)
+  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -1966,17 +2459,21 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   queue_back(id, tenant, priority, patience, weight)
   return 'queued', now
 end
-local function find_alike(draft, charts_inside)
+local function find_alike(draft, user, charts_inside)
   local id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, 0, 0, 'WITHSCORES'))
   if not id then return end
-  if tonumber(score) < 0 then return id, 'already_active' end
+  if tonumber(score) < 0 then
+    if not is_superseded(id, draft.message, user) then return id, 'already_active' end
+    id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, -1, -1, 'WITHSCORES'))
+    if tonumber(score) < 0 then return end
+  end
   if not read(id) then return end
   local chart = call('HGET', record(id), 'chart')
   if chart == draft.asked and not draft.kept then return end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
   return id, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
-local function match_alike(drafts, charts_inside)
+local function match_alike(drafts, user, charts_inside)
   local by_id, planned, fresh, unasked = {}, {}, {}, {}
   for _, draft in ipairs(drafts) do by_id[draft.id] = draft end
   local function match(draft)
@@ -1991,7 +2488,7 @@ local function match_alike(drafts, charts_inside)
       draft.becomes, draft.outcome = planned[draft.same], 'already_active'
     elseif not draft.force and not draft.known then
       local chart
-      draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside)
+      draft.becomes, draft.outcome, chart = find_alike(draft, user, charts_inside)
       if chart then unasked[#unasked + 1] = { draft.id, chart } end
     end
     if not draft.becomes then
@@ -2005,16 +2502,18 @@ local function match_alike(drafts, charts_inside)
   end
   return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
-local function resolve_needs(by_id, fresh, user)
+local function resolve_needs(by_id, fresh, user, any_replaced)
+  local known = {}
   for _, draft in ipairs(fresh) do
     draft.waits = {}
     local needs = string.gmatch(draft.needs, '%S+')
     for _, dep in ipairs(draft.deps) do
       local need = needs()
-      local t = call('HMGET', record(dep), 'status', 'user', 'expires')
+      local t = known[dep] or call('HMGET', record(dep), 'status', 'user', 'expires', 'message')
+      known[dep] = t
       if not (by_id[dep] and by_id[dep].fresh) then
         if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
-        if t[1] == 'FAILED' or t[1] == 'CANCELLED' then return { 'dependency_failed', need } end
+        if t[1] == 'FAILED' or t[1] == 'CANCELLED' or (any_replaced and is_superseded(dep, t[4], user)) then return { 'dependency_failed', need } end
       end
       if t[1] ~= 'COMPLETED' and not draft.waits[dep] then
         draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
@@ -2033,52 +2532,95 @@ local function keep_needed(kept)
   local open = {}
   for id in pairs(kept) do open[#open + 1] = id end
   while #open > 0 do
-    local t = call('HMGET', record(table.remove(open)), 'left', 'deps')
+    local id = table.remove(open)
+    local t = call('HMGET', record(id), 'left', 'deps', 'message')
+    kept[id] = t[3] or ''
     for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
-      if not kept[dep] then kept[dep], open[#open + 1] = true, dep end
+      if not kept[dep] then kept[dep], open[#open + 1] = '', dep end
     end
   end
 end
+local MOST_ENDED = 25
 local function find_older(drafts, user)
-  local kept, older, replacing = {}, {}, {}
+  local kept, owners, seen, count = {}, {}, {}, 0
   for _, draft in ipairs(drafts) do
-    kept[draft.becomes] = true
-    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = true end
-    if draft.supersede then replacing[#replacing + 1] = draft end
-  end
-  if #replacing > 0 then keep_needed(kept) end
-  for _, draft in ipairs(replacing) do
-    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
-      if not kept[id] then kept[id], older[#older + 1] = true, id end
+    local owner = draft.message .. ':' .. user
+    if draft.supersede and not seen[owner] then
+      local active = call('ZCOUNT', P .. 'message_tasks:' .. owner, '-inf', '(0')
+      if active > 0 then owners[#owners + 1] = owner end
+      seen[owner], count = true, count + active
     end
   end
-  return older
+  if count == 0 then return {}, {}, kept end
+  for _, draft in ipairs(drafts) do
+    kept[draft.becomes] = ''
+    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = '' end
+  end
+  keep_needed(kept)
+  if count > MOST_ENDED then return {}, owners, kept end
+  local older = {}
+  for _, owner in ipairs(owners) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, '-inf', '(0')) do
+      if not kept[id] then older[#older + 1] = id end
+    end
+  end
+  return older, {}, kept
 end
-local function find_full(fresh, older, tenant, most_of_tenant, most)
-  local freed, freed_of_tenant = 0, 0
-  for _, id in ipairs(older) do
-    local t = call('HMGET', record(id), 'status', 'tenant')
-    if t[1] == 'PENDING' then
-      freed = freed + 1
-      if t[2] == tenant then freed_of_tenant = freed_of_tenant + 1 end
+local function count_room(older, owners, kept, tenant, wanted_of_tenant, wanted)
+  local room, room_of_tenant, looked, seen = 0, 0, 0, {}
+  local function look(ids)
+    for _, id in ipairs(ids) do
+      if looked == 1000 or (room >= wanted and room_of_tenant >= wanted_of_tenant) then return true end
+      if not kept[id] and not seen[id] then
+        local t = call('HMGET', record(id), 'status', 'tenant')
+        seen[id], looked = true, looked + 1
+        if t[1] == 'PENDING' then room = room + 1 end
+        if t[1] == 'PENDING' and t[2] == tenant then room_of_tenant = room_of_tenant + 1 end
+      end
     end
   end
+  local function look_at(owner, newest)
+    for from = 0, 999, 100 do
+      local ids = call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, newest, '(0', 'LIMIT', from, 100)
+      if look(ids) then return true end
+      if #ids < 100 then return end
+    end
+  end
+  if look(older) then return room_of_tenant, room end
+  for _, owner in ipairs(owners) do
+    if look_at(owner, '-inf') then return room_of_tenant, room end
+  end
+  local replaced = call('ZREVRANGE', P .. 'superseded', 0, 99, 'WITHSCORES')
+  for i = 1, #replaced, 2 do
+    if look_at(replaced[i], replaced[i + 1]) then break end
+  end
+  return room_of_tenant, room
+end
+local function find_full(fresh, older, owners, kept, tenant, most_of_tenant, most)
   if #fresh == 0 or most_of_tenant + most == 0 then return end
   local waiting = call('HMGET', P .. 'waiting', tenant, '')
-  local function full(waiting, limit, room) return limit > 0 and tonumber(waiting or 0) - room + #fresh > limit end
-  if full(waiting[1], most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
-  if full(waiting[2], most, freed) then return { 'queue_full', #fresh } end
+  local function over(waiting, limit) return limit > 0 and math.max(0, tonumber(waiting or 0) + #fresh - limit) or 0 end
+  local over_of_tenant, over_all = over(waiting[1], most_of_tenant), over(waiting[2], most)
+  if over_of_tenant + over_all == 0 then return end
+  local room_of_tenant, room = count_room(older, owners, kept, tenant, over_of_tenant, over_all)
+  if room_of_tenant < over_of_tenant then return { 'tenant_full', #fresh } end
+  if room < over_all then return { 'queue_full', #fresh } end
 end
-local function depend(id, dep)
-  local last = call('ZRANGE', P .. 'dependents:' .. dep, -1, -1, 'WITHSCORES')[2]
-  call('ZADD', P .. 'dependents:' .. dep, math.max(now, (last or 0) + 1), id)
+local dependents = {}
+local function depend(id, dep, order)
+  local members = dependents[dep] or {}
+  dependents[dep], members[#members + 1], members[#members + 2] = members, order, id
 end
-local function create(draft, user, tenant, keep, attempts, backoff, patience, weight)
+local function write_dependents()
+  for dep, members in pairs(dependents) do call('ZADD', P .. 'dependents:' .. dep, unpack(members)) end
+end
+local function create(draft, user, tenant, keep, attempts, backoff, patience, weight, any_replaced)
   local id, optional = draft.id, {}
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
   if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
-  for _, dep in ipairs(draft.waits) do depend(id, dep) end
+  local order = #draft.waits > 0 and call('HINCRBY', P .. 'shares', 'order', 1)
+  for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
   local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
   if draft.run_at > 0 then add('run_at', draft.run_at) end
   if patience then add('patience', patience) end
@@ -2095,7 +2637,8 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
     'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
   call('ZADD', P .. 'active', now, id)
   index_active(P .. 'same:' .. draft.same, id)
-  index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
+  local owner = draft.message .. ':' .. user
+  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', P .. 'superseded', owner))
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end
 local function note(id, field, value)
@@ -2106,17 +2649,18 @@ local function note(id, field, value)
 end
 local function bind(drafts, user, batch, key, body)
   if batch == '' and key == '' then return end
-  local ids, unfinished, last = {}, 0, now
+  local ids, unfinished, last, crowded = {}, 0, now, false
   for i, draft in ipairs(drafts) do
     ids[i] = draft.becomes
     local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
-    if expires then
-      last = math.max(last, expires)
-    elseif batch == '' then
-      unfinished = unfinished + 1
+    if expires then last = math.max(last, expires) end
+    if batch == '' then
       if answers_for(ids[i], 'keys') >= MOST_ANSWERED then return end
       note(ids[i], 'keys', key)
-    elseif note(ids[i], 'batches', batch) then
+      unfinished = expires and 0 or 1
+    elseif expires and answers_for(ids[i], 'batches') >= MOST_ANSWERED then
+      crowded = true
+    elseif note(ids[i], 'batches', batch) and not expires then
       unfinished = unfinished + 1
     end
   end
@@ -2129,6 +2673,7 @@ local function bind(drafts, user, batch, key, body)
     bound[#bound + 1] = P .. 'idempotency:' .. key
     call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
   end
+  if crowded then last = math.min(last, now + 60000) end
   for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
 end
 local function weigh(known)
@@ -2143,9 +2688,10 @@ local function ref(id)
   if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
   return { id, t[1], t[2] }
 end
-local function cancel_older(older)
+local function cancel_older(older, owners, kept)
 local MOST_TRIES = 20
-local MOST_DUE = 100
+local MOST_ASIDE = 100
+local unparked = 0
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -2190,8 +2736,9 @@ end
 local function unpark(tenant, cap)
   local key = P .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.min(room, MOST_DUE) do
+  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+    unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
@@ -2240,6 +2787,8 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
+local MOST_MOVED = 25
+local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -2247,15 +2796,55 @@ local function others(own)
   end
   return records
 end
+local MOST_KEPT = 1024
+local function shorten(id)
+  if call('STRLEN', request(id)) <= MOST_KEPT then return end
+  local raw = call('GET', request(id))
+  local query = string.find(raw, ',"adjustment_query":', 1, true)
+  local params = query and string.find(raw, ',"params":', query, true)
+  if not query then return end
+  local value = string.sub(raw, query + 20, (params or #raw) - 1)
+  if #value > MOST_KEPT then value = 'null' end
+  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
+  call('HSET', record(id), 'shortened', 1)
+end
+local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local function forget(id)
+  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
+  if not t[1] then return end
+  for key in string.gmatch(t[3], '%S+') do
+    local answer = call('GET', P .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  end
+  for batch in string.gmatch(t[4] or '', '%S+') do
+    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+    end
+  end
+  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
+  call('ZREM', P .. 'finished', id)
+  call('DEL', record(id), details(id), request(id))
+end
+local function keep_latest(id, tenant, keep)
+  local key = P .. 'unrun:' .. tenant
+  local count = call('RPUSH', key, id)
+  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
+  if count > MOST_UNRUN then forget(call('LPOP', key)) end
+end
 local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
-  local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
+  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  if status == 'CANCELLED' then shorten(id) end
+  if lease == '0' then keep_latest(id, tenant, keep_task) end
   local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
@@ -2282,31 +2871,6 @@ local function put_final(id, status, fields)
     end
   end
 end
-local function tell(id)
-  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
-  if #dependents == 0 then return end
-  call('DEL', P .. 'dependents:' .. id)
-  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
-  for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
-    if not completed then
-      unqueue(dependent, t[1])
-      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
-    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-      call('HSET', record(dependent), 'step', step, 'at', at)
-      announce(dependent)
-      wake()
-    end
-  end
-end
-local function tell_all()
-  while #untold > 0 do tell(table.remove(untold)) end
-end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
-  tell_all()
-end
 local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
@@ -2320,14 +2884,94 @@ local function put_cancelled(id)
   put_final(id, 'CANCELLED', {})
   return true
 end
-local function cancel(id)
-  local cancelled = put_cancelled(id)
-  tell_all()
-  return cancelled
+local function tell_one(id, completed)
+  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
+  if not t[1] then return end
+  if is_superseded(id, t[6], t[7]) then
+    put_cancelled(id)
+  elseif not completed then
+    unqueue(id, t[1])
+    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+  else
+    moved = moved + 1
+    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
+    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    call('HSET', record(id), 'step', step, 'at', at)
+    announce(id)
+    wake()
+  end
+end
+local function tell(id, completed)
+  local key = P .. 'dependents:' .. id
+  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
+    if moved >= MOST_MOVED then return false end
+    call('ZREM', key, dependent)
+    tell_one(dependent, completed)
+  end
+  return true
+end
+local function tell_all()
+  local left = {}
+  for _, one in ipairs(untold) do
+    local id, completed = unpack(one)
+    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+  end
+  untold = {}
+  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  return #left > 0
+end
+local function supersede(owner, kept)
+  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
+  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local staying = {}
+  for id, of in pairs(kept) do
+    local score = of == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  end
+  table.sort(staying, function(a, b) return a[2] > b[2] end)
+  for _, one in ipairs(staying) do
+    index_active(index, one[1])
+    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+  end
+  call('ZADD', P .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MOST_MOVED then break end
+    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  end
+end
+local function cancel_superseded()
+  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  if not owner then return false end
+  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  for _, id in ipairs(ids) do
+    if not put_cancelled(id) then call('ZREM', index, id) end
+  end
+  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  return true
+end
+local function settle(unsettled)
+  local left = tell_all()
+  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MOST_MOVED do
+    local one = call('LPOP', P .. 'untold')
+    if not one then break end
+    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    tell_all()
+  end
+  if not (left or unsettled) then return false end
+  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
+    call('DEL', P .. 'unsettled')
+    return false
+  end
+  if not unsettled then wake() end
+  call('SET', P .. 'unsettled', 1)
+  return true
 end
   for _, id in ipairs(older) do put_cancelled(id) end
-  tell_all()
-  return others({})
+  for _, owner in ipairs(owners) do supersede(owner, kept) end
+  local unsettled = settle(#owners > 0 or call('EXISTS', P .. 'unsettled') == 1)
+  return others({}), unsettled and 1 or 0
 end
 local room = 2 ^ 20
 local function known_record(id)
@@ -2337,14 +2981,17 @@ local function known_record(id)
   return known
 end
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
-local drafts = {}
+local drafts, any_replaced = {}, false
 for i = 15, #ARGV, 13 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
     asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
-    needs = ARGV[i + 11], retry_of = ARGV[i + 12],
-    known = call('EXISTS', record(ARGV[i])) == 1
+    needs = ARGV[i + 11], retry_of = ARGV[i + 12]
   }
+  if call('EXISTS', record(ARGV[i]), P .. 'superseded') > 0 then
+    drafts[#drafts].known = call('EXISTS', record(ARGV[i])) == 1
+    any_replaced = call('EXISTS', P .. 'superseded') == 1
+  end
 end
 local before = drafts[1].known and drafts[1].id
 if batch ~= '' then before = call('HGET', P .. 'batch:' .. batch, 'ids') end
@@ -2369,15 +3016,17 @@ if seen then
     return { 'replayed', records, {}, bound }
   end
 end
-local by_id, fresh, unasked = match_alike(drafts, ARGV[11] == '1')
+local by_id, fresh, unasked = match_alike(drafts, user, ARGV[11] == '1')
 if unasked then return unasked end
-local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user)
+local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
 if refusal then return refusal end
-local older = find_older(drafts, user)
-refusal = find_full(fresh, older, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
+local older, owners, kept = find_older(drafts, user)
+refusal = find_full(fresh, older, owners, kept, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
 if refusal then return refusal end
-local superseded = #older > 0 and cancel_older(older) or {}
-for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14])) end
+local superseded, unsettled = {}, 0
+if #older + #owners > 0 then superseded, unsettled = cancel_older(older, owners, kept) end
+for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14]), any_replaced or #owners > 0) end
+write_dependents()
 if #fresh > 0 then wake() end
 bind(drafts, user, batch, key, body)
 local records = {}
@@ -2389,7 +3038,7 @@ for i, draft in ipairs(drafts) do
     records[i] = { draft.outcome, known_record(draft.becomes) }
   end
 end
-return { 'accepted', records, superseded }`
+return { 'accepted', records, superseded, false, unsettled }`
   },
   extend: {
     sha: '5bd45cb88a88c606c5b06ff0508d9e7da1f26b3e',
@@ -2729,7 +3378,7 @@ end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '0de06b95db08e6063e3e55198f6718a945cf4960',
+    sha: 'bb8c522f6258ba46bf3a06df571808e53e85a1bb',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2826,7 +3475,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   return 'queued', now
 end
 local MOST_TRIES = 20
-local MOST_DUE = 100
+local MOST_ASIDE = 100
+local unparked = 0
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -2871,8 +3521,9 @@ end
 local function unpark(tenant, cap)
   local key = P .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.min(room, MOST_DUE) do
+  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+    unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
@@ -3101,7 +3752,7 @@ end
 return records`
   },
   settleAndClaim: {
-    sha: '0892ac48ffe13d07cc5a6b8cb1aba643199c10b2',
+    sha: '3baca68475b3d519a5e7128f2cfb62c515ba6c6a',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -3176,9 +3827,9 @@ local function index_expire(key, keep)
   if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
-local function index_active(key, id)
+local function index_active(key, id, replaced)
   local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
   if newest then call('PERSIST', key) end
 end
 local function index_finished(key, id, keep_task, keep_index)
@@ -3189,6 +3840,12 @@ local function index_finished(key, id, keep_task, keep_index)
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
   index_expire(key, keep_index)
+end
+local function is_superseded(id, message, user)
+  local owner = message .. ':' .. user
+  local newest = call('ZSCORE', P .. 'superseded', owner)
+  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -3235,7 +3892,8 @@ local function admit(id, tenant, priority, run_at, patience, weight)
   return 'queued', now
 end
 local MOST_TRIES = 20
-local MOST_DUE = 100
+local MOST_ASIDE = 100
+local unparked = 0
 local function queue_front(id)
   enter('again', id, now)
 end
@@ -3280,8 +3938,9 @@ end
 local function unpark(tenant, cap)
   local key = P .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.min(room, MOST_DUE) do
+  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+    unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
@@ -3330,6 +3989,8 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
+local MOST_MOVED = 25
+local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
@@ -3337,15 +3998,55 @@ local function others(own)
   end
   return records
 end
+local MOST_KEPT = 1024
+local function shorten(id)
+  if call('STRLEN', request(id)) <= MOST_KEPT then return end
+  local raw = call('GET', request(id))
+  local query = string.find(raw, ',"adjustment_query":', 1, true)
+  local params = query and string.find(raw, ',"params":', query, true)
+  if not query then return end
+  local value = string.sub(raw, query + 20, (params or #raw) - 1)
+  if #value > MOST_KEPT then value = 'null' end
+  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
+  call('HSET', record(id), 'shortened', 1)
+end
+local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local function forget(id)
+  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
+  if not t[1] then return end
+  for key in string.gmatch(t[3], '%S+') do
+    local answer = call('GET', P .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  end
+  for batch in string.gmatch(t[4] or '', '%S+') do
+    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+    end
+  end
+  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
+  call('ZREM', P .. 'finished', id)
+  call('DEL', record(id), details(id), request(id))
+end
+local function keep_latest(id, tenant, keep)
+  local key = P .. 'unrun:' .. tenant
+  local count = call('RPUSH', key, id)
+  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
+  if count > MOST_UNRUN then forget(call('LPOP', key)) end
+end
 local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches')
-  local message, user, shared, same, keep, keys, batches = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, id
+  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
+  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
   local k = {}
   for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
   local keep_task, keep_details, keep_index = k[1], k[2], k[3]
   call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
     'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
+  if status == 'CANCELLED' then shorten(id) end
+  if lease == '0' then keep_latest(id, tenant, keep_task) end
   local steps = announce(id)
   call('PEXPIRE', record(id), keep_task)
   call('DEL', checkpoints(id))
@@ -3372,31 +4073,6 @@ local function put_final(id, status, fields)
     end
   end
 end
-local function tell(id)
-  local dependents = call('ZRANGE', P .. 'dependents:' .. id, 0, -1)
-  if #dependents == 0 then return end
-  call('DEL', P .. 'dependents:' .. id)
-  local completed = call('HGET', record(id), 'status') == 'COMPLETED'
-  for _, dependent in ipairs(dependents) do
-    local t = call('HMGET', record(dependent), 'tenant', 'priority', 'run_at', 'patience', 'weight')
-    if not completed then
-      unqueue(dependent, t[1])
-      put_final(dependent, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
-    elseif call('HINCRBY', record(dependent), 'left', -1) == 0 then
-      local step, at = admit(dependent, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-      call('HSET', record(dependent), 'step', step, 'at', at)
-      announce(dependent)
-      wake()
-    end
-  end
-end
-local function tell_all()
-  while #untold > 0 do tell(table.remove(untold)) end
-end
-local function finish(id, status, fields)
-  put_final(id, status, fields)
-  tell_all()
-end
 local function put_cancelled(id)
   local t = call('HMGET', record(id), 'status', 'tenant')
   if t[1] == 'PENDING' then
@@ -3410,10 +4086,89 @@ local function put_cancelled(id)
   put_final(id, 'CANCELLED', {})
   return true
 end
-local function cancel(id)
-  local cancelled = put_cancelled(id)
-  tell_all()
-  return cancelled
+local function tell_one(id, completed)
+  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
+  if not t[1] then return end
+  if is_superseded(id, t[6], t[7]) then
+    put_cancelled(id)
+  elseif not completed then
+    unqueue(id, t[1])
+    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+  else
+    moved = moved + 1
+    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
+    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    call('HSET', record(id), 'step', step, 'at', at)
+    announce(id)
+    wake()
+  end
+end
+local function tell(id, completed)
+  local key = P .. 'dependents:' .. id
+  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
+    if moved >= MOST_MOVED then return false end
+    call('ZREM', key, dependent)
+    tell_one(dependent, completed)
+  end
+  return true
+end
+local function tell_all()
+  local left = {}
+  for _, one in ipairs(untold) do
+    local id, completed = unpack(one)
+    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+  end
+  untold = {}
+  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  return #left > 0
+end
+local function supersede(owner, kept)
+  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
+  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local staying = {}
+  for id, of in pairs(kept) do
+    local score = of == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  end
+  table.sort(staying, function(a, b) return a[2] > b[2] end)
+  for _, one in ipairs(staying) do
+    index_active(index, one[1])
+    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+  end
+  call('ZADD', P .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MOST_MOVED then break end
+    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  end
+end
+local function cancel_superseded()
+  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  if not owner then return false end
+  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  for _, id in ipairs(ids) do
+    if not put_cancelled(id) then call('ZREM', index, id) end
+  end
+  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  return true
+end
+local function settle(unsettled)
+  local left = tell_all()
+  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MOST_MOVED do
+    local one = call('LPOP', P .. 'untold')
+    if not one then break end
+    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    tell_all()
+  end
+  if not (left or unsettled) then return false end
+  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
+    call('DEL', P .. 'unsettled')
+    return false
+  end
+  if not unsettled then wake() end
+  call('SET', P .. 'unsettled', 1)
+  return true
 end
 local function weigh(known)
   local bytes = #(known[4] or '')
@@ -3422,18 +4177,31 @@ local function weigh(known)
   end
   return bytes
 end
-local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
-local function expire(cap)
+local MOST_DUE, MOST_HANDED = 25, 500
+local SETTLE_IN = 100
+local collected = 0
+local function due_in(key, time)
+  local ids = call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE - collected)
+  collected = collected + #ids
+  return ids
+end
+local function is_replaced(id)
+  local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
+  return message and is_superseded(id, message, user)
+end
+local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
+    elseif unsettled and is_replaced(id) then
+      put_cancelled(id)
     else
       close_lease(id, tenant, 'expire', cap)
       if tonumber(attempt) < tonumber(max) then
         requeue(id, tenant, 'queued', 0, 'expire')
       else
-        finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
       end
     end
   end
@@ -3441,8 +4209,12 @@ local function expire(cap)
     call('ZREM', P .. 'deadlines', id)
     local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
     if t[1] == 'PENDING' and t[2] == '0' then
-      unqueue(id, t[3])
-      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+      if unsettled and is_replaced(id) then
+        put_cancelled(id)
+      else
+        unqueue(id, t[3])
+        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+      end
     end
   end
 end
@@ -3459,8 +4231,8 @@ local function promote()
     end
   end
 end
-local function next_due()
-  local due = -1
+local function next_due(unsettled)
+  local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
@@ -3485,10 +4257,18 @@ local function start(id, t, worker, take_id, lease_duration)
   publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
+local function end_replaced(id, at, score)
+  if not is_replaced(id) then return false end
+  local name = QUEUES[at]
+  call('ZADD', queue(name), score, id)
+  if STRIDE[name] then call('HINCRBY', P .. 'shares', name, -STRIDE[name]) end
+  return put_cancelled(id)
+end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
+local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, notes)
   local taken = {}
-  local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
+  local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
@@ -3498,24 +4278,29 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return { taken, others(own), next_due(), tostring(now) }
+    unsettled = settle(false) or unsettled
+    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
   end
-  expire(running_per_tenant)
+  expire(running_per_tenant, unsettled)
   promote()
+  unsettled = settle(unsettled)
   local ids, aside, bytes = {}, 0, 0
-  while #taken < wanted and aside < MOST_DUE and bytes < MOST_TAKEN and not paused do
+  wanted = math.min(wanted, MOST_HANDED)
+  while #taken < wanted and aside < MOST_ASIDE and moved < 2 * MOST_MOVED and bytes < MOST_TAKEN and not paused do
     local id, at, score = pop()
     if not id then break end
     local t = record_to_start(id)
     local tenant, capped = t[1], running_per_tenant > 0
     if not tenant then
       aside = aside + 1
+    elseif unsettled and end_replaced(id, at, score) then
+      aside = aside + 1
     elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
       aside = aside + 1
     else
       local other = capped and at > 1 and preferred(tenant)
-      if other then
+      if other and not (unsettled and is_replaced(other) and put_cancelled(other)) then
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
@@ -3524,11 +4309,12 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
+  if #untold > 0 then unsettled = settle(unsettled) end
   if #taken + #ended > 0 then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(), tostring(now) }
+  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
@@ -3539,11 +4325,11 @@ end
 local verbs = {}
 function verbs.complete(id, t, chart, content)
   if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(t.keep, '%d+'))) end
-  finish(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
+  put_final(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
 end
 function verbs.fail(id, t, code, message, delay, random)
   if delay == 'never' or t.attempt >= t.max then
-    finish(id, 'FAILED', { 'code', code, 'error', message })
+    put_final(id, 'FAILED', { 'code', code, 'error', message })
   else
     requeue(id, t.tenant, 'retrying', tonumber(delay) or backoff(t.backoff, t.attempt, tonumber(random)), 'fail', code, message)
   end
@@ -3552,11 +4338,16 @@ function verbs.release(id, t)
   requeue(id, t.tenant, 'queued', 0, 'release')
 end
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
+local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', P .. 'unsettled') }
 for i = 7, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
   local answer = { 'stale' }
+  if notes[3] and status == 'PROCESSING' and is_replaced(id) then
+    put_cancelled(id)
+    status = 'CANCELLED'
+  end
   if current == lease and status == 'PROCESSING' then
     close_lease(id, tenant, verb, cap)
     local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
@@ -3568,8 +4359,11 @@ for i = 7, #ARGV - 1, 7 do
   own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
-if ARGV[2] == '' then return { closed, { {}, others(own), next_due(), tostring(now) } } end
-return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }`
+if ARGV[2] == '' then
+  local unsettled = settle(false) or notes[3]
+  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 } }
+end
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), notes) }`
   },
   stats: {
     sha: 'd9cfd9c29ba5f1b6cc3fc9d7438698a6dc706468',

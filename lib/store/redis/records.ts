@@ -1,5 +1,5 @@
 import { failureMessage } from '../../errors.ts'
-import { isFinished, type ChartPriority, type ChartRequest, type ChartStatus, type ChartTask } from '../../task.ts'
+import { isFinished, shownCancelled, type ChartPriority, type ChartRequest, type ChartStatus, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
 import type { AttemptRecord, StepEntry, TaskDetails, TaskState } from '../task-store.ts'
 
@@ -69,7 +69,8 @@ function toState (f: StateFields, steps: readonly string[] | object): TaskState 
 export function toTask ([task_id, flat, steps, raw, position]: RawRecord): ChartTask {
   const fields = pairs(flat)
   const request = JSON.parse(raw) as ChartRequest
-  return {
+  // By the rule, not by what is stored: a version of the package that shortens nothing may have ended it.
+  return shownCancelled({
     task_id,
     message_id: request.message_id,
     ...toState(fields as unknown as StateFields, steps),
@@ -83,7 +84,7 @@ export function toTask ([task_id, flat, steps, raw, position]: RawRecord): Chart
     depends_on: words(fields['deps']),
     user_id: request.user_id,
     org_id: request.org_id
-  }
+  })
 }
 
 export const toRequest = (record: RawRecord): ChartRequest => JSON.parse(record[3])
@@ -148,7 +149,8 @@ export function toDetails (record: RawRecord): TaskDetails {
     batch_ids: words(fields['batches']),
     retried_as: text(fields['retried_as']),
     attempts,
-    weight: Number(fields['weight'] ?? 1)
+    weight: Number(fields['weight'] ?? 1),
+    ...(fields['shortened'] ? { shortened: true } : {})
   }
 }
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../../generator.ts'
 import type { ChartTask } from '../../task.ts'
 import type {
-  BatchOutcome, Closed, Closing, EndedTasks, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats, Take, Taken, TaskDetails,
+  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats, Take, Taken, TaskDetails,
   TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore
 } from '../task-store.ts'
 import { newTask } from '../new-task.ts'
@@ -33,6 +33,8 @@ const SLICE = { tasks: 100, bytes: 2 ** 18 }
 
 /** ms after which a worker whose claim was refused, because Redis is full, looks whether there is room again. */
 const FULL_RETRY_MS = 1_000
+/** Leases that one script ends. */
+const MOST_CLOSED = 25
 
 type Argument = string | number
 type FoundRecord = RawRecord | null
@@ -41,11 +43,12 @@ type RawRef = [task_id: string, created: string, completed: string | null]
 const tasks = (records: FoundRecord[]): ChartTask[] => records.filter(record => record !== null).map(toTask)
 const toRefs = (refs: readonly RawRef[]): TaskRef[] =>
   refs.map(([task_id, created, completed]) => ({ task_id, created_at: Number(created), completed_at: completed === null ? null : Number(completed) }))
-type RawTaken = [taken: RawRecord[], lost: RawRecord[], due: number, now: string]
-const toTaken = ([taken, lost, due]: RawTaken): Taken => ({
+type RawTaken = [taken: RawRecord[], lost: RawRecord[], due: number, now: string, unsettled: number]
+const toTaken = ([taken, lost, due, , unsettled]: RawTaken): Taken => ({
   tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record) })),
   lost: tasks(lost),
-  due: due < 0 ? null : due
+  due: due < 0 ? null : due,
+  ...(unsettled === 1 ? { unsettled: true } : {})
 })
 const takeArguments = (take: Take | null): Argument[] =>
   take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant] : ['', '', 0, 0, 0]
@@ -96,8 +99,8 @@ export class RedisStore implements TaskStore {
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
     const result = await this.#enqueue([draft], '')
     if (!('tasks' in result)) return result
-    const { outcome, task } = result.tasks[0]!
-    return { outcome, task, superseded: result.superseded }
+    const { tasks: [enqueued], superseded, unsettled } = result
+    return { ...enqueued!, superseded, ...(unsettled ? { unsettled } : {}) }
   }
 
   enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
@@ -109,6 +112,12 @@ export class RedisStore implements TaskStore {
   }
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
+    // What many ends at once would take too long, and each is for itself: all parts but the last take nothing.
+    if (closings.length > MOST_CLOSED) {
+      const first = await this.closeLeases(closings.slice(0, MOST_CLOSED), null)
+      const rest = await this.closeLeases(closings.slice(MOST_CLOSED), take)
+      return { closed: [...first.closed, ...rest.closed], taken: { ...rest.taken, lost: [...first.taken.lost, ...rest.taken.lost] } }
+    }
     if (!take || take.count === 0) return this.#close('close', closings, take)
     try {
       return await this.#close('settleAndClaim', closings, take)
@@ -138,9 +147,9 @@ export class RedisStore implements TaskStore {
     return answers
   }
 
-  async cancel (task_id: string): Promise<{ task: ChartTask, ended: ChartTask[] } | null> {
-    const [record, ended] = await this.#run<[FoundRecord, FoundRecord[]]>('cancel', [task_id])
-    return record && { task: toTask(record), ended: tasks(ended) }
+  async cancel (task_id: string): Promise<Cancelled | null> {
+    const [record, ended, unsettled] = await this.#run<[FoundRecord, FoundRecord[], number]>('cancel', [task_id])
+    return record && { task: toTask(record), ended: tasks(ended), ...(unsettled === 1 ? { unsettled: true } : {}) }
   }
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
@@ -233,7 +242,7 @@ export class RedisStore implements TaskStore {
   }
 
   async cleanup (): Promise<number> {
-    const page = 500
+    const page = 100
     let removed = 0
     let last
     do {
@@ -367,8 +376,9 @@ export class RedisStore implements TaskStore {
   async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
     type Unasked = [task_id: string, chart_id: string]
     type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord | string, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
-    const [answer, found, ended, replayed_batch] = await this.#run<[BatchOutcome['outcome'], Found[] | Unasked[] | string | number, FoundRecord[]?, string?]>(
-      'enqueue', enqueueArguments(drafts, batch_id))
+    const [answer, found, ended, replayed_batch, unsettled] =
+      await this.#run<[BatchOutcome['outcome'], Found[] | Unasked[] | string | number, FoundRecord[]?, (string | null)?, number?]>(
+        'enqueue', enqueueArguments(drafts, batch_id))
     if (answer === 'accepted' || answer === 'replayed') {
       const unread = (found as Found[]).map(([, record]) => record).filter(record => typeof record === 'string')
       const read = new Map((unread.length > 0 ? await this.read(unread) : []).map((task, i) => [unread[i]!, task]))
@@ -382,7 +392,8 @@ export class RedisStore implements TaskStore {
       }))
       // One whose retention has passed since is no longer part of the answer.
       const tasksFound = enqueued.filter((item): item is EnqueuedTask => item.task != null)
-      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: tasksFound, superseded: tasks(ended as FoundRecord[]) }
+      const more = unsettled === 1 ? { unsettled: true as const } : {}
+      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: tasksFound, superseded: tasks(ended as FoundRecord[]), ...more }
     }
     switch (answer) {
       case 'key_reused': return { outcome: answer }

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- cancel-all: ends tasks that nobody wants any more, all of them at once.
+-- cancel-all: ends tasks that nobody wants any more, all of them at once: of a large batch, a part.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME), then task_ids
 -- Returns { records of all that this call ended }
@@ -10,5 +10,5 @@
 --- @include "leave"
 --- @include "finish"
 for i = 2, #ARGV do put_cancelled(ARGV[i]) end
-tell_all()
+settle(false)
 return others({})

@@ -23,11 +23,11 @@ end
 local verbs = {}
 function verbs.complete(id, t, chart, content)
   if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(t.keep, '%d+'))) end
-  finish(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
+  put_final(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
 end
 function verbs.fail(id, t, code, message, delay, random)
   if delay == 'never' or t.attempt >= t.max then
-    finish(id, 'FAILED', { 'code', code, 'error', message })
+    put_final(id, 'FAILED', { 'code', code, 'error', message })
   else
     requeue(id, t.tenant, 'retrying', tonumber(delay) or backoff(t.backoff, t.attempt, tonumber(random)), 'fail', code, message)
   end
@@ -37,11 +37,16 @@ function verbs.release(id, t)
 end
 
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
+local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', P .. 'unsettled') }
 for i = 7, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
   local answer = { 'stale' }
+  if notes[3] and status == 'PROCESSING' and is_replaced(id) then
+    put_cancelled(id)
+    status = 'CANCELLED'
+  end
   if current == lease and status == 'PROCESSING' then
     close_lease(id, tenant, verb, cap)
     local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
@@ -54,6 +59,9 @@ for i = 7, #ARGV - 1, 7 do
   own[id] = own[id] or answer[1] == 'ok'
   closed[#closed + 1] = answer
 end
--- Who takes nothing collects nothing: it could not ask again for what has ended, where the reply is lost.
-if ARGV[2] == '' then return { closed, { {}, others(own), next_due(), tostring(now) } } end
-return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])) }
+-- Without a take, nothing else is collected: were the reply lost, what has ended could not be asked for again.
+if ARGV[2] == '' then
+  local unsettled = settle(false) or notes[3]
+  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 } }
+end
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), notes) }

@@ -1,15 +1,21 @@
--- Dependents are told of the end in the order in which they came.
-local function depend(id, dep)
-  local last = call('ZRANGE', P .. 'dependents:' .. dep, -1, -1, 'WITHSCORES')[2]
-  call('ZADD', P .. 'dependents:' .. dep, math.max(now, (last or 0) + 1), id)
+-- Who waits for whom, written once for all: of a batch, many may wait for the same.
+local dependents = {}
+local function depend(id, dep, order)
+  local members = dependents[dep] or {}
+  dependents[dep], members[#members + 1], members[#members + 2] = members, order, id
+end
+local function write_dependents()
+  for dep, members in pairs(dependents) do call('ZADD', P .. 'dependents:' .. dep, unpack(members)) end
 end
 
-local function create(draft, user, tenant, keep, attempts, backoff, patience, weight)
+local function create(draft, user, tenant, keep, attempts, backoff, patience, weight, any_replaced)
   local id, optional = draft.id, {}
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
   if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
-  for _, dep in ipairs(draft.waits) do depend(id, dep) end
+  -- Dependents are told of the end in the order in which they came: `shares` lives as long as anything waits.
+  local order = #draft.waits > 0 and call('HINCRBY', P .. 'shares', 'order', 1)
+  for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
 
   local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
   if draft.run_at > 0 then add('run_at', draft.run_at) end
@@ -29,7 +35,8 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
 
   call('ZADD', P .. 'active', now, id)
   index_active(P .. 'same:' .. draft.same, id)
-  index_active(P .. 'message_tasks:' .. draft.message .. ':' .. user, id)
+  local owner = draft.message .. ':' .. user
+  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', P .. 'superseded', owner))
   -- Nobody watches a task that has just been named: its message says that there is one more.
   call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
 end

@@ -2,11 +2,16 @@
 -- A draft gets `deps`, `becomes` (the task that answers it) and `outcome`; a new one also `waits`: the deps that have not completed.
 
 -- The newest active task that is alike, else the one that is COMPLETED, if its chart is there; third, the chart if only the host knows.
-local function find_alike(draft, charts_inside)
+local function find_alike(draft, user, charts_inside)
   -- The index has at most one that is COMPLETED, above all active ones.
   local id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, 0, 0, 'WITHSCORES'))
   if not id then return end
-  if tonumber(score) < 0 then return id, 'already_active' end
+  if tonumber(score) < 0 then
+    if not is_superseded(id, draft.message, user) then return id, 'already_active' end
+    -- The newest active one was replaced, and so were all before it.
+    id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, -1, -1, 'WITHSCORES'))
+    if tonumber(score) < 0 then return end
+  end
   if not read(id) then return end
   local chart = call('HGET', record(id), 'chart')
   if chart == draft.asked and not draft.kept then return end
@@ -15,7 +20,7 @@ local function find_alike(draft, charts_inside)
 end
 
 -- Alike drafts are one task. Returns the drafts by their ids, those that are new, and the charts of which the host must be asked first, if any.
-local function match_alike(drafts, charts_inside)
+local function match_alike(drafts, user, charts_inside)
   local by_id, planned, fresh, unasked = {}, {}, {}, {}
   for _, draft in ipairs(drafts) do by_id[draft.id] = draft end
   -- What it needs is matched first: two that need different tasks are not alike.
@@ -31,7 +36,7 @@ local function match_alike(drafts, charts_inside)
       draft.becomes, draft.outcome = planned[draft.same], 'already_active'
     elseif not draft.force and not draft.known then
       local chart
-      draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside)
+      draft.becomes, draft.outcome, chart = find_alike(draft, user, charts_inside)
       if chart then unasked[#unasked + 1] = { draft.id, chart } end
     end
     if not draft.becomes then
@@ -47,16 +52,19 @@ local function match_alike(drafts, charts_inside)
 end
 
 -- Returns why not and which, if a task that is needed is nobody's, somebody else's, or has not worked out.
-local function resolve_needs(by_id, fresh, user)
+local function resolve_needs(by_id, fresh, user, any_replaced)
+  -- Of a batch, many may need the same.
+  local known = {}
   for _, draft in ipairs(fresh) do
     draft.waits = {}
     local needs = string.gmatch(draft.needs, '%S+')
     for _, dep in ipairs(draft.deps) do
       local need = needs()
-      local t = call('HMGET', record(dep), 'status', 'user', 'expires')
+      local t = known[dep] or call('HMGET', record(dep), 'status', 'user', 'expires', 'message')
+      known[dep] = t
       if not (by_id[dep] and by_id[dep].fresh) then
         if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
-        if t[1] == 'FAILED' or t[1] == 'CANCELLED' then return { 'dependency_failed', need } end
+        if t[1] == 'FAILED' or t[1] == 'CANCELLED' or (any_replaced and is_superseded(dep, t[4], user)) then return { 'dependency_failed', need } end
       end
       -- Twins of a batch are one task: whoever needs both waits for it once.
       if t[1] ~= 'COMPLETED' and not draft.waits[dep] then
@@ -66,8 +74,8 @@ local function resolve_needs(by_id, fresh, user)
   end
 end
 
--- Keys and batches that one unfinished task answers for, lest its record grow without end: more keys are answered and not
--- remembered, more batches are refused.
+-- Keys and batches that one task answers for, lest it keep more and more of them: more keys are answered and not remembered. More
+-- batches are refused where it is unfinished, and kept for a minute where it has ended.
 local MOST_ANSWERED = 100
 local function answers_for(id, field) return select(2, string.gsub(call('HGET', record(id), field) or '', '%S+', '')) end
 
@@ -78,48 +86,92 @@ local function find_crowded(drafts)
   end
 end
 
--- What is kept keeps what it waits for, however far: to cancel that would end it.
+-- What is kept keeps what it waits for, however far: to cancel that would end it. `kept` has the message of each.
 local function keep_needed(kept)
   local open = {}
   for id in pairs(kept) do open[#open + 1] = id end
   while #open > 0 do
-    local t = call('HMGET', record(table.remove(open)), 'left', 'deps')
+    local id = table.remove(open)
+    local t = call('HMGET', record(id), 'left', 'deps', 'message')
+    kept[id] = t[3] or ''
     for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
-      if not kept[dep] then kept[dep], open[#open + 1] = true, dep end
+      if not kept[dep] then kept[dep], open[#open + 1] = '', dep end
     end
   end
 end
 
--- The active tasks that the drafts replace; what answers a draft, or is needed, stays.
+-- More than so many are replaced by a decision, and ended by and by.
+local MOST_ENDED = 25
+
+-- The active tasks that the drafts replace; what answers a draft, or is needed, stays. Returns them or, where they are many, the messages
+-- whose tasks they are, as 'message:user'; and what stays.
 local function find_older(drafts, user)
-  local kept, older, replacing = {}, {}, {}
+  local kept, owners, seen, count = {}, {}, {}, 0
   for _, draft in ipairs(drafts) do
-    kept[draft.becomes] = true
-    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = true end
-    if draft.supersede then replacing[#replacing + 1] = draft end
-  end
-  if #replacing > 0 then keep_needed(kept) end
-  for _, draft in ipairs(replacing) do
-    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. draft.message .. ':' .. user, '-inf', '(0')) do
-      if not kept[id] then kept[id], older[#older + 1] = true, id end
+    local owner = draft.message .. ':' .. user
+    if draft.supersede and not seen[owner] then
+      local active = call('ZCOUNT', P .. 'message_tasks:' .. owner, '-inf', '(0')
+      if active > 0 then owners[#owners + 1] = owner end
+      seen[owner], count = true, count + active
     end
   end
-  return older
+  if count == 0 then return {}, {}, kept end
+  for _, draft in ipairs(drafts) do
+    kept[draft.becomes] = ''
+    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = '' end
+  end
+  keep_needed(kept)
+  if count > MOST_ENDED then return {}, owners, kept end
+  local older = {}
+  for _, owner in ipairs(owners) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, '-inf', '(0')) do
+      if not kept[id] then older[#older + 1] = id end
+    end
+  end
+  return older, {}, kept
+end
+
+-- Counts those that wait of what is, or has been, replaced and not ended yet: as many as are asked for, of the tenant and of all. Gives up
+-- after a thousand, which refuses rather than passes a limit.
+local function count_room(older, owners, kept, tenant, wanted_of_tenant, wanted)
+  local room, room_of_tenant, looked, seen = 0, 0, 0, {}
+  local function look(ids)
+    for _, id in ipairs(ids) do
+      if looked == 1000 or (room >= wanted and room_of_tenant >= wanted_of_tenant) then return true end
+      if not kept[id] and not seen[id] then
+        local t = call('HMGET', record(id), 'status', 'tenant')
+        seen[id], looked = true, looked + 1
+        if t[1] == 'PENDING' then room = room + 1 end
+        if t[1] == 'PENDING' and t[2] == tenant then room_of_tenant = room_of_tenant + 1 end
+      end
+    end
+  end
+  local function look_at(owner, newest)
+    for from = 0, 999, 100 do
+      local ids = call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, newest, '(0', 'LIMIT', from, 100)
+      if look(ids) then return true end
+      if #ids < 100 then return end
+    end
+  end
+  if look(older) then return room_of_tenant, room end
+  for _, owner in ipairs(owners) do
+    if look_at(owner, '-inf') then return room_of_tenant, room end
+  end
+  local replaced = call('ZREVRANGE', P .. 'superseded', 0, 99, 'WITHSCORES')
+  for i = 1, #replaced, 2 do
+    if look_at(replaced[i], replaced[i + 1]) then break end
+  end
+  return room_of_tenant, room
 end
 
 -- Returns which limit would be passed, and by how many new tasks; what is about to be cancelled makes room.
-local function find_full(fresh, older, tenant, most_of_tenant, most)
-  local freed, freed_of_tenant = 0, 0
-  for _, id in ipairs(older) do
-    local t = call('HMGET', record(id), 'status', 'tenant')
-    if t[1] == 'PENDING' then
-      freed = freed + 1
-      if t[2] == tenant then freed_of_tenant = freed_of_tenant + 1 end
-    end
-  end
+local function find_full(fresh, older, owners, kept, tenant, most_of_tenant, most)
   if #fresh == 0 or most_of_tenant + most == 0 then return end
   local waiting = call('HMGET', P .. 'waiting', tenant, '')
-  local function full(waiting, limit, room) return limit > 0 and tonumber(waiting or 0) - room + #fresh > limit end
-  if full(waiting[1], most_of_tenant, freed_of_tenant) then return { 'tenant_full', #fresh } end
-  if full(waiting[2], most, freed) then return { 'queue_full', #fresh } end
+  local function over(waiting, limit) return limit > 0 and math.max(0, tonumber(waiting or 0) + #fresh - limit) or 0 end
+  local over_of_tenant, over_all = over(waiting[1], most_of_tenant), over(waiting[2], most)
+  if over_of_tenant + over_all == 0 then return end
+  local room_of_tenant, room = count_room(older, owners, kept, tenant, over_of_tenant, over_all)
+  if room_of_tenant < over_of_tenant then return { 'tenant_full', #fresh } end
+  if room < over_all then return { 'queue_full', #fresh } end
 end

@@ -6,9 +6,10 @@ local function index_expire(key, keep)
   if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
 end
 
-local function index_active(key, id)
+-- `replaced`: the score of the newest that was replaced, which may have left the index before the others.
+local function index_active(key, id, replaced)
   local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0)), id)
+  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
   if newest then call('PERSIST', key) end
 end
 
@@ -21,4 +22,13 @@ local function index_finished(key, id, keep_task, keep_index)
     if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
   end
   index_expire(key, keep_index)
+end
+
+-- Whether a task is one of those that a newer one of its message replaced, and that no call has come to yet. `superseded` has for such
+-- a message the score of the newest of them.
+local function is_superseded(id, message, user)
+  local owner = message .. ':' .. user
+  local newest = call('ZSCORE', P .. 'superseded', owner)
+  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end

@@ -1,8 +1,9 @@
 -- Waiting tasks are taken, put aside, brought back and taken out; what runs comes back. After queue.lua.
 -- Tries that are remembered of one task.
 local MOST_TRIES = 20
--- Of what is due, or aside, so much is dealt with in one call: Redis serves nobody else meanwhile.
-local MOST_DUE = 100
+-- Of what is aside, so much is dealt with in one call: Redis serves nobody else meanwhile.
+local MOST_ASIDE = 100
+local unparked = 0
 
 local function queue_front(id)
   enter('again', id, now)
@@ -62,8 +63,10 @@ local function unpark(tenant, cap)
   local key = P .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
   -- A cap that was raised or lifted meanwhile has freed more than one place.
-  local room = cap == 0 and MOST_DUE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.min(room, MOST_DUE) do
+  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
+  -- The place itself is always given on.
+  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+    unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)

@@ -1,19 +1,35 @@
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
--- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1, now }.
-local function due_in(key, time) return call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE) end
+-- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1, now, 1 if more is to be settled }.
+-- Of what is due, and of what is handed out, so much at once: Redis serves nobody else meanwhile.
+local MOST_DUE, MOST_HANDED = 25, 500
+-- ms until a worker goes on with what earlier calls have left. Their caller does so at once: this is for one that has died.
+local SETTLE_IN = 100
+local collected = 0
+local function due_in(key, time)
+  local ids = call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE - collected)
+  collected = collected + #ids
+  return ids
+end
 
-local function expire(cap)
+local function is_replaced(id)
+  local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
+  return message and is_superseded(id, message, user)
+end
+
+local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
     if not tenant then
       -- A Redis that evicts has lost it.
       call('ZREM', P .. 'processing', id)
+    elseif unsettled and is_replaced(id) then
+      put_cancelled(id)
     else
       close_lease(id, tenant, 'expire', cap)
       if tonumber(attempt) < tonumber(max) then
         requeue(id, tenant, 'queued', 0, 'expire')
       else
-        finish(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
       end
     end
   end
@@ -22,8 +38,12 @@ local function expire(cap)
     -- A version of the package that knows no deadlines may have taken or ended it.
     local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
     if t[1] == 'PENDING' and t[2] == '0' then
-      unqueue(id, t[3])
-      finish(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+      if unsettled and is_replaced(id) then
+        put_cancelled(id)
+      else
+        unqueue(id, t[3])
+        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
+      end
     end
   end
 end
@@ -42,8 +62,8 @@ local function promote()
   end
 end
 
-local function next_due()
-  local due = -1
+local function next_due(unsettled)
+  local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
     local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
@@ -76,12 +96,24 @@ local function start(id, t, worker, take_id, lease_duration)
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 
+-- One that was replaced is not started but ended: as if it had never been popped.
+local function end_replaced(id, at, score)
+  if not is_replaced(id) then return false end
+  local name = QUEUES[at]
+  call('ZADD', queue(name), score, id)
+  if STRIDE[name] then call('HINCRBY', P .. 'shares', name, -STRIDE[name]) end
+  return put_cancelled(id)
+end
+
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant)
+-- What this worker took last, whether the queue is paused, and whether earlier calls have left something to settle.
+local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
+
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, notes)
   local taken = {}
   -- The reply to this very take may have been lost: the same tasks again, not more of them, and the same ends.
-  local before, paused = unpack(call('MGET', P .. 'take:' .. worker, P .. 'paused'))
+  local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
     local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
     for id in string.gmatch(again, '%S+') do
@@ -91,13 +123,16 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return { taken, others(own), next_due(), tostring(now) }
+    unsettled = settle(false) or unsettled
+    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
   end
 
-  expire(running_per_tenant)
+  expire(running_per_tenant, unsettled)
   promote()
+  unsettled = settle(unsettled)
   local ids, aside, bytes = {}, 0, 0
-  while #taken < wanted and aside < MOST_DUE and bytes < MOST_TAKEN and not paused do
+  wanted = math.min(wanted, MOST_HANDED)
+  while #taken < wanted and aside < MOST_ASIDE and moved < 2 * MOST_MOVED and bytes < MOST_TAKEN and not paused do
     local id, at, score = pop()
     if not id then break end
     local t = record_to_start(id)
@@ -105,13 +140,15 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
     if not tenant then
       -- A Redis that evicts has lost it.
       aside = aside + 1
+    elseif unsettled and end_replaced(id, at, score) then
+      aside = aside + 1
     elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
       park(id, tenant, at, score)
       aside = aside + 1
     else
       -- What has run before goes first all the same.
       local other = capped and at > 1 and preferred(tenant)
-      if other then
+      if other and not (unsettled and is_replaced(other) and put_cancelled(other)) then
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
@@ -120,10 +157,11 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
       ids[#ids + 1] = id
     end
   end
+  if #untold > 0 then unsettled = settle(unsettled) end
   if #taken + #ended > 0 then
     call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
   end
   -- A paused queue must not wake those who would find nothing.
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(), tostring(now) }
+  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
 end
