@@ -1,5 +1,5 @@
 import { failureMessage } from '../../errors.ts'
-import { isFinished, type ChartTask } from '../../task.ts'
+import { isFinished, isLongQuery, MOST_KEPT, type ChartRequest, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
 import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskDraft } from '../task-store.ts'
 
@@ -56,6 +56,13 @@ export function bytesOf ({ draft, checkpoints }: Entry): number {
   let bytes = Buffer.byteLength(draft.request)
   for (const text of checkpoints.values()) bytes += Buffer.byteLength(text)
   return bytes
+}
+
+/** What is kept of a request of which nobody will make a chart: of a long one neither `params` nor an `adjustment_query` that is long. */
+export function shorten (request: string): string {
+  if (Buffer.byteLength(request) <= MOST_KEPT) return request
+  const { params, ...kept } = JSON.parse(request) as ChartRequest
+  return JSON.stringify(isLongQuery(kept.adjustment_query) ? { ...kept, adjustment_query: null } : kept)
 }
 
 /** What keys and batches that lead to a task add to the time that its end takes, in tasks: as much as on Redis. */
