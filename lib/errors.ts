@@ -31,7 +31,7 @@ export const errors = {
   CHARTS_ERR_STORE_UNAVAILABLE: coded<[{ cause: unknown }?]>('CHARTS_ERR_STORE_UNAVAILABLE', 'The chart queue is not reachable, try again later', 503),
   CHARTS_ERR_INVALID_OPTIONS: coded<[string]>('CHARTS_ERR_INVALID_OPTIONS', 'fastify-async-charts: %s', 500),
   CHARTS_ERR_INVALID_TENANT_WEIGHT: coded('CHARTS_ERR_INVALID_TENANT_WEIGHT', 'tenantWeight must return a whole number from 1 to 60', 500),
-  CHARTS_ERR_INVALID_IDENTITY: coded('CHARTS_ERR_INVALID_IDENTITY', 'An identity must be { user_id: string, org_id?: string | null }', 500)
+  CHARTS_ERR_INVALID_IDENTITY: coded('CHARTS_ERR_INVALID_IDENTITY', 'An identity must be { user_id: string, org_id?: string | null }, each id 1 to 512 characters of well-formed Unicode', 500)
 } as const
 
 /**

@@ -133,11 +133,19 @@ export interface ChartRequest {
   readonly params?: JsonValue
 }
 
-/** Who is asking. The tenant is `org_id`, or `user_id` where there is none. */
+/** Who is asking. The tenant is `org_id`, or `user_id` where there is none. Both have 1 to 512 characters of well-formed Unicode. */
 export interface Identity {
   readonly user_id: string
   readonly org_id?: string | null | undefined
   readonly roles?: readonly string[] | undefined
+}
+
+/** Characters of an id that a host chooses: it becomes part of keys. */
+export const MAX_ID_LENGTH = 512
+
+/** Whether a value may be an id of a host's choice. Not with half of a surrogate pair: stores would take two such ids for one. */
+export function isId (value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= MAX_ID_LENGTH && value.isWellFormed()
 }
 
 const FINAL: ReadonlySet<ChartStatus> = new Set([ChartStatus.COMPLETED, ChartStatus.FAILED, ChartStatus.CANCELLED])

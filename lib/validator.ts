@@ -1,5 +1,6 @@
 import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
+import { MAX_DEPTH, isHolder, jsonMembers, locateJsonFault } from './json.ts'
 
 /** What is wrong with an input, as Ajv says it. */
 export type Fault = Pick<ErrorObject, 'instancePath' | 'keyword' | 'params' | 'message'>
@@ -10,8 +11,6 @@ export interface Judge {
   errors?: ErrorObject[] | null
 }
 
-/** Levels that an input may be nested: whatever looks at it later may be recursive. */
-const DEEPEST = 500
 /** Values of an input of which all faults are looked for: each of a million may have one. */
 const MOST_JUDGED = 2_000
 /** Values that are counted: what a program gives, unlike JSON, may hold itself, twice even. */
@@ -21,8 +20,11 @@ const MOST_NAMED = 20
 /** Characters of a fault that are shown: it may name what the caller has named. */
 const LONGEST_FAULT = 500
 
-/** The keyword of the fault that an input is nested too deep. */
-export const TOO_DEEP = 'depth'
+/** The keyword of the fault that an input cannot be stored: it is nested too deep, or JSON cannot hold it as it is. */
+const NOT_STORABLE = 'storable'
+
+/** Whether it is the schema that an input does not fit; otherwise JSON cannot hold it, or it is nested too deep. */
+export const isStorable = (faults: readonly Fault[]): boolean => faults[0]?.keyword !== NOT_STORABLE
 
 /** Judges input as it is: every fault is named, nothing is coerced, nothing is dropped. */
 export function strictAjv (options: Options = {}): Ajv {
@@ -36,17 +38,15 @@ export function embeddable (schema: object): object {
   return { $id: 'urn:fastify-async-charts:params', ...schema }
 }
 
-const isHolder = (value: unknown): value is object => typeof value === 'object' && value !== null
-
-/** How many values an input holds and how deep they are nested, `DEEPEST` and one at most; not recursive itself. */
+/** How many values an input holds and how deep they are nested, `MAX_DEPTH` and one at most; not recursive itself. Throws for what is no JSON. */
 function measure (input: unknown): { values: number, depth: number } {
   let values = 0
   let depth = 0
-  for (let level = isHolder(input) ? [input] : []; level.length > 0 && depth <= DEEPEST; depth++) {
+  for (let level = isHolder(input) ? [input] : []; level.length > 0 && depth <= MAX_DEPTH; depth++) {
     const next: object[] = []
     for (const holder of level) {
       if (values > MOST_COUNTED) return { values, depth }
-      const held: unknown[] = Array.isArray(holder) ? holder : Object.values(holder)
+      const held = jsonMembers(holder)
       values += held.length
       for (const value of held) if (isHolder(value)) next.push(value)
     }
@@ -63,17 +63,25 @@ export function strictJudge (schema: object): Judge {
   const first = strictAjv({ allErrors: false }).compile(schema)
   let all: ValidateFunction | undefined
   const judge: Judge = input => {
-    const { values, depth } = measure(input)
-    judge.errors = depth > DEEPEST ? [tooDeep] : null
-    if (judge.errors || first(input)) return judge.errors === null
-    all ??= strictAjv().compile(schema)
-    judge.errors = values > MOST_JUDGED || all(input) ? first.errors! : all.errors!
+    try {
+      const { values, depth } = measure(input)
+      judge.errors = depth > MAX_DEPTH ? [tooDeep] : null
+      if (judge.errors || first(input)) return judge.errors === null
+      all ??= strictAjv().compile(schema)
+      judge.errors = values > MOST_JUDGED || all(input) ? first.errors! : all.errors!
+    } catch {
+      // Only of what a program gives: it may hold what no JSON has, and throw where it is read.
+      const { path, message } = locateJsonFault(input as object)
+      judge.errors = [notStorable(path, message)]
+    }
     return false
   }
   return judge
 }
 
-const tooDeep: ErrorObject = { instancePath: '', schemaPath: '#', keyword: TOO_DEEP, params: {}, message: `must not be nested deeper than ${DEEPEST} levels` }
+const notStorable = (instancePath: string, message: string): ErrorObject =>
+  ({ instancePath, schemaPath: '#', keyword: NOT_STORABLE, params: {}, message })
+const tooDeep = notStorable('', `must not be nested deeper than ${MAX_DEPTH} levels`)
 
 /** What may be null is a choice of two to the schema: that it is not null, and neither of both, is nothing to mend. */
 function withoutChoices (faults: readonly Fault[]): Fault[] {

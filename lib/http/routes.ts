@@ -3,7 +3,7 @@ import { errors } from '../errors.ts'
 import type { MessageListing } from '../service/message-listing.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { ChartStatus, CreateChartRequestSchema, isFinished, type ChartTask, type CreateChartRequest } from '../task.ts'
-import { TOO_DEEP, nameFaults, strictAjv, strictJudge, type Fault } from '../validator.ts'
+import { isStorable, nameFaults, strictAjv, strictJudge, type Fault } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { describer, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
@@ -67,7 +67,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   fastify.setSerializerCompiler(() => serialize)
   fastify.setSchemaErrorFormatter((faults, what) => {
     const message = nameFaults(faults as Fault[], what)
-    return faults[0]!.keyword === TOO_DEEP ? new errors.CHARTS_ERR_INVALID_REQUEST(message) : new Error(message)
+    return isStorable(faults as Fault[]) ? new Error(message) : new errors.CHARTS_ERR_INVALID_REQUEST(message)
   })
   parseBodies(fastify)
   identifyCallers(fastify, options.identify, options.stream.allowedOrigins)

@@ -1,6 +1,6 @@
 import { Type, type TSchema } from '@sinclair/typebox'
 import { CURSOR } from '../service/task-list.ts'
-import { ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, Uuid } from '../task.ts'
+import { ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, MAX_ID_LENGTH, Uuid } from '../task.ts'
 import { embeddable } from '../validator.ts'
 
 export const TaskParams = Type.Object({ task_id: Uuid })
@@ -115,8 +115,8 @@ const TaskDetails = Type.Object({
 
 export const ListQuery = Type.Object({
   status: Type.Optional(Type.Unsafe<ChartStatus>({ type: 'string', enum: Object.values(ChartStatus) })),
-  user_id: Type.Optional(Type.String({ minLength: 1 })),
-  org_id: Type.Optional(Type.String({ minLength: 1 })),
+  user_id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH })),
+  org_id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH })),
   limit: Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'Most tasks of a page' }),
   cursor: Type.Optional(Type.String({ pattern: CURSOR, description: 'Where the page before ended' }))
 }, { additionalProperties: false })

@@ -1,9 +1,29 @@
 import { errors } from '../errors.ts'
+import { MAX_ID_LENGTH, Uuid, isId } from '../task.ts'
 
-/** An id in the form in which it is kept. @throws CHARTS_ERR_INVALID_REQUEST for what is no text */
+const UUID = new RegExp(Uuid.pattern!)
+
+/** An id in the form in which it is kept. @throws CHARTS_ERR_INVALID_REQUEST for what is no text, or none that a key can hold */
 export function idOf (id: unknown, name = 'task_id'): string {
   if (typeof id !== 'string') throw new errors.CHARTS_ERR_INVALID_REQUEST(`${name} must be a string`)
+  if (id !== '' && !isId(id)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${name} must have at most ${MAX_ID_LENGTH} characters of well-formed Unicode`)
   return id.toLowerCase()
+}
+
+/**
+ * The id of a message in the form in which it is kept. Before a user's id in a key, anything but a UUID could be taken for another
+ * message and the beginning of another user. @throws CHARTS_ERR_INVALID_REQUEST
+ */
+export function messageIdOf (id: unknown): string {
+  const message_id = idOf(id, 'message_id')
+  if (!UUID.test(message_id)) throw new errors.CHARTS_ERR_INVALID_REQUEST('message_id must be a UUID')
+  return message_id
+}
+
+/** An id that a host has chosen. @throws CHARTS_ERR_INVALID_REQUEST */
+export function hostIdOf (id: unknown, name: string): string {
+  if (!isId(id)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${name} must be a string of 1 to ${MAX_ID_LENGTH} characters of well-formed Unicode`)
+  return id
 }
 
 /** A lease as `dequeueChartTask` gave it. @throws CHARTS_ERR_INVALID_REQUEST for what is no whole number */

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDetails, TaskDraft, TaskStore } from '../store/task-store.ts'
 import {
-  BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema,
+  BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema, isId,
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
 } from '../task.ts'
-import { embeddable, nameFaults, strictJudge, type Judge } from '../validator.ts'
+import { embeddable, isStorable, nameFaults, strictJudge, type Judge } from '../validator.ts'
 import { aFewAtATime } from './a-few-at-a-time.ts'
 import { resolveRefs } from './batch-refs.ts'
 import { digest } from './chart-identity.ts'
@@ -42,8 +42,7 @@ type WeighedCaller = Caller & { readonly weight: number }
 /** Throws for the identity that is none; `null` is no org. */
 export function checkIdentity (identity: Identity): Caller {
   const { user_id, org_id = null } = identity ?? {}
-  const valid = typeof user_id === 'string' && user_id !== '' && (org_id === null || (typeof org_id === 'string' && org_id !== ''))
-  if (!valid) throw new errors.CHARTS_ERR_INVALID_IDENTITY()
+  if (!isId(user_id) || !(org_id === null || isId(org_id))) throw new errors.CHARTS_ERR_INVALID_IDENTITY()
   return { user_id, org_id }
 }
 
@@ -69,7 +68,7 @@ export class Intake {
   async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined): Promise<EnqueuedTask> {
     const caller = this.#callerOf(identity)
     checkKey(idempotencyKey)
-    this.#check(this.#judgeOne, request, request?.params)
+    this.#check(this.#judgeOne, request, () => request?.params)
     const draft = this.#draft(request, caller, { needs: request.depends_on ?? [] })
     return this.#accept({ ...draft, idempotency: keyOf(caller, idempotencyKey, () => bodyOf(draft, draft.depends_on)) })
   }
@@ -98,7 +97,7 @@ export class Intake {
   async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
     const caller = this.#callerOf(identity)
     checkKey(idempotencyKey)
-    this.#check(this.#judgeBatch, { tasks: given }, given?.some?.(request => request?.params !== undefined))
+    this.#check(this.#judgeBatch, { tasks: given }, () => given?.some?.(request => request?.params !== undefined))
     // The same object may have been given twice.
     const requests = given.map(request => ({ ...request }))
     const { ids, names } = resolveRefs(requests)
@@ -162,9 +161,9 @@ export class Intake {
     }
   }
 
-  #check (judge: Judge, request: unknown, params: unknown): void {
+  #check (judge: Judge, request: unknown, params: () => unknown): void {
     if (judge(request)) return
-    if (this.#options.paramsSchema === undefined && params) {
+    if (isStorable(judge.errors!) && this.#options.paramsSchema === undefined && params()) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST('params is not accepted: the host has given no paramsSchema')
     }
     throw new errors.CHARTS_ERR_INVALID_REQUEST(nameFaults(judge.errors!, 'request'))

@@ -1,6 +1,6 @@
 import type { TaskRef, TaskStore } from '../store/task-store.ts'
 import type { ChartTask, Identity } from '../task.ts'
-import { idOf } from './arguments.ts'
+import { idOf, messageIdOf } from './arguments.ts'
 import type { Charts } from './charts.ts'
 import { dependentsFirst } from './dependents-first.ts'
 import type { Estimates } from './estimates.ts'
@@ -42,7 +42,7 @@ export class OpenAnswers {
   /** What there is of a message. */
   message (message_id: string, identity: Identity, options: MessageChartsOptions): Promise<MessageListing> {
     const { user_id, org_id } = checkIdentity(identity)
-    return this.#options.charts.ofMessage(idOf(message_id, 'message_id'), { ...identity, user_id, org_id }, options)
+    return this.#options.charts.ofMessage(messageIdOf(message_id), { ...identity, user_id, org_id }, options)
   }
 
   /** Null: unknown, or no longer kept. */

@@ -1,4 +1,5 @@
 import { ChartGenerationError, failures, type FailureCode } from '../errors.ts'
+import { MAX_DEPTH, isTooDeep, toWellFormedJson } from '../json.ts'
 import type { JsonValue } from '../task.ts'
 
 /** How a try ended: with a chart, or with what went wrong. */
@@ -57,17 +58,29 @@ export class SerializedContent {
 }
 
 /**
+ * A value of a generator's as JSON, as `JSON.stringify` writes it; undefined for what that leaves out.
+ * @throws AttemptError with `code` for a cycle, a BigInt, more than 500 levels, or what a getter throws
+ */
+export function serializeValue (value: unknown, code: FailureCode): string | undefined {
+  let json: string | undefined
+  try {
+    json = JSON.stringify(value)
+  } catch (cause) {
+    throw new AttemptError(code, { retryable: false, cause })
+  }
+  if (json !== undefined && isTooDeep(json)) {
+    throw new AttemptError(code, { retryable: false, cause: new RangeError(`nested deeper than ${MAX_DEPTH} levels`) })
+  }
+  return json && toWellFormedJson(json)
+}
+
+/**
  * The chart as JSON.
  * @throws AttemptError CHARTS_ERR_INVALID_CHART for what JSON cannot hold, CHARTS_ERR_CHART_TOO_LARGE above `limit` bytes (0 = off).
  */
 export function serializeContent (content: unknown, limit: number): string {
   if (content instanceof SerializedContent) return content.json
-  let json: string | undefined
-  try {
-    json = JSON.stringify(content)
-  } catch (cause) {
-    throw new AttemptError('CHARTS_ERR_INVALID_CHART', { retryable: false, cause })
-  }
+  const json = serializeValue(content, 'CHARTS_ERR_INVALID_CHART')
   if (json === undefined) throw new AttemptError('CHARTS_ERR_INVALID_CHART', { retryable: false })
   if (limit > 0 && Buffer.byteLength(json) > limit) throw new AttemptError('CHARTS_ERR_CHART_TOO_LARGE', { retryable: false })
   return json

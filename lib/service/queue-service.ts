@@ -3,7 +3,7 @@ import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, isFinished, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
-import { idOf, leaseOf } from './arguments.ts'
+import { hostIdOf, idOf, leaseOf, messageIdOf } from './arguments.ts'
 import { Charts } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
@@ -150,8 +150,7 @@ export class QueueService {
    */
   async dequeueChartTask (worker_id: string = this.#worker_id): Promise<{ task: ChartTask, request: ChartRequest, lease: number } | null> {
     const { leaseDuration } = this.#options
-    if (typeof worker_id !== 'string' || worker_id === '') throw new errors.CHARTS_ERR_INVALID_REQUEST('worker_id must be a string that is not empty')
-    const { tasks } = await this.leases.take({ worker_id, take_id: randomUUID(), count: 1, leaseDuration })
+    const { tasks } = await this.leases.take({ worker_id: hostIdOf(worker_id, 'worker_id'), take_id: randomUUID(), count: 1, leaseDuration })
     return tasks[0] ?? null
   }
 
@@ -236,7 +235,7 @@ export class QueueService {
 
   /** The caller's unfinished tasks of a message, newest first, at most 1,000, and 8 MiB of what they ask for. */
   async getActiveTasksByMessageId (message_id: string, user_id: string): Promise<ChartTask[]> {
-    const refs = await this.#store.readActive(idOf(message_id, 'message_id'), user_id, MOST_ACTIVE)
+    const refs = await this.#store.readActive(messageIdOf(message_id), hostIdOf(user_id, 'user_id'), MOST_ACTIVE)
     const active: ChartTask[] = []
     let bytes = 0
     for await (const tasks of this.answers.tasks(refs)) {
@@ -334,7 +333,7 @@ export class QueueService {
    */
   watchMessage (message_id: string, identity: Identity, options: { after?: string | undefined, signal: AbortSignal }): AsyncIterable<GroupState> {
     const { user_id } = checkIdentity(identity)
-    const message = idOf(message_id, 'message_id')
+    const message = messageIdOf(message_id)
     const list = async (since: number) => {
       const active = await this.#store.readActive(message, user_id, MOST_LISTED)
       // Asked after: what ends in between is in both, not in neither.

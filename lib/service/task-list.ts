@@ -1,6 +1,7 @@
 import { errors } from '../errors.ts'
 import type { TaskFilter } from '../store/task-store.ts'
 import { ChartStatus } from '../task.ts'
+import { hostIdOf } from './arguments.ts'
 import { tenantOf } from './intake.ts'
 
 /** Which tasks to list, and how many. */
@@ -29,7 +30,7 @@ export function checkList (options: ListTasksOptions): { filter: TaskFilter, lim
   const statuses = Object.values(ChartStatus)
   if (status !== undefined && !statuses.includes(status)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`status must be one of ${statuses.join(', ')}`)
   for (const [name, value] of Object.entries({ user_id, org_id })) {
-    if (value !== undefined && (typeof value !== 'string' || value === '')) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${name} must be a text that is not empty`)
+    if (value !== undefined) hostIdOf(value, name)
   }
   const tenant = org_id === undefined ? undefined : tenantOf({ org_id, user_id: '' })
   return { filter: { status, user_id, tenant }, limit, cursor }

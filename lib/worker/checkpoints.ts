@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger, ProgressUpdate } from '../generator.ts'
 import type { Leases } from '../service/leases.ts'
-import { AttemptError } from '../service/outcome.ts'
+import { AttemptError, serializeValue } from '../service/outcome.ts'
 import type { TakenTask } from '../store/task-store.ts'
 
 const MAX_NAME = 64
 
 /** Why a step may not be called so; null where it may. */
 export function stepNameFault (name: unknown): TypeError | null {
-  const isName = typeof name === 'string' && name !== '' && name.length <= MAX_NAME
-  return isName ? null : new TypeError(`a step needs a name of 1 to ${MAX_NAME} characters`)
+  const isName = typeof name === 'string' && name !== '' && name.length <= MAX_NAME && name.isWellFormed()
+  return isName ? null : new TypeError(`a step needs a name of 1 to ${MAX_NAME} characters of well-formed Unicode`)
 }
 
 /** ms between the tries to remember a step where the store does not answer; then the chart goes on without. */
@@ -90,12 +90,7 @@ export class Checkpoints {
  * @throws AttemptError CHARTS_ERR_INVALID_CHECKPOINT for what JSON cannot hold
  */
 export function serializeStep (value: unknown): string {
-  let json: string | undefined
-  try {
-    json = JSON.stringify(value)
-  } catch (cause) {
-    throw new AttemptError('CHARTS_ERR_INVALID_CHECKPOINT', { retryable: false, cause })
-  }
+  const json = serializeValue(value, 'CHARTS_ERR_INVALID_CHECKPOINT')
   // A step may return nothing; what JSON leaves out would come back as nothing.
   if (json === undefined && value !== undefined) throw new AttemptError('CHARTS_ERR_INVALID_CHECKPOINT', { retryable: false })
   return json === undefined ? '{}' : `{"value":${json}}`

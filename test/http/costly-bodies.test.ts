@@ -45,6 +45,27 @@ t.test('a body that is nested too deep', async t => {
   }
 })
 
+t.test('a body of which a store would lose something is refused, and it is said what', async t => {
+  const host = await startHost(t, 'memory', { paramsSchema: {} })
+  const cases: Array<[fields: string, said: string]> = [
+    ['"params":{"from":1e400}', '/params/from must be a finite number, not Infinity'],
+    ['"params":[0,-1e999]', '/params/1 must be a finite number, not -Infinity'],
+    ['"params":{"name":"a\\ud800"}', '/params/name must be well-formed Unicode: it has half of a surrogate pair'],
+    ['"params":{"\\udfffa":1}', '/params/\ufffda must have keys of well-formed Unicode'],
+    ['"adjustment_query":"half of \\ud83d"', '/adjustment_query must be well-formed Unicode: it has half of a surrogate pair']
+  ]
+  for (const [fields, said] of cases) {
+    const task = `{"message_id":"${message_id}",${fields}}`
+    for (const [path, payload, at] of [['/async', task, ''], ['/async/batch', `{"tasks":[${task}]}`, '/tasks/0']] as const) {
+      const response = await post(host.as('ada'), path, payload)
+      t.equal(response.statusCode, 400, said)
+      t.match(response.json(), { code: 'CHARTS_ERR_INVALID_REQUEST', message: `body${at}${said}` })
+    }
+  }
+  t.equal((await post(host.as('ada'), '/async', `{"message_id":"${message_id}","params":[-0,1e308,9007199254740993,"\\u0000 \\ud83d\\ude00"]}`)).statusCode, 202)
+  t.equal((await host.service.getQueueStats()).queue_length, 1, 'nothing else was accepted')
+})
+
 t.test('a fault is named once, in words that help', async t => {
   const ada = (await startHost(t, 'memory')).as('ada')
   const said = async (body: object) => (await ada.post({ message_id, ...body })).json().message

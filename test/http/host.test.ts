@@ -189,7 +189,7 @@ t.test('an identify or authorize that throws goes to the host', async t => {
 })
 
 t.test('an identify that answers with no identity is an error of the host, not a user', async t => {
-  for (const identity of [{}, { user_id: '' }, { user_id: 5 }, 'ada', { user_id: 'ada', org_id: 5 }, { user_id: 'ada', org_id: '' }]) {
+  for (const identity of [{}, { user_id: '' }, { user_id: 5 }, 'ada', { user_id: 'ada', org_id: 5 }, { user_id: 'ada', org_id: '' }, { user_id: 'a\ud800' }, { user_id: 'ada', org_id: '\udc00' }, { user_id: 'x'.repeat(513) }]) {
     const host = await startHost(t, 'memory', { identify: () => identity as never })
     for (const response of [await host.nobody.post({ message_id }), await host.nobody.get(`/async/${message_id}/status`)]) {
       t.equal(response.statusCode, 500, JSON.stringify(identity))

@@ -202,12 +202,66 @@ t.test('params that JSON cannot hold, or that are too deep for it', async t => {
   const circle: { self?: unknown } = {}
   circle.self = circle
   const deep = JSON.parse('['.repeat(50_000) + ']'.repeat(50_000))
-  for (const params of [circle, { n: 1n }]) {
-    await t.rejects(one.one(request({ params: params as never }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /params must be JSON|must not be nested deeper/ })
-  }
+  await t.rejects(one.one(request({ params: circle as never }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: 'request must not be nested deeper than 500 levels' })
   await t.rejects(one.one(request({ params: deep }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /must not be nested deeper than 500 levels/ })
   await t.rejects(one.many([request({ params: deep })], ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /must not be nested deeper than 500 levels/ })
   t.equal((await store.stats()).queue_length, 0)
+})
+
+t.test('params of which JSON would lose something are refused, and it is said what', async t => {
+  const { intake: one, store } = intake({ paramsSchema: {} })
+  const throwing = { get rows () { throw new Error('not today') } }
+  const cases: Array<[params: unknown, said: string]> = [
+    [Infinity, ' must be a finite number, not Infinity'],
+    [{ from: { year: NaN } }, '/from/year must be a finite number, not NaN'],
+    [[1, -Infinity], '/1 must be a finite number, not -Infinity'],
+    [() => 1, ' must be JSON, which has no function'],
+    [{ 'a/b~': { format () {} } }, '/a~1b~0/format must be JSON, which has no function'],
+    [{ kind: Symbol('bar') }, '/kind must be JSON, which has no symbol'],
+    [{ n: 1n }, '/n must be JSON, which has no bigint'],
+    [[1, undefined], '/1 must be JSON, which has no undefined'],
+    // eslint-disable-next-line no-sparse-arrays
+    [[1, , 3], '/1 must be JSON, which has no undefined'],
+    [new Map([['a', 1]]), ' must be JSON, which has no Map'],
+    [{ only: new Set([1]) }, '/only must be JSON, which has no Set'],
+    [{ match: /a/ }, '/match must be JSON, which has no RegExp'],
+    [{ why: new TypeError('x') }, '/why must be JSON, which has no Error'],
+    [{ bytes: new Uint8Array(2) }, '/bytes must be JSON, which has no Uint8Array'],
+    [{ at: new Date(NaN) }, '/at must be a valid date'],
+    [{ toJSON () {} }, ' must be JSON: its toJSON returns nothing'],
+    [{ toJSON: () => ({ n: NaN }) }, '/n must be a finite number, not NaN'],
+    [{ toJSON () { throw new Error('not today') } }, ' must be JSON: it throws when it is read'],
+    [{ ok: 1, throwing }, '/throwing must be JSON: it throws when it is read'],
+    [{ name: 'a\ud800' }, '/name must be well-formed Unicode: it has half of a surrogate pair'],
+    [{ 'a\udfff': 1 }, '/a\ufffd must have keys of well-formed Unicode']
+  ]
+  for (const [params, said] of cases) {
+    await t.rejects(one.one(request({ params: params as never }), ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: `request/params${said}` }, said)
+    await t.rejects(one.many([request(), request({ params: params as never })], ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: `request/tasks/1/params${said}` }, said)
+  }
+  const unreadable = Object.defineProperty(request(), 'params', { enumerable: true, get () { throw new Error('not today') } })
+  await t.rejects(one.many([unreadable], ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: 'request/tasks/0 must be JSON: it throws when it is read' })
+  for (const asked of [unreadable, request({ adjustment_query: 'half \ud83d' })]) await t.rejects(one.one(asked, ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST' })
+  await t.rejects(one.many([request({ ref: '\ud800' })], ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /^request\/tasks\/0\/ref / })
+  t.equal((await store.stats()).queue_length, 0)
+})
+
+t.test('params whose JSON says the same are taken', async t => {
+  const { intake: one, store } = intake({ paramsSchema: {} })
+  class Range { from = 1 }
+  const bare = Object.assign(Object.create(null), { a: 1 })
+  const cases: Array<[params: unknown, stored: string]> = [
+    [{ at: new Date(0) }, '{"at":"1970-01-01T00:00:00.000Z"}'],
+    [{ left: undefined, out: 1 }, '{"out":1}'],
+    [{ range: new Range(), bare }, '{"range":{"from":1},"bare":{"a":1}}'],
+    [{ url: new URL('https://example.com/') }, '{"url":"https://example.com/"}'],
+    [[-0, 1e21, 2 ** 53 + 2, '\u0000 \ud83d\ude00'], '[0,1e+21,9007199254740994,"\\u0000 \ud83d\ude00"]'],
+    [Object.defineProperty({ a: 1 }, '__proto__', { enumerable: true, value: 2 }), '{"a":1,"__proto__":2}']
+  ]
+  for (const [params, stored] of cases) {
+    const { task } = await one.one(request({ params: params as never }), ada, undefined)
+    t.match(await store.readRequest(task.task_id), `"params":${stored}}`)
+  }
 })
 
 t.test('params are the same where what is stored of them is', async t => {

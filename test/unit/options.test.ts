@@ -114,6 +114,8 @@ const faults: Array<[options: object, message: string | RegExp]> = [
   [{ keyPrefix: 5 }, 'fastify-async-charts: options.keyPrefix must be string, got 5'],
   [{ keyPrefix: '' }, /options\.keyPrefix .*, got ""$/],
   [{ keyPrefix: '{charts}' }, /options\.keyPrefix .*, got "{charts}"$/],
+  [{ keyPrefix: 'a\ud800' }, /options\.keyPrefix /],
+  [{ keyPrefix: 'a\u0000' }, /options\.keyPrefix /],
   [{ keyPrefix: 'my charts' }, /options\.keyPrefix .*, got "my charts"$/],
   [{ retry: 3 }, 'fastify-async-charts: options.retry must be object, got 3'],
   [{ retry: null }, 'fastify-async-charts: options.retry must be object, got null'],

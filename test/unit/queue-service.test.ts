@@ -96,9 +96,14 @@ t.test('a request has at most as many bytes as allowed', async t => {
   })
 })
 
+/** Ids that a store would take for another one, or that make keys too long. */
+const UNFIT = ['a\ud800', '\udc00a', 'x'.repeat(513)]
+
 t.test('an identity that is none is refused everywhere', async t => {
   const service = start(t)
-  for (const identity of [undefined, null, {}, { user_id: '' }, { user_id: 5 }, { user_id: 'ada', org_id: '' }, { user_id: 'ada', org_id: 5 }] as never[]) {
+  for (const identity of [undefined, null, {}, { user_id: '' }, { user_id: 5 }, { user_id: 'ada', org_id: '' }, { user_id: 'ada', org_id: 5 }, ...UNFIT.flatMap(id => [{ user_id: id }, { user_id: 'ada', org_id: id }])] as never[]) {
+    await t.rejects(service.enqueueChartTasks([{ message_id }], identity), { code: 'CHARTS_ERR_INVALID_IDENTITY' })
+    await t.rejects(async () => service.watchMessage(message_id, identity, { signal: AbortSignal.abort() }), { code: 'CHARTS_ERR_INVALID_IDENTITY' })
     await t.rejects(service.enqueueChartTask({ message_id }, identity), { code: 'CHARTS_ERR_INVALID_IDENTITY' })
     await t.rejects(async () => service.getMessageCharts(message_id, identity, { limit: 1, content: true }), { code: 'CHARTS_ERR_INVALID_IDENTITY' })
   }
@@ -123,7 +128,18 @@ t.test('what is no id, no lease or no outcome is refused with a code', async t =
     await refused(async () => service.completeTask(task_id, none, { content: 1 }), /lease/)
   }
   for (const outcome of [undefined, null, 5, {}, { chart: 1 }] as never[]) await refused(async () => service.completeTask(task_id, lease, outcome), /content or error/)
-  for (const worker_id of [null, 5, ''] as never[]) await refused(async () => service.dequeueChartTask(worker_id), /worker_id/)
+  for (const id of UNFIT) {
+    for (const verb of ['getTaskStatus', 'getTaskData', 'getTaskDetails', 'cancelTask', 'retryTask'] as const) await refused(async () => service[verb](id), /task_id must have at most 512 characters/)
+    for (const verb of ['getBatch', 'cancelBatch'] as const) await refused(async () => service[verb](id), /batch_id/)
+    await refused(async () => service.watchTask(id).next(), /task_id/)
+    await refused(async () => service.getActiveTasksByMessageId(message_id, id), /user_id/)
+  }
+  for (const id of [...UNFIT, '', 'x', `${message_id}:a`]) {
+    const options = { limit: 1, content: true, signal: AbortSignal.abort() }
+    await refused(async () => service.getActiveTasksByMessageId(id, 'ada'), /message_id/)
+    for (const verb of ['getMessageCharts', 'watchMessage'] as const) await refused(async () => service[verb](id, ada, options), /message_id/)
+  }
+  for (const worker_id of [null, 5, '', ...UNFIT] as never[]) await refused(async () => service.dequeueChartTask(worker_id), /worker_id/)
   t.match(await service.getTaskStatus(task_id), { status: 'PROCESSING', progress: 0 })
   t.ok(await service.completeTask(task_id.toUpperCase(), lease, { content: 1 }))
 })
@@ -335,7 +351,7 @@ t.test('operators: what is asked wrongly', async t => {
   for (const limit of [0, -1, 1.5, NaN, 1_001, '5']) {
     await t.rejects(service.listTasks({ limit: limit as number }), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /limit/ }, String(limit))
   }
-  for (const wrong of [{ status: null }, { status: 'DONE' }, { user_id: '' }, { user_id: null }, { org_id: '' }, { org_id: 1 }]) {
+  for (const wrong of [{ status: null }, { status: 'DONE' }, { user_id: '' }, { user_id: null }, { org_id: '' }, { org_id: 1 }, ...UNFIT.flatMap(id => [{ user_id: id }, { org_id: id }])]) {
     await t.rejects(service.listTasks(wrong as object), { code: 'CHARTS_ERR_INVALID_REQUEST', message: new RegExp(Object.keys(wrong)[0]!) }, JSON.stringify(wrong))
   }
   t.equal(await service.retryTask(randomUUID()), null)

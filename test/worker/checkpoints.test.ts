@@ -84,6 +84,7 @@ for (const kind of stores) {
     const returned: Record<string, [unknown, string]> = {
       'a cycle': [cycle(), 'CHARTS_ERR_INVALID_CHECKPOINT'],
       'a BigInt': [1n, 'CHARTS_ERR_INVALID_CHECKPOINT'],
+      'too deep': [JSON.parse('['.repeat(501) + ']'.repeat(501)), 'CHARTS_ERR_INVALID_CHECKPOINT'],
       'a function': [() => {}, 'CHARTS_ERR_INVALID_CHECKPOINT'],
       'a symbol': [Symbol('x'), 'CHARTS_ERR_INVALID_CHECKPOINT'],
       'a toJSON that throws': [{ toJSON () { throw new Error('secret') } }, 'CHARTS_ERR_INVALID_CHECKPOINT'],

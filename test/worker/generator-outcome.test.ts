@@ -11,6 +11,12 @@ function cycle (): JsonValue {
   return ring as JsonValue
 }
 
+function nested (levels: number): JsonValue {
+  let value: JsonValue = 1
+  for (let i = 0; i < levels; i++) value = [value]
+  return value
+}
+
 function brokenError (): Error {
   const error = new Error('secret')
   for (const name of ['stack', 'message', 'name', 'code', 'cause']) {
@@ -106,16 +112,18 @@ for (const kind of stores) {
   })
 
   t.test(`what is no chart fails at once, with a code of its own, ${kind}`, async t => {
-    const queue = await startQueue(t, kind, { limits: { chartBytes: 1_000 } })
+    const queue = await startQueue(t, kind, { limits: { chartBytes: 2_000 } })
     const results: Record<string, unknown> = {
+      'too deep': nested(501),
+      'too deep by its toJSON': { toJSON: () => nested(501) },
       'a cycle': cycle(),
       'a BigInt': { n: 1n },
       undefined,
       'a function': () => {},
       'a symbol': Symbol('chart'),
       'a toJSON that throws': { toJSON () { throw new Error('secret') } },
-      'too much': 'x'.repeat(999),
-      'too much in bytes only': 'ü'.repeat(500)
+      'too much': 'x'.repeat(1_999),
+      'too much in bytes only': 'ü'.repeat(1_000)
     }
     let calls = 0
     await queue.work(async ({ adjustment_query: what }) => {
@@ -132,16 +140,27 @@ for (const kind of stores) {
     }
   })
 
+  t.test(`a chart is what JSON.stringify makes of it, in well-formed text, ${kind}`, async t => {
+    const queue = await startQueue(t, kind)
+    await queue.work(async () => ({
+      rows: [NaN, Infinity, undefined, () => {}, new Date(0), new Map([[1, 2]])], left: undefined, format () {}, half: '\ud83d', '\udc00': '\\ud83d \ud83d\ude00'
+    }))
+    t.strictSame(await queue.content(await queue.run()), {
+      rows: [null, null, null, null, '1970-01-01T00:00:00.000Z', {}], half: '\ufffd', '\ufffd': '\\ud83d \ud83d\ude00'
+    })
+  })
+
   t.test(`any JSON is a chart, ${kind}`, async t => {
-    const queue = await startQueue(t, kind, { limits: { chartBytes: 1_000 } })
+    const queue = await startQueue(t, kind, { limits: { chartBytes: 1_002 } })
     const contents: Record<string, JsonValue> = {
+      'as deep as is allowed': nested(500),
       null: null,
       false: false,
       zero: 0,
       'an empty text': '',
       'an empty list': [],
       text: 'ü \u0000 \ud83d\ude00 "',
-      'as much as is allowed': 'x'.repeat(998),
+      'as much as is allowed': 'x'.repeat(1_000),
       nested: { a: [{ b: null }], __proto__: null, 'c d': 1.5 }
     }
     const returnsWithoutPromise = ({ adjustment_query: what }: { adjustment_query: string }) => contents[what]

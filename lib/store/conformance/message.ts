@@ -19,7 +19,31 @@ async function completedIds (scene: Scene, count: number, wish: Wish = {}): Prom
   return ids
 }
 
+/** Ids that a host may choose, whatever marks a store sets between them. */
+const ODD_IDS = [
+  'ada', ':ada', 'ada:', 'ada:ada', '+user:ada', '=user:ada', 'user:ada', 'org:ada', ' ', ' ada', 'ada\n', '\u0000', 'ada\u0000', '{ada}', '*', '-1', '0', '__proto__',
+  'constructor', '\ufffd', 'ä', 'a\u0308', '\ud83d\ude00', `${message_id}:ada`, 'x'.repeat(512)
+]
+
 export const message = cases('the tasks of a message', {
+  'are those of one user, whatever characters ids are made of': async scene => {
+    const named = new Map<string, string>()
+    for (const id of ODD_IDS) {
+      const asks = { message_id, user_id: id, waitingPerTenant: 1 }
+      named.set(id, (await scene.enqueue({ ...asks, org_id: id })).task_id)
+      assert.equal((await scene.store.enqueue(scene.draft({ ...asks, org_id: id }))).outcome, 'tenant_full')
+    }
+    for (const id of ODD_IDS) {
+      assert.deepEqual(idsOf(await scene.store.readActive(message_id, id, 50)), [named.get(id)], JSON.stringify(id))
+      assert.deepEqual(idsOf((await scene.store.list({ user_id: id }, 50, null)).tasks), [named.get(id)], JSON.stringify(id))
+      assert.deepEqual(idsOf((await scene.store.list({ tenant: `org:${id}` }, 50, null)).tasks), [named.get(id)], JSON.stringify(id))
+    }
+    const taken = await scene.dequeue({ worker_id: 'a b;c', count: 100, runningPerTenant: 1 })
+    assert.deepEqual(idsOf(taken.tasks), [...named.values()])
+    for (const held of taken.tasks) await scene.complete(held)
+    for (const id of ODD_IDS) assert.deepEqual((await find(scene, id, id)).completed, [named.get(id)], JSON.stringify(id))
+  },
+
   'are none where nobody has asked for any': async scene => {
     assert.deepEqual(await find(scene), NOTHING)
     assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [])
