@@ -1,7 +1,7 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
 import { Ajv, type ErrorObject } from 'ajv'
 import { errors } from './errors.ts'
-import { embeddable, strictAjv } from './validator.ts'
+import { paramsSchemaFault } from './params-schema.ts'
 
 const ms = (description: string, fallback: number, minimum = 1) =>
   Type.Integer({ description, default: fallback, minimum, maximum: 2_147_483_647 })
@@ -73,7 +73,7 @@ export const ServiceOptionsSchema = Type.Object({
   retry: RetrySchema,
   leaseDuration: workerProperties.leaseDuration,
   poll: StreamSchema.properties.poll,
-  paramsSchema: given('JSON Schema of `params`, your own input to your generator. Without it, `params` is refused', { type: 'object' }),
+  paramsSchema: given('JSON Schema of `params`, your own input to your generator, of draft-07 or, where its `$schema` says so, 2020-12. Without it, `params` is refused', { type: 'object' }),
   tenantWeight: func('`(identity) => number`: turns of the tenant in a round, a whole number from 1 to 60. Without it all tenants have one. Stored with each task when it is created'),
   onFinished: func('`(task) => unknown`: called after a task has ended, in the process that ended it; at least once. What it throws is only logged')
 }, { additionalProperties: false })
@@ -173,7 +173,6 @@ interface CrossChecked {
   store?: unknown
   retention?: Static<typeof RetentionSchema>
   stream?: Static<typeof StreamSchema>
-  paramsSchema?: object
 }
 
 /** Whether a browser may send it as `Origin`: of http(s) in one way only, of other schemes as their makers like. */
@@ -182,15 +181,14 @@ function isOrigin (text: string): boolean {
   return !/^https?:/.test(text) || (URL.canParse(text) && new URL(text).origin === text)
 }
 
-function checkSchema (paramsSchema: object): void {
-  try {
-    strictAjv().compile(embeddable(paramsSchema))
-  } catch (error) {
-    throw invalid(`options.paramsSchema must be a JSON Schema: ${error instanceof Error ? error.message : error}`)
-  }
+/** Before the other options: what is no schema often has another type, too, and its type alone would not tell the host how to mend it. */
+function checkParamsSchema (paramsSchema: unknown): void {
+  if (typeof paramsSchema !== 'function' && (typeof paramsSchema !== 'object' || paramsSchema === null || Array.isArray(paramsSchema))) return
+  const fault = paramsSchemaFault(paramsSchema)
+  if (fault !== null) throw invalid(fault)
 }
 
-function checkAcross ({ redis, store, retention, stream, paramsSchema }: CrossChecked): void {
+function checkAcross ({ redis, store, retention, stream }: CrossChecked): void {
   if ((redis == null) === (store == null)) {
     throw invalid(`exactly one of options.redis and options.store must be given, got ${redis == null ? 'neither' : 'both'}`)
   }
@@ -199,7 +197,6 @@ function checkAcross ({ redis, store, retention, stream, paramsSchema }: CrossCh
     if (isOrigin(origin)) continue
     throw invalid(`options.stream.allowedOrigins.${i} must be an origin as browsers send it, such as https://app.example or http://localhost:5173, got ${shown(origin)}`)
   }
-  if (paramsSchema) checkSchema(paramsSchema)
   if (!retention) return
   const { task, status, messageIndex } = retention
   if (status > task) throw invalid(`options.retention.status must be at most options.retention.task (${task}), got ${status}`)
@@ -213,6 +210,7 @@ function checkAcross ({ redis, store, retention, stream, paramsSchema }: CrossCh
 export function resolveOptions<T extends TSchema> (schema: T, options: unknown, at = 'options'): Static<T> {
   const resolved = copy(options ?? {}, schema)
   if ('retention' in schema['properties']) deriveRetention((resolved as { retention?: unknown }).retention)
+  if ('paramsSchema' in schema['properties']) checkParamsSchema((resolved as { paramsSchema?: unknown }).paramsSchema)
   const validate = ajv.compile(schema)
   if (!validate(resolved)) throw invalid(explain(validate.errors!.at(-1)!, at))
   if ('redis' in schema['properties']) checkAcross(resolved as CrossChecked)

@@ -1,4 +1,5 @@
 import { Ajv, type ErrorObject, type Options, type ValidateFunction } from 'ajv'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { MAX_DEPTH, isHolder, jsonMembers, locateJsonFault } from './json.ts'
 
@@ -26,9 +27,13 @@ const NOT_STORABLE = 'storable'
 /** Whether it is the schema that an input does not fit; otherwise JSON cannot hold it, or it is nested too deep. */
 export const isStorable = (faults: readonly Fault[]): boolean => faults[0]?.keyword !== NOT_STORABLE
 
-/** Judges input as it is: every fault is named, nothing is coerced, nothing is dropped. */
-export function strictAjv (options: Options = {}): Ajv {
-  const ajv = new Ajv({ allErrors: true, strict: false, logger: false, ...options })
+/** Whether a schema is of draft 2020-12, as zod and others write it; without a word about it, it is of draft-07. */
+export const isDraft2020 = (schema: object | undefined): boolean =>
+  (schema as { $schema?: unknown } | undefined)?.$schema === 'https://json-schema.org/draft/2020-12/schema'
+
+/** Judges input as it is: every fault is named, nothing is coerced, nothing is dropped. `paramsSchema`: whose draft is spoken. */
+export function strictAjv (options: Options = {}, paramsSchema?: object | undefined): Ajv | Ajv2020 {
+  const ajv = new (isDraft2020(paramsSchema) ? Ajv2020 : Ajv)({ allErrors: true, strict: false, logger: false, ...options })
   addFormats.default(ajv)
   return ajv
 }
@@ -58,16 +63,17 @@ function measure (input: unknown): { values: number, depth: number } {
 /**
  * Judges bodies by a schema, strictly. It costs little more than reading them, whatever is in them: of a body with many
  * values only the first fault is looked for, and one that is nested too deep is refused before a recursive schema follows it.
+ * `paramsSchema`: the host's, of which `schema` may be made.
  */
-export function strictJudge (schema: object): Judge {
-  const first = strictAjv({ allErrors: false }).compile(schema)
+export function strictJudge (schema: object, paramsSchema?: object | undefined): Judge {
+  const first = strictAjv({ allErrors: false }, paramsSchema).compile(schema)
   let all: ValidateFunction | undefined
   const judge: Judge = input => {
     try {
       const { values, depth } = measure(input)
       judge.errors = depth > MAX_DEPTH ? [tooDeep] : null
       if (judge.errors || first(input)) return judge.errors === null
-      all ??= strictAjv().compile(schema)
+      all ??= strictAjv({}, paramsSchema).compile(schema)
       judge.errors = values > MOST_JUDGED || all(input) ? first.errors! : all.errors!
     } catch {
       // Only of what a program gives: it may hold what no JSON has, and throw where it is read.

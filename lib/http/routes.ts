@@ -61,7 +61,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   fastify.setValidatorCompiler(({ schema, httpPart }) => {
     // Described for the reader: what is understood of a header, the routes say.
     if (httpPart === 'headers') return () => true
-    if (httpPart === 'body') return strictJudge(schema as object)
+    if (httpPart === 'body') return strictJudge(schema as object, options.paramsSchema)
     return (httpPart === 'querystring' ? query : params).compile(schema as object)
   })
   fastify.setSerializerCompiler(() => serialize)

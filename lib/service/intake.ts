@@ -61,8 +61,8 @@ export class Intake {
   constructor (options: IntakeOptions) {
     this.#options = options
     const { tasks } = BatchRequestSchema.properties
-    this.#judgeOne = strictJudge(withParams(CreateChartRequestSchema, options.paramsSchema))
-    this.#judgeBatch = strictJudge({ ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, options.paramsSchema) } } })
+    this.#judgeOne = strictJudge(withParams(CreateChartRequestSchema, options.paramsSchema), options.paramsSchema)
+    this.#judgeBatch = strictJudge({ ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, options.paramsSchema) } } }, options.paramsSchema)
   }
 
   async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined): Promise<EnqueuedTask> {
