@@ -18,8 +18,8 @@ export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leas
   generate?: GenerateChart | URL | undefined
   /** The worker in this process. Default `{ concurrency: 2 }`. */
   worker?: Given<WorkerSettings> | false | undefined
-  /** Where the routes hang. Default `/api/v1/analytics`. */
-  prefix?: string | undefined
+  /** Where the routes hang. Default `/api/v1/analytics`. Left out rather than undefined, as `register` wants it of every plugin. */
+  prefix?: string
   /** SSE and WebSocket. */
   stream?: Given<ResolvedStreamOptions> | undefined
 }

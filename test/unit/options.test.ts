@@ -65,7 +65,6 @@ test('so it is to the compiler of a host that tells the two apart', async t => {
     identify: () => null,
     authorize: undefined,
     generate: undefined,
-    prefix: undefined,
     limits: { waitingPerTenant: undefined },
     retention: { task: undefined },
     retry: { attempts: undefined, backoff: { delay: undefined } },

@@ -1,0 +1,56 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { after, before, test } from 'tap'
+
+const run = promisify(execFile)
+const root = join(import.meta.dirname, '../..')
+const STRICT = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noPropertyAccessFromIndexSignature', '--noImplicitOverride', '--verbatimModuleSyntax']
+const LIBRARIES = ['--skipLibCheck', 'false']
+const BUNDLER = ['--module', 'preserve', '--moduleResolution', 'bundler']
+
+/** Each compiler, each way to find modules, with and without the strict flags: enough that each pair of them that hosts have occurs. */
+const hosts: ReadonlyArray<readonly [compiler: string, flags: readonly string[]]> = [
+  ['typescript54', ['--module', 'node16', ...STRICT, ...LIBRARIES]],
+  ['typescript59', ['--module', 'nodenext', ...STRICT, '--skipLibCheck']],
+  ['typescript', [...BUNDLER, ...STRICT, '--skipLibCheck']],
+  ['typescript', ['--module', 'nodenext', '--strict', '--skipLibCheck']],
+  ['typescript70', ['--module', 'node16', '--strict', ...LIBRARIES]],
+  ['typescript70', ['--module', 'nodenext', ...STRICT, ...LIBRARIES]],
+  ['typescript70', [...BUNDLER, ...STRICT, ...LIBRARIES]]
+]
+
+// Outside of the project, as it is installed: found by its name, with what it declares and nothing else.
+let host: string
+
+before(async () => {
+  if (!existsSync(join(root, 'dist/lib/index.d.ts'))) await run('npm', ['run', 'build'], { cwd: root })
+  const { name, dependencies, peerDependencies } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  host = await mkdtemp(join(tmpdir(), 'charts-types-'))
+  const installed = join(host, 'node_modules', name)
+  await mkdir(installed, { recursive: true })
+  await cp(join(root, 'package.json'), join(installed, 'package.json'))
+  await cp(join(root, 'dist/lib'), join(installed, 'dist/lib'), { recursive: true, filter: path => !path.endsWith('.js') })
+  for (const dependency of [...Object.keys({ ...dependencies, ...peerDependencies }), '@types/node', '@types/ws']) {
+    const path = join(host, 'node_modules', dependency)
+    await mkdir(dirname(path), { recursive: true })
+    await symlink(join(root, 'node_modules', dependency), path)
+  }
+  await cp(join(root, 'test/types/host.mts'), join(host, 'host.mts'))
+})
+after(() => rm(host, { recursive: true, force: true }))
+
+test('what hosts write compiles', { jobs: 2, timeout: 120_000 }, t => {
+  for (const [compiler, flags] of hosts) {
+    t.test(`${compiler} ${flags.join(' ')}`, { buffered: true, timeout: 120_000 }, async t => {
+      const tsc = join(root, 'node_modules', compiler, 'bin/tsc')
+      const args = [tsc, '--noEmit', '--target', 'es2022', '--types', 'node', ...flags, 'host.mts']
+      const { stdout } = await run(process.execPath, args, { cwd: host }).catch(error => error)
+      t.equal(stdout, '')
+    })
+  }
+  t.end()
+})
