@@ -7,6 +7,8 @@ export interface Logger {
   warn (details: object, message?: string): void
   error (details: object, message?: string): void
   child (bindings: Record<string, unknown>): Logger
+  /** Whether lines of a level go anywhere. Where a logger has it, lines that would not are not even made. */
+  isLevelEnabled? (level: string): boolean
 }
 
 /** One report of a generator. Values are clamped to 0–100; what is not a number is ignored. */

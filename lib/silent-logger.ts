@@ -6,5 +6,6 @@ export const silentLogger: Logger = {
   info () {},
   warn () {},
   error () {},
+  isLevelEnabled: () => false,
   child: () => silentLogger
 }

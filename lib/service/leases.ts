@@ -5,6 +5,7 @@ import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
 import { CHART_STORE_TIMEOUTS, type HostCharts } from './host-charts.ts'
 import { AttemptError, failureOf, serializeContent, type Outcome } from './outcome.ts'
+import { TaskLog, type FailedAttempt } from './task-log.ts'
 
 /**
  * The checkpoint of a chart that the host's store has not taken yet, as JSON: another attempt saves it, and does not generate it again.
@@ -24,7 +25,8 @@ export interface LeasesOptions {
   readonly saveTimeout?: number | undefined
   readonly limits: { readonly chartBytes: number, readonly checkpointBytes: number, readonly runningPerTenant: number }
   readonly logger: Logger
-  readonly finished: (task: ChartTask) => void
+  /** `failed`: the attempt that has ended the task, where it failed in this process. */
+  readonly finished: (task: ChartTask, failed?: FailedAttempt) => void
 }
 
 /** What the holder of a lease may do: take tasks, report, prolong, and end the lease for good. */
@@ -35,7 +37,10 @@ export class Leases {
   readonly #saveTimeout: number
   readonly #limits: LeasesOptions['limits']
   readonly #logger: Logger
-  readonly #finished: (task: ChartTask) => void
+  readonly #log: TaskLog
+  readonly #finished: LeasesOptions['finished']
+  /** What was thrown is not for the store, and logged only once that has said what becomes of the task. */
+  readonly #failures = new WeakMap<Closing, FailedAttempt>()
 
   constructor (options: LeasesOptions) {
     this.#store = options.store
@@ -44,6 +49,7 @@ export class Leases {
     this.#saveTimeout = options.saveTimeout ?? CHART_STORE_TIMEOUTS.save
     this.#limits = options.limits
     this.#logger = options.logger
+    this.#log = new TaskLog(options.logger)
     this.#finished = options.finished
   }
 
@@ -90,17 +96,17 @@ export class Leases {
   /**
    * Turns an outcome into what ends the lease. With a host's chart store the chart is saved first, again and again with the
    * content at hand: generating it anew would cost more.
+   * `startedAt`: when the attempt began, on this process's monotonic clock.
    * @throws the reason of `signal` once that is aborted; AttemptError CHARTS_ERR_CHART_NOT_SAVED where the host's store has not taken it
    */
-  async prepare (task: ChartTask, lease: number, outcome: Outcome, signal: AbortSignal): Promise<Closing> {
+  async prepare (task: ChartTask, lease: number, outcome: Outcome, signal: AbortSignal, startedAt?: number): Promise<Closing> {
     const { task_id } = task
-    if ('error' in outcome) return { task_id, lease, verb: 'fail', ...failureOf(outcome.error) }
+    if ('error' in outcome) return this.#fail(task, lease, outcome.error, startedAt)
     let json
     try {
       json = serializeContent(outcome.content, this.#limits.chartBytes)
     } catch (error) {
-      this.#logger.warn({ err: error, task_id }, 'the generator returned no usable chart')
-      return { task_id, lease, verb: 'fail', ...failureOf(error) }
+      return this.#fail(task, lease, error, startedAt)
     }
     const chart_id = chartIdOf(task_id, lease)
     if (!this.#hostCharts) return { task_id, lease, verb: 'complete', chart_id, content: json }
@@ -132,10 +138,19 @@ export class Leases {
   async close (closings: readonly Closing[], take: LeasesTake | null): Promise<{ closed: Closed[], taken: Taken }> {
     const { closed, taken } = await this.#store.closeLeases(closings, take && this.#capped(take))
     closed.forEach((end, i) => {
-      if (end.finished) this.#finished(end.finished)
-      this.#hostCharts?.forgetOthers(closings[i]!, end)
+      const closing = closings[i]!
+      const failed = this.#failures.get(closing)
+      if (end.finished) this.#finished(end.finished, failed)
+      else if (failed && closing.verb === 'fail') this.#log.attemptFailed(closing, end, failed)
+      this.#hostCharts?.forgetOthers(closing, end)
     })
     return { closed, taken: this.#taken(taken) }
+  }
+
+  #fail (task: ChartTask, lease: number, error: unknown, startedAt: number | undefined): Closing {
+    const closing: Closing = { task_id: task.task_id, lease, verb: 'fail', ...failureOf(error) }
+    this.#failures.set(closing, { task, error, duration: startedAt === undefined ? null : Math.round(performance.now() - startedAt) })
+    return closing
   }
 
   #capped (take: LeasesTake): Take {

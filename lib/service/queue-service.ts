@@ -20,6 +20,7 @@ import type { Outcome } from './outcome.ts'
 import { toReport } from './progress.ts'
 import { Settler } from './settler.ts'
 import { TaskFeed } from './task-feed.ts'
+import { TaskLog, type FailedAttempt } from './task-log.ts'
 import { checkList, type ListTasksOptions } from './task-list.ts'
 
 export interface QueueServiceOptions {
@@ -85,6 +86,7 @@ export class QueueService {
   readonly #intake: Intake
   readonly #estimates: Estimates
   readonly #finishing: Finishing
+  readonly #log: TaskLog
   readonly #sweep: DeadlineSweep | null
   readonly #settler: Settler
   readonly #worker_id = randomUUID()
@@ -95,12 +97,13 @@ export class QueueService {
     this.#options = options
     this.#store = store
     this.#finishing = new Finishing(options.onFinished, logger)
+    this.#log = new TaskLog(logger)
     const hostCharts = chartStore ? new HostCharts(chartStore, store, logger, timeouts.call) : null
     this.hostCharts = hostCharts
     this.#reads = new LargeReads(store)
     this.#charts = new Charts(store, hostCharts, this.#reads)
     this.leases = new Leases({
-      store, hostCharts, charts: this.#charts, saveTimeout: timeouts.save, limits, logger, finished: task => this.#finishing.tell(task)
+      store, hostCharts, charts: this.#charts, saveTimeout: timeouts.save, limits, logger, finished: (task, failed) => this.#tell(task, failed)
     })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
@@ -373,9 +376,15 @@ export class QueueService {
     await this.#finishing.settle()
   }
 
+  /** After a task has ended; `failed`: the attempt that has ended it, where it failed in this process. */
+  #tell (task: ChartTask, failed?: FailedAttempt): void {
+    this.#log.ended(task, failed)
+    this.#finishing.tell(task)
+  }
+
   /** After a task has ended without its worker. */
   #ended (task: ChartTask): void {
-    this.#finishing.tell(task)
+    this.#tell(task)
     this.hostCharts?.forgetAll(task)
   }
 

@@ -1,10 +1,11 @@
-import type { AbortCode, GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
+import type { AbortCode, GenerateChart, GenerateContext, Logger, ProgressUpdate } from '../generator.ts'
 import { UNSAVED_CHART, type Leases } from '../service/leases.ts'
-import { AttemptError, SerializedContent, speaksToUser, type Outcome } from '../service/outcome.ts'
+import { AttemptError, SerializedContent, type Outcome } from '../service/outcome.ts'
 import { merge, toReport, type Report } from '../service/progress.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { readDependencies } from './read-dependencies.ts'
 import type { Closing, TakenTask } from '../store/task-store.ts'
+import type { Chart } from '../task.ts'
 
 /** ms that a generator gets to answer its signal before it is abandoned. */
 const GRACE = 1_000
@@ -37,7 +38,8 @@ export class Attempt {
   readonly task_id: string
   readonly lease: number
   readonly #options: AttemptOptions
-  readonly #log: Logger
+  readonly #startedAt: number
+  #logger: Logger | null = null
   readonly #abort = new AbortController()
   #report: Report | null = null
   #taken: Report | null = null
@@ -51,8 +53,15 @@ export class Attempt {
     this.task_id = task.task_id
     this.lease = lease
     this.#options = options
-    this.#log = options.logger.child({ task_id: task.task_id, message_id: task.message_id, attempt: task.attempt })
+    this.#startedAt = sentAt
     this.confirm(sentAt)
+  }
+
+  /** Made when it is first needed: most attempts say nothing. */
+  get log (): Logger {
+    const { taken: { task: { task_id, message_id, attempt } }, logger } = this.#options
+    this.#logger ??= logger.child({ task_id, message_id, attempt })
+    return this.#logger
   }
 
   /** The lease holds for its full duration counted from `sentAt`. */
@@ -108,13 +117,11 @@ export class Attempt {
       const outcome = this.#unsaved() ?? await this.#generate()
       // The host's store has a time of its own: a chart that is there must not be lost to the generator's.
       clearTimeout(timeout)
-      if (outcome && 'error' in outcome && !signal.aborted) this.#logFailure(outcome.error)
-      if (outcome && !signal.aborted) return await leases.prepare(taken.task, taken.lease, outcome, signal)
+      if (outcome && !signal.aborted) return await leases.prepare(taken.task, taken.lease, outcome, signal, this.#startedAt)
     } catch (error) {
       if (!signal.aborted) {
         if (!(error instanceof AttemptError)) throw error
-        this.#log.warn({ err: error }, 'the chart was not saved in time')
-        return await leases.prepare(taken.task, taken.lease, { error }, signal)
+        return await leases.prepare(taken.task, taken.lease, { error }, signal, this.#startedAt)
       }
     } finally {
       this.#settle()
@@ -123,17 +130,11 @@ export class Attempt {
     return this.#closeAborted((signal.reason as AbortError).code)
   }
 
-  /** What a generator tells the user is no fault of the host's: it does not need a stack. */
-  #logFailure (error: unknown): void {
-    if (speaksToUser(error)) this.#log.info({ code: error.code, reason: error.message }, 'the generator refused')
-    else this.#log.warn({ err: error }, 'the generator failed')
-  }
-
   /** The chart that an earlier attempt has made and could not save. */
   #unsaved (): Outcome | null {
     const json = this.#options.taken.checkpoints.get(UNSAVED_CHART)
     if (json === undefined) return null
-    this.#log.info({}, 'the chart of an earlier attempt is saved')
+    this.log.info({}, 'the chart of an earlier attempt is saved')
     return { content: new SerializedContent(json) }
   }
 
@@ -142,14 +143,16 @@ export class Attempt {
     const { generate, leases, taken } = this.#options
     const { signal } = this.#abort
     const progress = (update: ProgressUpdate) => this.#progress(update)
-    const checkpoints = new Checkpoints({ taken, leases, signal, log: this.#log, progress, onStale: () => this.abort('LEASE_LOST') })
-    const context = {
+    const log = () => this.log
+    const checkpoints = new Checkpoints({ taken, leases, signal, log, progress, onStale: () => this.abort('LEASE_LOST') })
+    const contextOf = (dependencies: readonly Chart[]): GenerateContext => ({
       signal,
       attempt: taken.task.attempt,
       progress,
-      step: <T>(name: string, fn: () => T | Promise<T>) => checkpoints.step(name, fn),
-      log: this.#log
-    }
+      step: (name, fn) => checkpoints.step(name, fn),
+      dependencies,
+      get log () { return log() }
+    })
     return new Promise(resolve => {
       let abandoning: NodeJS.Timeout | undefined
       const settle = (outcome: Outcome | null) => {
@@ -159,16 +162,16 @@ export class Attempt {
       }
       const abandonSoon = () => {
         abandoning = setTimeout(() => {
-          this.#log.error({ code: (signal.reason as AbortError).code }, 'the generator ignored its signal and was abandoned')
+          this.log.error({ code: (signal.reason as AbortError).code }, 'the generator ignored its signal and was abandoned')
           settle(null)
         }, GRACE)
       }
       signal.addEventListener('abort', abandonSoon)
-      readDependencies({ task: taken.task, leases, signal, log: this.#log })
+      readDependencies({ task: taken.task, leases, signal, log })
         .then(dependencies => {
           // Nobody would want what it makes, and in a thread nobody could stop it.
           signal.throwIfAborted()
-          return generate(taken.request, { ...context, dependencies })
+          return generate(taken.request, contextOf(dependencies))
         })
         .then(content => settle({ content }), error => settle({ error }))
     })
@@ -195,11 +198,11 @@ export class Attempt {
 
   #closeAborted (code: AbortCode): Closing | null | Promise<Closing> {
     const { task_id, lease } = this
-    this.#log.info({ code }, 'the attempt was aborted')
+    this.log.info({ code }, 'the attempt was aborted')
     switch (code) {
       case 'TIMEOUT': {
         const error = new AttemptError('CHARTS_ERR_ATTEMPT_TIMEOUT', { retryable: true })
-        return this.#options.leases.prepare(this.#options.taken.task, lease, { error }, this.#abort.signal)
+        return this.#options.leases.prepare(this.#options.taken.task, lease, { error }, this.#abort.signal, this.#startedAt)
       }
       case 'SHUTDOWN': return { task_id, lease, verb: 'release' }
       case 'CANCELLED':

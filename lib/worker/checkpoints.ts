@@ -19,7 +19,7 @@ export interface CheckpointsOptions {
   readonly taken: TakenTask
   readonly leases: Leases
   readonly signal: AbortSignal
-  readonly log: Logger
+  readonly log: () => Logger
   readonly progress: (update: ProgressUpdate) => void
   /** Called when the lease turned out not to be current. */
   readonly onStale: () => void
@@ -71,7 +71,7 @@ export class Checkpoints {
       try {
         answer = await leases.checkpoint(task.task_id, lease, name, text)
       } catch (error) {
-        if (wait === null) return log.warn({ err: error, step: name }, 'a step could not be remembered: another try would repeat it')
+        if (wait === null) return log().warn({ err: error, step: name }, 'a step could not be remembered: another try would repeat it')
         await delay(wait, undefined, { signal })
         continue
       }

@@ -8,7 +8,7 @@ export interface ReadDependenciesOptions {
   readonly task: ChartTask
   readonly leases: Leases
   readonly signal: AbortSignal
-  readonly log: Logger
+  readonly log: () => Logger
 }
 
 /**
@@ -19,7 +19,7 @@ export interface ReadDependenciesOptions {
 export async function readDependencies ({ task, leases, signal, log }: ReadDependenciesOptions): Promise<readonly Chart[]> {
   const charts = await retryUntilAborted(() => leases.dependencies(task), {
     signal,
-    failed: error => log.warn({ err: error }, 'the charts that this one needs could not be read, trying again')
+    failed: error => log().warn({ err: error }, 'the charts that this one needs could not be read, trying again')
   })
   if (!charts) throw new AttemptError('CHARTS_ERR_DEPENDENCY_FAILED', { retryable: false })
   return charts

@@ -1,4 +1,5 @@
 import { ChartGenerationError, failures, type FailureCode } from '../errors.ts'
+import { toLoggedStack, toLoggedText } from '../logging.ts'
 import { AttemptError } from '../service/outcome.ts'
 import type { ThreadError } from './thread-messages.ts'
 
@@ -6,9 +7,9 @@ import type { ThreadError } from './thread-messages.ts'
 export function describeError (error: unknown, withCause = true): ThreadError {
   const { name = 'Error', message = String(error), stack, code, retryable, retryDelay, cause } = (error ?? {}) as Partial<ThreadError>
   return {
-    name: String(name),
-    message: String(message),
-    stack: typeof stack === 'string' ? stack : undefined,
+    name: toLoggedText(String(name)),
+    message: toLoggedText(String(message)),
+    stack: typeof stack === 'string' ? toLoggedStack(stack, String(message)) : undefined,
     code: typeof code === 'string' ? code : undefined,
     retryable: typeof retryable === 'boolean' ? retryable : undefined,
     retryDelay: typeof retryDelay === 'number' ? retryDelay : undefined,

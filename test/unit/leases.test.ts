@@ -5,6 +5,7 @@ import { chartIdOf } from '../../lib/service/chart-identity.ts'
 import { Charts } from '../../lib/service/charts.ts'
 import { HostCharts } from '../../lib/service/host-charts.ts'
 import { Leases, type LeasesOptions } from '../../lib/service/leases.ts'
+import type { Outcome } from '../../lib/service/outcome.ts'
 import { LEASE, Scene } from '../../lib/store/conformance/scene.ts'
 import type { TakenTask, TaskStore } from '../../lib/store/task-store.ts'
 import type { ChartTask } from '../../lib/task.ts'
@@ -49,7 +50,28 @@ t.test('an outcome becomes what ends the lease', () => inMemory(async scene => {
     task_id, lease, verb: 'fail', code: 'CHARTS_ERR_INVALID_CHART', message: null, delay: 'never'
   })
   t.match(await leases.prepare(task, lease, { content: 'x'.repeat(1_000) }, never), { verb: 'fail', code: 'CHARTS_ERR_CHART_TOO_LARGE', delay: 'never' })
-  t.equal(logger.said('the generator returned no usable chart').length, 2)
+  t.strictSame(logger.lines, [], 'nothing is logged until the store has said what becomes of the task')
+}))
+
+t.test('what was thrown is told with the end of the task, or logged where the task goes on', () => inMemory(async scene => {
+  const errors: unknown[] = []
+  const { leases, logger } = leasesOver(scene.store, { finished: (_task, failed) => errors.push(failed?.error) })
+  const end = async ({ task, lease }: TakenTask, outcome: Outcome) => leases.close([await leases.prepare(task, lease, outcome, never, performance.now() - 50)], null)
+  const first = await scene.taken()
+  const { task_id } = first.task
+  await end(first, { error: new Error('secret') })
+  t.match(logger.lines, [{
+    level: 'warn', message: 'chart attempt failed, it will be retried', details: { task_id, status: 'PENDING', attempt: 1, code: 'CHARTS_ERR_GENERATION_FAILED', err: { message: 'secret' } }
+  }])
+  t.ok(Number(logger.lines[0]!.details['duration']) >= 50)
+  scene.pass(LEASE)
+  const second = await scene.take()
+  await end(first, { content: undefined })
+  t.match(logger.lines.slice(1), [{ level: 'info', message: 'chart attempt failed after it had lost its lease', details: { task_id, code: 'CHARTS_ERR_INVALID_CHART' } }])
+  await end(second, { content: undefined })
+  await end(await scene.taken(), { content: 1 })
+  t.match(errors, [{ code: 'CHARTS_ERR_INVALID_CHART' }, undefined])
+  t.equal(logger.lines.length, 2)
 }))
 
 t.test('whatever ends here is told, once for each', () => inMemory(async scene => {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ChartGenerationError, type JsonValue } from '../../lib/index.ts'
+import { until } from '../helpers/gate.ts'
 import { startQueue, stores } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 
@@ -61,7 +62,10 @@ for (const kind of stores) {
       t.match(task, { ...PLAIN, attempt: 3, max_attempts: 3, progress: 0 }, `${what}: plain for the user`)
       t.equal(tries.get(what), 3, `${what}: tried three times`)
     }
-    t.ok(logger.said('the generator failed').some(({ details }) => (details['err'] as Error)?.message === 'a secret of the generator'), 'the log has it all')
+    for (const text of ['chart attempt failed, it will be retried', 'chart failed']) {
+      t.ok(logger.said(text).some(({ details }) => (details['err'] as Error)?.message === 'a secret of the generator'), 'the log has it all')
+    }
+    await until(() => logger.said('chart failed').length === thrown.size)
   })
 
   t.test(`how a generator throws, ${kind}`, async t => {
