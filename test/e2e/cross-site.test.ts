@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import Fastify from 'fastify'
 import { startHost } from '../helpers/app.ts'
-import { browserTest, launchBrowser } from './browser.ts'
+import { openBrowser } from '../helpers/chromium.ts'
+import { browserTest } from './browser.ts'
 
 /** The modules of @microsoft/fetch-event-source import each other without an extension. */
 const FETCH_EVENT_SOURCE = fileURLToPath(new URL('.', import.meta.resolve('@microsoft/fetch-event-source'))).replace(/lib\/\w+\/$/, 'lib/esm/')
@@ -18,7 +19,7 @@ async function startSite (t: Test, name: string): Promise<string> {
 }
 
 t.test('a browser at two sites', browserTest, async t => {
-  const browser = await launchBrowser(t)
+  const browser = await openBrowser(t)
   const host = await startHost(t, 'memory', { authorize: () => true, stream: { maxDuration: 300 } })
   host.app.get('/', async (_request, reply) => reply.type('text/html').send('<!doctype html><title>our page</title>'))
   host.app.get('/login', async (_request, reply) => reply.header('set-cookie', 'user=ada; Path=/').send('ada'))
