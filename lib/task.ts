@@ -1,4 +1,4 @@
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Type, type SchemaOptions, type Static, type TSchema } from '@sinclair/typebox'
 
 /** Any value that JSON can hold. */
 export type JsonValue = string | number | boolean | null | JsonValue[] | { [key: string]: JsonValue }
@@ -25,9 +25,9 @@ export type ChartVisibility = (typeof ChartVisibility)[keyof typeof ChartVisibil
 export const ChartPriority = { HIGH: 'high', NORMAL: 'normal', LOW: 'low' } as const
 export type ChartPriority = (typeof ChartPriority)[keyof typeof ChartPriority]
 
-const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
-const oneOf = <T extends Record<string, string>>(values: T) =>
-  Type.Unsafe<T[keyof T]>({ type: 'string', enum: Object.values(values) })
+const nullable = <T extends TSchema>(schema: T, options: SchemaOptions = {}) => Type.Union([schema, Type.Null()], options)
+const oneOf = <T extends Record<string, string>>(values: T, options: SchemaOptions = {}) =>
+  Type.Unsafe<T[keyof T]>({ type: 'string', enum: Object.values(values), ...options })
 
 /** A plain UUID in any case; `urn:uuid:` is not one. */
 const uuid = (description?: string) => Type.String({ pattern: '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$', ...(description && { description }) })
@@ -97,13 +97,13 @@ export type Chart = Static<typeof ChartSchema>
 /** What a caller asks for: the body of the create route. */
 export const CreateChartRequestSchema = Type.Object({
   message_id: Uuid,
-  visibility: Type.Optional(oneOf(ChartVisibility)),
-  force_create: Type.Optional(Type.Boolean()),
-  adjustment_query: Type.Optional(nullable(Type.String())),
-  priority: Type.Optional(oneOf(ChartPriority)),
-  run_at: Type.Optional(nullable(Timestamp)),
-  depends_on: Type.Optional(Type.Array(Uuid, { maxItems: 20, uniqueItems: true, description: 'Tasks of your own that must be completed first' })),
-  supersede: Type.Optional(Type.Boolean({ description: "Cancels the caller's older active tasks of the message" })),
+  visibility: Type.Optional(oneOf(ChartVisibility, { default: ChartVisibility.PRIVATE, description: 'Who may read the finished chart by its result route' })),
+  force_create: Type.Optional(Type.Boolean({ default: false, description: 'Queues a chart also where the same one exists or is in progress' })),
+  adjustment_query: Type.Optional(nullable(Type.String(), { default: null })),
+  priority: Type.Optional(oneOf(ChartPriority, { default: ChartPriority.NORMAL })),
+  run_at: Type.Optional(nullable(Timestamp, { default: null, description: 'Not before this time, at most 30 days ahead' })),
+  depends_on: Type.Optional(Type.Array(Uuid, { default: [], maxItems: 20, uniqueItems: true, description: 'Tasks of your own that must be completed first' })),
+  supersede: Type.Optional(Type.Boolean({ default: false, description: "Cancels the caller's older active tasks of the message" })),
   params: Type.Optional(Type.Unsafe<JsonValue>({}))
 }, { additionalProperties: false })
 export type CreateChartRequest = Static<typeof CreateChartRequestSchema>
@@ -112,7 +112,7 @@ export type CreateChartRequest = Static<typeof CreateChartRequestSchema>
 export const BatchedChartRequestSchema = Type.Object({
   ...CreateChartRequestSchema.properties,
   ref: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'A name for `depends_on` of others in the batch' })),
-  depends_on: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { maxItems: 20, uniqueItems: true, description: 'task_ids of your own, or refs of this batch' }))
+  depends_on: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 64 }), { default: [], maxItems: 20, uniqueItems: true, description: 'task_ids of your own, or refs of this batch' }))
 }, { additionalProperties: false })
 export type BatchedChartRequest = Static<typeof BatchedChartRequestSchema>
 

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { EnqueueResult } from '../service/queue-service.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
+import { TAGS } from './schemas.ts'
 
 /** What came of a request for a chart, in words. */
 export function messageOf (task: ChartTask, outcome: EnqueueResult['outcome']): string {
@@ -27,7 +28,11 @@ export function pathOf (request: FastifyRequest): string {
   return request.originalUrl.split('?', 1)[0]!.replace(/\/+$/, '')
 }
 
-export type Describe = (operationId: string, summary: string, schema: FastifySchema) => FastifySchema
+export interface Describe {
+  (operationId: string, summary: string, schema: FastifySchema, tag?: string): FastifySchema
+  /** A name that must be unique in a document. */
+  readonly unique: (name: string) => string
+}
 
 const registrations = new WeakMap<object, number>()
 
@@ -38,7 +43,10 @@ const registrations = new WeakMap<object, number>()
 export function describer (fastify: FastifyInstance): Describe {
   const ordinal = (registrations.get(fastify.server) ?? 0) + 1
   registrations.set(fastify.server, ordinal)
-  return (operationId, summary, schema) => Object.assign({ operationId: ordinal === 1 ? operationId : `${operationId}${ordinal}`, summary }, schema)
+  const unique = (name: string) => ordinal === 1 ? name : `${name}${ordinal}`
+  const describe = (operationId: string, summary: string, schema: FastifySchema, tag: string = TAGS.user) =>
+    Object.assign({ operationId: unique(operationId), summary, tags: [tag] }, schema)
+  return Object.assign(describe, { unique })
 }
 
 /** As it is: what has been read from the store is not judged again. */

@@ -1,11 +1,12 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import { errors } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import type { ListTasksOptions } from '../service/task-list.ts'
 import { ChartStatus } from '../task.ts'
 import type { Gate } from './access.ts'
 import { messageOf, sendJson, type Describe } from './answers.ts'
-import { ListQuery, TaskParams, responses } from './schemas.ts'
+import type { Documents } from './named-schemas.ts'
+import { ListQuery, TAGS, TaskParams, enterSchemas, responses } from './schemas.ts'
 import { budgetOf } from './store-budget.ts'
 import { operatorTask } from './views.ts'
 
@@ -17,16 +18,29 @@ interface OperatorRoutesOptions {
   readonly describe: Describe
 }
 
-/** The routes of those who run the queue: whom `authorize` allows to `monitor`, and nobody else. */
-export function operatorRoutes (fastify: FastifyInstance, { service, gate, describe }: OperatorRoutesOptions): void {
-  const tasks = '/charts/admin/tasks'
+/** A `swaggerTransform`: the schemas go into the document, the route does not. */
+function schemasInto (document: Documents): { schema: { hide: true } } {
+  enterSchemas(document)
+  return { schema: { hide: true } }
+}
 
-  fastify.get('/charts/async/stats', {
-    schema: describe('getChartQueueStats', 'How busy the queue is', { response: responses.stats })
-  }, async (request, reply) => {
+/** The routes of those who run the queue: whom `authorize` allows to `monitor`, and nobody else. */
+export function operatorRoutes (fastify: FastifyInstance, { service, gate, describe: describeRoute }: OperatorRoutesOptions): void {
+  const tasks = '/charts/admin/tasks'
+  const describe = (operationId: string, summary: string, schema: FastifySchema) => describeRoute(operationId, summary, schema, TAGS.operator)
+
+  const stats = async (request: FastifyRequest, reply: FastifyReply) => {
     await gate.monitor(request, 'stats')
     return sendJson(reply, await budgetOf(request).spend(() => service.getQueueStats()))
-  })
+  }
+  // Of all that @fastify/swagger asks while it builds a document, only `swaggerTransform` sees the document. It would go before the
+  // host's own `transform`: so it is that of a HEAD route, which is not shown.
+  fastify.head('/charts/async/stats', {
+    config: { swagger: { exposeHeadRoute: true }, swaggerTransform: schemasInto } as object
+  }, stats)
+  fastify.get('/charts/async/stats', {
+    schema: describe('getChartQueueStats', 'How busy the queue is', { response: responses.stats })
+  }, stats)
 
   for (const operation of ['pause', 'resume'] as const) {
     const summary = operation === 'pause' ? 'Hand out no more charts; what runs goes on' : 'Hand out charts again'

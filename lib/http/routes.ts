@@ -14,7 +14,7 @@ import { operatorRoutes } from './operators.ts'
 import { OpenStreams } from './open-streams.ts'
 import type { AllowedOrigins } from './origins.ts'
 import { Patience } from './prefer.ts'
-import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, headers, responses, withParams } from './schemas.ts'
+import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, embedded, headers, responses, withParams } from './schemas.ts'
 import { batchStream, messageStream, taskStream, type StreamOptions } from './sse.ts'
 import { budgetOf, budgetRequests } from './store-budget.ts'
 import { etagOf, matches, namedVersion, publicTask } from './views.ts'
@@ -47,6 +47,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   const answers = new LargeAnswers({ stallTimeout: 2 * options.stream.heartbeat, isBudgeted: !options.hasChartStore })
   const describe = describer(fastify)
   const askAgainIn = (request: FastifyRequest, task: ChartTask) => budgetOf(request).estimate(() => service.askAgainIn(task), RETRY_UNFINISHED)
+  const paramsSchema = options.paramsSchema && embedded(options.paramsSchema, describe.unique('ChartParams'))
   const streaming = { service, gate, streams, options: options.stream }
 
   // Before the WebSocket plugin's own, which closes without a code.
@@ -84,11 +85,14 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     throw error
   })
 
+  // First: its HEAD route brings along the schemas that the document of the others refers to.
+  operatorRoutes(fastify, { service, gate, describe })
+
   fastify.post<{ Body: CreateChartRequest }>('/charts/async', {
     bodyLimit: options.requestBytes || Number.MAX_SAFE_INTEGER,
     schema: describe('createChart', 'Generate a chart in the background', {
       headers: headers('Prefer', 'Idempotency-Key'),
-      body: withParams(CreateChartRequestSchema, options.paramsSchema),
+      body: withParams(CreateChartRequestSchema, paramsSchema),
       response: responses.create
     })
   }, async (request, reply) => {
@@ -107,8 +111,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
       .send(JSON.stringify({ ...publicTask(task), message: messageOf(task, outcome) }))
   })
 
-  operatorRoutes(fastify, { service, gate, describe })
-  batchRoutes(fastify, { service, gate, describe, answers, paramsSchema: options.paramsSchema, requestBytes: options.requestBytes })
+  batchRoutes(fastify, { service, gate, describe, answers, paramsSchema, requestBytes: options.requestBytes })
 
   fastify.get('/charts/async/:task_id/status', {
     schema: describe('getChartStatus', 'How a chart is doing', { headers: headers('Prefer', 'If-None-Match'), params: TaskParams, response: responses.status })
@@ -177,17 +180,17 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
 
   fastify.get('/charts/stream/:task_id', {
     exposeHeadRoute: false,
-    schema: describe('streamChart', 'Live updates as server-sent events', { headers: headers('Last-Event-ID'), params: TaskParams, querystring: StreamQuery, response: responses.stream })
+    schema: describe('streamChart', 'Live updates as server-sent events', { params: TaskParams, querystring: StreamQuery, response: responses.stream })
   }, taskStream(streaming))
 
   fastify.get('/charts/stream/by-message/:message_id', {
     exposeHeadRoute: false,
-    schema: describe('streamMessageCharts', "Live updates of all of a message's charts", { headers: headers('Last-Event-ID'), params: MessageParams, querystring: StreamQuery, response: responses.stream })
+    schema: describe('streamMessageCharts', "Live updates of all of a message's charts", { params: MessageParams, querystring: StreamQuery, response: responses.stream })
   }, messageStream(streaming))
 
   fastify.get('/charts/stream/batch/:batch_id', {
     exposeHeadRoute: false,
-    schema: describe('streamChartBatch', 'Live updates of all charts of a batch', { headers: headers('Last-Event-ID'), params: BatchParams, querystring: StreamQuery, response: responses.stream })
+    schema: describe('streamChartBatch', 'Live updates of all charts of a batch', { params: BatchParams, querystring: StreamQuery, response: responses.stream })
   }, batchStream(streaming))
 
   fastify.route<{ Params: { task_id: string } }>({
