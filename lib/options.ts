@@ -43,7 +43,8 @@ const workerProperties = {
   leaseDuration: ms('ms that a lease lasts unless it is prolonged; prolonged three times within it. The tasks of a dead worker run again after that, at the latest a second later', 10_000, 100),
   attemptTimeout: ms('ms that one try may take; beyond it the signal is aborted with `TIMEOUT`, and the task is tried again', 600_000),
   shutdownTimeout: ms('ms that running charts get to finish when the worker stops; then they are aborted and handed back', 25_000, 0),
-  threadMemory: most('MiB of heap of a generator\'s thread, where `generate` is a URL', 0)
+  threadMemory: most('MiB of heap of a generator\'s thread, where `generate` is a URL', 0),
+  threadEntry: Type.Optional(Type.Unsafe<URL>({ isUrl: true, description: 'File in which generator threads start. Default: `thread-main.js` of this package, or the one beside the bundle that this package is part of' }))
 }
 
 export const StreamSchema = group({
@@ -114,6 +115,7 @@ export type ResolvedLimits = Static<typeof LimitsSchema>
 
 const ajv = new Ajv({ useDefaults: true, allErrors: false, strict: false, verbose: true })
 ajv.addKeyword({ keyword: 'isGenerator', validate: (_rule: unknown, value: unknown) => typeof value === 'function' || value instanceof URL, error: { message: 'must be a function or the URL of a module' } })
+ajv.addKeyword({ keyword: 'isUrl', validate: (_rule: unknown, value: unknown) => value instanceof URL, error: { message: 'must be a URL' } })
 ajv.addKeyword({ keyword: 'isFunction', validate: (_rule: unknown, value: unknown) => typeof value === 'function', error: { message: 'must be a function' } })
 
 ajv.addKeyword({

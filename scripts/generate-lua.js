@@ -15,17 +15,23 @@ function expand (path, included) {
   })
 }
 
+const names = []
 const entries = readdirSync(lua).filter(file => file.endsWith('.lua')).sort().map(file => {
   const source = expand(file, new Set()).join('\n')
   const name = file.slice(0, -'.lua'.length).replace(/-(\w)/g, (_, letter) => letter.toUpperCase())
+  names.push(name)
   const sha = createHash('sha1').update(source).digest('hex')
   return `  ${name}: {\n    sha: '${sha}',\n    source: \`${source.replace(/[\\`]|\$\{/g, '\\$&')}\`\n  }`
 })
 
 const generated = `// Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
-export const scripts = {
+
+export type ScriptName = ${names.map(name => `'${name}'`).join(' | ')}
+
+// Typed, lest the declarations of the package repeat every source.
+export const scripts: Readonly<Record<ScriptName, { readonly sha: string, readonly source: string }>> = {
 ${entries.join(',\n')}
-} as const
+}
 `
 
 if (!process.argv.includes('--check')) {

@@ -32,6 +32,7 @@ const number = (value: number) => value.toLocaleString('en')
 function typeOf (schema: TSchema): string {
   if (schema['isFunction']) return 'function'
   if (schema['isGenerator']) return 'function or `URL`'
+  if (schema['isUrl']) return '`URL`'
   if (schema['hasMethods']) return 'object'
   if (schema['enum']) return schema['enum'].map((value: string) => code(`'${value}'`)).join(' or ')
   if (schema['const'] !== undefined) return code(String(schema['const']))

@@ -58,9 +58,9 @@ export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker
   if (!options.generate) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.generate must be a function or the URL of a module, got undefined')
   const logger = options.logger ?? consoleLogger()
   const { redis, store, generate, chartStore, onFinished } = options
-  const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, threadMemory, handleSignals } = resolved
+  const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, threadMemory, threadEntry, handleSignals } = resolved
   // First of all: where there is no generator, nothing is left open.
-  const generator = await openGenerator(generate, { concurrency, threadMemory, chartBytes: limits.chartBytes, logger })
+  const generator = await openGenerator(generate, { concurrency, threadMemory, threadEntry, chartBytes: limits.chartBytes, logger })
   const service = new ChartQueueService({ redis, store, keyPrefix, limits, chartStore, onFinished, leaseDuration, logger })
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
   const consumer = new Consumer({ service, generate: generator.generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })

@@ -8,9 +8,11 @@ import type { FromThread, ThreadError, ThreadJob, ThreadResult, ToThread } from 
 type Level = 'debug' | 'info' | 'warn' | 'error'
 
 async function open (url: string): Promise<GenerateChart> {
-  const { default: generate } = await import(url).catch(cause => {
+  const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ url).catch(cause => {
     throw new Error(`${url} could not be imported: ${describeError(cause).message}`, { cause })
   })
+  // What was compiled to CommonJS has its own default export inside of Node's.
+  const generate = module.default?.__esModule ? module.default.default : module.default
   if (typeof generate !== 'function') throw new TypeError(`${url} has no default export that is a function`)
   return generate
 }

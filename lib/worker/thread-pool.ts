@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
 import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads'
 import type { Piscina } from 'piscina'
 import { errors } from '../errors.ts'
@@ -13,10 +15,29 @@ const IDLE = 30_000
 /** ms after which it is told what the start waits for. */
 const SLOW = 5_000
 
+const BUNDLED = 'If this package is part of a bundle, see docs/guides/threads.md, "In a bundle"'
+
+/** Threads cannot start, whatever the generator is. */
+class BrokenThreads extends Error {}
+
+/** The file that this code is in: bundlers that write CommonJS leave `import.meta.url` empty, or with a path of the build. */
+const here = (): string => typeof __filename === 'string' ? pathToFileURL(__filename).href : import.meta.url
+
+/** Where threads start. */
+function findEntry (given: URL | undefined): URL {
+  const names = here().endsWith('.ts') ? ['thread-main.ts'] : ['thread-main.js', 'thread-main.mjs', 'thread-main.cjs']
+  const candidates = given ? [given] : names.map(name => new URL(name, here()))
+  const found = candidates.find(url => url.protocol !== 'file:' || existsSync(url))
+  if (found) return found
+  throw new errors.CHARTS_ERR_INVALID_OPTIONS(`the file in which generator threads start was not found: ${candidates[0]}. ${BUNDLED}`)
+}
+
 export interface ThreadPoolOptions {
   readonly concurrency: number
   /** MiB of a thread's heap, 0 = Node's own limit. */
   readonly threadMemory: number
+  /** Where threads start; undefined = what is beside this file. */
+  readonly threadEntry?: URL | undefined
   /** Bytes of a chart as JSON, 0 = no limit. */
   readonly chartBytes: number
   readonly logger: Logger
@@ -40,13 +61,13 @@ export class ThreadPool {
 
   /**
    * Opens the threads, and imports the module in the first of them: a mistake in its URL shows now, not with every task.
-   * @throws CHARTS_ERR_INVALID_OPTIONS where it cannot be imported, or its default export is no function
+   * @throws CHARTS_ERR_INVALID_OPTIONS where it cannot be imported, its default export is no function, or threads cannot start
    */
   static async open (url: URL, options: ThreadPoolOptions): Promise<ThreadPool> {
     const { concurrency, threadMemory, logger } = options
-    const { Piscina } = await import('piscina')
-    // As it stands beside this file: in the sources, or compiled.
-    const main = new URL(import.meta.url.endsWith('.ts') ? './thread-main.ts' : './thread-main.js', import.meta.url)
+    const main = findEntry(options.threadEntry)
+    // By its default export: some bundlers make nothing else of what is CommonJS.
+    const { default: { Piscina } } = await import('piscina')
     const pool = new Piscina({
       filename: main.href,
       minThreads: 0,
@@ -62,7 +83,8 @@ export class ThreadPool {
       await threads.#load()
     } catch (cause) {
       await threads.close()
-      const text = `options.generate must be the URL of a module whose default export is a function: ${(cause as Error).message}`
+      const { message } = cause as Error
+      const text = cause instanceof BrokenThreads ? message : `options.generate must be the URL of a module whose default export is a function: ${message}`
       throw Object.assign(new errors.CHARTS_ERR_INVALID_OPTIONS(text), { cause })
     } finally {
       clearTimeout(slow)
@@ -83,7 +105,11 @@ export class ThreadPool {
     try {
       fault = await this.#pool.run({ url: this.#url }, { name: 'load', signal: giveUp.signal })
     } catch (error) {
-      const cause: Error = giveUp.signal.reason ?? error
+      const cause: Error & { code?: string } = giveUp.signal.reason ?? error
+      // Piscina looks for a file of its own in its folder, where a bundler has left neither. The module was not asked for yet.
+      if ((cause.code === 'MODULE_NOT_FOUND' && /[\\/]worker\.js'/.test(cause.message)) || (cause instanceof ReferenceError && /__dirname/.test(cause.message))) {
+        throw new BrokenThreads(`generator threads cannot start, as piscina does not find its worker.js: ${cause.message.split('\n', 1)[0]}. ${BUNDLED}`)
+      }
       throw new Error(`${this.#url} has ended its thread: ${cause.message}`, { cause })
     } finally {
       this.#pool.off('error', broke)

@@ -15,6 +15,9 @@ import { root } from '../helpers/markdown.ts'
 import { startHost } from '../helpers/app.ts'
 import { typeFaults } from '../helpers/type-faults.ts'
 
+// Where nobody else says how long: the tools alone take their time to load.
+t.setTimeout(120_000)
+
 interface Test {
   readonly name: string
   teardown (ended: () => unknown): unknown

@@ -1,5 +1,9 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
-export const scripts = {
+
+export type ScriptName = 'access' | 'batch' | 'cancelAll' | 'cancel' | 'checkpoint' | 'cleanup' | 'close' | 'contents' | 'dequeue' | 'ended' | 'enqueue' | 'extend' | 'list' | 'message' | 'outlook' | 'pause' | 'probe' | 'progress' | 'read' | 'settleAndClaim' | 'stats'
+
+// Typed, lest the declarations of the package repeat every source.
+export const scripts: Readonly<Record<ScriptName, { readonly sha: string, readonly source: string }>> = {
   access: {
     sha: '4dcbc374f8a637cfb6263b53cd6ab05248871df1',
     source: `#!lua flags=no-writes
@@ -4433,4 +4437,4 @@ return {
   call('EXISTS', P .. 'paused')
 }`
   }
-} as const
+}
