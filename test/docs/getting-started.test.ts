@@ -5,9 +5,12 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { EventSource } from 'eventsource'
+import Fastify from 'fastify'
 import t from 'tap'
+import asyncCharts, { memoryStore } from '../../lib/index.ts'
 import { chromiumPath, openBrowser } from '../helpers/chromium.ts'
 import { followGuide } from '../helpers/guide.ts'
+import { readPage } from '../helpers/markdown.ts'
 import { freePort } from '../helpers/ports.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
 
@@ -123,6 +126,13 @@ t.test('two queues in one application: each with its own routes and its own serv
     t.match((await app.inject(`${url}/${task_id}/result`)).json(), { content: { from: name } })
   }
   t.equal(app.hasDecorator('asyncCharts'), false)
+
+  const twice = Fastify()
+  t.teardown(() => twice.close())
+  const register = async () => twice.register(asyncCharts, { store: memoryStore(), identify: () => null })
+  await register()
+  const promised = /Twice in the same context is refused with `(\w+)`/.exec(readPage(GUIDE))![1]
+  await t.rejects(register(), { code: promised })
 })
 
 t.test('Redis and a worker: two processes, a cookie, and both end by themselves', { skip: noServer }, async t => {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { EventSource } from 'eventsource'
 import t from 'tap'
 import { followGuide } from '../helpers/guide.ts'
-import { readPage } from '../helpers/markdown.ts'
+import { readPage, snippetsOf } from '../helpers/markdown.ts'
 import { freePort } from '../helpers/ports.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
 import { typeFaults } from '../helpers/type-faults.ts'
@@ -73,4 +73,15 @@ t.test('server, worker and page work together as they stand', { skip: noServer }
 
   worker.child.kill('SIGTERM')
   t.same(await worker.exited, [0, null])
+})
+
+t.test('its commands stand as they are typed', async t => {
+  const commands = snippetsOf(readPage('README.md')).filter(({ language }) => language === 'sh').flatMap(({ source }) => source.trim().split('\n'))
+  for (const command of ['npm ci && npm run demo', 'npm ci && npm test', 'npm init -y && npm pkg set type=module']) t.ok(commands.includes(command), command)
+})
+
+t.test('its links lead somewhere from npm too, which has the package and not the repository', async t => {
+  const { files } = JSON.parse(readPage('package.json')) as { files: string[] }
+  const links = [...readPage('README.md').matchAll(/\]\(([^)#]+)/g)].map(([, target]) => target!).filter(target => !/^https?:/.test(target))
+  t.same(links.filter(link => !files.some(file => link === file || link.startsWith(`${file}/`))), [])
 })
