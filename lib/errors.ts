@@ -26,7 +26,7 @@ export const errors = {
   CHARTS_ERR_BATCH_NOT_FOUND: coded('CHARTS_ERR_BATCH_NOT_FOUND', 'Chart batch not found', 404),
   CHARTS_ERR_DEPENDENCY_UNKNOWN: coded<[string]>('CHARTS_ERR_DEPENDENCY_UNKNOWN', 'depends_on names %s, which is no task of yours', 400),
   CHARTS_ERR_DEPENDENCY_FAILED: coded<[string]>('CHARTS_ERR_DEPENDENCY_FAILED', 'depends_on names %s, which has failed or was cancelled', 409),
-  CHARTS_ERR_TOO_MANY_TASKS: coded('CHARTS_ERR_TOO_MANY_TASKS', 'Too many charts are waiting already, try again later', 429),
+  CHARTS_ERR_TOO_MANY_TASKS: coded<[string]>('CHARTS_ERR_TOO_MANY_TASKS', 'Too many charts %s already, try again later', 429),
   CHARTS_ERR_QUEUE_FULL: coded('CHARTS_ERR_QUEUE_FULL', 'The chart queue is full, try again later', 503),
   CHARTS_ERR_STORE_UNAVAILABLE: coded<[{ cause: unknown }?]>('CHARTS_ERR_STORE_UNAVAILABLE', 'The chart queue is not reachable, try again later', 503),
   CHARTS_ERR_INVALID_OPTIONS: coded<[string]>('CHARTS_ERR_INVALID_OPTIONS', 'fastify-async-charts: %s', 500),

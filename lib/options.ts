@@ -29,9 +29,10 @@ export const RetrySchema = group({
 }, 'How often a chart is tried')
 
 export const LimitsSchema = group({
-  waitingPerTenant: most('Tasks of one tenant (`org_id`, else `user_id`) that may wait; beyond it POST answers 429', 1_000),
+  waitingPerTenant: most('Tasks of one tenant (`org_id`, else `user_id`) that may wait in the queue or for another attempt; beyond it POST answers 429', 1_000),
   runningPerTenant: most('Tasks of one tenant that may run at a time; the others wait', 0),
-  queueLength: most('Tasks of everybody that may wait; beyond it POST answers 503', 10_000),
+  scheduledPerTenant: most('Tasks of one tenant that may wait for their `run_at` or for other tasks; beyond it POST answers 429', 1_000),
+  queueLength: most('Tasks of everybody that may wait in the queue, able to run now; beyond it POST answers 503', 10_000),
   timeInQueue: ms('ms that a task may wait in the queue for its first try, then it fails with `CHARTS_ERR_QUEUE_TIMEOUT`; 0 = no limit', 0, 0),
   requestBytes: most('Bytes of the body of a POST, and of the request as it is stored', 65_536),
   chartBytes: most('Bytes of a chart as JSON; a larger one fails its task', 1_048_576),

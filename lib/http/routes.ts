@@ -80,7 +80,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   fastify.setErrorHandler(async (error, request, reply) => {
     if (error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE) reply.header('retry-after', RETRY_UNAVAILABLE)
     if (error instanceof errors.CHARTS_ERR_TOO_MANY_TASKS || error instanceof errors.CHARTS_ERR_QUEUE_FULL) {
-      reply.header('retry-after', await budgetOf(request).estimate(() => service.placeIn(), RETRY_FULL))
+      reply.header('retry-after', await budgetOf(request).estimate(() => service.placeIn(error), RETRY_FULL))
     }
     throw error
   })

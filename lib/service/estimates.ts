@@ -82,8 +82,9 @@ export class Estimates {
     return forecast ? inSeconds(Date.parse(estimated_completion!) - forecast.now, ASK_AGAIN.latest) : ASK_AGAIN.usual
   }
 
-  /** Seconds after which a queue that is full may have a place. */
-  async placeIn (): Promise<number> {
+  /** Seconds after which a queue that is full may have a place; `scheduled`: for one that waits for a time or for others. */
+  async placeIn (scheduled: boolean): Promise<number> {
+    if (scheduled) return PLACE.latest
     const forecast = await this.#forecast()
     const wait = forecast && forecast.waitOf(1)
     return wait === null ? PLACE.usual : inSeconds(wait, PLACE.latest)

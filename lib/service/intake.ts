@@ -24,7 +24,7 @@ export interface IntakeOptions {
   readonly paramsSchema: object | undefined
   readonly retention: Retention
   readonly retry: RetryPolicy
-  readonly limits: { readonly waitingPerTenant: number, readonly queueLength: number, readonly timeInQueue: number, readonly requestBytes: number }
+  readonly limits: { readonly waitingPerTenant: number, readonly scheduledPerTenant: number, readonly queueLength: number, readonly timeInQueue: number, readonly requestBytes: number }
   readonly tenantWeight: ((identity: Identity) => number) | undefined
   /** Told of what is superseded. */
   readonly ended: (task: ChartTask) => void
@@ -148,12 +148,16 @@ export class Intake {
   }
 
   #refusal (refused: Exclude<EnqueueRefusal, Unasked>, nameOf: (task_id: string) => string): Error {
-    const { waitingPerTenant, queueLength } = this.#options.limits
+    const { waitingPerTenant, scheduledPerTenant, queueLength } = this.#options.limits
     // To come back later would not help.
-    const neverFits = (limit: number) => new errors.CHARTS_ERR_INVALID_REQUEST(`a batch must not make more than ${limit} new tasks: no more may wait`)
+    const neverFits = (limit: number, which = '') => new errors.CHARTS_ERR_INVALID_REQUEST(`a batch must not make more than ${limit} new tasks${which}: no more may wait`)
     switch (refused.outcome) {
       case 'key_reused': return new errors.CHARTS_ERR_IDEMPOTENCY_KEY_REUSED()
-      case 'tenant_full': return refused.fresh > waitingPerTenant ? neverFits(waitingPerTenant) : new errors.CHARTS_ERR_TOO_MANY_TASKS()
+      case 'tenant_full': return refused.fresh > waitingPerTenant ? neverFits(waitingPerTenant) : new errors.CHARTS_ERR_TOO_MANY_TASKS('are waiting')
+      case 'scheduled_full': {
+        if (refused.fresh > scheduledPerTenant) return neverFits(scheduledPerTenant, ' that wait for a time or for others')
+        return Object.assign(new errors.CHARTS_ERR_TOO_MANY_TASKS('wait for a time or for others'), { scheduled: true })
+      }
       case 'queue_full': return refused.fresh > queueLength ? neverFits(queueLength) : new errors.CHARTS_ERR_QUEUE_FULL()
       case 'task_crowded': return new errors.CHARTS_ERR_INVALID_REQUEST(`${nameOf(refused.task_id)} asks for a chart that 100 batches have asked for already, and that has not ended`)
       case 'dependency_unknown': return new errors.CHARTS_ERR_DEPENDENCY_UNKNOWN(nameOf(refused.task_id))
@@ -222,6 +226,7 @@ export class Intake {
       retention,
       retry,
       waitingPerTenant: limits.waitingPerTenant,
+      scheduledPerTenant: limits.scheduledPerTenant,
       queueLength: limits.queueLength,
       charts_inside: hostCharts === null,
       asked: null

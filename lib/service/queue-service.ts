@@ -30,6 +30,7 @@ export interface QueueServiceOptions {
   readonly limits: {
     readonly waitingPerTenant: number
     readonly runningPerTenant: number
+    readonly scheduledPerTenant: number
     readonly queueLength: number
     readonly timeInQueue: number
     readonly requestBytes: number
@@ -209,9 +210,12 @@ export class QueueService {
     return this.#estimates.askAgainIn(task)
   }
 
-  /** Whole seconds after which a queue that refuses tasks may have a place for one, 60 at most. */
-  placeIn (): Promise<number> {
-    return this.#estimates.placeIn()
+  /**
+   * Whole seconds after which a queue that refuses tasks may have a place for one, 60 at most.
+   * @param refusal the error of the refusal: a place for what waits for a time is free only when such a time comes
+   */
+  placeIn (refusal: object = {}): Promise<number> {
+    return this.#estimates.placeIn('scheduled' in refusal)
   }
 
   /**

@@ -59,7 +59,7 @@ class MemoryStore implements TaskStore {
     this.#monotonic = monotonic
     this.#lifecycle = new Lifecycle(this.#shelves, this.#hints, this.#bell, now, monotonic)
     this.#reads = new Reads(this.#shelves, now)
-    this.#intake = new Intake(this.#shelves, this.#lifecycle, this.#reads, this.#bell)
+    this.#intake = new Intake(this.#shelves, this.#lifecycle, this.#reads, this.#bell, now)
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {

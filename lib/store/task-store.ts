@@ -53,8 +53,11 @@ export interface TaskDraft {
   readonly request: string
   readonly retention: Retention
   readonly retry: RetryPolicy
-  /** 0 = off. */
+  /** Tasks of the tenant that wait in the queue or for another attempt; 0 = off. */
   readonly waitingPerTenant: number
+  /** Tasks of the tenant that wait for their `run_at` or for other tasks; 0 = off. */
+  readonly scheduledPerTenant: number
+  /** Tasks of everybody that could run now; 0 = off. */
   readonly queueLength: number
   /** False where a `chartStore` of the host keeps the charts: then a chart counts only once the host was asked for it. */
   readonly charts_inside: boolean
@@ -74,8 +77,8 @@ export interface EnqueuedTask {
  */
 export type EnqueueRefusal =
   | { readonly outcome: 'key_reused' }
-  /** `fresh`: for how many new tasks there is no room. */
-  | { readonly outcome: 'tenant_full' | 'queue_full', readonly fresh: number }
+  /** `fresh`: for how many new tasks there is no room, of those that could run now or, `scheduled_full`, of those that could not. */
+  | { readonly outcome: 'tenant_full' | 'scheduled_full' | 'queue_full', readonly fresh: number }
   | { readonly outcome: 'charts_unasked', readonly charts: ReadonlyArray<{ readonly task_id: string, readonly chart_id: string }> }
   | { readonly outcome: 'dependency_unknown' | 'dependency_failed', readonly task_id: string }
   /** The unfinished task that answers a draft of a batch answers for 100 batches already. */

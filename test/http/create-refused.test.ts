@@ -123,6 +123,26 @@ for (const kind of storeKinds) {
       t.equal((await host.as('ada@acme').post({ message_id })).statusCode, 202, 'what runs does not wait')
     })
 
+    t.test('a tenant that has too much scheduled: nobody else is refused, nor what could run', async t => {
+      const host = await startHost(t, kind, { limits: { waitingPerTenant: 3, scheduledPerTenant: 3, queueLength: 3 } })
+      const run_at = new Date(Date.now() + 29 * 86_400_000).toISOString()
+      for (const user of ['bob', 'eve']) {
+        const first = await host.as(user).create({ run_at })
+        await host.as(user).create({ run_at })
+        await host.as(user).create({ depends_on: [first.task_id] })
+        for (const body of [{ run_at }, { depends_on: [first.task_id] }]) {
+          const response = await host.as(user).post({ message_id, ...body })
+          t.equal(response.statusCode, 429)
+          t.equal(response.headers['retry-after'], '60', 'a place is free when a time comes, which nobody waits for')
+          t.match(response.json(), { statusCode: 429, code: 'CHARTS_ERR_TOO_MANY_TASKS', message: /wait for a time or for others/ })
+          t.strictSame(Object.keys(response.json()).sort(), ['code', 'error', 'message', 'statusCode'])
+        }
+      }
+      for (const user of ['ada', 'ada', 'bob']) t.equal((await host.as(user).post({ message_id: crypto.randomUUID() })).statusCode, 202)
+      t.equal((await host.as('eve').post({ message_id })).statusCode, 503, 'what could run now fills the queue')
+      t.equal((await host.as('ada').post({ message_id, run_at })).statusCode, 202)
+    })
+
     t.test('a full queue', async t => {
       const host = await startHost(t, kind, { limits: { queueLength: 1 } })
       await host.as('ada').create()

@@ -36,6 +36,26 @@ for (const kind of storeKinds) {
     t.equal((await host.service.getQueueStats()).paused, false)
   })
 
+  t.test(`limits hold for what is run again, on ${kind}`, async t => {
+    const host = await startHost(t, kind, { ...monitored, limits: { waitingPerTenant: 1, scheduledPerTenant: 1 } })
+    const ada = host.as('ada')
+    const retry = (task_id: string) => host.as('root').request('POST', `/admin/tasks/${task_id}/retry`)
+    const needed = await ada.create()
+    await host.take(needed.task_id)
+    const dependent = await ada.create({ depends_on: [needed.task_id] })
+    await host.finish(needed.task_id, { error: new ChartGenerationError('No rows') })
+    t.match((await ada.get(`/async/${dependent.task_id}/status`)).json(), { status: 'FAILED' })
+
+    const waiting = await ada.create()
+    const scheduled = await ada.create({ run_at: new Date(Date.now() + 60_000).toISOString() })
+    t.match((await retry(needed.task_id)).json(), { statusCode: 429, code: 'CHARTS_ERR_TOO_MANY_TASKS', message: /are waiting/ })
+    await ada.delete(`/async/${waiting.task_id}`)
+    t.equal((await retry(needed.task_id)).statusCode, 202, 'what is scheduled takes no place of what could run')
+    t.match((await retry(dependent.task_id)).json(), { statusCode: 429, code: 'CHARTS_ERR_TOO_MANY_TASKS', message: /wait for a time or for others/ })
+    await ada.delete(`/async/${scheduled.task_id}`)
+    t.match((await retry(dependent.task_id)).json(), { status: 'PENDING', current_step: 'waiting_for_dependencies' })
+  })
+
   t.test(`without authorize nobody may, on ${kind}`, async t => {
     const host = await startHost(t, kind)
     for (const [operation, ask] of routes) t.equal((await ask(host.as('root'))).statusCode, 403, operation)

@@ -26,6 +26,7 @@ export interface Terms {
   readonly key: number | null
   readonly body: number
   readonly waitingPerTenant: number
+  readonly scheduledPerTenant: number
   readonly queueLength: number
   readonly timeInQueue: number
   readonly weight: number
@@ -94,6 +95,7 @@ const terms: fc.Arbitrary<Terms> = fc.record({
   key: often<number | null>(null, fc.nat(1)),
   body: often(0, fc.constant(1)),
   waitingPerTenant: often(0, fc.constant(2), 5),
+  scheduledPerTenant: often(0, fc.constant(2), 5),
   queueLength: often(0, fc.constant(5), 5),
   weight: often(1, fc.constantFrom(2, 7, 60)),
   timeInQueue: often(0, fc.constantFrom(DELAY, LEASE), 2),

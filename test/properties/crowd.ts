@@ -91,6 +91,7 @@ export class Crowd {
         attempts,
         backoff,
         waitingPerTenant,
+        scheduledPerTenant: waitingPerTenant,
         timeInQueue,
         weight: often(0.3, between(2, 60), 1),
         idempotency

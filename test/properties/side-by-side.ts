@@ -144,6 +144,7 @@ export class SideBySide {
       retention: terms.long ? RETENTION.long : RETENTION.short,
       retry: { attempts: first.attempts, backoff: { type: first.exponential ? 'exponential' : 'fixed', delay: DELAY, max: 2 * DELAY, jitter: 0 } },
       waitingPerTenant: terms.waitingPerTenant,
+      scheduledPerTenant: terms.scheduledPerTenant,
       queueLength: terms.queueLength,
       timeInQueue: terms.timeInQueue,
       weight: terms.weight,

@@ -56,3 +56,36 @@ t.test('beside a version of the package that is older', async t => {
     })
   })
 })
+
+/** An older version does not count what is scheduled, neither when it comes nor when it goes. */
+t.test('beside a version of the package that does not count what is scheduled', async t => {
+  const redis = new Redis(await redisUrl())
+  const keyPrefix = uniquePrefix(t)
+  const scheduled = `{${keyPrefix}}:scheduled`
+  t.teardown(async () => {
+    await removeKeys(redis, keyPrefix)
+    redis.disconnect()
+  })
+  await Scene.play(async ({ now }) => new RedisStore({ redis, keyPrefix, now }), async scene => {
+    const limits = { waitingPerTenant: 2, scheduledPerTenant: 2, queueLength: 2 }
+    const outcome = async (wish: object) => (await scene.store.enqueue(scene.draft({ ...limits, ...wish }))).outcome
+    const run_at = Date.parse(scene.date) + 1_000
+
+    await t.test('what it has put aside is subtracted from nobody', async t => {
+      await scene.enqueue({ ...limits, run_at })
+      await redis.del(scheduled)
+      await scene.enqueue({ ...limits, run_at: run_at + 60_000, user_id: 'bob' })
+      scene.pass(1_000)
+      t.equal((await scene.takeIds({ count: 1 })).length, 1)
+      t.same(await redis.hgetall(scheduled), { 'user:bob': '1', '': '1' })
+    })
+
+    await t.test('what it has taken is counted for no more than the tenant has waiting, and forgotten once nothing waits', async t => {
+      await redis.hset(scheduled, 'user:ada', 50, '', 51)
+      t.equal(await outcome({ run_at: run_at + 60_000 }), 'queued')
+      t.equal(await outcome({}), 'queued')
+      for (const task of (await scene.store.list({ status: 'PENDING' }, 100, null)).tasks) await scene.store.cancel(task.task_id)
+      t.equal(await redis.exists(scheduled), 0)
+    })
+  })
+})

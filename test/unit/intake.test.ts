@@ -24,7 +24,7 @@ function intake ({ chartStore, ...options }: Partial<IntakeOptions> & { chartSto
       tenantWeight: undefined,
       retention: { task: 60, status: 60, messageIndex: 60 },
       retry: { attempts: 3, backoff: { type: 'fixed', delay: 0, max: 0, jitter: 0 } },
-      limits: { waitingPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0 },
+      limits: { waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0 },
       ended: ({ task_id }) => { ended.push(task_id) },
       ...options
     })
@@ -187,7 +187,7 @@ t.test('what needs a chart that the host has lost waits for the one that is made
 })
 
 t.test('a batch that can never fit is not told to come back later', async t => {
-  const limits = { waitingPerTenant: 2, queueLength: 0, timeInQueue: 0, requestBytes: 0 }
+  const limits = { waitingPerTenant: 2, scheduledPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0 }
   const { intake: many } = intake({ limits })
   const batch = [request(), request(), request()]
   await t.rejects(many.many(batch, ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /not make more than 2 new tasks/ })
@@ -195,6 +195,11 @@ t.test('a batch that can never fit is not told to come back later', async t => {
   await t.rejects(many.many(batch, ada, undefined), { code: 'CHARTS_ERR_TOO_MANY_TASKS' }, 'one of them is new, and may fit later')
   const { intake: full } = intake({ limits: { ...limits, waitingPerTenant: 0, queueLength: 2 } })
   await t.rejects(full.many(batch, ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST' })
+  const { intake: later } = intake({ limits: { ...limits, waitingPerTenant: 0, scheduledPerTenant: 2 } })
+  const scheduled = [request(), ...Array.from({ length: 3 }, () => request({ run_at: new Date(Date.now() + 60_000).toISOString() }))]
+  await t.rejects(later.many(scheduled, ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /not make more than 2 new tasks that wait for a time or for others/ })
+  await later.many(scheduled.slice(0, 3), ada, undefined)
+  await t.rejects(later.many(scheduled.slice(3), ada, undefined), { code: 'CHARTS_ERR_TOO_MANY_TASKS', message: /wait for a time or for others already/ })
 })
 
 t.test('params that JSON cannot hold, or that are too deep for it', async t => {

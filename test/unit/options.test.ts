@@ -6,7 +6,7 @@ const store = memoryStore()
 const redis = { duplicate () {}, evalsha () {}, blpop () {} }
 const generate = async () => null
 
-const limits = { waitingPerTenant: 1_000, runningPerTenant: 0, queueLength: 10_000, timeInQueue: 0, requestBytes: 65_536, chartBytes: 1_048_576, checkpointBytes: 1_048_576 }
+const limits = { waitingPerTenant: 1_000, runningPerTenant: 0, scheduledPerTenant: 1_000, queueLength: 10_000, timeInQueue: 0, requestBytes: 65_536, chartBytes: 1_048_576, checkpointBytes: 1_048_576 }
 const retention = { task: 86_400, status: 3_600, messageIndex: 86_400 }
 const retry = { attempts: 3, backoff: { type: 'exponential', delay: 1_000, max: 60_000, jitter: 0.5 } }
 const worker = { concurrency: 2, leaseDuration: 10_000, attemptTimeout: 600_000, shutdownTimeout: 25_000, threadMemory: 0 }
@@ -93,7 +93,7 @@ test('edges are allowed', async t => {
     { retention: { task: 1, status: 1, messageIndex: 31_536_000 } },
     { retry: { attempts: 1, backoff: { delay: 0, max: 0, jitter: 1 } } },
     { retry: { attempts: 1_000 } },
-    { limits: { waitingPerTenant: 0, runningPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0, chartBytes: 0, checkpointBytes: 0 } },
+    { limits: { waitingPerTenant: 0, runningPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0, chartBytes: 0, checkpointBytes: 0 } },
     { prefix: '' },
     { prefix: '/' + 'a/b' },
     { worker: false },

@@ -239,11 +239,11 @@ export const dependencies = cases('a task that needs others', {
     assert.deepEqual(shownOf(await scene.read(task_id)), FAILED)
   },
 
-  'counts as waiting': async scene => {
+  'counts as scheduled': async scene => {
     const needed = await scene.taken()
-    const wish = { waitingPerTenant: 1, depends_on: [needed.task.task_id] }
+    const wish = { scheduledPerTenant: 1, depends_on: [needed.task.task_id] }
     await scene.enqueue(wish)
-    assert.equal((await scene.store.enqueue(scene.draft(wish))).outcome, 'tenant_full')
+    assert.deepEqual(await scene.store.enqueue(scene.draft(wish)), { outcome: 'scheduled_full', fresh: 1 })
     assert.equal((await scene.store.stats()).queue_length, 1)
   }
 })

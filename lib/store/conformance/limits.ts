@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import type { TakenTask } from '../task-store.ts'
-import { cases, completion, LEASE, type Scene, type Wish } from './scene.ts'
+import { cases, completion, DAY, LEASE, type Scene, type Wish } from './scene.ts'
 
 const outcome = async (scene: Scene, wish: Wish) => (await scene.store.enqueue(scene.draft(wish))).outcome
 const acme: Wish = { org_id: 'acme' }
@@ -52,6 +53,136 @@ export const limits = cases('limits', {
     await scene.enqueue({ same: 'alike' })
     assert.equal(await outcome(scene, { ...limit, same: 'alike' }), 'already_active')
     assert.equal(await outcome(scene, { ...limit, same: 'finished' }), 'chart_exists')
+  },
+
+  'what waits for its time closes the queue to nobody': async scene => {
+    const limits = { waitingPerTenant: 2, scheduledPerTenant: 3, queueLength: 2 }
+    const later = { ...limits, run_at: Date.parse(scene.date) + 30 * DAY }
+    for (const user_id of ['bob', 'eve']) {
+      const [first] = await scene.enqueueMany(2, { ...later, user_id })
+      await scene.enqueue({ ...limits, user_id, depends_on: [first!] })
+      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...later, user_id })), { outcome: 'scheduled_full', fresh: 1 })
+      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...limits, user_id, depends_on: [first!] })), { outcome: 'scheduled_full', fresh: 1 })
+    }
+    await scene.enqueueMany(2, limits)
+    assert.equal(await outcome(scene, limits), 'tenant_full')
+    assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'queue_full')
+    assert.equal(await outcome(scene, later), 'queued', 'a full queue is no reason against what it does not hold')
+  },
+
+  'what waits for another attempt closes the queue to nobody else': async scene => {
+    const limits = { waitingPerTenant: 1, queueLength: 1 }
+    for (const user_id of ['bob', 'eve']) await scene.fail(await scene.taken({ ...limits, user_id }), { delay: DAY })
+    assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'tenant_full')
+    assert.equal(await outcome(scene, limits), 'queued')
+    assert.equal(await outcome(scene, { ...limits, user_id: 'eva' }), 'queue_full')
+  },
+
+  'what was scheduled counts as waiting once its time has come, and is not refused': async scene => {
+    const limits = { waitingPerTenant: 2, scheduledPerTenant: 2, queueLength: 2 }
+    const later = { ...limits, run_at: Date.parse(scene.date) + 1_000 }
+    const ids = [...await scene.enqueueMany(2, limits), ...await scene.enqueueMany(2, later)]
+    scene.pass(1_000)
+    assert.deepEqual(await scene.takeIds({ count: 0 }), [])
+    assert.equal(await outcome(scene, limits), 'tenant_full')
+    assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'queue_full')
+    assert.deepEqual((await scene.takeIds({ count: 4 })).sort(), ids.sort())
+    assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'queued')
+  },
+
+  'what waited for others counts as waiting once they are there, and is not refused': async scene => {
+    const limits = { waitingPerTenant: 1, scheduledPerTenant: 2, queueLength: 1 }
+    const needed = await scene.taken(limits)
+    const wish = { ...limits, depends_on: [needed.task.task_id] }
+    await scene.enqueueMany(2, wish)
+    await scene.enqueue(limits)
+    await scene.complete(needed)
+    assert.equal(await outcome(scene, limits), 'tenant_full')
+    assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'queue_full')
+    assert.equal((await scene.takeIds({ count: 3 })).length, 3)
+  },
+
+  'what waited for others, and waits for its time now, is scheduled still': async scene => {
+    const limits = { scheduledPerTenant: 1, queueLength: 1 }
+    const needed = await scene.taken(limits)
+    await scene.enqueue({ ...limits, depends_on: [needed.task.task_id], run_at: Date.parse(scene.date) + 1_000 })
+    await scene.complete(needed)
+    const later = { ...limits, run_at: Date.parse(scene.date) + 1_000 }
+    assert.equal(await outcome(scene, later), 'scheduled_full')
+    assert.equal(await outcome(scene, limits), 'queued')
+    scene.pass(1_000)
+    await scene.takeIds({ count: 2 })
+    assert.equal(await outcome(scene, { ...limits, run_at: Date.parse(scene.date) + 1_000 }), 'queued')
+  },
+
+  'a tenant that schedules again and again has no more than both bounds together': async scene => {
+    const limits = { waitingPerTenant: 2, scheduledPerTenant: 3 }
+    const soon = () => ({ ...limits, run_at: Date.parse(scene.date) + 1_000 })
+    const outcomes: string[] = []
+    for (let i = 0; i < 7; i++) {
+      outcomes.push(await outcome(scene, soon()))
+      if (i % 2 === 1) {
+        scene.pass(1_000)
+        await scene.takeIds({ count: 0 })
+      }
+    }
+    assert.deepEqual(outcomes, [...Array<string>(5).fill('queued'), 'scheduled_full', 'scheduled_full'])
+    assert.equal(await outcome(scene, limits), 'tenant_full')
+    await scene.take()
+    assert.equal(await outcome(scene, soon()), 'queued')
+  },
+
+  'a batch is weighed by what could run and what could not': async scene => {
+    const limits = { waitingPerTenant: 1, scheduledPerTenant: 2, queueLength: 1 }
+    const batch = (ready: number, later: number) => {
+      const first = scene.draft(limits)
+      return [first, ...Array.from({ length: ready - 1 }, () => scene.draft(limits)), ...Array.from({ length: later }, () => scene.draft({ ...limits, depends_on: [first.task_id] }))]
+    }
+    assert.deepEqual(await scene.store.enqueueBatch(randomUUID(), batch(2, 1)), { outcome: 'tenant_full', fresh: 2 })
+    assert.deepEqual(await scene.store.enqueueBatch(randomUUID(), batch(1, 3)), { outcome: 'scheduled_full', fresh: 3 })
+    assert.equal((await scene.store.enqueueBatch(randomUUID(), batch(1, 2))).outcome, 'accepted')
+    assert.equal((await scene.store.stats()).queue_length, 3)
+  },
+
+  'what ends while it waits gives its place back, whatever it waited for': async scene => {
+    const limits = { waitingPerTenant: 1, scheduledPerTenant: 1, queueLength: 1 }
+    const later = { ...limits, run_at: Date.parse(scene.date) + 1_000 }
+    for (let i = 0; i < 3; i++) {
+      const scheduled = await scene.enqueue(later)
+      await scene.store.cancel(scheduled.task_id)
+      const needed = await scene.taken(limits)
+      const dependent = await scene.enqueue({ ...limits, depends_on: [needed.task.task_id] })
+      await (i === 0 ? scene.store.cancel(dependent.task_id) : i === 1 ? scene.fail(needed, { delay: 'never' }) : scene.store.cancelAll([dependent.task_id]))
+      if (i !== 1) await scene.complete(needed)
+      const retried = await scene.taken(limits)
+      await scene.fail(retried)
+      await scene.store.cancel(retried.task.task_id)
+    }
+    assert.deepEqual([await outcome(scene, limits), await outcome(scene, later)], ['queued', 'queued'])
+    assert.deepEqual([await outcome(scene, limits), await outcome(scene, later)], ['tenant_full', 'scheduled_full'])
+  },
+
+  'what replaces gets the places of what it replaces, each of its own kind': async scene => {
+    const limits = { waitingPerTenant: 1, scheduledPerTenant: 1, queueLength: 1 }
+    const run_at = Date.parse(scene.date) + 1_000
+    const message_id = randomUUID()
+    const [waiting] = await scene.enqueueMany(1, limits)
+    await scene.enqueue({ ...limits, run_at, message_id })
+    const replacing = { ...limits, message_id, supersede: true }
+    assert.equal(await outcome(scene, replacing), 'tenant_full', 'the place of a scheduled one is none in the queue')
+    assert.equal(await outcome(scene, { ...replacing, run_at }), 'queued')
+    await scene.store.cancel(waiting!)
+    assert.equal(await outcome(scene, replacing), 'queued')
+    assert.equal(await outcome(scene, { ...limits, run_at }), 'queued', 'the scheduled one has made room')
+    await scene.fail(await scene.take())
+    assert.equal(await outcome(scene, { ...replacing, user_id: 'bob' }), 'queued', 'a retry has no place in the queue')
+    assert.equal(await outcome(scene, { ...replacing, force: true }), 'queue_full', 'and makes none')
+  },
+
+  'nought is off for what is scheduled too': async scene => {
+    const run_at = Date.parse(scene.date) + 1_000
+    await scene.enqueueMany(30, { ...acme, waitingPerTenant: 1, scheduledPerTenant: 0, queueLength: 1, run_at })
+    assert.equal(await outcome(scene, { ...acme, waitingPerTenant: 1, queueLength: 1 }), 'queued')
   },
 
   'never apply to what was accepted once': async scene => {

@@ -72,6 +72,7 @@ export class Scene {
       retention: { task: 86_400, status: 3_600, messageIndex: 86_400 },
       retry: { attempts, backoff: { type: 'fixed', delay: 1_000, max: 60_000, jitter: 0, ...backoff } },
       waitingPerTenant: 0,
+      scheduledPerTenant: 0,
       queueLength: 0,
       timeInQueue: 0,
       weight: 1,

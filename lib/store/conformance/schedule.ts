@@ -69,12 +69,12 @@ export const schedule = cases('a task for later', {
     assert.deepEqual([queue_length, delayed_count], [0, 0])
   },
 
-  'counts as waiting': async scene => {
-    const wish = { ...inMs(scene, 60_000), waitingPerTenant: 1 }
+  'counts as scheduled': async scene => {
+    const wish = { ...inMs(scene, 60_000), scheduledPerTenant: 1 }
     await scene.enqueue(wish)
     const { queue_length, delayed_count, oldest_waiting_at } = await scene.store.stats()
     assert.deepEqual({ queue_length, delayed_count, oldest_waiting_at }, { queue_length: 1, delayed_count: 1, oldest_waiting_at: null })
-    assert.equal((await scene.store.enqueue(scene.draft(wish))).outcome, 'tenant_full')
+    assert.deepEqual(await scene.store.enqueue(scene.draft(wish)), { outcome: 'scheduled_full', fresh: 1 })
   },
 
   'is the task of whoever asks for the same meanwhile': async scene => {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
 import type { EnqueuedTask, EnqueueRefusal, TaskDraft } from '../task-store.ts'
-import { MOST_ANSWERED, MOST_MOVED, type Entry } from './entry.ts'
+import { isScheduled, MOST_ANSWERED, MOST_MOVED, type Entry } from './entry.ts'
 import type { TenantCounts } from './tenant-counts.ts'
 
 /** What the store knows, for those who decide. */
@@ -13,6 +13,10 @@ export interface View {
   /** What was replaced and has not been ended yet. */
   readonly replaced: ReadonlySet<Entry>
   readonly waiting: TenantCounts
+  readonly scheduled: TenantCounts
+  /** What waits for another attempt. */
+  readonly retrying: ReadonlySet<string>
+  now (): number
 }
 
 /** What becomes of a draft. */
@@ -112,9 +116,30 @@ function findOlder (drafts: readonly TaskDraft[], becomes: readonly Match[], fre
   return { older: active.filter(({ task }) => !kept.has(task.task_id)), tooMany: active.length > MOST_MOVED }
 }
 
+/** Why there is no room for all that is new: what is replaced, and has not been ended yet, makes some. */
+function findFull ([limits]: readonly TaskDraft[], fresh: Decision['fresh'], older: readonly Entry[], view: View): EnqueueRefusal | null {
+  const { tenant, waitingPerTenant, scheduledPerTenant, queueLength } = limits!
+  const later = fresh.filter(({ draft, waits }) => waits.size > 0 || (draft.run_at !== null && draft.run_at > view.now())).length
+  const ready = fresh.length - later
+  const freed = [...new Set([...older, ...view.replaced])].filter(({ task }) => task.status === ChartStatus.PENDING)
+  const freedOfTenant = freed.filter(entry => entry.draft.tenant === tenant)
+  const scheduled = view.scheduled.of(tenant) - freedOfTenant.filter(isScheduled).length
+  const waiting = view.waiting.of(tenant) - view.scheduled.of(tenant) - freedOfTenant.filter(entry => !isScheduled(entry)).length
+  const full = (fresh: number, count: number, limit: number) => fresh > 0 && limit > 0 && count + fresh > limit
+  if (full(ready, waiting, waitingPerTenant)) return { outcome: 'tenant_full', fresh: ready }
+  if (full(later, scheduled, scheduledPerTenant)) return { outcome: 'scheduled_full', fresh: later }
+  // What was scheduled may have come due at once: a tenant that schedules again and again must not have more than the two together.
+  const both = waitingPerTenant > 0 && scheduledPerTenant > 0 ? waitingPerTenant + scheduledPerTenant : 0
+  if (full(later, waiting + scheduled + ready, both)) return { outcome: 'scheduled_full', fresh: later }
+  const couldRun = (entry: Entry) => !isScheduled(entry) && !view.retrying.has(entry.task.task_id)
+  const inQueue = view.waiting.all - view.scheduled.all - view.retrying.size - freed.filter(couldRun).length
+  if (full(ready, inQueue, queueLength)) return { outcome: 'queue_full', fresh: ready }
+  return null
+}
+
 /** Decides, without changing anything, what becomes of drafts that are accepted together: all of them, or none. */
 export function decide (drafts: readonly TaskDraft[], isBatch: boolean, view: View): Decision | EnqueueRefusal {
-  const [{ tenant, user_id, waitingPerTenant, queueLength }] = drafts as [TaskDraft]
+  const [{ user_id }] = drafts as [TaskDraft]
   const { becomes, unasked } = matchAlike(drafts, view)
   if (unasked.length > 0) return { outcome: 'charts_unasked', charts: unasked }
   const isCrowded = ({ outcome, id }: Match) => outcome === 'already_active' && (view.find(id)?.batch_ids.length ?? 0) >= MOST_ANSWERED
@@ -123,10 +148,5 @@ export function decide (drafts: readonly TaskDraft[], isBatch: boolean, view: Vi
   const fresh = resolveNeeds(becomes.filter(({ outcome, id }) => outcome === 'queued' && !view.find(id)), user_id, view)
   if ('outcome' in fresh) return fresh
   const { older, tooMany } = findOlder(drafts, becomes, fresh, view)
-  // What is about to be cancelled makes room.
-  const freed = [...new Set([...older, ...view.replaced])].filter(({ task }) => task.status === ChartStatus.PENDING)
-  const full = (limit: number, waiting: number, room: number) => fresh.length > 0 && limit > 0 && waiting - room + fresh.length > limit
-  if (full(waitingPerTenant, view.waiting.of(tenant), freed.filter(entry => entry.draft.tenant === tenant).length)) return { outcome: 'tenant_full', fresh: fresh.length }
-  if (full(queueLength, view.waiting.all, freed.length)) return { outcome: 'queue_full', fresh: fresh.length }
-  return { becomes, fresh, older, tooMany }
+  return findFull(drafts, fresh, older, view) ?? { becomes, fresh, older, tooMany }
 }

@@ -41,6 +41,10 @@ export interface Entry {
   detailsExpire: number
 }
 
+/** Whether a PENDING task waits for its time or for other tasks. */
+export const isScheduled = ({ task: { current_step } }: Entry): boolean =>
+  current_step === 'scheduled' || current_step === 'waiting_for_dependencies'
+
 /** What is handed out is what is kept: nobody may change it from outside. */
 export function frozen (task: ChartTask): ChartTask {
   Object.freeze(task.step_progress)

@@ -18,7 +18,7 @@ export class Intake {
   readonly #bell: Bell
   readonly #view: View
 
-  constructor (shelves: Shelves, lifecycle: Lifecycle, reads: Reads, bell: Bell) {
+  constructor (shelves: Shelves, lifecycle: Lifecycle, reads: Reads, bell: Bell, now: () => number) {
     this.#shelves = shelves
     this.#lifecycle = lifecycle
     this.#reads = reads
@@ -29,7 +29,10 @@ export class Intake {
       findSame: draft => this.#findSame(draft),
       activeOf: draft => this.#activeOf(draft),
       replaced: shelves.replaced,
-      waiting: shelves.waiting
+      waiting: shelves.waiting,
+      scheduled: shelves.scheduled,
+      retrying: shelves.retrying,
+      now
     }
   }
 

@@ -2,7 +2,7 @@ import { ChartStatus, isFinished, shownCancelled, type ChartRequest, type ChartT
 import { newTask } from '../new-task.ts'
 import type { AttemptRecord, Closing, ProgressReport, Take, TaskDraft } from '../task-store.ts'
 import type { Bell } from './bell.ts'
-import { attemptOf, backoff, failureFields, frozen, MOST_MOVED, shorten, weightOf, type Entry } from './entry.ts'
+import { attemptOf, backoff, failureFields, frozen, isScheduled, MOST_MOVED, shorten, weightOf, type Entry } from './entry.ts'
 import type { Hints } from './hints.ts'
 import type { Shelves } from './shelves.ts'
 import { SortedSet } from './sorted-set.ts'
@@ -92,6 +92,7 @@ export class Lifecycle {
       dependents.set(dep, others)
     }
     if (waits.size === 0) entry.task = frozen({ ...entry.task, ...this.#admit(entry) })
+    if (isScheduled(entry)) this.#shelves.scheduled.add(tenant, 1)
     this.#hints.added(message_id, user_id)
   }
 
@@ -99,7 +100,8 @@ export class Lifecycle {
   promote (entry: Entry): void {
     const { task_id, current_step } = entry.task
     this.#shelves.delayed.remove(task_id)
-    if (current_step === 'scheduled') this.#change(entry, this.#pushBack(entry))
+    this.#shelves.retrying.delete(task_id)
+    if (current_step === 'scheduled') this.#moveOn(entry, this.#pushBack(entry))
     else this.#shelves.queue.pushFront(task_id, this.#now())
   }
 
@@ -239,8 +241,17 @@ export class Lifecycle {
     return { current_step: 'queued', step_at: this.#now() }
   }
 
-  #unqueue ({ deps, draft: { task_id, tenant, priority, weight } }: Entry): void {
-    const { queue, delayed, deadlines, dependents } = this.#shelves
+  /** What was scheduled waits for something else from now on, mostly for its turn. */
+  #moveOn (entry: Entry, waiting: Waiting): void {
+    this.#change(entry, waiting)
+    if (!isScheduled(entry)) this.#shelves.scheduled.add(entry.draft.tenant, -1)
+  }
+
+  #unqueue (entry: Entry): void {
+    const { deps, draft: { task_id, tenant, priority, weight } } = entry
+    const { queue, delayed, retrying, deadlines, dependents, scheduled } = this.#shelves
+    if (isScheduled(entry)) scheduled.add(tenant, -1)
+    retrying.delete(task_id)
     queue.remove(task_id, tenant, priority, weight)
     delayed.remove(task_id)
     deadlines.remove(task_id)
@@ -283,8 +294,12 @@ export class Lifecycle {
     const now = this.#now()
     entry.tries = [...entry.tries, attemptOf(entry, { ended_at: this.#date(), last_step: entry.task.current_step, ...failure })].slice(-MOST_TRIES)
     this.#shelves.waiting.add(tenant, 1)
-    if (delay > 0) this.#shelves.delayed.add(task_id, now + delay)
-    else this.#shelves.queue.pushFront(task_id, now)
+    if (delay > 0) {
+      this.#shelves.delayed.add(task_id, now + delay)
+      this.#shelves.retrying.add(task_id)
+    } else {
+      this.#shelves.queue.pushFront(task_id, now)
+    }
     this.#change(entry, {
       status: ChartStatus.PENDING, current_step, step_at: now + delay, step_from: 0, progress_at: null, progress: 0, step_progress: {}, attempt
     })
@@ -371,7 +386,7 @@ export class Lifecycle {
     }
     this.#moved++
     if (--dependent.left > 0) return
-    this.#change(dependent, this.#admit(dependent))
+    this.#moveOn(dependent, this.#admit(dependent))
     this.#bell.ring()
   }
 

@@ -28,7 +28,12 @@ export class Shelves {
   readonly finished = new SortedSet()
   /** Of each tenant, the latest tasks that have ended without an attempt. */
   readonly unrun = new Map<string, string[]>()
+  /** All that is PENDING. */
   readonly waiting = new TenantCounts()
+  /** Of these, what waits for its time or for other tasks. */
+  readonly scheduled = new TenantCounts()
+  /** And what waits for another attempt. */
+  readonly retrying = new Set<string>()
   readonly running = new TenantCounts()
   /** What each worker's latest take handed out, and what it ended: its reply may be lost. */
   readonly takes = new Map<string, { readonly take_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expires: number }>()

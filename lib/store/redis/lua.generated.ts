@@ -80,7 +80,7 @@ if #refs == 0 then return { false } end
 return { t[1], refs }`
   },
   cancelAll: {
-    sha: '25e3b17a6193af95070c39c7a2be7fa1156c8249',
+    sha: '04fb4264aba9dc271f6e0d42b53f517e44b0ead2',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -165,8 +165,15 @@ local function count(key, tenant, by)
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares') end
+    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
   end
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
+  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
+  if aside and aside < 0 then return end
+  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
 end
 local function wake()
   if call('LLEN', P .. 'wake') == 0 then
@@ -264,10 +271,16 @@ local function give_back(id, tenant, priority, weight)
   end
 end
 local function unqueue(id, tenant)
-  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
   give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', P .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  if is_scheduled(step) then
+    set_aside(tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
   for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -291,6 +304,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   count('waiting', tenant, 1)
   if delay > 0 then
     call('ZADD', P .. 'delayed', now + delay, id)
+    set_aside(nil, 1)
   else
     queue_front(id)
   end
@@ -407,6 +421,7 @@ local function tell_one(id, completed)
     moved = moved + 1
     if call('HINCRBY', record(id), 'left', -1) > 0 then return end
     local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    if step == 'queued' then set_aside(t[1], -1) end
     call('HSET', record(id), 'step', step, 'at', at)
     announce(id)
     wake()
@@ -484,7 +499,7 @@ settle(false)
 return others({})`
   },
   cancel: {
-    sha: 'a35e2f1e0314f4d2b9d62434699b351f17ee27b1',
+    sha: '5580e06763f84caeb85005ae088b44185dcfd82e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -569,8 +584,15 @@ local function count(key, tenant, by)
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares') end
+    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
   end
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
+  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
+  if aside and aside < 0 then return end
+  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
 end
 local function wake()
   if call('LLEN', P .. 'wake') == 0 then
@@ -668,10 +690,16 @@ local function give_back(id, tenant, priority, weight)
   end
 end
 local function unqueue(id, tenant)
-  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
   give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', P .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  if is_scheduled(step) then
+    set_aside(tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
   for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -695,6 +723,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   count('waiting', tenant, 1)
   if delay > 0 then
     call('ZADD', P .. 'delayed', now + delay, id)
+    set_aside(nil, 1)
   else
     queue_front(id)
   end
@@ -811,6 +840,7 @@ local function tell_one(id, completed)
     moved = moved + 1
     if call('HINCRBY', record(id), 'left', -1) > 0 then return end
     local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    if step == 'queued' then set_aside(t[1], -1) end
     call('HSET', record(id), 'step', step, 'at', at)
     announce(id)
     wake()
@@ -1021,7 +1051,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'ac0c0b4b5a2081846e4ae951efca00dd3595800d',
+    sha: '65d7c057f33ca0bdd67a4cff39352b09d9f0722e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1125,8 +1155,15 @@ local function count(key, tenant, by)
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares') end
+    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
   end
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
+  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
+  if aside and aside < 0 then return end
+  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
 end
 local function wake()
   if call('LLEN', P .. 'wake') == 0 then
@@ -1224,10 +1261,16 @@ local function give_back(id, tenant, priority, weight)
   end
 end
 local function unqueue(id, tenant)
-  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
   give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', P .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  if is_scheduled(step) then
+    set_aside(tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
   for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -1251,6 +1294,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   count('waiting', tenant, 1)
   if delay > 0 then
     call('ZADD', P .. 'delayed', now + delay, id)
+    set_aside(nil, 1)
   else
     queue_front(id)
   end
@@ -1367,6 +1411,7 @@ local function tell_one(id, completed)
     moved = moved + 1
     if call('HINCRBY', record(id), 'left', -1) > 0 then return end
     local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    if step == 'queued' then set_aside(t[1], -1) end
     call('HSET', record(id), 'step', step, 'at', at)
     announce(id)
     wake()
@@ -1492,10 +1537,12 @@ local function promote()
     call('ZREM', P .. 'delayed', id)
     local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
+      set_aside(t[2], -1)
       call('HSET', record(id), 'step', 'queued', 'at', now)
       queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
       announce(id)
     else
+      set_aside(nil, -1)
       queue_front(id)
     end
   end
@@ -1704,7 +1751,7 @@ end
 return contents`
   },
   dequeue: {
-    sha: '461b49cc1972af89498ae8fb033ff06e90b7fe52',
+    sha: 'd36c3280794ad3b96c67923fb19b14058a863159',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1808,8 +1855,15 @@ local function count(key, tenant, by)
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares') end
+    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
   end
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
+  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
+  if aside and aside < 0 then return end
+  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
 end
 local function wake()
   if call('LLEN', P .. 'wake') == 0 then
@@ -1907,10 +1961,16 @@ local function give_back(id, tenant, priority, weight)
   end
 end
 local function unqueue(id, tenant)
-  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
   give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', P .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  if is_scheduled(step) then
+    set_aside(tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
   for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -1934,6 +1994,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   count('waiting', tenant, 1)
   if delay > 0 then
     call('ZADD', P .. 'delayed', now + delay, id)
+    set_aside(nil, 1)
   else
     queue_front(id)
   end
@@ -2050,6 +2111,7 @@ local function tell_one(id, completed)
     moved = moved + 1
     if call('HINCRBY', record(id), 'left', -1) > 0 then return end
     local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    if step == 'queued' then set_aside(t[1], -1) end
     call('HSET', record(id), 'step', step, 'at', at)
     announce(id)
     wake()
@@ -2175,10 +2237,12 @@ local function promote()
     call('ZREM', P .. 'delayed', id)
     local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
+      set_aside(t[2], -1)
       call('HSET', record(id), 'step', 'queued', 'at', now)
       queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
       announce(id)
     else
+      set_aside(nil, -1)
       queue_front(id)
     end
   end
@@ -2343,7 +2407,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: '16d07486ea69f1d87fa2bcfefe43fd36d7f1bcb8',
+    sha: '92893403565704b473df471513d1af60e2cc63d1',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2428,8 +2492,15 @@ local function count(key, tenant, by)
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares') end
+    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
   end
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
+  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
+  if aside and aside < 0 then return end
+  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
 end
 local function wake()
   if call('LLEN', P .. 'wake') == 0 then
@@ -2570,16 +2641,23 @@ local function find_older(drafts, user)
   end
   return older, {}, kept
 end
-local function count_room(older, owners, kept, tenant, wanted_of_tenant, wanted)
-  local room, room_of_tenant, looked, seen = 0, 0, 0, {}
+local function count_room(older, owners, kept, tenant, over)
+  local room, looked, seen = { waiting = 0, scheduled = 0, ready = 0 }, 0, {}
+  local function is_enough()
+    return looked == 1000 or (room.waiting >= over.waiting and room.scheduled >= over.scheduled and room.ready >= over.ready and
+      room.waiting + room.scheduled >= over.both)
+  end
   local function look(ids)
     for _, id in ipairs(ids) do
-      if looked == 1000 or (room >= wanted and room_of_tenant >= wanted_of_tenant) then return true end
+      if is_enough() then return true end
       if not kept[id] and not seen[id] then
-        local t = call('HMGET', record(id), 'status', 'tenant')
+        local status, owner, step = unpack(call('HMGET', record(id), 'status', 'tenant', 'step'))
         seen[id], looked = true, looked + 1
-        if t[1] == 'PENDING' then room = room + 1 end
-        if t[1] == 'PENDING' and t[2] == tenant then room_of_tenant = room_of_tenant + 1 end
+        if status == 'PENDING' then
+          local kind = is_scheduled(step) and 'scheduled' or 'waiting'
+          if owner == tenant then room[kind] = room[kind] + 1 end
+          if kind == 'waiting' and not call('ZSCORE', P .. 'delayed', id) then room.ready = room.ready + 1 end
+        end
       end
     end
   end
@@ -2590,25 +2668,41 @@ local function count_room(older, owners, kept, tenant, wanted_of_tenant, wanted)
       if #ids < 100 then return end
     end
   end
-  if look(older) then return room_of_tenant, room end
+  if look(older) then return room end
   for _, owner in ipairs(owners) do
-    if look_at(owner, '-inf') then return room_of_tenant, room end
+    if look_at(owner, '-inf') then return room end
   end
   local replaced = call('ZREVRANGE', P .. 'superseded', 0, 99, 'WITHSCORES')
   for i = 1, #replaced, 2 do
     if look_at(replaced[i], replaced[i + 1]) then break end
   end
-  return room_of_tenant, room
+  return room
 end
-local function find_full(fresh, older, owners, kept, tenant, most_of_tenant, most)
-  if #fresh == 0 or most_of_tenant + most == 0 then return end
+local function find_full(fresh, older, owners, kept, tenant, most)
+  if #fresh == 0 or most.waiting + most.scheduled + most.ready == 0 then return end
   local waiting = call('HMGET', P .. 'waiting', tenant, '')
-  local function over(waiting, limit) return limit > 0 and math.max(0, tonumber(waiting or 0) + #fresh - limit) or 0 end
-  local over_of_tenant, over_all = over(waiting[1], most_of_tenant), over(waiting[2], most)
-  if over_of_tenant + over_all == 0 then return end
-  local room_of_tenant, room = count_room(older, owners, kept, tenant, over_of_tenant, over_all)
-  if room_of_tenant < over_of_tenant then return { 'tenant_full', #fresh } end
-  if room < over_all then return { 'queue_full', #fresh } end
+  local all_of_tenant, all = tonumber(waiting[1] or 0), tonumber(waiting[2] or 0)
+  local function within(count, limit) return limit == 0 or count + #fresh <= limit end
+  if within(all_of_tenant, most.waiting) and within(all_of_tenant, most.scheduled) and within(all, most.ready) then return end
+  local aside = call('HMGET', P .. 'scheduled', tenant, '')
+  local scheduled = math.min(tonumber(aside[1] or 0), all_of_tenant)
+  local ready_now = all - math.min(tonumber(aside[2] or 0), all)
+  local later = 0
+  for _, draft in ipairs(fresh) do
+    if #draft.waits > 0 or draft.run_at > now then later = later + 1 end
+  end
+  local ready = #fresh - later
+  local both = most.waiting > 0 and most.scheduled > 0 and most.waiting + most.scheduled or 0
+  local function over(fresh, count, limit) return fresh > 0 and limit > 0 and math.max(0, count + fresh - limit) or 0 end
+  local needed = {
+    waiting = over(ready, all_of_tenant - scheduled, most.waiting), scheduled = over(later, scheduled, most.scheduled),
+    both = over(later, all_of_tenant + ready, both), ready = over(ready, ready_now, most.ready)
+  }
+  if needed.waiting + needed.scheduled + needed.both + needed.ready == 0 then return end
+  local room = count_room(older, owners, kept, tenant, needed)
+  if room.waiting < needed.waiting then return { 'tenant_full', ready } end
+  if room.scheduled < needed.scheduled or room.waiting + room.scheduled < needed.both then return { 'scheduled_full', later } end
+  if room.ready < needed.ready then return { 'queue_full', ready } end
 end
 local dependents = {}
 local function depend(id, dep, order)
@@ -2623,6 +2717,7 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
   if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
+  if draft.step ~= 'queued' then set_aside(tenant, 1) end
   local order = #draft.waits > 0 and call('HINCRBY', P .. 'shares', 'order', 1)
   for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
   local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
@@ -2757,10 +2852,16 @@ local function give_back(id, tenant, priority, weight)
   end
 end
 local function unqueue(id, tenant)
-  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
   give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', P .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  if is_scheduled(step) then
+    set_aside(tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
   for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -2784,6 +2885,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   count('waiting', tenant, 1)
   if delay > 0 then
     call('ZADD', P .. 'delayed', now + delay, id)
+    set_aside(nil, 1)
   else
     queue_front(id)
   end
@@ -2900,6 +3002,7 @@ local function tell_one(id, completed)
     moved = moved + 1
     if call('HINCRBY', record(id), 'left', -1) > 0 then return end
     local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    if step == 'queued' then set_aside(t[1], -1) end
     call('HSET', record(id), 'step', step, 'at', at)
     announce(id)
     wake()
@@ -2986,7 +3089,7 @@ local function known_record(id)
 end
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local drafts, any_replaced = {}, false
-for i = 15, #ARGV, 13 do
+for i = 16, #ARGV, 13 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
     asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
@@ -3025,7 +3128,7 @@ if unasked then return unasked end
 local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
 if refusal then return refusal end
 local older, owners, kept = find_older(drafts, user)
-refusal = find_full(fresh, older, owners, kept, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
+refusal = find_full(fresh, older, owners, kept, tenant, { waiting = tonumber(ARGV[6]), scheduled = tonumber(ARGV[15]), ready = tonumber(ARGV[7]) })
 if refusal then return refusal end
 local superseded, unsettled = {}, 0
 if #older + #owners > 0 then superseded, unsettled = cancel_older(older, owners, kept) end
@@ -3382,7 +3485,7 @@ end
 return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
   },
   pause: {
-    sha: 'bb8c522f6258ba46bf3a06df571808e53e85a1bb',
+    sha: '9363e4a037c821b0c72f869c0a58b40b87cbd157',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -3443,8 +3546,15 @@ local function count(key, tenant, by)
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares') end
+    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
   end
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
+  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
+  if aside and aside < 0 then return end
+  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
 end
 local function wake()
   if call('LLEN', P .. 'wake') == 0 then
@@ -3542,10 +3652,16 @@ local function give_back(id, tenant, priority, weight)
   end
 end
 local function unqueue(id, tenant)
-  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
   give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', P .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  if is_scheduled(step) then
+    set_aside(tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
   for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -3569,6 +3685,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   count('waiting', tenant, 1)
   if delay > 0 then
     call('ZADD', P .. 'delayed', now + delay, id)
+    set_aside(nil, 1)
   else
     queue_front(id)
   end
@@ -3756,7 +3873,7 @@ end
 return records`
   },
   settleAndClaim: {
-    sha: '3baca68475b3d519a5e7128f2cfb62c515ba6c6a',
+    sha: '7e58293163209a6538e4ffa8e0b64466c0d6e307',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -3860,8 +3977,15 @@ local function count(key, tenant, by)
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares') end
+    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
   end
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
+  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
+  if aside and aside < 0 then return end
+  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
 end
 local function wake()
   if call('LLEN', P .. 'wake') == 0 then
@@ -3959,10 +4083,16 @@ local function give_back(id, tenant, priority, weight)
   end
 end
 local function unqueue(id, tenant)
-  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
   give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', P .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  if is_scheduled(step) then
+    set_aside(tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
   for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -3986,6 +4116,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   count('waiting', tenant, 1)
   if delay > 0 then
     call('ZADD', P .. 'delayed', now + delay, id)
+    set_aside(nil, 1)
   else
     queue_front(id)
   end
@@ -4102,6 +4233,7 @@ local function tell_one(id, completed)
     moved = moved + 1
     if call('HINCRBY', record(id), 'left', -1) > 0 then return end
     local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    if step == 'queued' then set_aside(t[1], -1) end
     call('HSET', record(id), 'step', step, 'at', at)
     announce(id)
     wake()
@@ -4227,10 +4359,12 @@ local function promote()
     call('ZREM', P .. 'delayed', id)
     local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
+      set_aside(t[2], -1)
       call('HSET', record(id), 'step', 'queued', 'at', now)
       queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
       announce(id)
     else
+      set_aside(nil, -1)
       queue_front(id)
     end
   end

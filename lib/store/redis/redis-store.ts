@@ -54,11 +54,12 @@ const takeArguments = (take: Take | null): Argument[] =>
   take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant] : ['', '', 0, 0, 0]
 
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
-  const { user_id, tenant, idempotency, waitingPerTenant, queueLength, timeInQueue, weight, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!
+  const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, timeInQueue, weight, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!
   return [
     user_id, tenant, idempotency?.key ?? '', idempotency?.body ?? '', waitingPerTenant, queueLength,
     `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`,
     attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`, charts_inside ? 1 : 0, batch_id, timeInQueue || '', weight === 1 ? '' : weight,
+    scheduledPerTenant,
     ...drafts.flatMap(draft => [
       draft.task_id, draft.message_id, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0, draft.request, draft.asked?.chart_id ?? '', draft.asked?.kept ? 1 : 0,
       draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' '), draft.retry_of ?? ''
@@ -397,7 +398,7 @@ export class RedisStore implements TaskStore {
     }
     switch (answer) {
       case 'key_reused': return { outcome: answer }
-      case 'tenant_full': case 'queue_full': return { outcome: answer, fresh: found as number }
+      case 'tenant_full': case 'scheduled_full': case 'queue_full': return { outcome: answer, fresh: found as number }
       case 'dependency_unknown': case 'dependency_failed': case 'task_crowded': return { outcome: answer, task_id: found as string }
       case 'charts_unasked': return { outcome: answer, charts: (found as Unasked[]).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
     }

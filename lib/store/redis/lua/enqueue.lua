@@ -2,9 +2,9 @@
 -- enqueue: accepts tasks, all or none of them, or answers with those that there are already.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] user_id  [3] tenant  [4] hash of the Idempotency-Key or ''  [5] hash of the body
--- ARGV[6] most waiting of a tenant  [7] most waiting at all  [8] retention 'task details index' (ms)
+-- ARGV[6] most waiting of a tenant  [7] most that could run, of everybody  [8] retention 'task details index' (ms)
 -- ARGV[9] attempts  [10] backoff 'type delay max jitter'  [11] 1: charts are kept in here  [12] batch_id or ''
--- ARGV[13] most ms in the queue or ''  [14] weight of the tenant or '' for 1
+-- ARGV[13] most ms in the queue or ''  [14] weight of the tenant or '' for 1  [15] most of a tenant that wait for a time or for others
 -- then for each task thirteen: task_id  message_id  org that shares the chart or ''  hash of what makes two requests the same
 --   force 0|1  request  chart that the host was asked for or ''  1: it has it  priority  when it may run at the earliest (ms) or ''
 --   1: instead of the caller's older tasks of the message  task_ids that it needs  the task that it repeats or ''
@@ -40,7 +40,7 @@ end
 
 local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local drafts, any_replaced = {}, false
-for i = 15, #ARGV, 13 do
+for i = 16, #ARGV, 13 do
   drafts[#drafts + 1] = {
     id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
     asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
@@ -84,7 +84,7 @@ if unasked then return unasked end
 local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
 if refusal then return refusal end
 local older, owners, kept = find_older(drafts, user)
-refusal = find_full(fresh, older, owners, kept, tenant, tonumber(ARGV[6]), tonumber(ARGV[7]))
+refusal = find_full(fresh, older, owners, kept, tenant, { waiting = tonumber(ARGV[6]), scheduled = tonumber(ARGV[15]), ready = tonumber(ARGV[7]) })
 if refusal then return refusal end
 
 local superseded, unsettled = {}, 0

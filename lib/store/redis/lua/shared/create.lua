@@ -13,6 +13,7 @@ local function create(draft, user, tenant, keep, attempts, backoff, patience, we
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
   if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
+  if draft.step ~= 'queued' then set_aside(tenant, 1) end
   -- Dependents are told of the end in the order in which they came: `shares` lives as long as anything waits.
   local order = #draft.waits > 0 and call('HINCRBY', P .. 'shares', 'order', 1)
   for _, dep in ipairs(draft.waits) do depend(id, dep, order) end

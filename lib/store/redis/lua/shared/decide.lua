@@ -131,18 +131,25 @@ local function find_older(drafts, user)
   return older, {}, kept
 end
 
--- Counts those that wait of what is, or has been, replaced and not ended yet: as many as are asked for, of the tenant and of all. Gives up
--- after a thousand, which refuses rather than passes a limit.
-local function count_room(older, owners, kept, tenant, wanted_of_tenant, wanted)
-  local room, room_of_tenant, looked, seen = 0, 0, 0, {}
+-- What is, or has been, replaced and not ended yet makes room: places of the tenant's that wait for their turn, or are scheduled; and of
+-- all that could run. Counted until `over` fits; gives up after a thousand, which refuses rather than passes a limit.
+local function count_room(older, owners, kept, tenant, over)
+  local room, looked, seen = { waiting = 0, scheduled = 0, ready = 0 }, 0, {}
+  local function is_enough()
+    return looked == 1000 or (room.waiting >= over.waiting and room.scheduled >= over.scheduled and room.ready >= over.ready and
+      room.waiting + room.scheduled >= over.both)
+  end
   local function look(ids)
     for _, id in ipairs(ids) do
-      if looked == 1000 or (room >= wanted and room_of_tenant >= wanted_of_tenant) then return true end
+      if is_enough() then return true end
       if not kept[id] and not seen[id] then
-        local t = call('HMGET', record(id), 'status', 'tenant')
+        local status, owner, step = unpack(call('HMGET', record(id), 'status', 'tenant', 'step'))
         seen[id], looked = true, looked + 1
-        if t[1] == 'PENDING' then room = room + 1 end
-        if t[1] == 'PENDING' and t[2] == tenant then room_of_tenant = room_of_tenant + 1 end
+        if status == 'PENDING' then
+          local kind = is_scheduled(step) and 'scheduled' or 'waiting'
+          if owner == tenant then room[kind] = room[kind] + 1 end
+          if kind == 'waiting' and not call('ZSCORE', P .. 'delayed', id) then room.ready = room.ready + 1 end
+        end
       end
     end
   end
@@ -153,25 +160,44 @@ local function count_room(older, owners, kept, tenant, wanted_of_tenant, wanted)
       if #ids < 100 then return end
     end
   end
-  if look(older) then return room_of_tenant, room end
+  if look(older) then return room end
   for _, owner in ipairs(owners) do
-    if look_at(owner, '-inf') then return room_of_tenant, room end
+    if look_at(owner, '-inf') then return room end
   end
   local replaced = call('ZREVRANGE', P .. 'superseded', 0, 99, 'WITHSCORES')
   for i = 1, #replaced, 2 do
     if look_at(replaced[i], replaced[i + 1]) then break end
   end
-  return room_of_tenant, room
+  return room
 end
 
--- Returns which limit would be passed, and by how many new tasks; what is about to be cancelled makes room.
-local function find_full(fresh, older, owners, kept, tenant, most_of_tenant, most)
-  if #fresh == 0 or most_of_tenant + most == 0 then return end
+-- Returns which limit would be passed, and by how many new tasks. `most`: waiting and scheduled tasks of a tenant, and all that could run.
+local function find_full(fresh, older, owners, kept, tenant, most)
+  if #fresh == 0 or most.waiting + most.scheduled + most.ready == 0 then return end
   local waiting = call('HMGET', P .. 'waiting', tenant, '')
-  local function over(waiting, limit) return limit > 0 and math.max(0, tonumber(waiting or 0) + #fresh - limit) or 0 end
-  local over_of_tenant, over_all = over(waiting[1], most_of_tenant), over(waiting[2], most)
-  if over_of_tenant + over_all == 0 then return end
-  local room_of_tenant, room = count_room(older, owners, kept, tenant, over_of_tenant, over_all)
-  if room_of_tenant < over_of_tenant then return { 'tenant_full', #fresh } end
-  if room < over_all then return { 'queue_full', #fresh } end
+  local all_of_tenant, all = tonumber(waiting[1] or 0), tonumber(waiting[2] or 0)
+  local function within(count, limit) return limit == 0 or count + #fresh <= limit end
+  -- Mostly all that waits is less than any limit: then it does not matter what it waits for.
+  if within(all_of_tenant, most.waiting) and within(all_of_tenant, most.scheduled) and within(all, most.ready) then return end
+
+  local aside = call('HMGET', P .. 'scheduled', tenant, '')
+  local scheduled = math.min(tonumber(aside[1] or 0), all_of_tenant)
+  local ready_now = all - math.min(tonumber(aside[2] or 0), all)
+  local later = 0
+  for _, draft in ipairs(fresh) do
+    if #draft.waits > 0 or draft.run_at > now then later = later + 1 end
+  end
+  local ready = #fresh - later
+  -- What was scheduled may have come due at once: a tenant that schedules again and again must not have more than the two together.
+  local both = most.waiting > 0 and most.scheduled > 0 and most.waiting + most.scheduled or 0
+  local function over(fresh, count, limit) return fresh > 0 and limit > 0 and math.max(0, count + fresh - limit) or 0 end
+  local needed = {
+    waiting = over(ready, all_of_tenant - scheduled, most.waiting), scheduled = over(later, scheduled, most.scheduled),
+    both = over(later, all_of_tenant + ready, both), ready = over(ready, ready_now, most.ready)
+  }
+  if needed.waiting + needed.scheduled + needed.both + needed.ready == 0 then return end
+  local room = count_room(older, owners, kept, tenant, needed)
+  if room.waiting < needed.waiting then return { 'tenant_full', ready } end
+  if room.scheduled < needed.scheduled or room.waiting + room.scheduled < needed.both then return { 'scheduled_full', later } end
+  if room.ready < needed.ready then return { 'queue_full', ready } end
 end

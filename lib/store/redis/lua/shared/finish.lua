@@ -131,6 +131,7 @@ local function tell_one(id, completed)
     moved = moved + 1
     if call('HINCRBY', record(id), 'left', -1) > 0 then return end
     local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
+    if step == 'queued' then set_aside(t[1], -1) end
     call('HSET', record(id), 'step', step, 'at', at)
     announce(id)
     wake()

@@ -85,10 +85,16 @@ end
 
 -- The place may have been freed for this very task.
 local function unqueue(id, tenant)
-  local priority, weight, deps = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps'))
+  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
   give_back(id, tenant, priority, tonumber(weight or nil))
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  for _, key in ipairs({ 'delayed', 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', P .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  if is_scheduled(step) then
+    set_aside(tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
   for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
   count('waiting', tenant, -1)
   unpark(tenant)
@@ -116,6 +122,7 @@ local function requeue(id, tenant, step, delay, verb, code, message)
   count('waiting', tenant, 1)
   if delay > 0 then
     call('ZADD', P .. 'delayed', now + delay, id)
+    set_aside(nil, 1)
   else
     queue_front(id)
   end

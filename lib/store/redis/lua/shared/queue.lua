@@ -11,8 +11,21 @@ local function count(key, tenant, by)
   end
   if call('HINCRBY', P .. key, '', by) <= 0 then
     call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares') end
+    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
   end
+end
+
+-- Whether a PENDING task waits for a time or for other tasks.
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+
+-- Of the waiting tasks, those that could not run now: they wait for a time or for other tasks. The field '' counts all, and also
+-- those that wait for another attempt: to their tenant these count as waiting.
+local function set_aside(tenant, by)
+  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
+  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
+  -- The version before counts nothing here, and may have put this one aside.
+  if aside and aside < 0 then return end
+  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
 end
 
 -- One marker is enough: whoever takes it leaves another if there is more to do. It expires so that an idle store is empty.

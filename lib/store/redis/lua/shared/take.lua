@@ -53,10 +53,12 @@ local function promote()
     call('ZREM', P .. 'delayed', id)
     local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
     if t[1] == 'scheduled' then
+      set_aside(t[2], -1)
       call('HSET', record(id), 'step', 'queued', 'at', now)
       queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
       announce(id)
     else
+      set_aside(nil, -1)
       queue_front(id)
     end
   end
