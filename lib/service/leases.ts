@@ -13,8 +13,11 @@ import { TaskLog, type FailedAttempt } from './task-log.ts'
  */
 export const UNSAVED_CHART = ''
 
-/** A worker's wish for tasks; the cap per tenant is the service's. */
-export type LeasesTake = Omit<Take, 'runningPerTenant'>
+/** Tasks that a log line names at most. */
+const MAX_NAMED = 20
+
+/** A worker's wish for tasks; the cap per tenant is the service's. Without `beside`, nothing runs beside what is taken. */
+export type LeasesTake = Omit<Take, 'runningPerTenant' | 'beside'> & Partial<Pick<Take, 'beside'>>
 
 export interface LeasesOptions {
   readonly store: TaskStore
@@ -154,15 +157,27 @@ export class Leases {
   }
 
   #capped (take: LeasesTake): Take {
-    return { ...take, runningPerTenant: this.#limits.runningPerTenant }
+    return { beside: 0, ...take, runningPerTenant: this.#limits.runningPerTenant }
   }
 
   #taken (taken: Taken): Taken {
+    if (taken.expired.length > 0) this.#logExpired(taken)
     for (const task of taken.lost) {
       this.#finished(task)
       this.#hostCharts?.forgetAll(task)
     }
     return taken
+  }
+
+  /** Which tasks ran when a process ended: it could not say so itself. */
+  #logExpired ({ expired, lost }: Taken): void {
+    const ended = new Set(lost.map(({ task_id }) => task_id))
+    for (const { task_id, attempt, worker_id } of expired) {
+      const others = expired.filter(other => other.worker_id === worker_id && other.task_id !== task_id)
+      const beside = others.slice(0, MAX_NAMED).map(other => other.task_id)
+      const next = ended.has(task_id) ? 'no attempts are left' : 'the task will be retried'
+      this.#logger.warn({ task_id, attempt, worker_id, beside }, `lease expired, the worker has ended or cannot reach the store: ${next}`)
+    }
   }
 
   /** Whether a completion by this lease has already been stored: its reply may have been lost. */

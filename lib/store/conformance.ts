@@ -15,6 +15,7 @@ import { large } from './conformance/large.ts'
 import { leases } from './conformance/leases.ts'
 import { limits } from './conformance/limits.ts'
 import { list } from './conformance/list.ts'
+import { lostWorkers } from './conformance/lost-workers.ts'
 import { message } from './conformance/message.ts'
 import { outlook } from './conformance/outlook.ts'
 import { parts } from './conformance/parts.ts'
@@ -36,7 +37,7 @@ export type * from './task-store.ts'
  * A store that passes them all may be given as the option `store`.
  */
 export const storeConformance: readonly ConformanceCase[] = [
-  ...enqueue, ...same, ...idempotencyKeys, ...leases, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
+  ...enqueue, ...same, ...idempotencyKeys, ...leases, ...lostWorkers, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
   ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints,
   ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large, ...parts, ...kept
 ]

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
 import { Bell } from './memory/bell.ts'
-import { bytesOf, MOST_MOVED, toTaken, type Entry } from './memory/entry.ts'
+import { bytesOf, MOST_MOVED, mustRunAlone, toTaken, type Entry } from './memory/entry.ts'
 import { Hints } from './memory/hints.ts'
 import { Intake } from './memory/intake.ts'
 import { Lifecycle } from './memory/lifecycle.ts'
@@ -9,7 +9,7 @@ import { Reads } from './memory/reads.ts'
 import { Shelves } from './memory/shelves.ts'
 import type { SortedSet } from './memory/sorted-set.ts'
 import type {
-  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport,
+  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueueOutcome, ExpiredLease, HintListener, MessageTasks, Outlook, ProgressReport,
   QueueStats, Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore
 } from './task-store.ts'
 
@@ -83,7 +83,7 @@ class MemoryStore implements TaskStore {
     if (take) return { closed, taken: this.#take(take, own) }
     // Without a take, nothing else is collected: were the reply lost, what has ended could not be asked for again.
     const unsettled = this.#lifecycle.settle(false)
-    return { closed, taken: this.#taken([], lostOf(this.#lifecycle.drain(), own), unsettled) }
+    return { closed, taken: this.#taken([], lostOf(this.#lifecycle.drain(), own), [], unsettled) }
   }
 
   async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
@@ -255,38 +255,43 @@ class MemoryStore implements TaskStore {
       const again = before.ids.map(task_id => this.#shelves.entries.get(task_id)!)
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
       const unsettled = this.#lifecycle.settle(false)
-      return this.#taken(still, lostOf([...this.#lifecycle.drain(), ...before.ended], own), unsettled)
+      return this.#taken(still, lostOf([...this.#lifecycle.drain(), ...before.ended], own), before.expired, unsettled)
     }
-    this.#collect(take.runningPerTenant)
+    const expired = this.#collect(take.runningPerTenant)
     this.#lifecycle.settle(true)
     const started = this.#start(take)
     const unsettled = this.#lifecycle.settle(true)
     const ended = this.#lifecycle.drain()
-    if (started.length + ended.length > 0) {
+    if (started.length + ended.length + expired.length > 0) {
       const ids = started.map(({ task }) => task.task_id)
-      this.#shelves.takes.set(worker_id, { take_id, ids, ended, expires: this.#now() + take.leaseDuration })
+      this.#shelves.takes.set(worker_id, { take_id, ids, ended, expired, expires: this.#now() + take.leaseDuration })
     }
     // A paused queue must not wake those who would find nothing.
     if (this.#shelves.queue.any && !this.#shelves.paused) this.#bell.ring()
-    return this.#taken(started, lostOf(ended, own), unsettled)
+    return this.#taken(started, lostOf(ended, own), expired, unsettled)
   }
 
-  #taken (started: readonly Entry[], lost: ChartTask[], unsettled: boolean): Taken {
-    return { tasks: started.map(toTaken), lost, due: this.#due(unsettled), ...(unsettled ? { unsettled } : {}) }
+  #taken (started: readonly Entry[], lost: ChartTask[], expired: readonly ExpiredLease[], unsettled: boolean): Taken {
+    return { tasks: started.map(toTaken), lost, due: this.#due(unsettled), expired, ...(unsettled ? { unsettled } : {}) }
   }
 
-  /** Expired leases, waits that are over, and what may go on now. */
-  #collect (cap: number): void {
+  /** Expired leases, waits that are over, and what may go on now. The attempts whose leases have expired. */
+  #collect (cap: number): ExpiredLease[] {
     const { entries, processing, deadlines, delayed } = this.#shelves
+    const expired: ExpiredLease[] = []
     let room = MOST_DUE
     const collect = (due: SortedSet, time: number, handle: (entry: Entry) => void) => {
       const ids = due.upTo(time, room)
       room -= ids.length
       for (const task_id of ids) handle(entries.get(task_id)!)
     }
-    collect(processing, this.#monotonic(), entry => this.#lifecycle.expire(entry, cap))
+    collect(processing, this.#monotonic(), entry => {
+      const { task: { task_id, attempt }, worker_id } = entry
+      if (this.#lifecycle.expire(entry, cap)) expired.push({ task_id, attempt, worker_id })
+    })
     collect(deadlines, this.#now(), entry => this.#lifecycle.timeOut(entry))
     collect(delayed, this.#now(), entry => this.#lifecycle.promote(entry))
+    return expired
   }
 
   #start (take: Take): Entry[] {
@@ -319,9 +324,11 @@ class MemoryStore implements TaskStore {
         queue.park(head, tenant)
         entry = entries.get(other)!
       }
-      this.#lifecycle.start(entry, take)
+      const alone = mustRunAlone(entry, entry.task.attempt + 1)
+      this.#lifecycle.start(entry, take, alone && take.beside + started.length > 0 ? 'queued' : 'started')
       started.push(entry)
       bytes += bytesOf(entry)
+      if (alone) break
     }
     return started
   }

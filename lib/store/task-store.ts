@@ -111,6 +111,15 @@ export interface Take {
   readonly leaseDuration: number
   /** 0 = off. */
   readonly runningPerTenant: number
+  /** Attempts that go on in the worker meanwhile: a task that must run alone waits until they have ended. */
+  readonly beside: number
+}
+
+/** Earlier attempts of a task that lost their worker, with no other end since. */
+export interface LostWorkers {
+  /** The last of these workers. */
+  readonly worker_id: string
+  readonly times: number
 }
 
 export interface TakenTask {
@@ -120,6 +129,20 @@ export interface TakenTask {
   readonly lease: number
   /** What steps of earlier tries returned, as JSON. */
   readonly checkpoints: ReadonlyMap<string, string>
+  readonly lostWorkers: LostWorkers | null
+  /**
+   * Whether no other attempt may run in the worker meanwhile: two workers in a row were lost with the task, or one and this is its last
+   * attempt. It comes last, and nothing more is to be taken until it has ended. Its `current_step` is `queued` where others run in the
+   * worker: they are waited for, then the beginning is reported as the step `started`. Until then, an expiry costs no attempt.
+   */
+  readonly alone: boolean
+}
+
+/** A lease that has expired: its worker has ended, or could not reach the store. */
+export interface ExpiredLease {
+  readonly task_id: string
+  readonly attempt: number
+  readonly worker_id: string
 }
 
 export interface Taken {
@@ -128,6 +151,8 @@ export interface Taken {
   readonly lost: ChartTask[]
   /** ms until a lease expires, a retry is due or a wait is over; null when nothing will be due by itself. */
   readonly due: number | null
+  /** Leases of attempts that this call found expired; a take repeated with the same id tells them again. */
+  readonly expired: readonly ExpiredLease[]
   /**
    * It is decided that more ends, or may run, because of what has ended, than one call does: any later call with a take goes on with it,
    * a part at a time. No worker starts what is to end.

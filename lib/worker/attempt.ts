@@ -64,6 +64,11 @@ export class Attempt {
     return this.#logger
   }
 
+  /** Aborted where the generator is to stop, or must not begin. */
+  get signal (): AbortSignal {
+    return this.#abort.signal
+  }
+
   /** The lease holds for its full duration counted from `sentAt`. */
   confirm (sentAt: number): void {
     const { leaseDuration } = this.#options

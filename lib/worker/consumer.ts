@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { GenerateChart, Logger } from '../generator.ts'
 import type { QueueService } from '../service/queue-service.ts'
+import { retryUntilAborted } from '../service/retry-until-aborted.ts'
 import type { Closing, Taken } from '../store/task-store.ts'
 import type { LeasesTake } from '../service/leases.ts'
 import { Attempt } from './attempt.ts'
@@ -59,6 +60,9 @@ export class Consumer {
   #waiting = false
   #due: NodeJS.Timeout | undefined
   readonly #hurry = new AbortController()
+  /** The attempt that no other may run beside; nothing is claimed until it has ended. */
+  #solitary: Attempt | null = null
+  #onAlone: () => void = () => {}
 
   constructor (options: ConsumerOptions) {
     this.#options = options
@@ -86,6 +90,7 @@ export class Consumer {
     const { shutdownTimeout, logger } = this.#options
     logger.info({ running: this.#running.size }, 'the worker drains')
     this.#stopping.abort()
+    if (this.#solitary && this.#running.size > 1) this.#solitary.abort('SHUTDOWN')
     const abort = setTimeout(() => {
       for (const attempt of this.#running) attempt.abort('SHUTDOWN')
     }, shutdownTimeout)
@@ -99,7 +104,7 @@ export class Consumer {
   }
 
   get #free (): number {
-    return this.#options.concurrency - this.#running.size
+    return this.#solitary ? 0 : this.#options.concurrency - this.#running.size
   }
 
   async #run (): Promise<void> {
@@ -162,8 +167,10 @@ export class Consumer {
 
   /** As many tasks as there are slots once those of `ended` are free. */
   #wish (ended: readonly Ended[]): LeasesTake {
-    const { leaseDuration } = this.#options
-    return { worker_id: this.#worker_id, take_id: randomUUID(), count: this.#free + ended.length, leaseDuration }
+    const { concurrency, leaseDuration } = this.#options
+    const beside = this.#running.size - ended.length
+    const isSolitary = this.#solitary && !ended.some(({ attempt }) => attempt === this.#solitary)
+    return { worker_id: this.#worker_id, take_id: randomUUID(), count: isSolitary ? 0 : concurrency - beside, leaseDuration, beside }
   }
 
   /** A full Redis refuses a take, but not what ends leases: a chart that is ready must not wait until there is room again. */
@@ -179,7 +186,13 @@ export class Consumer {
   }
 
   #forget (ended: readonly Ended[]): void {
-    for (const { attempt } of ended) this.#running.delete(attempt)
+    for (const { attempt } of ended) this.#remove(attempt)
+  }
+
+  #remove (attempt: Attempt): void {
+    this.#running.delete(attempt)
+    if (attempt === this.#solitary) this.#solitary = null
+    if (this.#running.size === 1) this.#onAlone()
   }
 
   /** Gives up waiting when the drain has run out of time. */
@@ -213,27 +226,58 @@ export class Consumer {
 
   #start (taken: Taken['tasks'][number], sentAt: number): void {
     const { service, generate, leaseDuration, attemptTimeout, logger } = this.#options
-    const { task: { task_id }, lease } = taken
+    const { task: { task_id }, lease, alone } = taken
+    this.#logRecovered(taken)
     const attempt = new Attempt({
       taken, generate, leases: service.leases, leaseDuration, attemptTimeout, logger, onProgress: () => this.#progress.soon()
     }, sentAt)
     this.#running.add(attempt)
+    if (alone) this.#solitary = attempt
     // What is left of the lease must outlast the next heartbeat; handed back, the task comes with a new one.
     if (this.#stopping.signal.aborted || performance.now() - sentAt > leaseDuration / 2) {
       this.#end(attempt, attempt.decline())
       return
     }
-    attempt.run().then(closing => this.#end(attempt, closing), error => {
+    const isHeld = taken.task.current_step === 'queued'
+    const running = isHeld ? this.#beginAlone(attempt).then(() => attempt.run()) : attempt.run()
+    running.then(closing => this.#end(attempt, closing), error => {
       logger.error({ err: error, task_id }, 'the attempt broke')
       this.#end(attempt, { task_id, lease, verb: 'fail', code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null })
     })
+  }
+
+  /** Waits until nothing else runs here, and says that the attempt begins now; or until it is aborted. */
+  async #beginAlone (attempt: Attempt): Promise<void> {
+    const { task_id, lease, signal } = attempt
+    await new Promise<void>(resolve => {
+      this.#onAlone = resolve
+      signal.addEventListener('abort', () => resolve())
+      if (this.#running.size === 1 || signal.aborted) resolve()
+    })
+    this.#onAlone = () => {}
+    const { service: { leases }, logger } = this.#options
+    const begin = async () => {
+      const [isCurrent] = await leases.progress([{ task_id, lease, progress: null, step: 'started', step_progress: {} }])
+      if (!isCurrent) attempt.abort('LEASE_LOST')
+    }
+    const failed = (error: unknown) => logger.debug({ err: error, task_id }, 'the attempt could not be begun, trying again')
+    // Rejects only where the attempt is aborted, which it finds out itself.
+    await retryUntilAborted(begin, { signal, failed }).catch(() => {})
+  }
+
+  /** If this process ends too, its log says what ran in it: the task, and what runs beside it. */
+  #logRecovered ({ task: { task_id, attempt }, lostWorkers, alone }: Taken['tasks'][number]): void {
+    if (!lostWorkers) return
+    const beside = [...this.#running].map(other => other.task_id)
+    const how = alone ? 'it runs alone' : 'it runs beside others'
+    this.#options.logger.warn({ task_id, attempt, ...lostWorkers, beside }, `earlier attempts of the task have lost their worker: ${how}`)
   }
 
   #end (attempt: Attempt, closing: Closing | null): void {
     if (closing) {
       this.#ended.push({ attempt, closing })
     } else {
-      this.#running.delete(attempt)
+      this.#remove(attempt)
       this.#look = true
     }
     this.#signal()

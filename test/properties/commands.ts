@@ -40,6 +40,7 @@ export interface TakeWish {
   readonly again: boolean
   readonly count: number
   readonly cap: number
+  readonly beside: number
 }
 
 export type ClosingWish = { readonly held: number } & (
@@ -106,7 +107,8 @@ const take: fc.Arbitrary<TakeWish> = fc.record({
   worker: fc.nat(1),
   again: often<boolean>(false, fc.constant(true), 5),
   count: fc.nat(3),
-  cap: fc.nat(2)
+  cap: fc.nat(2),
+  beside: fc.nat(1)
 })
 const closing: fc.Arbitrary<ClosingWish> = fc.oneof(
   fc.record({ held: index, verb: fc.constant('complete' as const), content: fc.boolean() }),

@@ -177,10 +177,10 @@ export class SideBySide {
   }
 
   /** A take is repeated at once or never: its worker does not wait longer for an answer than its lease. */
-  #take ({ worker, again, count, cap }: TakeWish): Take {
+  #take ({ worker, again, count, cap, beside }: TakeWish): Take {
     const before = this.#takes.get(worker)
     if (again && before && before.until > this.#clock.ms) return before.take
-    const take = { worker_id: `worker-${worker}`, take_id: `take-${this.#ids++}`, count, leaseDuration: LEASE, runningPerTenant: cap }
+    const take = { worker_id: `worker-${worker}`, take_id: `take-${this.#ids++}`, count, leaseDuration: LEASE, runningPerTenant: cap, beside }
     this.#takes.set(worker, { take, until: this.#clock.ms + LEASE })
     return take
   }

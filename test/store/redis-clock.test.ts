@@ -145,7 +145,7 @@ t.test('a worker whose Redis is set forward keeps its attempts from others', asy
   await until(() => runs.length === 1)
   // Another that has looked for work, and so knows the time.
   const other = open()
-  await other.store.dequeue({ worker_id: 'other', take_id: 'first', count: 1, leaseDuration: 1_500, runningPerTenant: 0 })
+  await other.store.dequeue({ worker_id: 'other', take_id: 'first', count: 1, leaseDuration: 1_500, runningPerTenant: 0, beside: 0 })
   await queue.work(generate, other)
   jump = HOUR
   await until(() => logger.said(/set forward/).length === 2)

@@ -32,7 +32,7 @@ function intake ({ chartStore, ...options }: Partial<IntakeOptions> & { chartSto
 }
 
 const idsOf = ({ tasks }: Awaited<ReturnType<Intake['many']>>) => tasks.map(({ task }) => task.task_id)
-const take = { worker_id: 'w', take_id: 't', count: 10, leaseDuration: 10_000, runningPerTenant: 0 }
+const take = { worker_id: 'w', take_id: 't', count: 10, leaseDuration: 10_000, runningPerTenant: 0, beside: 0 }
 
 t.test('one object given several times', async t => {
   const { intake: many, store } = intake()

@@ -206,7 +206,7 @@ t.test('a chart is deleted only after reading that its task names another', asyn
     const chartStore = hostStore()
     const store = {
       read,
-      closeLeases: async () => ({ closed: [{ current: false, finished: null }], taken: { tasks: [], lost: [], due: null } })
+      closeLeases: async () => ({ closed: [{ current: false, finished: null }], taken: { tasks: [], lost: [], due: null, expired: [] } })
     } as unknown as TaskStore
     const { leases } = leasesOver(store, { chartStore })
     await leases.close([await leases.prepare(task, 1, { content: 1 }, never)], null)

@@ -101,7 +101,7 @@ export class Scene {
   }
 
   wish (take: Partial<Take> = {}): Take {
-    return { worker_id: 'worker', take_id: randomUUID(), count: 1, leaseDuration: LEASE, runningPerTenant: 0, ...take }
+    return { worker_id: 'worker', take_id: randomUUID(), count: 1, leaseDuration: LEASE, runningPerTenant: 0, beside: 0, ...take }
   }
 
   dequeue (take: Partial<Take> = {}): Promise<Taken> {

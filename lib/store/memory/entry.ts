@@ -1,7 +1,7 @@
 import { failureMessage } from '../../errors.ts'
 import { isFinished, isLongQuery, MOST_KEPT, type ChartRequest, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
-import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskDraft } from '../task-store.ts'
+import type { AttemptRecord, LostWorkers, StepEntry, TakenTask, TaskDetails, TaskDraft } from '../task-store.ts'
 
 /** Idempotency keys, and batches, that one task answers for, lest it keep more and more of them. */
 export const MOST_ANSWERED = 100
@@ -52,8 +52,36 @@ export function frozen (task: ChartTask): ChartTask {
 }
 
 /** Each try gets a request of its own: what it does to it must not reach the next one. */
-export const toTaken = ({ task, draft, lease, checkpoints }: Entry): TakenTask =>
-  ({ task, request: JSON.parse(draft.request), lease, checkpoints: new Map(lease > 1 ? checkpoints : []) })
+export const toTaken = (entry: Entry): TakenTask => {
+  const { task, draft, lease, checkpoints } = entry
+  return {
+    task,
+    request: JSON.parse(draft.request),
+    lease,
+    checkpoints: new Map(lease > 1 ? checkpoints : []),
+    lostWorkers: lostWorkers(entry),
+    alone: mustRunAlone(entry, task.attempt)
+  }
+}
+
+/** An attempt that ended with an error clears a task of suspicion; one that was handed back says nothing. */
+function lostWorkers ({ tries }: Entry): LostWorkers | null {
+  const telling = tries.filter(({ outcome }) => outcome !== 'released')
+  const lost = telling.slice(telling.findLastIndex(({ outcome }) => outcome !== 'expired') + 1)
+  return lost.length > 0 ? { worker_id: lost.at(-1)!.worker_id, times: lost.length } : null
+}
+
+/**
+ * Whether the attempt must have its worker for itself: what ends its process must not take others along for ever. One loss is
+ * mostly the machine's: only after two, or before the last attempt, is the task suspected.
+ */
+export function mustRunAlone (entry: Entry, attempt: number): boolean {
+  const { times } = lostWorkers(entry) ?? { times: 0 }
+  return times > 1 || (times === 1 && attempt >= entry.task.max_attempts)
+}
+
+/** Whether its worker holds the attempt back until others have ended. */
+export const isHeld = ({ trace }: Entry): boolean => trace.length === 1 && trace[0]!.step === 'queued'
 
 /** Bytes of what was asked for and of what its steps have returned. */
 export function bytesOf ({ draft, checkpoints }: Entry): number {

@@ -2,7 +2,7 @@ import { ChartStatus, isFinished, shownCancelled, type ChartRequest, type ChartT
 import { newTask } from '../new-task.ts'
 import type { AttemptRecord, Closing, ProgressReport, Take, TaskDraft } from '../task-store.ts'
 import type { Bell } from './bell.ts'
-import { attemptOf, backoff, failureFields, frozen, isScheduled, MOST_MOVED, shorten, weightOf, type Entry } from './entry.ts'
+import { attemptOf, backoff, failureFields, frozen, isHeld, isScheduled, MOST_MOVED, shorten, weightOf, type Entry } from './entry.ts'
 import type { Hints } from './hints.ts'
 import type { Shelves } from './shelves.ts'
 import { SortedSet } from './sorted-set.ts'
@@ -105,7 +105,7 @@ export class Lifecycle {
     else this.#shelves.queue.pushFront(task_id, this.#now())
   }
 
-  start (entry: Entry, { worker_id, take_id, leaseDuration }: Take): void {
+  start (entry: Entry, { worker_id, take_id, leaseDuration }: Take, step: 'started' | 'queued'): void {
     const { task, draft: { tenant } } = entry
     const now = this.#now()
     this.#waitsNoMore(tenant)
@@ -116,10 +116,10 @@ export class Lifecycle {
     entry.take_id = take_id
     entry.worker_id = worker_id
     entry.closed = null
-    entry.trace = [{ step: 'started', at: now, from: 0 }]
+    entry.trace = [{ step, at: now, from: 0 }]
     this.#change(entry, {
       status: ChartStatus.PROCESSING,
-      current_step: 'started',
+      current_step: step,
       step_at: now,
       attempt: task.attempt + 1,
       started_at: task.started_at ?? this.#date()
@@ -165,12 +165,18 @@ export class Lifecycle {
     }
   }
 
-  /** Ends a try whose worker is taken for lost. */
-  expire (entry: Entry, cap: number | null): void {
-    if (this.endReplaced(entry)) return
+  /** Ends an attempt whose worker is taken for lost; false where the attempt had not begun, and is handed back, or where the task was replaced. */
+  expire (entry: Entry, cap: number | null): boolean {
+    if (this.endReplaced(entry)) return false
+    if (isHeld(entry)) {
+      this.#closeLease(entry, 'release', cap)
+      this.#requeue(entry, 'queued', 0, {}, entry.task.attempt - 1)
+      return false
+    }
     this.#closeLease(entry, 'expire', cap)
     if (entry.task.attempt < entry.task.max_attempts) this.#requeue(entry, 'queued', 0, {})
     else this.#putFinal(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_WORKER_LOST', null))
+    return true
   }
 
   /** Ends a task that has waited too long for its first try. */

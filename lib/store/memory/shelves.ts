@@ -1,3 +1,4 @@
+import type { ExpiredLease } from '../task-store.ts'
 import type { Entry } from './entry.ts'
 import { FairQueue } from './fair-queue.ts'
 import { IndexOf } from './index-of.ts'
@@ -35,8 +36,11 @@ export class Shelves {
   /** And what waits for another attempt. */
   readonly retrying = new Set<string>()
   readonly running = new TenantCounts()
-  /** What each worker's latest take handed out, and what it ended: its reply may be lost. */
-  readonly takes = new Map<string, { readonly take_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expires: number }>()
+  /** What each worker's latest take handed out, what it ended and found expired: its reply may be lost. */
+  readonly takes = new Map<string, {
+    readonly take_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expired: readonly ExpiredLease[], readonly expires: number
+  }>()
+
   paused = false
 
   /** Whether earlier calls have left something to settle. */

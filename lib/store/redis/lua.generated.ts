@@ -1051,7 +1051,7 @@ end
 return #ids`
   },
   close: {
-    sha: '65d7c057f33ca0bdd67a4cff39352b09d9f0722e',
+    sha: '0987f6e5fe922b33193975df5043efe439f8a58b',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -1503,14 +1503,37 @@ local function is_replaced(id)
   local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
   return message and is_superseded(id, message, user)
 end
+local function lost_workers(id, attempt)
+  local history, max = unpack(call('HMGET', record(id), 'history', 'max'))
+  if not history or not string.find(history, '"expire"', 1, true) then return end
+  local tries, times, worker = cjson.decode(history), 0, nil
+  for i = #tries, 1, -1 do
+    local verb = tries[i][6]
+    if verb == 'expire' then
+      times, worker = times + 1, worker or tries[i][3]
+    elseif verb ~= 'release' then
+      break
+    end
+  end
+  if times > 0 then return { worker, times, (times > 1 or attempt >= tonumber(max)) and 1 or 0 } end
+end
+local function was_held(trace)
+  local steps = cjson.decode(trace or '[]')
+  return #steps == 1 and steps[1][1] == 'queued'
+end
+local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
-    local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
+    local attempt, max, tenant, worker, trace = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant', 'worker', 'trace'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
     elseif unsettled and is_replaced(id) then
       put_cancelled(id)
+    elseif was_held(trace) then
+      close_lease(id, tenant, 'release', cap)
+      requeue(id, tenant, 'queued', 0, 'release')
     else
+      expired[#expired + 1] = { id, tonumber(attempt), worker or '' }
       close_lease(id, tenant, 'expire', cap)
       if tonumber(attempt) < tonumber(max) then
         requeue(id, tenant, 'queued', 0, 'expire')
@@ -1557,20 +1580,20 @@ local function next_due(unsettled)
   return due
 end
 local MOST_TAKEN = 4 * 2 ^ 20
-local function handed(known, lease)
+local function handed(known, lease, lost)
   if lease == 1 then return known, #(known[4] or '') end
-  known[6] = call('HGETALL', checkpoints(known[1]))
+  known[6], known[7] = call('HGETALL', checkpoints(known[1])), lost
   return known, weigh(known)
 end
-local function start(id, t, worker, take_id, lease_duration)
+local function start(id, t, worker, take_id, lease_duration, step)
   local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
   count('waiting', tenant, -1)
   count('running', tenant, 1)
   if t[6] then call('ZREM', P .. 'deadlines', id) end
   call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["started",' .. now .. ',0]]')
-  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
+  call('HSET', record(id), 'status', 'PROCESSING', 'step', step, 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["' .. step .. '",' .. now .. ',0]]')
+  publish(id, { version, 'PROCESSING', 0, step, attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 local function end_replaced(id, at, score)
@@ -1582,20 +1605,23 @@ local function end_replaced(id, at, score)
 end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, notes)
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, beside, notes)
   local taken = {}
   local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
+    local again, gone, lost = string.match(string.sub(before, #take_id + 2), '([^;]*);([^;]*);?(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take', 'lease')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = (handed(read(id), tonumber(t[3]))) end
+      local t = call('HMGET', record(id), 'status', 'take', 'lease', 'attempt')
+      if t[1] == 'PROCESSING' and t[2] == take_id then
+        local lease = tonumber(t[3])
+        taken[#taken + 1] = (handed(read(id), lease, lease > 1 and lost_workers(id, tonumber(t[4])) or nil))
+      end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
     unsettled = settle(false) or unsettled
-    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
+    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost ~= '' and cjson.decode(lost) or {} }
   end
   expire(running_per_tenant, unsettled)
   promote()
@@ -1620,17 +1646,23 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
-      local known, size = handed(start(id, t, worker, take_id, lease_duration))
+      local lost = tonumber(t[3]) > 0 and lost_workers(id, t[2] + 1) or nil
+      local alone = lost and lost[3] == 1
+      local known, lease = start(id, t, worker, take_id, lease_duration, alone and beside + #taken > 0 and 'queued' or 'started')
+      local size
+      known, size = handed(known, lease, lost)
       taken[#taken + 1], bytes = known, bytes + size
       ids[#ids + 1] = id
+      if alone then break end
     end
   end
   if #untold > 0 then unsettled = settle(unsettled) end
-  if #taken + #ended > 0 then
-    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
+  if #taken + #ended + #expired > 0 then
+    local lost = #expired > 0 and cjson.encode(expired) or ''
+    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
+  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, expired }
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
@@ -1655,7 +1687,7 @@ function verbs.release(id, t)
 end
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
 local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', P .. 'unsettled') }
-for i = 7, #ARGV - 1, 7 do
+for i = 8, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
@@ -1677,9 +1709,9 @@ for i = 7, #ARGV - 1, 7 do
 end
 if ARGV[2] == '' then
   local unsettled = settle(false) or notes[3]
-  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 } }
+  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, {} } }
 end
-return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), notes) }`
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes) }`
   },
   contents: {
     sha: 'f1cc9185cb92d040798051190d1e0871ef3d6150',
@@ -1751,7 +1783,7 @@ end
 return contents`
   },
   dequeue: {
-    sha: 'd36c3280794ad3b96c67923fb19b14058a863159',
+    sha: '98aa2fca35789ed4ded04193820bb5a626dbc95e',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -2203,14 +2235,37 @@ local function is_replaced(id)
   local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
   return message and is_superseded(id, message, user)
 end
+local function lost_workers(id, attempt)
+  local history, max = unpack(call('HMGET', record(id), 'history', 'max'))
+  if not history or not string.find(history, '"expire"', 1, true) then return end
+  local tries, times, worker = cjson.decode(history), 0, nil
+  for i = #tries, 1, -1 do
+    local verb = tries[i][6]
+    if verb == 'expire' then
+      times, worker = times + 1, worker or tries[i][3]
+    elseif verb ~= 'release' then
+      break
+    end
+  end
+  if times > 0 then return { worker, times, (times > 1 or attempt >= tonumber(max)) and 1 or 0 } end
+end
+local function was_held(trace)
+  local steps = cjson.decode(trace or '[]')
+  return #steps == 1 and steps[1][1] == 'queued'
+end
+local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
-    local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
+    local attempt, max, tenant, worker, trace = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant', 'worker', 'trace'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
     elseif unsettled and is_replaced(id) then
       put_cancelled(id)
+    elseif was_held(trace) then
+      close_lease(id, tenant, 'release', cap)
+      requeue(id, tenant, 'queued', 0, 'release')
     else
+      expired[#expired + 1] = { id, tonumber(attempt), worker or '' }
       close_lease(id, tenant, 'expire', cap)
       if tonumber(attempt) < tonumber(max) then
         requeue(id, tenant, 'queued', 0, 'expire')
@@ -2257,20 +2312,20 @@ local function next_due(unsettled)
   return due
 end
 local MOST_TAKEN = 4 * 2 ^ 20
-local function handed(known, lease)
+local function handed(known, lease, lost)
   if lease == 1 then return known, #(known[4] or '') end
-  known[6] = call('HGETALL', checkpoints(known[1]))
+  known[6], known[7] = call('HGETALL', checkpoints(known[1])), lost
   return known, weigh(known)
 end
-local function start(id, t, worker, take_id, lease_duration)
+local function start(id, t, worker, take_id, lease_duration, step)
   local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
   count('waiting', tenant, -1)
   count('running', tenant, 1)
   if t[6] then call('ZREM', P .. 'deadlines', id) end
   call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["started",' .. now .. ',0]]')
-  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
+  call('HSET', record(id), 'status', 'PROCESSING', 'step', step, 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["' .. step .. '",' .. now .. ',0]]')
+  publish(id, { version, 'PROCESSING', 0, step, attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 local function end_replaced(id, at, score)
@@ -2282,20 +2337,23 @@ local function end_replaced(id, at, score)
 end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, notes)
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, beside, notes)
   local taken = {}
   local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
+    local again, gone, lost = string.match(string.sub(before, #take_id + 2), '([^;]*);([^;]*);?(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take', 'lease')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = (handed(read(id), tonumber(t[3]))) end
+      local t = call('HMGET', record(id), 'status', 'take', 'lease', 'attempt')
+      if t[1] == 'PROCESSING' and t[2] == take_id then
+        local lease = tonumber(t[3])
+        taken[#taken + 1] = (handed(read(id), lease, lease > 1 and lost_workers(id, tonumber(t[4])) or nil))
+      end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
     unsettled = settle(false) or unsettled
-    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
+    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost ~= '' and cjson.decode(lost) or {} }
   end
   expire(running_per_tenant, unsettled)
   promote()
@@ -2320,19 +2378,25 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
-      local known, size = handed(start(id, t, worker, take_id, lease_duration))
+      local lost = tonumber(t[3]) > 0 and lost_workers(id, t[2] + 1) or nil
+      local alone = lost and lost[3] == 1
+      local known, lease = start(id, t, worker, take_id, lease_duration, alone and beside + #taken > 0 and 'queued' or 'started')
+      local size
+      known, size = handed(known, lease, lost)
       taken[#taken + 1], bytes = known, bytes + size
       ids[#ids + 1] = id
+      if alone then break end
     end
   end
   if #untold > 0 then unsettled = settle(unsettled) end
-  if #taken + #ended > 0 then
-    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
+  if #taken + #ended + #expired > 0 then
+    local lost = #expired > 0 and cjson.encode(expired) or ''
+    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
+  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, expired }
 end
-return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), notes_for(ARGV[2]))`
+return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`
   },
   ended: {
     sha: 'e91e273b5648eb6cd7bb8782f62d020dc7b58dc7',
@@ -3873,7 +3937,7 @@ end
 return records`
   },
   settleAndClaim: {
-    sha: '7e58293163209a6538e4ffa8e0b64466c0d6e307',
+    sha: 'bb0824532e09ea991dd65949080fed83f9790e40',
     source: `#!lua
 local P = KEYS[1]
 local now = tonumber(ARGV[1])
@@ -4325,14 +4389,37 @@ local function is_replaced(id)
   local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
   return message and is_superseded(id, message, user)
 end
+local function lost_workers(id, attempt)
+  local history, max = unpack(call('HMGET', record(id), 'history', 'max'))
+  if not history or not string.find(history, '"expire"', 1, true) then return end
+  local tries, times, worker = cjson.decode(history), 0, nil
+  for i = #tries, 1, -1 do
+    local verb = tries[i][6]
+    if verb == 'expire' then
+      times, worker = times + 1, worker or tries[i][3]
+    elseif verb ~= 'release' then
+      break
+    end
+  end
+  if times > 0 then return { worker, times, (times > 1 or attempt >= tonumber(max)) and 1 or 0 } end
+end
+local function was_held(trace)
+  local steps = cjson.decode(trace or '[]')
+  return #steps == 1 and steps[1][1] == 'queued'
+end
+local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
-    local attempt, max, tenant = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant'))
+    local attempt, max, tenant, worker, trace = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant', 'worker', 'trace'))
     if not tenant then
       call('ZREM', P .. 'processing', id)
     elseif unsettled and is_replaced(id) then
       put_cancelled(id)
+    elseif was_held(trace) then
+      close_lease(id, tenant, 'release', cap)
+      requeue(id, tenant, 'queued', 0, 'release')
     else
+      expired[#expired + 1] = { id, tonumber(attempt), worker or '' }
       close_lease(id, tenant, 'expire', cap)
       if tonumber(attempt) < tonumber(max) then
         requeue(id, tenant, 'queued', 0, 'expire')
@@ -4379,20 +4466,20 @@ local function next_due(unsettled)
   return due
 end
 local MOST_TAKEN = 4 * 2 ^ 20
-local function handed(known, lease)
+local function handed(known, lease, lost)
   if lease == 1 then return known, #(known[4] or '') end
-  known[6] = call('HGETALL', checkpoints(known[1]))
+  known[6], known[7] = call('HGETALL', checkpoints(known[1])), lost
   return known, weigh(known)
 end
-local function start(id, t, worker, take_id, lease_duration)
+local function start(id, t, worker, take_id, lease_duration, step)
   local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
   count('waiting', tenant, -1)
   count('running', tenant, 1)
   if t[6] then call('ZREM', P .. 'deadlines', id) end
   call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', 'started', 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["started",' .. now .. ',0]]')
-  publish(id, { version, 'PROCESSING', 0, 'started', attempt, started, false, false, false, false, now, 0, false }, {})
+  call('HSET', record(id), 'status', 'PROCESSING', 'step', step, 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
+    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["' .. step .. '",' .. now .. ',0]]')
+  publish(id, { version, 'PROCESSING', 0, step, attempt, started, false, false, false, false, now, 0, false }, {})
   return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
 end
 local function end_replaced(id, at, score)
@@ -4404,20 +4491,23 @@ local function end_replaced(id, at, score)
 end
 local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
 local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, notes)
+local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, beside, notes)
   local taken = {}
   local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    local again, gone = string.match(string.sub(before, #take_id + 2), '([^;]*);(.*)')
+    local again, gone, lost = string.match(string.sub(before, #take_id + 2), '([^;]*);([^;]*);?(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take', 'lease')
-      if t[1] == 'PROCESSING' and t[2] == take_id then taken[#taken + 1] = (handed(read(id), tonumber(t[3]))) end
+      local t = call('HMGET', record(id), 'status', 'take', 'lease', 'attempt')
+      if t[1] == 'PROCESSING' and t[2] == take_id then
+        local lease = tonumber(t[3])
+        taken[#taken + 1] = (handed(read(id), lease, lease > 1 and lost_workers(id, tonumber(t[4])) or nil))
+      end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
     unsettled = settle(false) or unsettled
-    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
+    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost ~= '' and cjson.decode(lost) or {} }
   end
   expire(running_per_tenant, unsettled)
   promote()
@@ -4442,17 +4532,23 @@ local function take(own, worker, take_id, wanted, lease_duration, running_per_te
         park(id, tenant, at, score)
         id, t = other, record_to_start(other)
       end
-      local known, size = handed(start(id, t, worker, take_id, lease_duration))
+      local lost = tonumber(t[3]) > 0 and lost_workers(id, t[2] + 1) or nil
+      local alone = lost and lost[3] == 1
+      local known, lease = start(id, t, worker, take_id, lease_duration, alone and beside + #taken > 0 and 'queued' or 'started')
+      local size
+      known, size = handed(known, lease, lost)
       taken[#taken + 1], bytes = known, bytes + size
       ids[#ids + 1] = id
+      if alone then break end
     end
   end
   if #untold > 0 then unsettled = settle(unsettled) end
-  if #taken + #ended > 0 then
-    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' '), 'PX', lease_duration)
+  if #taken + #ended + #expired > 0 then
+    local lost = #expired > 0 and cjson.encode(expired) or ''
+    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 }
+  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, expired }
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
@@ -4477,7 +4573,7 @@ function verbs.release(id, t)
 end
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
 local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', P .. 'unsettled') }
-for i = 7, #ARGV - 1, 7 do
+for i = 8, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
@@ -4499,9 +4595,9 @@ for i = 7, #ARGV - 1, 7 do
 end
 if ARGV[2] == '' then
   local unsettled = settle(false) or notes[3]
-  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 } }
+  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, {} } }
 end
-return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), notes) }`
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes) }`
   },
   stats: {
     sha: 'd9cfd9c29ba5f1b6cc3fc9d7438698a6dc706468',

@@ -1,10 +1,13 @@
 import { failureMessage } from '../../errors.ts'
 import { isFinished, shownCancelled, type ChartPriority, type ChartRequest, type ChartStatus, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
-import type { AttemptRecord, StepEntry, TaskDetails, TaskState } from '../task-store.ts'
+import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskState } from '../task-store.ts'
 
 /** A record as the scripts return it: id, fields, steps, the request and the place in the queue; false where there is none. */
-export type RawRecord = [id: string, fields: string[], steps: string[], request: string, position: number | null, checkpoints?: string[]]
+export type RawRecord = [
+  id: string, fields: string[], steps: string[], request: string, position: number | null,
+  checkpoints?: string[], lost?: [worker_id: string, times: number, alone: number]
+]
 
 const date = (ms: string | false | undefined) => ms ? new Date(Number(ms)).toISOString() : null
 const text = (value: string | false | undefined) => value || null
@@ -93,6 +96,12 @@ export function checkpointsOf ([,,,,, flat = []]: RawRecord): Map<string, string
   const checkpoints = new Map<string, string>()
   for (let i = 0; i < flat.length; i += 2) checkpoints.set(flat[i]!, flat[i + 1]!)
   return checkpoints
+}
+
+export function lostWorkersOf ([,,,,,, lost]: RawRecord): Pick<TakenTask, 'lostWorkers' | 'alone'> {
+  if (!lost) return { lostWorkers: null, alone: false }
+  const [worker_id, times, alone] = lost
+  return { lostWorkers: { worker_id, times }, alone: alone === 1 }
 }
 
 /** When the steps of a try began, from the record's `trace`. */

@@ -11,7 +11,7 @@ import { ClockWatch } from './clock.ts'
 import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } from './connections.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './lua.generated.ts'
-import { checkpointsOf, leaseOf, parseHint, toDetails, toRequest, toSteps, toTask, words, type RawRecord } from './records.ts'
+import { checkpointsOf, leaseOf, lostWorkersOf, parseHint, toDetails, toRequest, toSteps, toTask, words, type RawRecord } from './records.ts'
 import { Subscriber } from './subscriber.ts'
 
 export interface RedisStoreOptions {
@@ -43,15 +43,19 @@ type RawRef = [task_id: string, created: string, completed: string | null]
 const tasks = (records: FoundRecord[]): ChartTask[] => records.filter(record => record !== null).map(toTask)
 const toRefs = (refs: readonly RawRef[]): TaskRef[] =>
   refs.map(([task_id, created, completed]) => ({ task_id, created_at: Number(created), completed_at: completed === null ? null : Number(completed) }))
-type RawTaken = [taken: RawRecord[], lost: RawRecord[], due: number, now: string, unsettled: number]
-const toTaken = ([taken, lost, due, , unsettled]: RawTaken): Taken => ({
-  tasks: taken.map(record => ({ task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record) })),
+type RawExpired = [task_id: string, attempt: number, worker_id: string]
+type RawTaken = [taken: RawRecord[], lost: RawRecord[], due: number, now: string, unsettled: number, expired: RawExpired[]]
+const toTaken = ([taken, lost, due, , unsettled, expired]: RawTaken): Taken => ({
+  tasks: taken.map(record => ({
+    task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record), ...lostWorkersOf(record)
+  })),
   lost: tasks(lost),
   due: due < 0 ? null : due,
+  expired: expired.map(([task_id, attempt, worker_id]) => ({ task_id, attempt, worker_id })),
   ...(unsettled === 1 ? { unsettled: true } : {})
 })
 const takeArguments = (take: Take | null): Argument[] =>
-  take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant] : ['', '', 0, 0, 0]
+  take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant, take.beside] : ['', '', 0, 0, 0, 0]
 
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
   const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, timeInQueue, weight, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!

@@ -1,5 +1,6 @@
 -- Ends leases, then takes the next tasks: what close and settle-and-claim do. They differ in whether a full Redis lets them.
 -- ARGV[1] now (ms, '' = TIME)  [2] worker, '' where nothing is to be taken  [3] take id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
+-- ARGV[7] attempts that go on in the worker meanwhile
 -- then for each lease seven: task_id  lease  verb  and
 --   complete: chart_id, content or '' where the host keeps it, '', ''
 --   fail: code, message, delay (ms; '' = the task's own backoff, 'never' = no more tries), random 0-1 for the jitter
@@ -38,7 +39,7 @@ end
 
 local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
 local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', P .. 'unsettled') }
-for i = 7, #ARGV - 1, 7 do
+for i = 8, #ARGV - 1, 7 do
   local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local current, status, last_verb, tenant, keep, attempt, max, policy =
     unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
@@ -62,6 +63,6 @@ end
 -- Without a take, nothing else is collected: were the reply lost, what has ended could not be asked for again.
 if ARGV[2] == '' then
   local unsettled = settle(false) or notes[3]
-  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0 } }
+  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, {} } }
 end
-return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), notes) }
+return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes) }
