@@ -3,7 +3,7 @@ import type { ChartTask } from '../../lib/index.ts'
 import { inTime } from '../helpers/gate.ts'
 import { startQueue, type Queue } from '../helpers/queue.ts'
 import { redisUrl } from '../helpers/redis.ts'
-import { startWorkerProcess } from '../helpers/worker-process.ts'
+import { startWorkerProcess, type WorkerProcess } from '../helpers/worker-process.ts'
 
 // They wait more than they work.
 t.jobs = 2
@@ -85,4 +85,38 @@ t.test('all tries of a task whose worker dies each time', { buffered: true }, as
   }
   await startWorkerProcess(t, options)
   t.match(await queue.ended(task_id), { status: 'FAILED', error_code: 'CHARTS_ERR_WORKER_LOST', attempt: 2 })
+})
+
+t.test('a task that ends its process takes those beside it along twice, then runs alone: they complete, it fails', { buffered: true }, async t => {
+  const queue = await startQueue(t, 'redis')
+  const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 2 }
+  const [poison] = await many(queue, 1, 'exit')
+  const [healthy] = await many(queue, 1, 'hold')
+  const startedOf = (worker: WorkerProcess, id: string) => worker.next('started', ({ task_id }) => task_id === id)
+  for (const attempt of [1, 2]) {
+    const victim = await startWorkerProcess(t, options)
+    const both = await Promise.all([startedOf(victim, poison!), startedOf(victim, healthy!)])
+    t.same(both.map(started => started.attempt), [attempt, attempt])
+    victim.send({ command: 'finish', task_id: poison! })
+    t.equal(await victim.exited, 1)
+  }
+
+  const [first, second] = await Promise.all([startWorkerProcess(t, options), startWorkerProcess(t, options)])
+  const [withPoison, other] = await Promise.race([first, second].map(async worker => {
+    await startedOf(worker, poison!)
+    return worker === first ? [first, second] : [second, first]
+  })) as [WorkerProcess, WorkerProcess]
+  t.equal((await startedOf(other, healthy!)).attempt, 3, 'each has a process for itself')
+  t.same(withPoison.all('started').map(({ task_id }) => task_id), [poison])
+  t.match(await withPoison.next('warned', ({ message }) => /runs alone/.test(message)), { details: { task_id: poison, attempt: 3, times: 2, worker_id: String, beside: [] } })
+  const found = [first, second].flatMap(worker => worker.all('warned')).filter(({ message }) => /will be retried/.test(message))
+  for (const [task_id, beside] of [[poison, healthy], [healthy, poison]]) {
+    t.match(found.find(({ details }) => (details as { task_id: string }).task_id === task_id), { details: { attempt: 2, beside: [beside] } }, 'the log says what ran')
+  }
+
+  withPoison.send({ command: 'finish', task_id: poison! })
+  t.match(await queue.ended(poison!), { status: 'FAILED', error_code: 'CHARTS_ERR_WORKER_LOST', attempt: 3 })
+  t.match(await other.next('warned', ({ message }) => /no attempts are left/.test(message)), { details: { task_id: poison, attempt: 3, beside: [] } })
+  other.send({ command: 'finish', task_id: healthy! })
+  t.match(await queue.ended(healthy!), { status: 'COMPLETED', attempt: 3 })
 })

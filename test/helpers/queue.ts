@@ -59,7 +59,7 @@ export class Queue {
     })
   }
 
-  async work (generate: GenerateChart, options: Partial<RunWorkerOptions> = {}): Promise<ChartWorker> {
+  async work (generate: GenerateChart | URL, options: Partial<RunWorkerOptions> = {}): Promise<ChartWorker> {
     const { chartStore, limits } = this.#options
     const place = options.redis || options.store ? {} : this.place
     const worker = await runWorker({

@@ -21,12 +21,13 @@ const ASKING: readonly Verb[] = ['enqueue', 'dequeue', 'closeLeases', 'progress'
 
 /** The queue's store as one worker sees it: every call is written down, and may be lost. */
 export function spyOnStore (queue: Queue): Spy {
-  const target = queue.place.store ?? new RedisStore({ redis: queue.redis!, keyPrefix: queue.keyPrefix })
+  const target: TaskStore = queue.place.store ?? new RedisStore({ redis: queue.redis!, keyPrefix: queue.keyPrefix })
   if (!queue.place.store) queue.closing.push(() => target.close())
   const log: Array<{ verb: Verb, args: unknown[] }> = []
   const lost = new Map<Verb, Loss>()
   const store = new Proxy(target, {
     get (store, verb: Verb) {
+      if (store[verb] === undefined) return undefined
       return (...args: unknown[]) => {
         log.push({ verb, args })
         const loss = lost.get(verb)

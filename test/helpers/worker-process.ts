@@ -11,6 +11,7 @@ export type WorkerEvent =
   | { readonly event: 'paid', readonly task_id: string, readonly attempt: number }
   | { readonly event: 'remembered', readonly task_id: string, readonly paid: number }
   | { readonly event: 'finished', readonly task_id: string, readonly status: string }
+  | { readonly event: 'warned', readonly details: object, readonly message: string }
   | { readonly event: 'draining' }
   | { readonly event: 'done', readonly at: number }
 type EventOf<E extends WorkerEvent['event']> = Extract<WorkerEvent, { event: E }>

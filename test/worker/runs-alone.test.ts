@@ -1,0 +1,101 @@
+import t from 'tap'
+import type { ChartTask } from '../../lib/index.ts'
+import { gate, until, type Gate } from '../helpers/gate.ts'
+import { startQueue, stores, type Queue } from '../helpers/queue.ts'
+import { recordingLogger } from '../helpers/recording-logger.ts'
+
+/** ms: nothing else waits for it than the losses, which are made. */
+const LEASE = 100
+
+/** Two tasks that the next worker takes together: one like any other, and one that must run alone, as two workers were lost with it. */
+async function suspected (queue: Queue): Promise<{ other: string, suspect: string }> {
+  const { leases } = queue.service
+  let takes = 0
+  const take = async (count: number) => (await leases.take({ worker_id: 'victim', take_id: `take-${takes++}`, count, leaseDuration: LEASE })).tasks
+  const { task_id: suspect } = await queue.enqueue({ adjustment_query: 'suspect' })
+  await take(1)
+  await until(async () => (await take(1)).length === 1)
+  const { task_id: other } = await queue.enqueue({ adjustment_query: 'other' })
+  const taken = (await take(1)).find(({ task }) => task.task_id === other)
+  await queue.service.releaseTask(other, taken!.lease)
+  await until(async () => {
+    await take(0)
+    return (await queue.service.getTaskStatus(suspect))!.status === 'PENDING'
+  })
+  return { other, suspect }
+}
+
+const isHeld = ({ status, current_step }: ChartTask) => status === 'PROCESSING' && current_step === 'queued'
+
+for (const kind of stores) {
+  t.test(`a worker that runs others lets them end first, and takes nothing new until the task has ended, ${kind}`, async t => {
+    const queue = await startQueue(t, kind)
+    const logger = recordingLogger()
+    const { other, suspect } = await suspected(queue)
+    const running = new Set<string>()
+    const finish: Record<string, Gate<void>> = { other: gate(), suspect: gate(), later: gate() }
+    const beside = new Map<string, string[]>()
+    await queue.work(async ({ adjustment_query }) => {
+      beside.set(adjustment_query!, [...running])
+      running.add(adjustment_query!)
+      await finish[adjustment_query!]!.opened
+      running.delete(adjustment_query!)
+      return null
+    }, { concurrency: 3, logger })
+    await queue.state(suspect, isHeld)
+    const later = await queue.enqueue({ adjustment_query: 'later' })
+    finish['other']!.open()
+    t.match(await queue.ended(other), { status: 'COMPLETED' })
+    await until(() => running.has('suspect'))
+    t.match(await queue.service.getTaskStatus(suspect), { status: 'PROCESSING', current_step: 'started' })
+    t.match(await queue.service.getTaskStatus(later.task_id), { status: 'PENDING' })
+    finish['suspect']!.open()
+    t.match(await queue.ended(suspect), { status: 'COMPLETED', attempt: 3 })
+    finish['later']!.open()
+    t.match(await queue.ended(later.task_id), { status: 'COMPLETED' })
+    t.same(Object.fromEntries(beside), { other: [], suspect: [], later: [] })
+    t.match(logger.said(/runs alone/), [{ level: 'warn', details: { task_id: suspect, attempt: 3, worker_id: 'victim', times: 2, beside: [other] } }])
+  })
+
+  t.test(`what is held ends at once where it is cancelled, and makes room, ${kind}`, async t => {
+    const queue = await startQueue(t, kind)
+    const { suspect } = await suspected(queue)
+    const finish = gate()
+    const started: string[] = []
+    await queue.work(async ({ adjustment_query }) => {
+      started.push(adjustment_query!)
+      await finish.opened
+      return null
+    }, { concurrency: 2 })
+    await queue.state(suspect, isHeld)
+    await queue.enqueue({ adjustment_query: 'next' })
+    await queue.service.cancelTask(suspect)
+    await until(() => started.length === 2)
+    t.same(started, ['other', 'next'])
+    finish.open()
+  })
+
+  t.test(`what is held is handed back by a worker that stops, ${kind}`, async t => {
+    const queue = await startQueue(t, kind)
+    const { other, suspect } = await suspected(queue)
+    const finish = gate()
+    const worker = await queue.work(async () => { await finish.opened; return null }, { concurrency: 2, shutdownTimeout: 60_000 })
+    await queue.state(suspect, isHeld)
+    const stopped = worker.stop()
+    await queue.state(suspect, ({ status, attempt }) => status === 'PENDING' && attempt === 2)
+    finish.open()
+    await stopped
+    t.match(await queue.ended(other), { status: 'COMPLETED' })
+  })
+}
+
+t.test('a generator that ends its thread ends no process: its task fails, and no worker was lost', async t => {
+  const queue = await startQueue(t, 'memory', { retry: { attempts: 2 } })
+  const logger = recordingLogger()
+  const generate = new URL('../fixtures/generators/ends-thread.js', import.meta.url)
+  await queue.work(generate, { concurrency: 2, logger })
+  const [exits, waits] = await Promise.all(['exit', 'draw'].map(adjustment_query => queue.run({ adjustment_query })))
+  t.match(exits, { status: 'FAILED', error_code: 'CHARTS_ERR_GENERATION_FAILED', attempt: 2 })
+  t.match(waits, { status: 'COMPLETED', attempt: 1 })
+  t.same(logger.said(/lease expired|lost their worker/), [])
+})
