@@ -198,7 +198,7 @@ export class Intake {
     if (run_at !== null && (Number.isNaN(earliest) || !DATE.test(run_at))) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be a date with time and time zone, such as 2030-01-31T09:00:00Z`)
     }
-    if (earliest !== null && earliest > Date.now() + FARTHEST_AHEAD) {
+    if (earliest !== null && earliest > (this.#options.store.now?.() ?? Date.now()) + FARTHEST_AHEAD) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be at most 30 days ahead`)
     }
     const depends_on = needs.map(need => need.toLowerCase())

@@ -26,12 +26,18 @@ const PAGE = 100
 /** Bytes of requests and checkpoints after which a take hands out no more: what is left over wakes the next. */
 const MOST_TAKEN = 4 * 2 ** 20
 
+/** ms between two looks at a clock that no timer follows. */
+const LOOK_AT_CLOCK = 10
+
 /** What has ended, but for what the caller knows the end of. */
 const lostOf = (ended: readonly Entry[], own: ReadonlySet<string>): ChartTask[] =>
   ended.map(({ task }) => task).filter(({ task_id }) => !own.has(task_id))
 
 export interface MemoryStoreOptions {
-  /** The time in ms, for tests. */
+  /**
+   * The time in ms since the epoch, for tests; default `Date.now`. Workers that have a free slot notice within some 10 ms of real
+   * time that it has moved on.
+   */
   readonly now?: (() => number) | undefined
 }
 
@@ -40,13 +46,15 @@ export interface MemoryStoreOptions {
  * The same verbs as the Lua scripts, in plain JavaScript: the model of what the scripts mean.
  */
 export function memoryStore (options: MemoryStoreOptions = {}): TaskStore {
-  return new MemoryStore(options.now ?? Date.now, options.now ?? (() => performance.now()))
+  return new MemoryStore(options.now)
 }
 
 class MemoryStore implements TaskStore {
   readonly #now: () => number
   /** What leases are measured by: the wall clock may be set while they run. */
   readonly #monotonic: () => number
+  /** Whether the host moves the clock: then no timer knows when something is due. */
+  readonly #movesByHand: boolean
   readonly #shelves = new Shelves()
   readonly #hints = new Hints()
   readonly #bell = new Bell()
@@ -54,9 +62,12 @@ class MemoryStore implements TaskStore {
   readonly #reads: Reads
   readonly #intake: Intake
 
-  constructor (now: () => number, monotonic: () => number) {
+  constructor (given: (() => number) | undefined) {
+    const now = given ?? Date.now
+    const monotonic = given ?? (() => performance.now())
     this.#now = now
     this.#monotonic = monotonic
+    this.#movesByHand = given !== undefined
     this.#lifecycle = new Lifecycle(this.#shelves, this.#hints, this.#bell, now, monotonic)
     this.#reads = new Reads(this.#shelves, now)
     this.#intake = new Intake(this.#shelves, this.#lifecycle, this.#reads, this.#bell, now)
@@ -199,8 +210,14 @@ class MemoryStore implements TaskStore {
     return removed
   }
 
-  waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
-    return this.#bell.wait(timeout, signal)
+  async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
+    if (!this.#movesByHand) return this.#bell.wait(timeout, signal)
+    const look = setInterval(() => { if (this.#due() === 0) this.#bell.ring() }, LOOK_AT_CLOCK)
+    await this.#bell.wait(timeout, signal).finally(() => clearInterval(look))
+  }
+
+  now (): number {
+    return this.#now()
   }
 
   listen (listener: HintListener): () => void {

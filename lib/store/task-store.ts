@@ -393,6 +393,9 @@ export interface TaskStore {
   /** Where hints go from now on; called before any `subscribe`. Returns what ends that. */
   listen (listener: HintListener): () => void
 
+  /** The store's clock, ms since the epoch, where a test has given it one; without this it is taken for that of the process. */
+  now? (): number
+
   /** Whether the store answers, whether hints arrive, and whether it takes writes: full, read-only or forbidden, it does not. Never rejects. */
   checkHealth (): Promise<{ store: boolean, feed: boolean, writable: boolean }>
   /** Waits until the store answers, `timeout` ms at most. Warns of settings and of missing permissions that would do harm later. */
