@@ -212,7 +212,7 @@ class MemoryStore implements TaskStore {
 
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
     if (!this.#movesByHand) return this.#bell.wait(timeout, signal)
-    const look = setInterval(() => { if (this.#due() === 0) this.#bell.ring() }, LOOK_AT_CLOCK)
+    const look = setInterval(() => { if (this.#due(false) === 0) this.#bell.ring() }, LOOK_AT_CLOCK)
     await this.#bell.wait(timeout, signal).finally(() => clearInterval(look))
   }
 

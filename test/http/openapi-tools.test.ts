@@ -11,7 +11,7 @@ import rulesets from '@stoplight/spectral-rulesets'
 import openapiTypescript, { astToString } from 'openapi-typescript'
 import orval from 'orval'
 import t from 'tap'
-import { root } from '../helpers/markdown.ts'
+import { root } from '../helpers/root.ts'
 import { startHost } from '../helpers/app.ts'
 import { typeFaults } from '../helpers/type-faults.ts'
 

@@ -13,7 +13,7 @@ import { EventSource } from 'eventsource'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { root } from '../helpers/markdown.ts'
+import { root } from '../helpers/root.ts'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
 
 t.setTimeout(120_000)
