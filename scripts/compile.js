@@ -32,7 +32,7 @@ export async function compile () {
   if (stale.length === 0) return
   const { default: ts } = await import('typescript')
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
-  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, module: 'preserve', inlineSourceMap: true }, root)
+  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, module: 'preserve' }, root)
   for (const file of stale) {
     const source = readFileSync(join(root, file))
     mkdirSync(dirname(target(file)), { recursive: true })

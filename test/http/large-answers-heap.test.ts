@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
 
-const fixture = fileURLToPath(new URL('../fixtures/large-host.ts', import.meta.url))
+const fixture = fileURLToPath(new URL('../fixtures/large-host.js', import.meta.url))
 const AT_ONCE = 20
 
 interface Ready { readonly base: string, readonly message_id: string, readonly batch_id: string, readonly task_id: string }
@@ -15,7 +15,7 @@ for (const store of ['redis', 'memory', 'host'] as const) {
     const url = await redisUrl()
     const keyPrefix = uniquePrefix(t)
     const child = fork(fixture, {
-      env: { PATH: process.env['PATH'], REDIS_URL: url, STORE: store, KEY_PREFIX: keyPrefix }, execArgv: ['--import', 'tsx', '--max-old-space-size=512']
+      env: { PATH: process.env['PATH'], REDIS_URL: url, STORE: store, KEY_PREFIX: keyPrefix }, execArgv: ['--max-old-space-size=512']
     })
     const exited = once(child, 'exit')
     t.teardown(async () => {
