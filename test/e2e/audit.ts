@@ -9,19 +9,17 @@ export async function audit (page: Page): Promise<string[]> {
   return violations.flatMap(({ id, nodes }) => nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 200)} ${failureSummary}`))
 }
 
-/** The colours that one sees at the middle of an element's height, at parts of its width. */
-export async function colorsOf (page: Page, element: Locator, parts: readonly number[]): Promise<string[]> {
-  await element.scrollIntoViewIfNeeded()
-  const { x, y, width, height } = (await element.boundingBox())!
-  const shot = await page.screenshot()
-  const canvas = await page.context().newPage()
-  const points = parts.map(part => [Math.round(x + part * width), Math.round(y + height / 2)])
-  const colors = await canvas.evaluate(`(async () => {
-    const image = await createImageBitmap(await (await fetch('data:image/png;base64,${shot.toString('base64')}')).blob())
+/** The colours of an element as it is on the screen, at places given as parts of its width and height. */
+export async function colorsOf (element: Locator, places: ReadonlyArray<readonly [x: number, y: number]>): Promise<string[]> {
+  const png = (await element.screenshot()).toString('base64')
+  const blank = await element.page().context().newPage()
+  const colors = await blank.evaluate(`(async () => {
+    const image = await createImageBitmap(await (await fetch('data:image/png;base64,${png}')).blob())
     const context = new OffscreenCanvas(image.width, image.height).getContext('2d')
     context.drawImage(image, 0, 0)
-    return ${JSON.stringify(points)}.map(([x, y]) => context.getImageData(x, y, 1, 1).data.join())
+    const colorAt = ([x, y]) => context.getImageData(Math.floor(x * image.width), Math.floor(y * image.height), 1, 1).data.join()
+    return ${JSON.stringify(places)}.map(colorAt)
   })()`) as string[]
-  await canvas.close()
+  await blank.close()
   return colors
 }
