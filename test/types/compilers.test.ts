@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { after, before, test } from 'tap'
+import t, { after, before, test } from 'tap'
 import { root as packageRoot } from '../helpers/root.ts'
 
 const run = promisify(execFile)
@@ -22,6 +22,9 @@ const hosts: ReadonlyArray<readonly [compiler: string, flags: readonly string[]]
   ['typescript70', ['--module', 'node16', '--strict', ...LIBRARIES]],
   ['typescript70', [...BUNDLER, ...STRICT, ...LIBRARIES]]
 ]
+
+// Compilers take their time where others compute beside them.
+t.setTimeout(170_000)
 
 // Outside of the project, as it is installed: found by its name, with what it declares and nothing else.
 let host: string
@@ -43,9 +46,9 @@ before(async () => {
 })
 after(() => rm(host, { recursive: true, force: true }))
 
-test('what hosts write compiles', { jobs: 2, timeout: 120_000 }, t => {
+test('what hosts write compiles', { jobs: 2, timeout: 160_000 }, t => {
   for (const [compiler, flags] of hosts) {
-    t.test(`${compiler} ${flags.join(' ')}`, { buffered: true, timeout: 120_000 }, async t => {
+    t.test(`${compiler} ${flags.join(' ')}`, { buffered: true, timeout: 160_000 }, async t => {
       const tsc = join(root, 'node_modules', compiler, 'bin/tsc')
       const args = [tsc, '--noEmit', '--target', 'es2022', '--lib', 'es2022', '--types', 'node', ...flags, 'host.mts']
       const { stdout } = await run(process.execPath, args, { cwd: host }).catch(error => error)
