@@ -11,7 +11,8 @@ const app = await buildApp({
   generate: chartGenerator({ pace }),
   // Waiting for running charts is pointless: the store ends with this process.
   worker: { concurrency, shutdownTimeout: 0 },
-  logLevel
+  // A chart that could not be made is shown in the page.
+  logLevel: logLevel ?? 'fatal'
 })
 const address = await serve(app, settings)
 

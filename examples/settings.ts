@@ -18,7 +18,7 @@ export const settings = {
   leaseDuration: wholeNumber('LEASE_DURATION', 10_000),
   /** Minimum ms for each of the four steps of a chart, so that you can watch. */
   pace: wholeNumber('PACE', 800),
-  logLevel: env['LOG_LEVEL'] ?? 'error'
+  logLevel: env['LOG_LEVEL']
 }
 
 /** `REDIS_URL`, else `REDIS_HOST`, `REDIS_PORT`, `REDIS_DB` and `REDIS_PASSWORD`. */

@@ -5,7 +5,7 @@ import { chartGenerator } from './charts/generate-chart.ts'
 import { connectRedis, settings } from './settings.ts'
 
 const { concurrency, keyPrefix, leaseDuration, logLevel, pace } = settings
-const logger = pino({ level: logLevel })
+const logger = pino({ level: logLevel ?? 'error' })
 const redis = connectRedis(error => logger.error(error))
 const worker = await runWorker({ redis, keyPrefix, concurrency, leaseDuration, logger, generate: chartGenerator({ pace }) })
 

@@ -15,6 +15,8 @@ function filesOf (folder) {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile())
     .map(entry => relative(root, join(entry.parentPath, entry.name)))
+    // The package holds what was compiled, and not the Lua beside it.
+    .filter(file => file.startsWith('dist/') || !file.endsWith('.lua'))
 }
 
 /** Compiles what has changed since it was compiled last. Files that are no sources are copied: tests read them beside their own. */

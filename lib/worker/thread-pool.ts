@@ -25,7 +25,7 @@ const here = (): string => typeof __filename === 'string' ? pathToFileURL(__file
 
 /** Where threads start. */
 function findEntry (given: URL | undefined): URL {
-  const names = here().endsWith('.ts') ? ['thread-main.ts'] : ['thread-main.js', 'thread-main.mjs', 'thread-main.cjs']
+  const names = ['thread-main.js', 'thread-main.mjs', 'thread-main.cjs']
   const candidates = given ? [given] : names.map(name => new URL(name, here()))
   const found = candidates.find(url => url.protocol !== 'file:' || existsSync(url))
   if (found) return found

@@ -15,7 +15,7 @@ for (const guide of guides) {
     for (const { name, source } of code) t.ok(name, source.slice(0, 60))
     const names = code.map(({ name }) => name)
     t.same(names, [...new Set(names)])
-    t.ok(names.length > 1, 'the guide has snippets')
+    t.ok(names.length > 0, 'the guide has snippets')
   })
 }
 

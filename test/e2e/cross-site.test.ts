@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import type { fetchEventSource as FetchEventSource } from '@microsoft/fetch-event-source'
 import t, { type Test } from 'tap'
 import Fastify from 'fastify'
 import { startHost } from '../helpers/app.ts'
@@ -68,6 +69,8 @@ t.test('a browser at two sites', browserTest, async t => {
     await t.test(`${client}: progress, a reconnect, the finished task, and no more`, async t => {
       const { task_id } = await host.as('ada').create()
       await page.goto(origin)
+      await page.addScriptTag({ type: 'module', content: "import { fetchEventSource } from '/fetch-event-source/index.js'\nObject.assign(globalThis, { fetchEventSource })" })
+      await page.waitForFunction(() => 'fetchEventSource' in globalThis)
       await page.evaluate(async ([client, url]) => {
         const seen: string[] = []
         Object.assign(globalThis, { seen, stopped: false })
@@ -76,7 +79,7 @@ t.test('a browser at two sites', browserTest, async t => {
           source.onmessage = ({ data }: { data: string }) => seen.push(data)
           source.onerror = () => { if (source.readyState === 2) Object.assign(globalThis, { stopped: true }) }
         } else {
-          const { fetchEventSource } = await import(String('/fetch-event-source/index.js'))
+          const { fetchEventSource } = globalThis as unknown as { fetchEventSource: typeof FetchEventSource }
           const leaving = new AbortController()
           fetchEventSource(url, {
             signal: leaving.signal,

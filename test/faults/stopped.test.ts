@@ -31,9 +31,12 @@ t.test('what a worker reports that was stopped beyond its lease is refused', { b
   for (const task of reported) t.same(await queue.service.getTaskStatus(task.task_id), task)
   // The slots of the one that was stopped are free again: it works on.
   await other.kill()
-  await Promise.all(reported.map(task => stopped.next('started', ({ task_id, attempt }) => task_id === task.task_id && attempt === task.attempt + 1)))
-  for (const task_id of ids) stopped.send({ command: 'finish', task_id })
-  for (const { task_id, attempt } of reported) t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: attempt + 1 })
+  await Promise.all(reported.map(async ({ task_id, attempt }) => {
+    // One after the other: a task that has lost two workers runs alone.
+    await stopped.next('started', event => event.task_id === task_id && event.attempt === attempt + 1)
+    stopped.send({ command: 'finish', task_id })
+    t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: attempt + 1 })
+  }))
   t.equal((await queue.redis!.keys(`{${queue.keyPrefix}}:chart:*`)).length, 2)
 })
 

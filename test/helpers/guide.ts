@@ -6,7 +6,7 @@ import { readPage, snippetsOf } from './markdown.ts'
 import { root } from './root.ts'
 
 /** What a reader of the guide has installed. */
-const INSTALLED = ['fastify', 'ioredis', 'pino', '@fastify/cors', '@types/node', 'esbuild']
+const INSTALLED = ['fastify', 'ioredis', 'pino', '@fastify/cors', '@microsoft/fetch-event-source', '@types/node', 'esbuild']
 
 interface Test {
   teardown (ended: () => unknown): unknown

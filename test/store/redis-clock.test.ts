@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { memoryStore } from '../../lib/index.ts'
-import { failing, idsOf, idsOf, LEASE, leaseOf, Scene } from '../../lib/store/conformance/scene.ts'
+import { failing, idsOf, LEASE, leaseOf, Scene } from '../../lib/store/conformance/scene.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
 import { gate, until } from '../helpers/gate.ts'

@@ -177,6 +177,10 @@ for (const format of ['cjs', 'esm'] as const) {
 t.test('bundled by ncc to CommonJS, with piscina installed', async t => {
   const source = await writeHost(t, 'commonjs')
   const folder = await folderOf(t)
+  // ncc takes the settings of TypeScript from where it is called: not ours.
+  const back = process.cwd()
+  process.chdir(source)
+  t.teardown(() => process.chdir(back))
   const entries = { 'server.js': 'server.js', 'generate.js': 'generate.js', 'thread-main.mjs': 'node_modules/fastify-async-charts/dist/lib/worker/thread-main.js' }
   for (const [name, entry] of Object.entries(entries)) {
     const { code, assets } = await ncc(join(source, entry), { cache: false, quiet: true, externals: ['piscina'] })

@@ -17,9 +17,12 @@ export function neededCommands (): string[] {
   return [...commandsOnKeys(), ...ON_CHANNELS, ...ON_NOTHING].sort()
 }
 
+/** Commands that take the number of their keys first. */
+const COUNTS_KEYS = ['zinter']
+
 /** The arguments of `access.lua`. */
 export function accessArguments (prefix: string): string[] {
-  const about = (what: string) => (command: string) => [command, what]
+  const about = (what: string) => (command: string) => [command, COUNTS_KEYS.includes(command) ? '1' : what, what]
   const any = `${prefix}none`
   return [...commandsOnKeys().flatMap(about(any)), ...ON_CHANNELS.flatMap(about(any)), ...ON_NOTHING.flatMap(about('0'))]
 }

@@ -5,12 +5,12 @@ export type ScriptName = 'access' | 'batch' | 'cancelAll' | 'cancel' | 'checkpoi
 // Typed, lest the declarations of the package repeat every source.
 export const scripts: Readonly<Record<ScriptName, { readonly sha: string, readonly source: string }>> = {
   access: {
-    sha: '4dcbc374f8a637cfb6263b53cd6ab05248871df1',
+    sha: '704dc070b11854278989dcbbcee05816fbc397d9',
     source: `#!lua flags=no-writes
 local refused = {}
-for i = 1, #ARGV, 2 do
-  local command, what = ARGV[i], ARGV[i + 1]
-  if not redis.acl_check_cmd(command, what, what, what, what) then refused[#refused + 1] = command end
+for i = 1, #ARGV, 3 do
+  local command, first, other = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  if not redis.acl_check_cmd(command, first, other, other, other) then refused[#refused + 1] = command end
 end
 return refused`
   },
