@@ -12,14 +12,14 @@ import { root } from '../test/helpers/root.ts'
 import { install } from './install.ts'
 import { report } from './report.ts'
 
-/** Test files at a time: more than the two cores of a small machine, because most of them wait for something most of the time. */
-const CONCURRENCY = 4
+/** Test files at a time: one more than the two cores of a small machine, because most of them wait for something most of the time. */
+const CONCURRENCY = 3
 /** ms that one file may take. */
 const TIMEOUT = 180_000
 /** Helpers of tests that are not quick: they start a server, a browser or a process. */
-const NOT_QUICK = /helpers\/(?:chromium|guide|redis|worker-process)\.js|e2e\/|'npm'/
-/** Files that take long begin first, so that none of them runs alone in the end. */
-const FIRST = ['e2e', 'docs', 'faults', 'store', 'worker', 'properties', 'http', 'unit']
+const NOT_QUICK = /helpers\/(?:chromium|guide|redis|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
+/** Browsers and what is told apart by its timing come last: the compilers and the linter are done by then. */
+const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'properties', 'worker', 'e2e', 'faults']
 
 const dist = fileURLToPath(new URL('dist/', root))
 const args = process.argv.slice(2)
@@ -27,7 +27,7 @@ const isQuick = args.includes('--quick')
 const named = args.filter(arg => !arg.startsWith('--'))
 
 function allFiles (): string[] {
-  const rank = (file: string) => FIRST.indexOf(file.split('/')[0]!)
+  const rank = (file: string) => ORDER.indexOf(file.split('/')[0]!)
   return readdirSync(join(dist, 'test'), { recursive: true, encoding: 'utf8' })
     .filter(file => file.endsWith('.test.js'))
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
