@@ -15,7 +15,7 @@ import { report } from './report.ts'
 /** Test files at a time: one more than the two cores of a small machine, because most of them wait for something most of the time. */
 const CONCURRENCY = 3
 /** ms that one file may take. */
-const TIMEOUT = 180_000
+const TIMEOUT = 300_000
 /** Helpers of tests that are not quick: they start a server, a browser or a process. */
 const NOT_QUICK = /helpers\/(?:chromium|guide|redis|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
 /** Browsers and what is told apart by its timing come last: the compilers and the linter are done by then. */
