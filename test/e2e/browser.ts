@@ -9,6 +9,8 @@ export const browserTest = { skip: executablePath === null ? 'no Chromium' : fal
 /** The page of somebody new, and everything that went wrong on it. */
 export async function visit (browser: Browser, address: string, options: BrowserContextOptions = {}): Promise<{ page: Page, faults: string[] }> {
   const page = await (await browser.newContext(options)).newPage()
+  // A limit for what hangs: ten charts are drawn at a time here, and the machine has other tests to run.
+  page.setDefaultTimeout(90_000)
   const faults: string[] = []
   page.on('pageerror', error => faults.push(error.message))
   page.on('console', message => {
