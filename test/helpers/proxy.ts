@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 import { freePort } from './ports.ts'
 
 export interface Proxy {
@@ -22,7 +23,7 @@ export interface Proxy {
   stop (): Promise<void>
 }
 
-interface Connection { readonly client: Socket, readonly upstream: Socket, readonly late: PassThrough, abandoned?: boolean }
+interface Connection { readonly client: Socket, readonly upstream: Socket, readonly late: PassThrough, delayed?: boolean, abandoned?: boolean }
 
 /** The network between a client and Redis, to be taken away and given back. */
 export async function startProxy (target: string): Promise<Proxy> {
@@ -45,16 +46,23 @@ export async function startProxy (target: string): Promise<Proxy> {
       socket.on('error', () => {})
       socket.on('close', () => { drop(connection) })
     }
-    connection.late.on('data', (chunk: Buffer) => { setTimeout(() => client.write(chunk), latency) })
+    // One behind the other, also where the delay becomes shorter.
+    let last = Promise.resolve()
+    connection.late.on('data', (chunk: Buffer) => {
+      const due = delay(latency)
+      last = last.then(() => due).then(() => { client.write(chunk) })
+    })
     direct(connection)
   })
 
-  function direct ({ client, upstream, late, abandoned }: Connection) {
+  function direct (connection: Connection) {
+    const { client, upstream, late, abandoned } = connection
+    if (latency > 0) connection.delayed = true
     client.unpipe(upstream)
     upstream.unpipe()
     if (abandoned) return
     if (passing.requests) client.pipe(upstream)
-    if (passing.replies) upstream.pipe(latency > 0 ? late : client)
+    if (passing.replies) upstream.pipe(connection.delayed ? late : client)
   }
 
   function drop (connection: Connection) {
