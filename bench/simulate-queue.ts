@@ -49,7 +49,12 @@ function extrapolate (task: ChartTask, now: number): number | null {
 export async function simulate ({ seed, tasks, workers, progress: style }: SimulationOptions): Promise<{ running: Errors, waiting: Errors, unknown: number }> {
   const random = seeded(seed)
   let now = Date.parse('2030-01-01T00:00:00.000Z')
-  const service = new ChartQueueService({ store: memoryStore({ now: () => now }), leaseDuration: 86_400_000 })
+  const store = memoryStore({ now: () => now })
+  // The queue does not change during a look, so one outlook serves all tasks of it.
+  let outlookOfLook: ReturnType<typeof store.outlook> | null = null
+  const readOutlook = store.outlook.bind(store)
+  store.outlook = () => outlookOfLook ?? readOutlook()
+  const service = new ChartQueueService({ store, leaseDuration: 86_400_000 })
   const typical = STEPS.reduce((sum, { median }) => sum + median, 0)
   const agenda: Array<{ at: number, run: () => Promise<void> }> = []
   const schedule = (after: number, run: () => Promise<void>) => {
@@ -90,6 +95,7 @@ export async function simulate ({ seed, tasks, workers, progress: style }: Simul
   }
 
   async function look (): Promise<void> {
+    outlookOfLook = readOutlook()
     for (const task_id of unfinished) {
       const task = (await service.getTaskStatus(task_id))!
       const { estimated_completion } = task
@@ -101,6 +107,7 @@ export async function simulate ({ seed, tasks, workers, progress: style }: Simul
         naive: extrapolate(task, now)
       })
     }
+    outlookOfLook = null
     if (ends.size < tasks) schedule(LOOK, look)
   }
 

@@ -22,7 +22,7 @@ t.test('the snippets are strict TypeScript too', async t => {
   t.same(files, ['server.js', 'worker.js', 'browser.js'])
   const names = files.map(file => file.replace('.js', '.ts'))
   for (const [i, name] of names.entries()) await writeFile(join(folder, name), await readFile(join(folder, files[i]!)))
-  t.same(typeFaults(folder, names), [])
+  t.same(await typeFaults(folder, names), [])
 })
 
 t.test('server, worker and page work together as they stand', { skip: noServer }, async t => {

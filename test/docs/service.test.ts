@@ -50,7 +50,7 @@ t.test('the signatures are those of the package, and the examples hold against i
     }
     export const functions: { ${ofFunction('memoryStore')} ${ofFunction('runWorker')} } = { memoryStore, runWorker }
   `)
-  t.same(typeFaults(folder, ['signatures.ts', ...files], { allowJs: true, checkJs: true, useUnknownInCatchVariables: false }), [])
+  t.same(await typeFaults(folder, ['signatures.ts', ...files], { allowJs: true, checkJs: true, useUnknownInCatchVariables: false }), [])
 })
 
 t.test('the examples run as they stand', async t => {

@@ -23,7 +23,7 @@ t.test('the snippets of the guides hold against the types of the package', async
   // One program for all: most of its time goes into the declarations of what the guides use.
   const followed = await Promise.all(guides.map(guide => followGuide(t, guide)))
   const code = followed.flatMap(({ folder, files }) => files.filter(file => CODE.test(file)).map(file => join(folder, file)))
-  t.same(typeFaults(followed[0]!.folder, code, { allowJs: true, checkJs: true, noImplicitAny: false, useUnknownInCatchVariables: false }), [])
+  t.same(await typeFaults(followed[0]!.folder, code, { allowJs: true, checkJs: true, noImplicitAny: false, useUnknownInCatchVariables: false }), [])
 })
 
 t.test('examples of JSON are JSON', async t => {

@@ -1,5 +1,6 @@
 // What one sees and does on the page of the chat.
 import type { Locator, Page } from 'playwright-core'
+import tap from 'tap'
 import { messages } from '../../examples/chat/messages.ts'
 import { freePort } from '../helpers/ports.ts'
 import { startExample, type Example, type Test } from './example.ts'
@@ -35,4 +36,15 @@ export async function isDrawn (within: Locator): Promise<boolean> {
 
 export async function startDemo (t: Test, pace: number, port?: number): Promise<Example> {
   return startExample(t, 'demo', { PORT: String(port ?? await freePort()), PACE: String(pace) })
+}
+
+const shared = new Map<number, Promise<Example>>()
+
+/** One demo for all tests of a file: each browser context is a visitor of its own. For charts that are made quickly: what one leaves behind, the next waits for. */
+export function sharedDemo (pace: number): Promise<Example> {
+  const known = shared.get(pace)
+  if (known) return known
+  const demo = startDemo(tap, pace)
+  shared.set(pace, demo)
+  return demo
 }

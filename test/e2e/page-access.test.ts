@@ -3,7 +3,7 @@ import { messages } from '../../examples/chat/messages.ts'
 import { openBrowser } from '../helpers/chromium.ts'
 import { colorsOf } from './audit.ts'
 import { browserTest, visit } from './browser.ts'
-import { generate, isDrawn, isShown, message, startDemo, weather } from './chat.ts'
+import { generate, isDrawn, isShown, message, sharedDemo, startDemo, weather } from './chat.ts'
 
 t.test('the page in every hand', browserTest, async t => {
   const browser = await openBrowser(t)
@@ -41,7 +41,7 @@ t.test('the page in every hand', browserTest, async t => {
   })
 
   await t.test('says without JavaScript that it needs it, and nothing else', async t => {
-    const demo = await startDemo(t, 10)
+    const demo = await sharedDemo(10)
     const page = await (await browser.newContext({ javaScriptEnabled: false })).newPage()
     await page.goto(demo.address)
     t.match(await page.locator('main').innerText(), /^This chat needs JavaScript\. [^\n]*reload the page\.$/)
@@ -49,7 +49,7 @@ t.test('the page in every hand', browserTest, async t => {
   })
 
   await t.test('fits a phone, in the dark too', async t => {
-    const demo = await startDemo(t, 10)
+    const demo = await sharedDemo(10)
     const { page, faults } = await visit(browser, demo.address, { viewport: { width: 360, height: 740 }, colorScheme: 'dark', isMobile: true, hasTouch: true })
     for (const { question } of messages) {
       const asked = message(page, question)

@@ -2,13 +2,13 @@ import t from 'tap'
 import { openBrowser } from '../helpers/chromium.ts'
 import { audit } from './audit.ts'
 import { browserTest, visit } from './browser.ts'
-import { ask, cards, employment, generate, isDrawn, isShown, message, startDemo, weather } from './chat.ts'
+import { ask, cards, employment, generate, isDrawn, isShown, message, sharedDemo, startDemo, weather } from './chat.ts'
 
 t.test('the page under audit', browserTest, async t => {
   const browser = await openBrowser(t)
 
   await t.test('has no fault that axe can find', async t => {
-    const [slow, quick] = await Promise.all([startDemo(t, 60_000), startDemo(t, 10)])
+    const [slow, quick] = await Promise.all([startDemo(t, 60_000), sharedDemo(10)])
     for (const [name, options] of Object.entries({
       'in the light': {},
       'in the dark': { colorScheme: 'dark' },

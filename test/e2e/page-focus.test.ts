@@ -1,13 +1,13 @@
 import t from 'tap'
 import { openBrowser } from '../helpers/chromium.ts'
 import { browserTest, visit } from './browser.ts'
-import { ask, cards, focusOf, generate, isDrawn, isShown, message, startDemo, weather } from './chat.ts'
+import { ask, cards, focusOf, generate, isDrawn, isShown, message, sharedDemo, weather } from './chat.ts'
 
 t.test('the page keeps the focus', browserTest, async t => {
   const browser = await openBrowser(t)
 
   await t.test('has everything on the way of the Tab key, in the order of the page', async t => {
-    const demo = await startDemo(t, 10)
+    const demo = await sharedDemo(10)
     const { page, faults } = await visit(browser, demo.address)
     const asked = message(page, weather)
     await generate(asked)
@@ -38,7 +38,7 @@ t.test('the page keeps the focus', browserTest, async t => {
   })
 
   await t.test('keeps the focus and the scroll position where the chart exists already', async t => {
-    const demo = await startDemo(t, 10)
+    const demo = await sharedDemo(10)
     const { page, faults } = await visit(browser, demo.address, { viewport: { width: 900, height: 700 } })
     const asked = message(page, weather)
     const button = asked.getByRole('button', { name: 'Generate chart' })
@@ -63,7 +63,7 @@ t.test('the page keeps the focus', browserTest, async t => {
   })
 
   await t.test('keeps the focus where the page is loaded again', async t => {
-    const demo = await startDemo(t, 10)
+    const demo = await sharedDemo(10)
     const { page } = await visit(browser, demo.address)
     let failing = true
     await page.route('**/messages', route => failing ? route.abort() : route.continue())

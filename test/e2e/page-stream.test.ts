@@ -3,7 +3,7 @@ import { messages } from '../../examples/chat/messages.ts'
 import { freePort } from '../helpers/ports.ts'
 import { openBrowser } from '../helpers/chromium.ts'
 import { browserTest, visit } from './browser.ts'
-import { ask, electricity, employment, gapminder, generate, headings, isDrawn, isShown, message, penguins, startDemo, weather } from './chat.ts'
+import { ask, electricity, employment, gapminder, generate, headings, isDrawn, isShown, message, penguins, sharedDemo, startDemo, weather } from './chat.ts'
 
 t.test('the page follows its charts', browserTest, async t => {
   const browser = await openBrowser(t)
@@ -24,7 +24,7 @@ t.test('the page follows its charts', browserTest, async t => {
   })
 
   await t.test('shows in one tab what was asked for in another', async t => {
-    const demo = await startDemo(t, 500)
+    const demo = await sharedDemo(500)
     const { page, faults } = await visit(browser, demo.address)
     const other = await page.context().newPage()
     await other.goto(demo.address)
@@ -42,7 +42,7 @@ t.test('the page follows its charts', browserTest, async t => {
   })
 
   await t.test('has one stream for each message that is looked at', async t => {
-    const demo = await startDemo(t, 100)
+    const demo = await sharedDemo(100)
     const { page, faults } = await visit(browser, demo.address)
     const open = new Set<unknown>()
     let most = 0

@@ -2,7 +2,7 @@ import t from 'tap'
 import { messages } from '../../examples/chat/messages.ts'
 import { openBrowser } from '../helpers/chromium.ts'
 import { browserTest, visit } from './browser.ts'
-import { ask, cards, electricity, employment, generate, headings, isDrawn, isGone, isShown, message, penguins, startDemo, weather } from './chat.ts'
+import { ask, cards, electricity, employment, generate, headings, isDrawn, isGone, isShown, message, penguins, sharedDemo, startDemo, weather } from './chat.ts'
 
 interface Styled {
   computedStyleMap (): { get (property: string): { value: string } }
@@ -49,7 +49,7 @@ t.test('the page of the demo', browserTest, async t => {
   })
 
   await t.test('cancels, fails and retries', async t => {
-    const demo = await startDemo(t, 500)
+    const demo = await sharedDemo(500)
     const { page, faults } = await visit(browser, demo.address)
 
     const failing = message(page, employment)
@@ -83,7 +83,7 @@ t.test('the page of the demo', browserTest, async t => {
   })
 
   await t.test('says that a chart is there already', async t => {
-    const demo = await startDemo(t, 500)
+    const demo = await sharedDemo(500)
     const { page, faults } = await visit(browser, demo.address)
     const asked = message(page, electricity)
     await generate(asked)
@@ -107,7 +107,7 @@ t.test('the page of the demo', browserTest, async t => {
   })
 
   await t.test('dismisses what has failed or was cancelled, for good', async t => {
-    const demo = await startDemo(t, 500)
+    const demo = await sharedDemo(500)
     const { page, faults } = await visit(browser, demo.address)
     const asked = message(page, weather)
     const dismiss = cards(asked).getByRole('button', { name: 'Dismiss' })
@@ -132,7 +132,7 @@ t.test('the page of the demo', browserTest, async t => {
   })
 
   await t.test('has its charts in the order in which they were asked for, before and after a reload', async t => {
-    const demo = await startDemo(t, 400)
+    const demo = await sharedDemo(500)
     const { page, faults } = await visit(browser, demo.address)
     const asked = message(page, weather)
     const inOrder = ['Default chart', 'By weather', 'As a pie chart']

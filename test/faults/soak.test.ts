@@ -8,9 +8,9 @@ import { seeded } from '../helpers/random.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
 import { startWorkerProcess, type WorkerProcess } from '../helpers/worker-process.ts'
 
-const TASKS = 300
+const TASKS = 150
 const WORKERS = 3
-const DURATION = 20_000
+const DURATION = 10_000
 const LEASE = 1_500
 const seed = Number(process.env['SOAK_SEED'] ?? randomInt(2 ** 31))
 const random = seeded(seed)

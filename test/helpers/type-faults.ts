@@ -1,22 +1,29 @@
-import { resolve } from 'node:path'
-import ts from 'typescript'
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { root } from './root.ts'
+
+// The native compiler: a test waits for little else.
+const tsc = fileURLToPath(new URL('node_modules/typescript70/bin/tsc', root))
 
 /** What strict TypeScript finds in files, each fault with its place. `folder` is where they are, or where their types are installed. */
-export function typeFaults (folder: string, files: readonly string[], options: ts.CompilerOptions = {}): string[] {
-  const program = ts.createProgram(files.map(file => resolve(folder, file)), {
+export async function typeFaults (folder: string, files: readonly string[], options: Readonly<Record<string, unknown>> = {}): Promise<string[]> {
+  const compilerOptions = {
     strict: true,
     noEmit: true,
     skipLibCheck: true,
     allowImportingTsExtensions: true,
-    module: ts.ModuleKind.NodeNext,
-    target: ts.ScriptTarget.ES2023,
-    lib: ['lib.es2023.d.ts', 'lib.es2024.string.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts'],
+    module: 'nodenext',
+    target: 'es2023',
+    lib: ['es2023', 'es2024.string', 'dom', 'dom.iterable'],
     types: ['node'],
-    typeRoots: [resolve(folder, 'node_modules/@types')],
+    typeRoots: [join(folder, 'node_modules/@types')],
     ...options
-  })
-  return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
-    const at = file && start !== undefined ? `${file.fileName}:${file.getLineAndCharacterOfPosition(start).line + 1} ` : ''
-    return at + ts.flattenDiagnosticMessageText(messageText, '\n')
-  })
+  }
+  const config = join(folder, 'tsconfig.faults.json')
+  await writeFile(config, JSON.stringify({ compilerOptions, files }))
+  const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', config, '--pretty', 'false'], { cwd: folder }).catch(error => error)
+  return stdout.split('\n').filter((line: string) => line !== '')
 }

@@ -107,5 +107,5 @@ t.test('the clients that generators make compile, and their types have names', a
   t.ok(models.length < 80, `${models.length} models`)
   for (const name of ['chartTask', 'chart', 'batch', 'error', 'chartUpdate']) t.ok(models.includes(`${name}.ts`), name)
   for (const [name, program] of Object.entries(PROGRAMS)) await writeFile(join(folder, name), program)
-  t.same(typeFaults(folder, Object.keys(PROGRAMS), { types: [] }), [])
+  t.same(await typeFaults(folder, Object.keys(PROGRAMS), { types: [] }), [])
 })

@@ -84,7 +84,7 @@ for (const file of ['host.mjs', 'host.cjs']) {
 test('the declarations hold in a strict host that checks them too', async (t) => {
   for (const types of ['ioredis', '@types/node', '@types/ws']) await link(types)
   const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023']
-  const { stdout } = await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...options, 'host.mts'], { cwd: host })
+  const { stdout } = await run(process.execPath, [join(root, 'node_modules/typescript70/bin/tsc'), ...options, 'host.mts'], { cwd: host })
     .catch(error => error)
   t.same(stdout.split('\n').filter((line: string) => /host\.mts|\/fastify-async-charts\//.test(line)), [])
 })
