@@ -38,6 +38,20 @@ export function strictAjv (options: Options = {}, paramsSchema?: object | undefi
   return ajv
 }
 
+/** By their schemas as JSON. The routes and the service of one registration validate by the same schemas, and to compile one takes tens of ms. */
+const compiled = new Map<string, ValidateFunction>()
+
+/** A validator of a schema that is known to be one: of our own, or a host's that was checked. Compiled once in a process. */
+export function compileStrict (schema: object, options: Options = {}, paramsSchema?: object | undefined): ValidateFunction {
+  const key = JSON.stringify([options, isDraft2020(paramsSchema), schema])
+  let validate = compiled.get(key)
+  if (!validate) {
+    validate = strictAjv({ validateSchema: false, ...options }, paramsSchema).compile(schema)
+    compiled.set(key, validate)
+  }
+  return validate
+}
+
 /** A schema of the host's, to stand inside one of ours: with an id, so that its references are to itself. */
 export function embeddable (schema: object): object {
   return { $id: 'urn:fastify-async-charts:params', ...schema }
@@ -66,14 +80,14 @@ function measure (input: unknown): { values: number, depth: number } {
  * `paramsSchema`: the host's, of which `schema` may be made.
  */
 export function strictJudge (schema: object, paramsSchema?: object | undefined): Judge {
-  const first = strictAjv({ allErrors: false }, paramsSchema).compile(schema)
+  const first = compileStrict(schema, { allErrors: false }, paramsSchema)
   let all: ValidateFunction | undefined
   const judge: Judge = input => {
     try {
       const { values, depth } = measure(input)
       judge.errors = depth > MAX_DEPTH ? [tooDeep] : null
       if (judge.errors || first(input)) return judge.errors === null
-      all ??= strictAjv({}, paramsSchema).compile(schema)
+      all ??= compileStrict(schema, {}, paramsSchema)
       judge.errors = values > MOST_JUDGED || all(input) ? first.errors! : all.errors!
     } catch {
       // Only of what a program gives: it may hold what no JSON has, and throw where it is read.

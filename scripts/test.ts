@@ -13,7 +13,7 @@ import { install } from './install.ts'
 import { report } from './report.ts'
 
 /** Test files at a time: one more than the two cores of a small machine, because most of them wait for something most of the time. */
-const CONCURRENCY = 3
+const CONCURRENCY = 4
 /** ms that one file may take. */
 const TIMEOUT = 300_000
 /** Helpers of tests that are not quick: they start a server, a browser or a process. */

@@ -3,7 +3,7 @@ import { errors } from '../errors.ts'
 import type { MessageListing } from '../service/message-listing.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { ChartStatus, CreateChartRequestSchema, isFinished, type ChartTask, type CreateChartRequest } from '../task.ts'
-import { isStorable, nameFaults, strictAjv, strictJudge, type Fault } from '../validator.ts'
+import { compileStrict, isStorable, nameFaults, strictJudge, type Fault } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { describer, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
@@ -57,13 +57,11 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     await registerWebSocket(fastify)
   }
 
-  const params = strictAjv()
-  const query = strictAjv({ coerceTypes: true, useDefaults: true })
   fastify.setValidatorCompiler(({ schema, httpPart }) => {
     // Described for the reader: what is understood of a header, the routes say.
     if (httpPart === 'headers') return () => true
     if (httpPart === 'body') return strictJudge(schema as object, options.paramsSchema)
-    return (httpPart === 'querystring' ? query : params).compile(schema as object)
+    return compileStrict(schema as object, httpPart === 'querystring' ? { coerceTypes: true, useDefaults: true } : {})
   })
   fastify.setSerializerCompiler(() => serialize)
   fastify.setSchemaErrorFormatter((faults, what) => {

@@ -1,5 +1,6 @@
 import { Redis, type RedisOptions } from 'ioredis'
 import { test } from 'tap'
+import { storeConformance } from '../../lib/store/conformance.ts'
 import { Scene } from '../../lib/store/conformance/scene.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
@@ -15,7 +16,9 @@ const peculiar = {
 test('on a client with settings of its own', t =>
   holdToConformance(t, openOn(t, new Redis(url), new Redis(url, { ...peculiar, lazyConnect: true }))))
 
-test('on a client that speaks RESP2', t => holdToConformance(t, openOn(t, new Redis(url, { protocol: 2 }))))
+// ioredis 5 knows nothing else: all cases run on it.
+const someCases = storeConformance.filter((_, i) => i % 4 === 0)
+test('on a client that speaks RESP2', t => holdToConformance(t, openOn(t, new Redis(url, { protocol: 2 })), undefined, someCases))
 
 test("the host's client is left as it is", async t => {
   // Its own commands are used here, and get the time that a busy machine needs.
