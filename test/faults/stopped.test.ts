@@ -26,8 +26,9 @@ t.test('what a worker reports that was stopped beyond its lease is refused', { b
 
   stopped.signal('SIGCONT')
   stopped.send({ command: 'finish', task_id: deaf })
-  const aborts = await Promise.all(ids.map(id => stopped.next('aborted', ({ task_id }) => task_id === id)))
-  t.same(aborts.map(({ code }) => code), ['LEASE_LOST', 'LEASE_LOST'])
+  // Whether the other attempt is aborted or told to finish first is chance: both come when the process goes on.
+  const { code } = await stopped.next('aborted', ({ task_id }) => task_id === hold)
+  t.equal(code, 'LEASE_LOST')
   for (const task of reported) t.same(await queue.service.getTaskStatus(task.task_id), task)
   // The slots of the one that was stopped are free again: it works on.
   await other.kill()
