@@ -2,8 +2,8 @@
 // beside them; else the named files. `--quick`: those that need neither Redis nor a browser.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join, relative, resolve } from 'node:path'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, join, relative, resolve } from 'node:path'
 import { run } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { chromiumPath, startBrowser } from '../test/helpers/chromium.ts'
@@ -16,8 +16,10 @@ import { report } from './report.ts'
 const CONCURRENCY = 4
 /** ms that one file may take. */
 const TIMEOUT = 300_000
-/** Helpers of tests that are not quick: they start a server, a browser or a process. */
-const NOT_QUICK = /helpers\/(?:chromium|guide|redis|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
+/** What tests that are not quick use: a server, a browser, a process, clients that are generated. */
+const NOT_QUICK = /helpers\/(?:chromium|guide|protocols|redis|type-faults|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
+/** Tests that take more than five seconds: they wait for timers, or start threads. */
+const SLOW = new Set(['chart-store', 'costly-bodies', 'drain', 'group-feed', 'group-stream', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-alike', 'timeout'])
 /** Browsers and what is told apart by its timing come last: the compilers and the linter are done by then. */
 const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'properties', 'worker', 'e2e', 'faults']
 
@@ -32,7 +34,26 @@ function allFiles (): string[] {
     .filter(file => file.endsWith('.test.js'))
     .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
     .map(file => join(dist, 'test', file))
-    .filter(file => !isQuick || !NOT_QUICK.test(file + readFileSync(file, 'utf8')))
+}
+
+const isQuickFile = (file: string) => !SLOW.has(basename(file, '.test.js')) && !NOT_QUICK.test(file + readFileSync(file, 'utf8'))
+
+/** A few files that run the others: to start a process for each takes longer than most quick tests. */
+function grouped (files: readonly string[]): string[] {
+  return Array.from({ length: CONCURRENCY }, (_, group) => {
+    const path = join(dist, `test/quick-${group + 1}.test.js`)
+    const imports = files.filter((_, i) => i % CONCURRENCY === group).map(file => `import './${relative(join(dist, 'test'), file)}'\n`)
+    writeFileSync(path, imports.join(''))
+    return path
+  })
+}
+
+/** What is run: each file in a process of its own but for the quick ones. */
+function filesToRun (): string[] {
+  if (named.length > 0) return named.map(compiled)
+  const files = allFiles()
+  const groups = grouped(files.filter(isQuickFile))
+  return isQuick ? groups : [...groups, ...files.filter(file => !isQuickFile(file))]
 }
 
 /** The compiled file of a source that was named from where npm was called. */
@@ -94,7 +115,7 @@ if (!isQuick && !await shareRedis()) {
   process.exitCode = 1
 } else {
   const checked = named.length === 0 && !isQuick ? startChecks() : async () => true
-  const passed = await report(run({ files: named.length > 0 ? named.map(compiled) : allFiles(), concurrency: CONCURRENCY, timeout: TIMEOUT }))
+  const passed = await report(run({ files: filesToRun(), concurrency: CONCURRENCY, timeout: TIMEOUT }))
   const ok = await checked() && passed
   process.exitCode = ok ? 0 : 1
 }
