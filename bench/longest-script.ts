@@ -124,7 +124,7 @@ const scenes: Record<string, () => Promise<{ service: ChartQueueService, run: ()
         await service.getMessageCharts(message_id, ada, { limit: 100, content: true })
         await service.getActiveTasksByMessageId(message_id, 'ada')
         await service.getQueueStats()
-        await redis.zunionstore('{async-charts}:finished', 1, '{async-charts}:finished', 'WEIGHTS', 0)
+        await redis.zunionstore('{async-charts}:2:finished', 1, '{async-charts}:2:finished', 'WEIGHTS', 0)
         await service.cleanupExpiredTasks()
       }
     }

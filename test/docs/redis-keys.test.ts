@@ -10,7 +10,13 @@ const section = (heading: string) => page.split(/^#+ /m).find(part => part.start
 const cells = (heading: string, pattern: RegExp) => [...section(heading).matchAll(pattern)].map(([, name, second]) => [name!, second!] as const)
 
 const keys = new Map(cells('Keys', /^\| `\{async-charts\}:(\S+)` \| ([\w ]+) \|/gm))
-const fields = cells('Fields of a task', /^\| `(\w+)` \|(.)/gm).map(([name]) => name)
+/** The words of a record or a state, in their order, and behind them what few tasks have. */
+function lineOf (heading: string): { words: string[], rare: string[] } {
+  const [words, rare] = section(heading).split('| field | |').map(part => [...part.matchAll(/^\| `(\w+)` \|/gm)].map(([, name]) => name!))
+  return { words: words!, rare: rare! }
+}
+const record = lineOf('Record of a task')
+const state = lineOf('State of a task')
 const channels = cells('Channels', /^\| `\{async-charts\}:(\S+)` \|(.)/gm).map(([name]) => name)
 
 /** `task:<task_id>` is any key that starts with `task:`. */
@@ -35,8 +41,19 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   })
   await service.ready(1_000)
 
+  const message_id = crypto.randomUUID()
   const seenKeys = new Map<string, string>()
-  const seenFields = new Set<string>()
+  const seenRare = { record: new Set<string>(), state: new Set<string>() }
+  /** Each word where the page says that it is: what can be told from outside. */
+  function readLine (kind: 'record' | 'state', line: string): void {
+    const { words } = kind === 'record' ? record : state
+    const values = line.split(' ')
+    t.ok(values.length >= words.length, `${kind} has ${words.length} words: ${line}`)
+    const of = (word: string) => values[words.indexOf(word)]!
+    if (kind === 'record') t.match([of('format'), of('message'), of('priority'), of('tenant'), of('user')], ['2', message_id, 'normal', 'org:acme', 'ada'])
+    else t.match([of('status'), of('version'), of('attempt')], [/^[A-Z]+$/, /^\d+$/, /^\d+$/])
+    if (values.length > words.length) for (const field of Object.keys(JSON.parse(values.slice(words.length).join(' ')))) seenRare[kind].add(field)
+  }
   const seenChannels = new Set<string>()
   async function look (): Promise<string[]> {
     const found: string[] = []
@@ -44,7 +61,11 @@ t.test('the page names every key, type, field and channel that tasks make, and n
     for (const key of found) {
       const type = await redis.type(key)
       seenKeys.set(named(keys.keys(), key.slice(prefix.length)), type === 'zset' ? 'sorted set' : type)
-      if (key.startsWith(`${prefix}task:`)) for (const field of await redis.hkeys(key)) seenFields.add(field)
+      if (!key.startsWith(`${prefix}task:`)) continue
+      const [ended, asked] = (await redis.get(key))!.split('\n')
+      readLine('record', asked!)
+      const current = ended || await redis.hget(`${prefix}2:states`, key.slice(`${prefix}task:`.length))
+      if (current) readLine('state', current)
     }
     return found
   }
@@ -55,7 +76,6 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   await listener.psubscribe(`${prefix}*`)
 
   const ada = { user_id: 'ada', org_id: 'acme' }
-  const message_id = crypto.randomUUID()
   const ask = async (more: object, idempotencyKey?: string) =>
     (await service.enqueueChartTask({ message_id, ...more }, ada, { idempotencyKey })).task.task_id
   const first = await ask({ visibility: 'ORGANIZATION' }, 'once')
@@ -124,7 +144,8 @@ t.test('the page names every key, type, field and channel that tasks make, and n
 
   for (const key of await look()) t.ok(await redis.pttl(key) > 0, `${key} goes by itself once its tasks have ended`)
   t.same(Object.fromEntries([...seenKeys].sort()), Object.fromEntries([...keys].sort()), 'keys and their types')
-  t.same([...seenFields].sort(), [...fields].sort(), 'fields of a task')
+  t.same([...seenRare.record].sort(), record.rare.sort(), 'what few records have')
+  t.same([...seenRare.state].sort(), state.rare.filter(field => !['losses', 'lost_worker', 'waits'].includes(field)).sort(), 'what few states have')
   t.same([...seenChannels].sort(), [...channels].sort(), 'channels')
 })
 

@@ -48,8 +48,8 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
     })
     const keys = await redis.keys('*')
     t.same(keys.filter(key => !key.startsWith(PREFIX)), [])
-    const kinds = new Set(keys.map(key => key.slice(PREFIX.length).split(':')[0]))
-    for (const kind of ['task', 'request', 'status', 'chart', 'queue', 'processing', 'delayed', 'capped', 'finished', 'same', 'idempotency', 'message_tasks', 'message_charts']) {
+    const kinds = new Set(keys.map(key => key.slice(PREFIX.length).replace(/^2:/, '').split(':')[0]))
+    for (const kind of ['task', 'states', 'attempts', 'chart', 'queue', 'processing', 'delayed', 'capped', 'finished', 'same', 'idempotency', 'message_tasks', 'message_charts']) {
       t.ok(kinds.has(kind), `${kind} is among them`)
     }
     t.ok(channels.has(`${PREFIX}cancelled`))
@@ -76,8 +76,8 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
       const unfinished = (await scene.store.readActive(message_id, 'ada', 10)).map(task => task.task_id)
       t.equal(unfinished.length, 5)
       const needed = [
-        ...unfinished.flatMap(id => [`task:${id}`, `request:${id}`]), `status:${running.task.task_id}`,
-        'queue:normal', 'shares', 'turns:normal', 'processing', 'delayed', 'waiting', 'running', 'same:alike', 'idempotency:key', `message_tasks:${message_id}:ada`
+        ...unfinished.map(id => `task:${id}`), `message_tasks:${message_id}:ada`, `2:attempts:${retried.task.task_id}`,
+        ...['states', 'queue:normal', 'shares', 'turns:normal', 'processing', 'delayed', 'waiting', 'running', 'same:alike', 'idempotency:key'].map(name => `2:${name}`)
       ]
       t.same(Object.fromEntries(needed.map(key => [key, found.get(key)])), Object.fromEntries(needed.map(key => [key, -1])))
     })
@@ -92,12 +92,10 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
       const { finished } = await scene.complete(taken)
       const expected: Record<string, number> = {
         [`task:${task_id}`]: DAY,
-        [`request:${task_id}`]: DAY,
         [`chart:${finished!.chart_id}`]: DAY,
-        [`status:${task_id}`]: 3_600,
-        'idempotency:key': DAY,
-        'same:alike': DAY,
-        finished: DAY,
+        '2:idempotency:key': DAY,
+        '2:same:alike': DAY,
+        '2:finished': DAY,
         [`message_tasks:${message_id}:ada`]: DAY,
         [`message_charts:${message_id}:acme`]: DAY
       }
@@ -107,8 +105,8 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
         t.ok(left > seconds - 60 && left <= seconds, `${key} is kept ${seconds} s, ${left} are left`)
       }
       t.same([...found].filter(([, left]) => left < 0), [], 'nothing is left that does not expire')
-      t.same([...found.keys()].filter(key => !(key in expected)).sort(), ['take:worker', 'wake'], 'nothing else is left')
-      t.ok(found.get('take:worker')! <= LEASE / 1000)
+      t.same([...found.keys()].filter(key => !(key in expected)).sort(), ['2:take:worker', '2:wake'], 'nothing else is left')
+      t.ok(found.get('2:take:worker')! <= LEASE / 1000)
     })
   })
 
@@ -161,7 +159,7 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
       now += DAY * 1_000
       t.equal(await scene.store.cleanup(), 1)
       const left = await ttls()
-      for (const key of [`task:${task_id}`, `request:${task_id}`, `status:${task_id}`, `chart:${chart_id}`, 'finished']) t.notOk(left.has(key), key)
+      for (const key of [`task:${task_id}`, `chart:${chart_id}`, '2:finished']) t.notOk(left.has(key), key)
     })
   })
 })

@@ -143,9 +143,10 @@ t.test('a cancel whose hint was lost reaches the generator at the next extension
   }, { leaseDuration: 1_500 })
   const { task_id } = await queue.enqueue()
   await started.opened
-  const key = `{${queue.keyPrefix}}:`
+  const key = `{${queue.keyPrefix}}:2:`
   // As cancel.lua does it, but for the message that nobody hears.
   await until(async () => await queue.redis!.zcard(`${key}processing`) === 1)
-  await queue.redis!.multi().zrem(`${key}processing`, task_id).hset(`${key}task:${task_id}`, 'status', 'CANCELLED', 'closed', 'cancel').exec()
+  const state = await queue.redis!.hget(`${key}states`, task_id)
+  await queue.redis!.multi().zrem(`${key}processing`, task_id).hset(`${key}states`, task_id, state!.replace(' PROCESSING ', ' CANCELLED ')).exec()
   t.equal(await inTime(aborted.opened, 1_500, 'the generator is aborted'), 'CANCELLED')
 })

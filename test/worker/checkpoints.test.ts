@@ -35,7 +35,7 @@ for (const kind of stores) {
     t.strictSame(runs, ['plan 1', 'nothing 1', 'rows 2'], 'each has run once in all')
     t.strictSame(await queue.content(task), { plan: values, rows: 7 })
     t.match(task.step_progress, { plan: 100, nothing: 100, rows: 100 }, 'remembered ones are shown as done')
-    if (queue.redis) t.strictSame(await queue.redis.keys(`{${queue.keyPrefix}}:checkpoints:*`), [], 'gone with the task')
+    if (queue.redis) t.strictSame(await queue.redis.keys(`{${queue.keyPrefix}}:2:checkpoints:*`), [], 'gone with the task')
   })
 
   t.test(`a step reports progress, ${kind}`, async t => {

@@ -1,3 +1,5 @@
+import { toWord } from './records.ts'
+
 /**
  * Every key and channel starts with one hash tag, so that all of them live on one node of a Cluster. The names behind it
  * are listed in `docs/reference/redis-keys.md`.
@@ -12,11 +14,10 @@ export function keyspace (keyPrefix: string) {
      * with one, it would run the script on the node that has none of the tasks yet.
      */
     declared: [prefix, `${prefix}none`],
-    wake: `${prefix}wake`,
-    request: (task_id: string) => `${prefix}request:${task_id}`,
+    wake: `${prefix}2:wake`,
     chart: (chart_id: string) => `${prefix}chart:${chart_id}`,
     updates: (task_id: string) => `${prefix}updates:${task_id}`,
-    message: (message_id: string, user_id: string) => `${prefix}message:${message_id}:${user_id}`,
+    message: (message_id: string, user_id: string) => `${prefix}message:${message_id}:${toWord(user_id)}`,
     cancelled: `${prefix}cancelled`,
     ping: (process_id: string) => `${prefix}ping:${process_id}`
   }

@@ -1,6 +1,6 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 
-export type ScriptName = 'access' | 'batch' | 'cancelAll' | 'cancel' | 'checkpoint' | 'cleanup' | 'close' | 'contents' | 'dequeue' | 'ended' | 'enqueue' | 'extend' | 'list' | 'message' | 'outlook' | 'pause' | 'probe' | 'progress' | 'read' | 'settleAndClaim' | 'stats'
+export type ScriptName = 'access' | 'batch' | 'cancelAll' | 'cancel' | 'checkpoint' | 'cleanup' | 'close' | 'contents' | 'dequeue' | 'ended' | 'enqueue' | 'extend' | 'inspect' | 'list' | 'message' | 'outlook' | 'pause' | 'probe' | 'progress' | 'read' | 'settleAndClaim' | 'stats'
 
 // Typed, lest the declarations of the package repeat every source.
 export const scripts: Readonly<Record<ScriptName, { readonly sha: string, readonly source: string }>> = {
@@ -15,422 +15,708 @@ end
 return refused`
   },
   batch: {
-    sha: '2b51eb2a435dd17e9712e8f8e762590e210fa069',
+    sha: '552fd1a4ea8e6e1d054496f977e7b1b14ef2ac90',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local function ref(id)
-  local t = call('HMGET', record(id), 'created', 'completed', 'expires')
-  if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
-  return { id, t[1], t[2] }
+  local task = find_kept(id)
+  return task and { id, task.asked.created, task.state.completed or false }
 end
-local t = call('HMGET', P .. 'batch:' .. ARGV[2], 'user', 'ids')
+local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
 if not t[1] then return { false } end
-local refs = {}
-for id in string.gmatch(t[2], '%S+') do refs[#refs + 1] = ref(id) or nil end
+local ids, refs = {}, {}
+for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
+fetch(ids)
+for _, id in ipairs(ids) do refs[#refs + 1] = ref(id) or nil end
 if #refs == 0 then return { false } end
 return { t[1], refs }`
   },
   cancelAll: {
-    sha: '04fb4264aba9dc271f6e0d42b53f517e44b0ead2',
+    sha: '19f604239a12829d415f4affb1b0127930423fa5',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
-  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
-end
-local function index_active(key, id, replaced)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
-  if newest then call('PERSIST', key) end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, math.max(now, newest + 1), id)
-  if newest <= 0 then return index_expire(key, keep_index) end
-  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
-    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
   end
-  index_expire(key, keep_index)
-end
-local function is_superseded(id, message, user)
-  local owner = message .. ':' .. user
-  local newest = call('ZSCORE', P .. 'superseded', owner)
-  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
 local function count(key, tenant, by)
-  if call('HINCRBY', P .. key, tenant, by) <= 0 then
-    call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
-  end
-  if call('HINCRBY', P .. key, '', by) <= 0 then
-    call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
-  end
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
-  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
-  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
-  if aside and aside < 0 then return end
-  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
 end
-local function wake()
-  if call('LLEN', P .. 'wake') == 0 then
-    call('LPUSH', P .. 'wake', 1)
-    call('PEXPIRE', P .. 'wake', 60000)
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
 end
-local function enter(priority, id, score)
-  call('ZADD', queue(priority), score, id)
-  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
-    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
-  end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
 end
-local function queue_back(id, tenant, priority, patience, weight)
-  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local length = math.floor(ROUND / (weight or 1))
-  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
-  if turn < round + length then
-    turn = round + length
-    call('HSET', P .. 'turns:' .. priority, tenant, turn)
-  end
-  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
-  enter(priority, id, string.format('%.17g', turn + order))
-  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
 end
-local function admit(id, tenant, priority, run_at, patience, weight)
-  if run_at > now then
-    call('ZADD', P .. 'delayed', run_at, id)
-    return 'scheduled', run_at
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
   end
-  queue_back(id, tenant, priority, patience, weight)
+  queue_back(id, asked)
   return 'queued', now
 end
-local MOST_TRIES = 20
-local MOST_ASIDE = 100
-local unparked = 0
-local function queue_front(id)
-  enter('again', id, now)
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
 end
-local function pop()
-  local head = call('ZPOPMIN', queue('again'))
-  if head[1] then return head[1], 1, head[2] end
-  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local best, due
-  for i, priority in ipairs(PRIORITIES) do
-    local share = tonumber(shares[i])
-    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
-  if not best then return end
-  local priority = PRIORITIES[best]
-  head = call('ZPOPMIN', queue(priority))
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
-  return head[1], best + 1, head[2]
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
+local unparked = 0
 local function any_queued()
+  settle_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
 end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    set_share('round:' .. priority, math.floor(score))
+  end
+  return id, best, score
+end
 local function park(id, tenant, at, score)
-  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
   if asked % 5 > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
-  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
 local function preferred(tenant)
-  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 local function unpark(tenant, cap)
-  local key = P .. 'capped:' .. tenant
+  local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
     unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
   end
   wake()
 end
-local function give_back(id, tenant, priority, weight)
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
-  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
-    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
-  end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
 end
-local function unqueue(id, tenant)
-  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
-  give_back(id, tenant, priority, tonumber(weight or nil))
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', P .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(tenant, -1)
+    set_aside(asked.tenant, -1)
   elseif delayed then
     set_aside(nil, -1)
   end
-  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
-  count('waiting', tenant, -1)
-  unpark(tenant)
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
 end
-local function close_lease(id, tenant, verb, cap)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
-  unpark(tenant, cap)
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
 end
-local function requeue(id, tenant, step, delay, verb, code, message)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
-  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
-  local tries = cjson.decode(history or '[]')
-  local started = trace and cjson.decode(trace)[1][2] or now
-  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
-  if #tries > MOST_TRIES then table.remove(tries, 1) end
-  if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
-  call('DEL', details(id))
-  count('waiting', tenant, 1)
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', P .. 'delayed', now + delay, id)
+    call('ZADD', Q .. 'delayed', now + delay, id)
     set_aside(nil, 1)
   else
-    queue_front(id)
+    enter('again', id, digits[now])
   end
-  announce(id)
+  announce(task)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
-local MOST_MOVED = 25
+local MAX_MOVED = 25
 local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = read(id) end
+    if not own[id] then records[#records + 1] = shown(id) or nil end
   end
   return records
 end
-local MOST_KEPT = 1024
-local function shorten(id)
-  if call('STRLEN', request(id)) <= MOST_KEPT then return end
-  local raw = call('GET', request(id))
-  local query = string.find(raw, ',"adjustment_query":', 1, true)
+local MAX_KEPT = 1024
+local function shorten(task)
+  local raw = task.apart and call('GET', request_key(task.id))
+  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
   local params = query and string.find(raw, ',"params":', query, true)
   if not query then return end
   local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MOST_KEPT then value = 'null' end
-  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
-  call('HSET', record(id), 'shortened', 1)
+  if #value > MAX_KEPT then value = 'null' end
+  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+  change(task)
 end
-local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local MAX_UNRUN, MAX_WHOLE = 10000, 1000
 local function forget(id)
-  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
-  if not t[1] then return end
-  for key in string.gmatch(t[3], '%S+') do
-    local answer = call('GET', P .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  for _, key in ipairs(rare(state).keys or {}) do
+    local answer = call('GET', Q .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
   end
-  for batch in string.gmatch(t[4] or '', '%S+') do
-    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+  for _, batch in ipairs(rare(state).batches or {}) do
+    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
     end
   end
-  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
-  call('ZREM', P .. 'finished', id)
-  call('DEL', record(id), details(id), request(id))
+  call('ZREM', messages_of(asked), id)
+  call('ZREM', Q .. 'finished', id)
+  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
+  task.gone, tasks[id] = true, false
 end
 local function keep_latest(id, tenant, keep)
-  local key = P .. 'unrun:' .. tenant
-  local count = call('RPUSH', key, id)
-  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
-  if count > MOST_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
-  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
-  local k = {}
-  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
-  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
-  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
-    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  if status == 'CANCELLED' then shorten(id) end
-  if lease == '0' then keep_latest(id, tenant, keep_task) end
-  local steps = announce(id)
-  call('PEXPIRE', record(id), keep_task)
-  call('DEL', checkpoints(id))
-  call('PEXPIRE', request(id), keep_task)
-  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
-  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
-  call('ZREM', P .. 'active', id)
-  call('ZADD', P .. 'finished', now + keep_task, id)
-  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
-  if status == 'COMPLETED' then
-    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
-    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
-    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
-  else
-    call('ZREM', P .. 'same:' .. same, id)
-    index_expire(P .. 'same:' .. same, keep_task)
+  local key = Q .. 'unrun:' .. tenant
+  local length = call('RPUSH', key, id)
+  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if length > MAX_WHOLE then
+    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
+    if old and old.state.completed then shorten(old) end
   end
-  for batch in string.gmatch(batches or '', '%S+') do
-    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+end
+local function put_final(task, status)
+  local id, asked, state = task.id, task.asked, task.state
+  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+  state.status, state.step, state.completed = status, string.lower(status), now
+  few.waits = nil
+  if status == 'CANCELLED' then shorten(task) end
+  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  announce(task)
+  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
+  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  listed[id], finished[id] = false, now + keep_task
+  finished_keep = math.max(finished_keep, keep_task)
+  index_finished(messages_of(asked), id, keep_task, keep_index)
+  local same = Q .. 'same:' .. asked.same
+  if status == 'COMPLETED' then
+    index_answer(same, id, keep_task)
+    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
+  else
+    index_remove(same, id, keep_task)
+  end
+  for _, batch in ipairs(few.batches or {}) do
+    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
 local function put_cancelled(id)
-  local t = call('HMGET', record(id), 'status', 'tenant')
-  if t[1] == 'PENDING' then
-    unqueue(id, t[2])
-  elseif t[1] == 'PROCESSING' then
-    close_lease(id, t[2], 'cancel')
+  local task = find(id)
+  local status = task and task.state.status
+  if status == 'PENDING' then
+    unqueue(task)
+  elseif status == 'PROCESSING' then
+    close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
   else
     return false
   end
-  put_final(id, 'CANCELLED', {})
+  put_final(task, 'CANCELLED')
   return true
 end
 local function tell_one(id, completed)
-  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
-  if not t[1] then return end
-  if is_superseded(id, t[6], t[7]) then
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
-    unqueue(id, t[1])
-    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    unqueue(task)
+    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    put_final(task, 'FAILED')
   else
     moved = moved + 1
-    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
-    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-    if step == 'queued' then set_aside(t[1], -1) end
-    call('HSET', record(id), 'step', step, 'at', at)
-    announce(id)
+    local waits = (rare(state).waits or 1) - 1
+    rare(state).waits = waits > 0 and waits or nil
+    change(task)
+    if waits > 0 then return end
+    state.step, state.at = admit(id, asked)
+    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    announce(task)
     wake()
   end
 end
 local function tell(id, completed)
-  local key = P .. 'dependents:' .. id
-  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
-    if moved >= MOST_MOVED then return false end
+  local key = Q .. 'dependents:' .. id
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  fetch(dependents)
+  for _, dependent in ipairs(dependents) do
+    if moved >= MAX_MOVED then return false end
     call('ZREM', key, dependent)
     tell_one(dependent, completed)
   end
@@ -443,413 +729,683 @@ local function tell_all()
     if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
   untold = {}
-  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
   return #left > 0
 end
 local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
   local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
   local staying = {}
-  for id, of in pairs(kept) do
-    local score = of == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  for id, asked in pairs(kept) do
+    local score = asked and asked.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
   end
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
     index_active(index, one[1])
-    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+    index_active(Q .. 'same:' .. one[3].same, one[1])
   end
-  call('ZADD', P .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MOST_MOVED then break end
-    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  call('ZADD', Q .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MAX_MOVED then break end
+    local task = find(id)
+    if task and is_superseded(id, task.asked) then put_cancelled(id) end
   end
 end
 local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
   if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
   local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  fetch(ids)
   for _, id in ipairs(ids) do
     if not put_cancelled(id) then call('ZREM', index, id) end
   end
-  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
   return true
 end
 local function settle(unsettled)
   local left = tell_all()
-  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MOST_MOVED do
-    local one = call('LPOP', P .. 'untold')
+  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MAX_MOVED do
+    local one = call('LPOP', Q .. 'untold')
     if not one then break end
     untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
     tell_all()
   end
   if not (left or unsettled) then return false end
-  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
-    call('DEL', P .. 'unsettled')
+  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'unsettled')
     return false
   end
   if not unsettled then wake() end
-  call('SET', P .. 'unsettled', 1)
+  call('SET', Q .. 'unsettled', 1)
   return true
 end
-for i = 2, #ARGV do put_cancelled(ARGV[i]) end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
+  end
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
+end
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
+local ids = { unpack(ARGV, 2) }
+fetch(ids)
+for _, id in ipairs(ids) do put_cancelled(id) end
 settle(false)
+commit()
 return others({})`
   },
   cancel: {
-    sha: '5580e06763f84caeb85005ae088b44185dcfd82e',
+    sha: 'eaeee86e0e1dd391fcd19a5e5709ae19bc2e9f3c',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
-  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
-end
-local function index_active(key, id, replaced)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
-  if newest then call('PERSIST', key) end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, math.max(now, newest + 1), id)
-  if newest <= 0 then return index_expire(key, keep_index) end
-  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
-    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
   end
-  index_expire(key, keep_index)
-end
-local function is_superseded(id, message, user)
-  local owner = message .. ':' .. user
-  local newest = call('ZSCORE', P .. 'superseded', owner)
-  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
 local function count(key, tenant, by)
-  if call('HINCRBY', P .. key, tenant, by) <= 0 then
-    call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
-  end
-  if call('HINCRBY', P .. key, '', by) <= 0 then
-    call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
-  end
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
-  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
-  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
-  if aside and aside < 0 then return end
-  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
 end
-local function wake()
-  if call('LLEN', P .. 'wake') == 0 then
-    call('LPUSH', P .. 'wake', 1)
-    call('PEXPIRE', P .. 'wake', 60000)
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
 end
-local function enter(priority, id, score)
-  call('ZADD', queue(priority), score, id)
-  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
-    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
-  end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
 end
-local function queue_back(id, tenant, priority, patience, weight)
-  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local length = math.floor(ROUND / (weight or 1))
-  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
-  if turn < round + length then
-    turn = round + length
-    call('HSET', P .. 'turns:' .. priority, tenant, turn)
-  end
-  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
-  enter(priority, id, string.format('%.17g', turn + order))
-  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
 end
-local function admit(id, tenant, priority, run_at, patience, weight)
-  if run_at > now then
-    call('ZADD', P .. 'delayed', run_at, id)
-    return 'scheduled', run_at
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
   end
-  queue_back(id, tenant, priority, patience, weight)
+  queue_back(id, asked)
   return 'queued', now
 end
-local MOST_TRIES = 20
-local MOST_ASIDE = 100
-local unparked = 0
-local function queue_front(id)
-  enter('again', id, now)
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
 end
-local function pop()
-  local head = call('ZPOPMIN', queue('again'))
-  if head[1] then return head[1], 1, head[2] end
-  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local best, due
-  for i, priority in ipairs(PRIORITIES) do
-    local share = tonumber(shares[i])
-    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
-  if not best then return end
-  local priority = PRIORITIES[best]
-  head = call('ZPOPMIN', queue(priority))
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
-  return head[1], best + 1, head[2]
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
+local unparked = 0
 local function any_queued()
+  settle_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
 end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    set_share('round:' .. priority, math.floor(score))
+  end
+  return id, best, score
+end
 local function park(id, tenant, at, score)
-  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
   if asked % 5 > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
-  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
 local function preferred(tenant)
-  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 local function unpark(tenant, cap)
-  local key = P .. 'capped:' .. tenant
+  local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
     unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
   end
   wake()
 end
-local function give_back(id, tenant, priority, weight)
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
-  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
-    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
-  end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
 end
-local function unqueue(id, tenant)
-  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
-  give_back(id, tenant, priority, tonumber(weight or nil))
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', P .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(tenant, -1)
+    set_aside(asked.tenant, -1)
   elseif delayed then
     set_aside(nil, -1)
   end
-  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
-  count('waiting', tenant, -1)
-  unpark(tenant)
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
 end
-local function close_lease(id, tenant, verb, cap)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
-  unpark(tenant, cap)
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
 end
-local function requeue(id, tenant, step, delay, verb, code, message)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
-  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
-  local tries = cjson.decode(history or '[]')
-  local started = trace and cjson.decode(trace)[1][2] or now
-  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
-  if #tries > MOST_TRIES then table.remove(tries, 1) end
-  if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
-  call('DEL', details(id))
-  count('waiting', tenant, 1)
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', P .. 'delayed', now + delay, id)
+    call('ZADD', Q .. 'delayed', now + delay, id)
     set_aside(nil, 1)
   else
-    queue_front(id)
+    enter('again', id, digits[now])
   end
-  announce(id)
+  announce(task)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
-local MOST_MOVED = 25
+local MAX_MOVED = 25
 local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = read(id) end
+    if not own[id] then records[#records + 1] = shown(id) or nil end
   end
   return records
 end
-local MOST_KEPT = 1024
-local function shorten(id)
-  if call('STRLEN', request(id)) <= MOST_KEPT then return end
-  local raw = call('GET', request(id))
-  local query = string.find(raw, ',"adjustment_query":', 1, true)
+local MAX_KEPT = 1024
+local function shorten(task)
+  local raw = task.apart and call('GET', request_key(task.id))
+  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
   local params = query and string.find(raw, ',"params":', query, true)
   if not query then return end
   local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MOST_KEPT then value = 'null' end
-  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
-  call('HSET', record(id), 'shortened', 1)
+  if #value > MAX_KEPT then value = 'null' end
+  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+  change(task)
 end
-local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local MAX_UNRUN, MAX_WHOLE = 10000, 1000
 local function forget(id)
-  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
-  if not t[1] then return end
-  for key in string.gmatch(t[3], '%S+') do
-    local answer = call('GET', P .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  for _, key in ipairs(rare(state).keys or {}) do
+    local answer = call('GET', Q .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
   end
-  for batch in string.gmatch(t[4] or '', '%S+') do
-    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+  for _, batch in ipairs(rare(state).batches or {}) do
+    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
     end
   end
-  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
-  call('ZREM', P .. 'finished', id)
-  call('DEL', record(id), details(id), request(id))
+  call('ZREM', messages_of(asked), id)
+  call('ZREM', Q .. 'finished', id)
+  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
+  task.gone, tasks[id] = true, false
 end
 local function keep_latest(id, tenant, keep)
-  local key = P .. 'unrun:' .. tenant
-  local count = call('RPUSH', key, id)
-  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
-  if count > MOST_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
-  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
-  local k = {}
-  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
-  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
-  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
-    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  if status == 'CANCELLED' then shorten(id) end
-  if lease == '0' then keep_latest(id, tenant, keep_task) end
-  local steps = announce(id)
-  call('PEXPIRE', record(id), keep_task)
-  call('DEL', checkpoints(id))
-  call('PEXPIRE', request(id), keep_task)
-  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
-  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
-  call('ZREM', P .. 'active', id)
-  call('ZADD', P .. 'finished', now + keep_task, id)
-  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
-  if status == 'COMPLETED' then
-    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
-    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
-    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
-  else
-    call('ZREM', P .. 'same:' .. same, id)
-    index_expire(P .. 'same:' .. same, keep_task)
+  local key = Q .. 'unrun:' .. tenant
+  local length = call('RPUSH', key, id)
+  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if length > MAX_WHOLE then
+    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
+    if old and old.state.completed then shorten(old) end
   end
-  for batch in string.gmatch(batches or '', '%S+') do
-    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+end
+local function put_final(task, status)
+  local id, asked, state = task.id, task.asked, task.state
+  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+  state.status, state.step, state.completed = status, string.lower(status), now
+  few.waits = nil
+  if status == 'CANCELLED' then shorten(task) end
+  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  announce(task)
+  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
+  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  listed[id], finished[id] = false, now + keep_task
+  finished_keep = math.max(finished_keep, keep_task)
+  index_finished(messages_of(asked), id, keep_task, keep_index)
+  local same = Q .. 'same:' .. asked.same
+  if status == 'COMPLETED' then
+    index_answer(same, id, keep_task)
+    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
+  else
+    index_remove(same, id, keep_task)
+  end
+  for _, batch in ipairs(few.batches or {}) do
+    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
 local function put_cancelled(id)
-  local t = call('HMGET', record(id), 'status', 'tenant')
-  if t[1] == 'PENDING' then
-    unqueue(id, t[2])
-  elseif t[1] == 'PROCESSING' then
-    close_lease(id, t[2], 'cancel')
+  local task = find(id)
+  local status = task and task.state.status
+  if status == 'PENDING' then
+    unqueue(task)
+  elseif status == 'PROCESSING' then
+    close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
   else
     return false
   end
-  put_final(id, 'CANCELLED', {})
+  put_final(task, 'CANCELLED')
   return true
 end
 local function tell_one(id, completed)
-  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
-  if not t[1] then return end
-  if is_superseded(id, t[6], t[7]) then
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
-    unqueue(id, t[1])
-    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    unqueue(task)
+    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    put_final(task, 'FAILED')
   else
     moved = moved + 1
-    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
-    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-    if step == 'queued' then set_aside(t[1], -1) end
-    call('HSET', record(id), 'step', step, 'at', at)
-    announce(id)
+    local waits = (rare(state).waits or 1) - 1
+    rare(state).waits = waits > 0 and waits or nil
+    change(task)
+    if waits > 0 then return end
+    state.step, state.at = admit(id, asked)
+    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    announce(task)
     wake()
   end
 end
 local function tell(id, completed)
-  local key = P .. 'dependents:' .. id
-  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
-    if moved >= MOST_MOVED then return false end
+  local key = Q .. 'dependents:' .. id
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  fetch(dependents)
+  for _, dependent in ipairs(dependents) do
+    if moved >= MAX_MOVED then return false end
     call('ZREM', key, dependent)
     tell_one(dependent, completed)
   end
@@ -862,565 +1418,1006 @@ local function tell_all()
     if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
   untold = {}
-  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
   return #left > 0
 end
 local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
   local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
   local staying = {}
-  for id, of in pairs(kept) do
-    local score = of == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  for id, asked in pairs(kept) do
+    local score = asked and asked.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
   end
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
     index_active(index, one[1])
-    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+    index_active(Q .. 'same:' .. one[3].same, one[1])
   end
-  call('ZADD', P .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MOST_MOVED then break end
-    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  call('ZADD', Q .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MAX_MOVED then break end
+    local task = find(id)
+    if task and is_superseded(id, task.asked) then put_cancelled(id) end
   end
 end
 local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
   if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
   local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  fetch(ids)
   for _, id in ipairs(ids) do
     if not put_cancelled(id) then call('ZREM', index, id) end
   end
-  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
   return true
 end
 local function settle(unsettled)
   local left = tell_all()
-  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MOST_MOVED do
-    local one = call('LPOP', P .. 'untold')
+  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MAX_MOVED do
+    local one = call('LPOP', Q .. 'untold')
     if not one then break end
     untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
     tell_all()
   end
   if not (left or unsettled) then return false end
-  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
-    call('DEL', P .. 'unsettled')
+  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'unsettled')
     return false
   end
   if not unsettled then wake() end
-  call('SET', P .. 'unsettled', 1)
+  call('SET', Q .. 'unsettled', 1)
   return true
 end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
+  end
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
+end
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
 local id = ARGV[2]
-local known = read(id)
-if not (known and put_cancelled(id)) then return { known, {}, 0 } end
+if not (find_kept(id) and put_cancelled(id)) then return { shown(id), {}, 0 } end
 local unsettled = settle(false)
-return { read(id), others({}), unsettled and 1 or 0 }`
+commit()
+return { shown(id), others({}), unsettled and 1 or 0 }`
   },
   checkpoint: {
-    sha: '240ff4d8a21b008a5741fb1faa1952a1cc01022f',
+    sha: 'e1e755592eb85d2806df81849d5026daa8f73be4',
     source: `#!lua
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local id, name, value, most = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
-local t = call('HMGET', record(id), 'lease', 'status')
-if t[1] ~= ARGV[3] or t[2] ~= 'PROCESSING' then return 'stale' end
+local task, key = find(id), Q .. 'checkpoints:' .. id
+if not task or task.state.lease ~= tonumber(ARGV[3]) or task.state.status ~= 'PROCESSING' then return 'stale' end
 local bytes = #value
-for i, text in ipairs(call('HGETALL', checkpoints(id))) do
+for i, text in ipairs(call('HGETALL', key)) do
   if i % 2 == 0 then bytes = bytes + #text end
 end
-bytes = bytes - call('HSTRLEN', checkpoints(id), name)
+bytes = bytes - call('HSTRLEN', key, name)
 if most > 0 and bytes > most then return 'too_large' end
-call('HSET', checkpoints(id), name, value)
+call('HSET', key, name, value)
 return 'ok'`
   },
   cleanup: {
-    sha: '2ca5bbfd4e61a5e34f229240ee63d5b3c60122e7',
+    sha: 'e75af7a1bb9a4c388d10dd4ef8ab95bcaa136011',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local ids = call('ZRANGEBYSCORE', P .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
+local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
+fetch(ids)
 for _, id in ipairs(ids) do
-  local chart = call('HGET', record(id), 'chart')
-  if chart then call('DEL', P .. 'chart:' .. chart) end
-  call('DEL', record(id), details(id), request(id))
-  call('ZREM', P .. 'finished', id)
-end
-for _, id in ipairs(call('ZRANDMEMBER', P .. 'active', 100)) do
-  local status = call('HGET', record(id), 'status')
-  if status ~= 'PENDING' and status ~= 'PROCESSING' then call('ZREM', P .. 'active', id) end
+  local task = find(id)
+  if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
+  call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
+  call('ZREM', Q .. 'finished', id)
 end
 return #ids`
   },
   close: {
-    sha: '0987f6e5fe922b33193975df5043efe439f8a58b',
+    sha: '63161856087efafe79a95a35b0d881d82e747e7b',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
-local MOST_MOVED = 1000
-local function move(key, by, moves)
-  local due = call('ZRANGE', P .. key, 0, MOST_MOVED - 1, 'WITHSCORES')
-  for i = 1, #due, 2 do
-    if not moves or moves(due[i]) then call('ZADD', P .. key, due[i + 1] - by, due[i]) end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
   end
-end
-local function set_back(by)
-  local mended = tonumber(call('GET', P .. 'set_back') or nil)
-  if mended and math.abs(mended - by) <= TOLERANCE then return end
-  call('SET', P .. 'set_back', by, 'PX', 600000)
-  move('processing', by)
-  move('deadlines', by)
-  move('delayed', by, function(id) return call('HGET', record(id), 'step') == 'retrying' end)
-end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
-  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
-end
-local function index_active(key, id, replaced)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
-  if newest then call('PERSIST', key) end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, math.max(now, newest + 1), id)
-  if newest <= 0 then return index_expire(key, keep_index) end
-  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
-    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, keep_index)
-end
-local function is_superseded(id, message, user)
-  local owner = message .. ':' .. user
-  local newest = call('ZSCORE', P .. 'superseded', owner)
-  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
 local function count(key, tenant, by)
-  if call('HINCRBY', P .. key, tenant, by) <= 0 then
-    call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
-  end
-  if call('HINCRBY', P .. key, '', by) <= 0 then
-    call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
-  end
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
-  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
-  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
-  if aside and aside < 0 then return end
-  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
 end
-local function wake()
-  if call('LLEN', P .. 'wake') == 0 then
-    call('LPUSH', P .. 'wake', 1)
-    call('PEXPIRE', P .. 'wake', 60000)
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
 end
-local function enter(priority, id, score)
-  call('ZADD', queue(priority), score, id)
-  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
-    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
-  end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
 end
-local function queue_back(id, tenant, priority, patience, weight)
-  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local length = math.floor(ROUND / (weight or 1))
-  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
-  if turn < round + length then
-    turn = round + length
-    call('HSET', P .. 'turns:' .. priority, tenant, turn)
-  end
-  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
-  enter(priority, id, string.format('%.17g', turn + order))
-  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
 end
-local function admit(id, tenant, priority, run_at, patience, weight)
-  if run_at > now then
-    call('ZADD', P .. 'delayed', run_at, id)
-    return 'scheduled', run_at
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
   end
-  queue_back(id, tenant, priority, patience, weight)
+  queue_back(id, asked)
   return 'queued', now
 end
-local MOST_TRIES = 20
-local MOST_ASIDE = 100
-local unparked = 0
-local function queue_front(id)
-  enter('again', id, now)
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
 end
-local function pop()
-  local head = call('ZPOPMIN', queue('again'))
-  if head[1] then return head[1], 1, head[2] end
-  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local best, due
-  for i, priority in ipairs(PRIORITIES) do
-    local share = tonumber(shares[i])
-    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
-  if not best then return end
-  local priority = PRIORITIES[best]
-  head = call('ZPOPMIN', queue(priority))
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
-  return head[1], best + 1, head[2]
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
+local unparked = 0
 local function any_queued()
+  settle_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
 end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    set_share('round:' .. priority, math.floor(score))
+  end
+  return id, best, score
+end
 local function park(id, tenant, at, score)
-  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
   if asked % 5 > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
-  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
 local function preferred(tenant)
-  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 local function unpark(tenant, cap)
-  local key = P .. 'capped:' .. tenant
+  local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
     unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
   end
   wake()
 end
-local function give_back(id, tenant, priority, weight)
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
-  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
-    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
-  end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
 end
-local function unqueue(id, tenant)
-  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
-  give_back(id, tenant, priority, tonumber(weight or nil))
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', P .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(tenant, -1)
+    set_aside(asked.tenant, -1)
   elseif delayed then
     set_aside(nil, -1)
   end
-  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
-  count('waiting', tenant, -1)
-  unpark(tenant)
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
 end
-local function close_lease(id, tenant, verb, cap)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
-  unpark(tenant, cap)
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
 end
-local function requeue(id, tenant, step, delay, verb, code, message)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
-  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
-  local tries = cjson.decode(history or '[]')
-  local started = trace and cjson.decode(trace)[1][2] or now
-  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
-  if #tries > MOST_TRIES then table.remove(tries, 1) end
-  if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
-  call('DEL', details(id))
-  count('waiting', tenant, 1)
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', P .. 'delayed', now + delay, id)
+    call('ZADD', Q .. 'delayed', now + delay, id)
     set_aside(nil, 1)
   else
-    queue_front(id)
+    enter('again', id, digits[now])
   end
-  announce(id)
+  announce(task)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
-local MOST_MOVED = 25
+local MAX_MOVED = 25
 local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = read(id) end
+    if not own[id] then records[#records + 1] = shown(id) or nil end
   end
   return records
 end
-local MOST_KEPT = 1024
-local function shorten(id)
-  if call('STRLEN', request(id)) <= MOST_KEPT then return end
-  local raw = call('GET', request(id))
-  local query = string.find(raw, ',"adjustment_query":', 1, true)
+local MAX_KEPT = 1024
+local function shorten(task)
+  local raw = task.apart and call('GET', request_key(task.id))
+  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
   local params = query and string.find(raw, ',"params":', query, true)
   if not query then return end
   local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MOST_KEPT then value = 'null' end
-  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
-  call('HSET', record(id), 'shortened', 1)
+  if #value > MAX_KEPT then value = 'null' end
+  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+  change(task)
 end
-local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local MAX_UNRUN, MAX_WHOLE = 10000, 1000
 local function forget(id)
-  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
-  if not t[1] then return end
-  for key in string.gmatch(t[3], '%S+') do
-    local answer = call('GET', P .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  for _, key in ipairs(rare(state).keys or {}) do
+    local answer = call('GET', Q .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
   end
-  for batch in string.gmatch(t[4] or '', '%S+') do
-    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+  for _, batch in ipairs(rare(state).batches or {}) do
+    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
     end
   end
-  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
-  call('ZREM', P .. 'finished', id)
-  call('DEL', record(id), details(id), request(id))
+  call('ZREM', messages_of(asked), id)
+  call('ZREM', Q .. 'finished', id)
+  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
+  task.gone, tasks[id] = true, false
 end
 local function keep_latest(id, tenant, keep)
-  local key = P .. 'unrun:' .. tenant
-  local count = call('RPUSH', key, id)
-  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
-  if count > MOST_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
-  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
-  local k = {}
-  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
-  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
-  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
-    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  if status == 'CANCELLED' then shorten(id) end
-  if lease == '0' then keep_latest(id, tenant, keep_task) end
-  local steps = announce(id)
-  call('PEXPIRE', record(id), keep_task)
-  call('DEL', checkpoints(id))
-  call('PEXPIRE', request(id), keep_task)
-  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
-  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
-  call('ZREM', P .. 'active', id)
-  call('ZADD', P .. 'finished', now + keep_task, id)
-  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
-  if status == 'COMPLETED' then
-    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
-    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
-    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
-  else
-    call('ZREM', P .. 'same:' .. same, id)
-    index_expire(P .. 'same:' .. same, keep_task)
+  local key = Q .. 'unrun:' .. tenant
+  local length = call('RPUSH', key, id)
+  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if length > MAX_WHOLE then
+    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
+    if old and old.state.completed then shorten(old) end
   end
-  for batch in string.gmatch(batches or '', '%S+') do
-    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+end
+local function put_final(task, status)
+  local id, asked, state = task.id, task.asked, task.state
+  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+  state.status, state.step, state.completed = status, string.lower(status), now
+  few.waits = nil
+  if status == 'CANCELLED' then shorten(task) end
+  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  announce(task)
+  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
+  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  listed[id], finished[id] = false, now + keep_task
+  finished_keep = math.max(finished_keep, keep_task)
+  index_finished(messages_of(asked), id, keep_task, keep_index)
+  local same = Q .. 'same:' .. asked.same
+  if status == 'COMPLETED' then
+    index_answer(same, id, keep_task)
+    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
+  else
+    index_remove(same, id, keep_task)
+  end
+  for _, batch in ipairs(few.batches or {}) do
+    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
 local function put_cancelled(id)
-  local t = call('HMGET', record(id), 'status', 'tenant')
-  if t[1] == 'PENDING' then
-    unqueue(id, t[2])
-  elseif t[1] == 'PROCESSING' then
-    close_lease(id, t[2], 'cancel')
+  local task = find(id)
+  local status = task and task.state.status
+  if status == 'PENDING' then
+    unqueue(task)
+  elseif status == 'PROCESSING' then
+    close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
   else
     return false
   end
-  put_final(id, 'CANCELLED', {})
+  put_final(task, 'CANCELLED')
   return true
 end
 local function tell_one(id, completed)
-  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
-  if not t[1] then return end
-  if is_superseded(id, t[6], t[7]) then
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
-    unqueue(id, t[1])
-    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    unqueue(task)
+    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    put_final(task, 'FAILED')
   else
     moved = moved + 1
-    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
-    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-    if step == 'queued' then set_aside(t[1], -1) end
-    call('HSET', record(id), 'step', step, 'at', at)
-    announce(id)
+    local waits = (rare(state).waits or 1) - 1
+    rare(state).waits = waits > 0 and waits or nil
+    change(task)
+    if waits > 0 then return end
+    state.step, state.at = admit(id, asked)
+    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    announce(task)
     wake()
   end
 end
 local function tell(id, completed)
-  local key = P .. 'dependents:' .. id
-  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
-    if moved >= MOST_MOVED then return false end
+  local key = Q .. 'dependents:' .. id
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  fetch(dependents)
+  for _, dependent in ipairs(dependents) do
+    if moved >= MAX_MOVED then return false end
     call('ZREM', key, dependent)
     tell_one(dependent, completed)
   end
@@ -1433,338 +2430,540 @@ local function tell_all()
     if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
   untold = {}
-  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
   return #left > 0
 end
 local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
   local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
   local staying = {}
-  for id, of in pairs(kept) do
-    local score = of == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  for id, asked in pairs(kept) do
+    local score = asked and asked.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
   end
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
     index_active(index, one[1])
-    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+    index_active(Q .. 'same:' .. one[3].same, one[1])
   end
-  call('ZADD', P .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MOST_MOVED then break end
-    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  call('ZADD', Q .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MAX_MOVED then break end
+    local task = find(id)
+    if task and is_superseded(id, task.asked) then put_cancelled(id) end
   end
 end
 local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
   if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
   local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  fetch(ids)
   for _, id in ipairs(ids) do
     if not put_cancelled(id) then call('ZREM', index, id) end
   end
-  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
   return true
 end
 local function settle(unsettled)
   local left = tell_all()
-  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MOST_MOVED do
-    local one = call('LPOP', P .. 'untold')
+  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MAX_MOVED do
+    local one = call('LPOP', Q .. 'untold')
     if not one then break end
     untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
     tell_all()
   end
   if not (left or unsettled) then return false end
-  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
-    call('DEL', P .. 'unsettled')
+  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'unsettled')
     return false
   end
   if not unsettled then wake() end
-  call('SET', P .. 'unsettled', 1)
+  call('SET', Q .. 'unsettled', 1)
   return true
 end
-local function weigh(known)
-  local bytes = #(known[4] or '')
-  for _, part in ipairs({ 2, 3, 6 }) do
-    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
   end
-  return bytes
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
 end
-local MOST_DUE, MOST_HANDED = 25, 500
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local MAX_SHIFTED = 1000
+local function shift(key, by, shifts)
+  local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
+  for i = 1, #due, 2 do
+    if not shifts or shifts(due[i]) then call('ZADD', Q .. key, due[i + 1] - by, due[i]) end
+  end
+end
+local function set_back(by)
+  local mended = tonumber(call('GET', Q .. 'set_back') or nil)
+  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  call('SET', Q .. 'set_back', by, 'PX', 600000)
+  shift('processing', by)
+  shift('deadlines', by)
+  shift('delayed', by, function(id)
+    local task = find(id)
+    return task and task.state.step == 'retrying'
+  end)
+end
+if expected and expected - now > TOLERANCE then set_back(expected - now) end
+local MAX_DUE, MAX_CLAIMED = 25, 500
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
-  local ids = call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE - collected)
+  local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)
   collected = collected + #ids
+  fetch(ids)
   return ids
 end
-local function is_replaced(id)
-  local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
-  return message and is_superseded(id, message, user)
+local function lost_workers(task, attempt)
+  local few = task.state.rare
+  local times = few and few.losses
+  if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
 end
-local function lost_workers(id, attempt)
-  local history, max = unpack(call('HMGET', record(id), 'history', 'max'))
-  if not history or not string.find(history, '"expire"', 1, true) then return end
-  local tries, times, worker = cjson.decode(history), 0, nil
-  for i = #tries, 1, -1 do
-    local verb = tries[i][6]
-    if verb == 'expire' then
-      times, worker = times + 1, worker or tries[i][3]
-    elseif verb ~= 'release' then
-      break
-    end
-  end
-  if times > 0 then return { worker, times, (times > 1 or attempt >= tonumber(max)) and 1 or 0 } end
-end
-local function was_held(trace)
-  local steps = cjson.decode(trace or '[]')
-  return #steps == 1 and steps[1][1] == 'queued'
-end
+local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
-    local attempt, max, tenant, worker, trace = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant', 'worker', 'trace'))
-    if not tenant then
-      call('ZREM', P .. 'processing', id)
-    elseif unsettled and is_replaced(id) then
+    local task = find(id)
+    if not task or task.state.status ~= 'PROCESSING' then
+      leases[id] = false
+    elseif unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif was_held(trace) then
-      close_lease(id, tenant, 'release', cap)
-      requeue(id, tenant, 'queued', 0, 'release')
+    elseif was_held(task.state) then
+      close_lease(task, 'release', cap)
+      requeue(task, 'queued', 0, 'release')
     else
-      expired[#expired + 1] = { id, tonumber(attempt), worker or '' }
-      close_lease(id, tenant, 'expire', cap)
-      if tonumber(attempt) < tonumber(max) then
-        requeue(id, tenant, 'queued', 0, 'expire')
+      local attempt = task.state.attempt
+      expired[#expired + 1] = { id, attempt, task.state.worker }
+      close_lease(task, 'expire', cap)
+      if attempt < task.asked.max then
+        requeue(task, 'queued', 0, 'expire')
       else
-        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+        rare(task.state).code = 'CHARTS_ERR_WORKER_LOST'
+        put_final(task, 'FAILED')
       end
     end
   end
   for _, id in ipairs(due_in('deadlines', ended_by)) do
-    call('ZREM', P .. 'deadlines', id)
-    local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
-    if t[1] == 'PENDING' and t[2] == '0' then
-      if unsettled and is_replaced(id) then
-        put_cancelled(id)
-      else
-        unqueue(id, t[3])
-        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
-      end
+    call('ZREM', Q .. 'deadlines', id)
+    local task = find(id)
+    if task and unsettled and is_superseded(id, task.asked) then
+      put_cancelled(id)
+    elseif task and task.state.status == 'PENDING' then
+      unqueue(task)
+      rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
+      put_final(task, 'FAILED')
     end
   end
 end
 local function promote()
   for _, id in ipairs(due_in('delayed', now)) do
-    call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
-    if t[1] == 'scheduled' then
-      set_aside(t[2], -1)
-      call('HSET', record(id), 'step', 'queued', 'at', now)
-      queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
-      announce(id)
+    call('ZREM', Q .. 'delayed', id)
+    local task = find(id)
+    if not task then
+      set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' then
+      set_aside(task.asked.tenant, -1)
+      task.state.step, task.state.at = 'queued', now
+      queue_back(id, task.asked)
+      announce(task)
     else
       set_aside(nil, -1)
-      queue_front(id)
+      enter('again', id, digits[now])
     end
   end
 end
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
-    local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+    local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
-local MOST_TAKEN = 4 * 2 ^ 20
-local function handed(known, lease, lost)
-  if lease == 1 then return known, #(known[4] or '') end
-  known[6], known[7] = call('HGETALL', checkpoints(known[1])), lost
-  return known, weigh(known)
+local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
+local function handed(task, lost)
+  local request = task.apart and call('GET', request_key(task.id)) or nil
+  local bytes = #task.record + #(request or '')
+  if task.state.lease == 1 then return { task, false, false, request }, bytes end
+  local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
+  for _, text in ipairs(steps) do bytes = bytes + #text end
+  return { task, steps, lost or false, request }, bytes
 end
-local function start(id, t, worker, take_id, lease_duration, step)
-  local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
-  count('waiting', tenant, -1)
-  count('running', tenant, 1)
-  if t[6] then call('ZREM', P .. 'deadlines', id) end
-  call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', step, 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["' .. step .. '",' .. now .. ',0]]')
-  publish(id, { version, 'PROCESSING', 0, step, attempt, started, false, false, false, false, now, 0, false }, {})
-  return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
+local function start(task, worker, claim, lease_duration, step)
+  local state = task.state
+  if state.lease == 0 and task.asked.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
+  count('waiting', task.asked.tenant, -1)
+  count('running', task.asked.tenant, 1)
+  leases[task.id] = now + lease_duration
+  state.status, state.step, state.at, state.started = 'PROCESSING', step, now, state.started or now
+  state.attempt, state.lease = state.attempt + 1, state.lease + 1
+  state.worker, state.claim, state.closed, state.trace = worker, claim, '', step .. ',' .. digits[now] .. ',0'
+  announce(task)
 end
-local function end_replaced(id, at, score)
-  if not is_replaced(id) then return false end
+local function end_replaced(task, at, score)
+  if not is_superseded(task.id, task.asked) then return false end
   local name = QUEUES[at]
-  call('ZADD', queue(name), score, id)
-  if STRIDE[name] then call('HINCRBY', P .. 'shares', name, -STRIDE[name]) end
-  return put_cancelled(id)
+  settle_queues()
+  call('ZADD', queue(name), string.format('%.17g', score), task.id)
+  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
+  return put_cancelled(task.id)
 end
-local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
-local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, beside, notes)
-  local taken = {}
+local function notes_for(worker) return call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled') end
+local function as_reply(claimed)
+  local replies = {}
+  for i, one in ipairs(claimed) do
+    local task, steps, lost, request = unpack(one)
+    replies[i] = (steps or lost or request) and { task.record, task.text, steps, lost, request } or { task.record, task.text }
+  end
+  return replies
+end
+local function reply(claimed, own, unsettled, lost)
+  commit()
+  return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
+end
+local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
+  local claimed = {}
   local before, paused, unsettled = unpack(notes)
-  if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    local again, gone, lost = string.match(string.sub(before, #take_id + 2), '([^;]*);([^;]*);?(.*)')
+  if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
+    local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take', 'lease', 'attempt')
-      if t[1] == 'PROCESSING' and t[2] == take_id then
-        local lease = tonumber(t[3])
-        taken[#taken + 1] = (handed(read(id), lease, lease > 1 and lost_workers(id, tonumber(t[4])) or nil))
+      local task = find(id)
+      if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
+        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    unsettled = settle(false) or unsettled
-    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost ~= '' and cjson.decode(lost) or {} }
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
   end
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
   local ids, aside, bytes = {}, 0, 0
-  wanted = math.min(wanted, MOST_HANDED)
-  while #taken < wanted and aside < MOST_ASIDE and moved < 2 * MOST_MOVED and bytes < MOST_TAKEN and not paused do
-    local id, at, score = pop()
+  wanted = math.min(wanted, MAX_CLAIMED)
+  local capped = running_per_tenant > 0
+  while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
+    local id, at, score = pop(wanted - #claimed)
     if not id then break end
-    local t = record_to_start(id)
-    local tenant, capped = t[1], running_per_tenant > 0
-    if not tenant then
+    local task = find(id)
+    if not task then
       aside = aside + 1
-    elseif unsettled and end_replaced(id, at, score) then
+    elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
-      park(id, tenant, at, score)
+    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+      park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
-      local other = capped and at > 1 and preferred(tenant)
-      if other and not (unsettled and is_replaced(other) and put_cancelled(other)) then
-        park(id, tenant, at, score)
-        id, t = other, record_to_start(other)
+      local other = capped and at > 1 and preferred(task.asked.tenant)
+      other = other and find(other)
+      if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
+        park(id, task.asked.tenant, at, score)
+        task = other
       end
-      local lost = tonumber(t[3]) > 0 and lost_workers(id, t[2] + 1) or nil
+      local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      local known, lease = start(id, t, worker, take_id, lease_duration, alone and beside + #taken > 0 and 'queued' or 'started')
+      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
       local size
-      known, size = handed(known, lease, lost)
-      taken[#taken + 1], bytes = known, bytes + size
-      ids[#ids + 1] = id
+      claimed[#claimed + 1], size = handed(task, lost)
+      ids[#ids + 1], bytes = task.id, bytes + size
       if alone then break end
     end
   end
   if #untold > 0 then unsettled = settle(unsettled) end
-  if #taken + #ended + #expired > 0 then
+  if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
-    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
+    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, expired }
+  return reply(claimed, own, unsettled, expired)
 end
 local function backoff(policy, attempt, random)
-  local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
-  local ms = tonumber(delay)
-  if kind == 'exponential' then ms = ms * 2 ^ (attempt - 1) end
-  return math.floor(math.min(ms, tonumber(max)) * (1 - tonumber(jitter) * random))
+  local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
+  delay, max, jitter = tonumber(delay), tonumber(max), tonumber(jitter)
+  if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
+  return math.floor(math.min(delay, max) * (1 - jitter * random))
 end
 local verbs = {}
-function verbs.complete(id, t, chart, content)
-  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(t.keep, '%d+'))) end
-  put_final(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
+function verbs.complete(task, chart, content)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', digits[task.asked.keep_task]) end
+  task.state.chart, task.state.progress = chart, 100
+  put_final(task, 'COMPLETED')
 end
-function verbs.fail(id, t, code, message, delay, random)
-  if delay == 'never' or t.attempt >= t.max then
-    put_final(id, 'FAILED', { 'code', code, 'error', message })
+function verbs.fail(task, code, message, delay, random)
+  local state = task.state
+  if delay == 'never' or state.attempt >= task.asked.max then
+    rare(state).code, rare(state).error = code, message ~= '' and message or nil
+    put_final(task, 'FAILED')
   else
-    requeue(id, t.tenant, 'retrying', tonumber(delay) or backoff(t.backoff, t.attempt, tonumber(random)), 'fail', code, message)
+    requeue(task, 'retrying', tonumber(delay) or backoff(task.asked.backoff, state.attempt, tonumber(random)), 'fail', code, message)
   end
 end
-function verbs.release(id, t)
-  requeue(id, t.tenant, 'queued', 0, 'release')
+function verbs.release(task)
+  requeue(task, 'queued', 0, 'release')
 end
-local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
-local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', P .. 'unsettled') }
-for i = 8, #ARGV - 1, 7 do
-  local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local current, status, last_verb, tenant, keep, attempt, max, policy =
-    unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
-  local answer = { 'stale' }
-  if notes[3] and status == 'PROCESSING' and is_replaced(id) then
-    put_cancelled(id)
-    status = 'CANCELLED'
+local closed, own, cap, ids = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil, {}
+local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', Q .. 'unsettled') }
+for i = 8, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
+fetch(ids)
+for n, id in ipairs(ids) do
+  local i = 1 + 7 * n
+  local task, lease, verb = find(id), tonumber(ARGV[i + 1]), ARGV[i + 2]
+  local state = task and task.state
+  closed[n] = 'stale'
+  if state and notes[3] and state.status == 'PROCESSING' and is_superseded(id, task.asked) then put_cancelled(id) end
+  if state and state.lease == lease and state.status == 'PROCESSING' then
+    close_lease(task, verb, cap)
+    verbs[verb](task, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+    closed[n] = has_ended[id] and 'ended' or 'ok'
+  elseif state and state.lease == lease and state.closed == verb then
+    closed[n] = (state.status == 'COMPLETED' or state.status == 'FAILED') and 'ended' or 'ok'
   end
-  if current == lease and status == 'PROCESSING' then
-    close_lease(id, tenant, verb, cap)
-    local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
-    verbs[verb](id, t, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-    answer = { 'ok', has_ended[id] and read(id) or nil }
-  elseif current == lease and last_verb == verb then
-    answer = { 'ok', (status == 'COMPLETED' or status == 'FAILED') and read(id) or nil }
-  end
-  own[id] = own[id] or answer[1] == 'ok'
-  closed[#closed + 1] = answer
+  own[id] = own[id] or closed[n] ~= 'stale'
 end
+moved = 0
+local function answers()
+  local replies = {}
+  for n, answer in ipairs(closed) do replies[n] = answer == 'ended' and { 'ok', shown(ids[n]) } or { answer } end
+  return replies
+end
+local rest
 if ARGV[2] == '' then
-  local unsettled = settle(false) or notes[3]
-  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, {} } }
+  rest = reply({}, own, settle(false) or notes[3], {})
+else
+  rest = take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
 end
-return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes) }`
+return { answers(), rest }`
   },
   contents: {
-    sha: 'f1cc9185cb92d040798051190d1e0871ef3d6150',
+    sha: '62a5dbee0d2e4acf7e43f126a8d7cd89e7eb9108',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local contents, room = {}, tonumber(ARGV[2])
 for i = 3, #ARGV do
@@ -1783,376 +2982,544 @@ end
 return contents`
   },
   dequeue: {
-    sha: '98aa2fca35789ed4ded04193820bb5a626dbc95e',
+    sha: '0a3df19d658875c658e1dab0b3371cb42e8c6be4',
     source: `#!lua
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
-local MOST_MOVED = 1000
-local function move(key, by, moves)
-  local due = call('ZRANGE', P .. key, 0, MOST_MOVED - 1, 'WITHSCORES')
-  for i = 1, #due, 2 do
-    if not moves or moves(due[i]) then call('ZADD', P .. key, due[i + 1] - by, due[i]) end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
   end
-end
-local function set_back(by)
-  local mended = tonumber(call('GET', P .. 'set_back') or nil)
-  if mended and math.abs(mended - by) <= TOLERANCE then return end
-  call('SET', P .. 'set_back', by, 'PX', 600000)
-  move('processing', by)
-  move('deadlines', by)
-  move('delayed', by, function(id) return call('HGET', record(id), 'step') == 'retrying' end)
-end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
-  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
-end
-local function index_active(key, id, replaced)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
-  if newest then call('PERSIST', key) end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, math.max(now, newest + 1), id)
-  if newest <= 0 then return index_expire(key, keep_index) end
-  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
-    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, keep_index)
-end
-local function is_superseded(id, message, user)
-  local owner = message .. ':' .. user
-  local newest = call('ZSCORE', P .. 'superseded', owner)
-  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
 local function count(key, tenant, by)
-  if call('HINCRBY', P .. key, tenant, by) <= 0 then
-    call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
-  end
-  if call('HINCRBY', P .. key, '', by) <= 0 then
-    call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
-  end
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
-  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
-  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
-  if aside and aside < 0 then return end
-  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
 end
-local function wake()
-  if call('LLEN', P .. 'wake') == 0 then
-    call('LPUSH', P .. 'wake', 1)
-    call('PEXPIRE', P .. 'wake', 60000)
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
 end
-local function enter(priority, id, score)
-  call('ZADD', queue(priority), score, id)
-  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
-    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
-  end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
 end
-local function queue_back(id, tenant, priority, patience, weight)
-  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local length = math.floor(ROUND / (weight or 1))
-  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
-  if turn < round + length then
-    turn = round + length
-    call('HSET', P .. 'turns:' .. priority, tenant, turn)
-  end
-  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
-  enter(priority, id, string.format('%.17g', turn + order))
-  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
 end
-local function admit(id, tenant, priority, run_at, patience, weight)
-  if run_at > now then
-    call('ZADD', P .. 'delayed', run_at, id)
-    return 'scheduled', run_at
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
   end
-  queue_back(id, tenant, priority, patience, weight)
+  queue_back(id, asked)
   return 'queued', now
 end
-local MOST_TRIES = 20
-local MOST_ASIDE = 100
-local unparked = 0
-local function queue_front(id)
-  enter('again', id, now)
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
 end
-local function pop()
-  local head = call('ZPOPMIN', queue('again'))
-  if head[1] then return head[1], 1, head[2] end
-  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local best, due
-  for i, priority in ipairs(PRIORITIES) do
-    local share = tonumber(shares[i])
-    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
-  if not best then return end
-  local priority = PRIORITIES[best]
-  head = call('ZPOPMIN', queue(priority))
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
-  return head[1], best + 1, head[2]
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
+local unparked = 0
 local function any_queued()
+  settle_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
 end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    set_share('round:' .. priority, math.floor(score))
+  end
+  return id, best, score
+end
 local function park(id, tenant, at, score)
-  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
   if asked % 5 > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
-  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
 local function preferred(tenant)
-  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 local function unpark(tenant, cap)
-  local key = P .. 'capped:' .. tenant
+  local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
     unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
   end
   wake()
 end
-local function give_back(id, tenant, priority, weight)
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
-  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
-    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
-  end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
 end
-local function unqueue(id, tenant)
-  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
-  give_back(id, tenant, priority, tonumber(weight or nil))
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', P .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(tenant, -1)
+    set_aside(asked.tenant, -1)
   elseif delayed then
     set_aside(nil, -1)
   end
-  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
-  count('waiting', tenant, -1)
-  unpark(tenant)
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
 end
-local function close_lease(id, tenant, verb, cap)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
-  unpark(tenant, cap)
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
 end
-local function requeue(id, tenant, step, delay, verb, code, message)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
-  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
-  local tries = cjson.decode(history or '[]')
-  local started = trace and cjson.decode(trace)[1][2] or now
-  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
-  if #tries > MOST_TRIES then table.remove(tries, 1) end
-  if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
-  call('DEL', details(id))
-  count('waiting', tenant, 1)
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', P .. 'delayed', now + delay, id)
+    call('ZADD', Q .. 'delayed', now + delay, id)
     set_aside(nil, 1)
   else
-    queue_front(id)
+    enter('again', id, digits[now])
   end
-  announce(id)
+  announce(task)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
-local MOST_MOVED = 25
+local MAX_MOVED = 25
 local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = read(id) end
+    if not own[id] then records[#records + 1] = shown(id) or nil end
   end
   return records
 end
-local MOST_KEPT = 1024
-local function shorten(id)
-  if call('STRLEN', request(id)) <= MOST_KEPT then return end
-  local raw = call('GET', request(id))
-  local query = string.find(raw, ',"adjustment_query":', 1, true)
+local MAX_KEPT = 1024
+local function shorten(task)
+  local raw = task.apart and call('GET', request_key(task.id))
+  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
   local params = query and string.find(raw, ',"params":', query, true)
   if not query then return end
   local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MOST_KEPT then value = 'null' end
-  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
-  call('HSET', record(id), 'shortened', 1)
+  if #value > MAX_KEPT then value = 'null' end
+  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+  change(task)
 end
-local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local MAX_UNRUN, MAX_WHOLE = 10000, 1000
 local function forget(id)
-  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
-  if not t[1] then return end
-  for key in string.gmatch(t[3], '%S+') do
-    local answer = call('GET', P .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  for _, key in ipairs(rare(state).keys or {}) do
+    local answer = call('GET', Q .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
   end
-  for batch in string.gmatch(t[4] or '', '%S+') do
-    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+  for _, batch in ipairs(rare(state).batches or {}) do
+    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
     end
   end
-  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
-  call('ZREM', P .. 'finished', id)
-  call('DEL', record(id), details(id), request(id))
+  call('ZREM', messages_of(asked), id)
+  call('ZREM', Q .. 'finished', id)
+  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
+  task.gone, tasks[id] = true, false
 end
 local function keep_latest(id, tenant, keep)
-  local key = P .. 'unrun:' .. tenant
-  local count = call('RPUSH', key, id)
-  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
-  if count > MOST_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
-  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
-  local k = {}
-  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
-  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
-  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
-    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  if status == 'CANCELLED' then shorten(id) end
-  if lease == '0' then keep_latest(id, tenant, keep_task) end
-  local steps = announce(id)
-  call('PEXPIRE', record(id), keep_task)
-  call('DEL', checkpoints(id))
-  call('PEXPIRE', request(id), keep_task)
-  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
-  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
-  call('ZREM', P .. 'active', id)
-  call('ZADD', P .. 'finished', now + keep_task, id)
-  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
-  if status == 'COMPLETED' then
-    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
-    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
-    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
-  else
-    call('ZREM', P .. 'same:' .. same, id)
-    index_expire(P .. 'same:' .. same, keep_task)
+  local key = Q .. 'unrun:' .. tenant
+  local length = call('RPUSH', key, id)
+  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if length > MAX_WHOLE then
+    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
+    if old and old.state.completed then shorten(old) end
   end
-  for batch in string.gmatch(batches or '', '%S+') do
-    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+end
+local function put_final(task, status)
+  local id, asked, state = task.id, task.asked, task.state
+  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+  state.status, state.step, state.completed = status, string.lower(status), now
+  few.waits = nil
+  if status == 'CANCELLED' then shorten(task) end
+  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  announce(task)
+  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
+  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  listed[id], finished[id] = false, now + keep_task
+  finished_keep = math.max(finished_keep, keep_task)
+  index_finished(messages_of(asked), id, keep_task, keep_index)
+  local same = Q .. 'same:' .. asked.same
+  if status == 'COMPLETED' then
+    index_answer(same, id, keep_task)
+    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
+  else
+    index_remove(same, id, keep_task)
+  end
+  for _, batch in ipairs(few.batches or {}) do
+    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
 local function put_cancelled(id)
-  local t = call('HMGET', record(id), 'status', 'tenant')
-  if t[1] == 'PENDING' then
-    unqueue(id, t[2])
-  elseif t[1] == 'PROCESSING' then
-    close_lease(id, t[2], 'cancel')
+  local task = find(id)
+  local status = task and task.state.status
+  if status == 'PENDING' then
+    unqueue(task)
+  elseif status == 'PROCESSING' then
+    close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
   else
     return false
   end
-  put_final(id, 'CANCELLED', {})
+  put_final(task, 'CANCELLED')
   return true
 end
 local function tell_one(id, completed)
-  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
-  if not t[1] then return end
-  if is_superseded(id, t[6], t[7]) then
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
-    unqueue(id, t[1])
-    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    unqueue(task)
+    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    put_final(task, 'FAILED')
   else
     moved = moved + 1
-    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
-    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-    if step == 'queued' then set_aside(t[1], -1) end
-    call('HSET', record(id), 'step', step, 'at', at)
-    announce(id)
+    local waits = (rare(state).waits or 1) - 1
+    rare(state).waits = waits > 0 and waits or nil
+    change(task)
+    if waits > 0 then return end
+    state.step, state.at = admit(id, asked)
+    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    announce(task)
     wake()
   end
 end
 local function tell(id, completed)
-  local key = P .. 'dependents:' .. id
-  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
-    if moved >= MOST_MOVED then return false end
+  local key = Q .. 'dependents:' .. id
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  fetch(dependents)
+  for _, dependent in ipairs(dependents) do
+    if moved >= MAX_MOVED then return false end
     call('ZREM', key, dependent)
     tell_one(dependent, completed)
   end
@@ -2165,296 +3532,489 @@ local function tell_all()
     if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
   untold = {}
-  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
   return #left > 0
 end
 local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
   local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
   local staying = {}
-  for id, of in pairs(kept) do
-    local score = of == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  for id, asked in pairs(kept) do
+    local score = asked and asked.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
   end
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
     index_active(index, one[1])
-    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+    index_active(Q .. 'same:' .. one[3].same, one[1])
   end
-  call('ZADD', P .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MOST_MOVED then break end
-    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  call('ZADD', Q .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MAX_MOVED then break end
+    local task = find(id)
+    if task and is_superseded(id, task.asked) then put_cancelled(id) end
   end
 end
 local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
   if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
   local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  fetch(ids)
   for _, id in ipairs(ids) do
     if not put_cancelled(id) then call('ZREM', index, id) end
   end
-  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
   return true
 end
 local function settle(unsettled)
   local left = tell_all()
-  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MOST_MOVED do
-    local one = call('LPOP', P .. 'untold')
+  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MAX_MOVED do
+    local one = call('LPOP', Q .. 'untold')
     if not one then break end
     untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
     tell_all()
   end
   if not (left or unsettled) then return false end
-  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
-    call('DEL', P .. 'unsettled')
+  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'unsettled')
     return false
   end
   if not unsettled then wake() end
-  call('SET', P .. 'unsettled', 1)
+  call('SET', Q .. 'unsettled', 1)
   return true
 end
-local function weigh(known)
-  local bytes = #(known[4] or '')
-  for _, part in ipairs({ 2, 3, 6 }) do
-    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
   end
-  return bytes
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
 end
-local MOST_DUE, MOST_HANDED = 25, 500
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local MAX_SHIFTED = 1000
+local function shift(key, by, shifts)
+  local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
+  for i = 1, #due, 2 do
+    if not shifts or shifts(due[i]) then call('ZADD', Q .. key, due[i + 1] - by, due[i]) end
+  end
+end
+local function set_back(by)
+  local mended = tonumber(call('GET', Q .. 'set_back') or nil)
+  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  call('SET', Q .. 'set_back', by, 'PX', 600000)
+  shift('processing', by)
+  shift('deadlines', by)
+  shift('delayed', by, function(id)
+    local task = find(id)
+    return task and task.state.step == 'retrying'
+  end)
+end
+if expected and expected - now > TOLERANCE then set_back(expected - now) end
+local MAX_DUE, MAX_CLAIMED = 25, 500
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
-  local ids = call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE - collected)
+  local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)
   collected = collected + #ids
+  fetch(ids)
   return ids
 end
-local function is_replaced(id)
-  local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
-  return message and is_superseded(id, message, user)
+local function lost_workers(task, attempt)
+  local few = task.state.rare
+  local times = few and few.losses
+  if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
 end
-local function lost_workers(id, attempt)
-  local history, max = unpack(call('HMGET', record(id), 'history', 'max'))
-  if not history or not string.find(history, '"expire"', 1, true) then return end
-  local tries, times, worker = cjson.decode(history), 0, nil
-  for i = #tries, 1, -1 do
-    local verb = tries[i][6]
-    if verb == 'expire' then
-      times, worker = times + 1, worker or tries[i][3]
-    elseif verb ~= 'release' then
-      break
-    end
-  end
-  if times > 0 then return { worker, times, (times > 1 or attempt >= tonumber(max)) and 1 or 0 } end
-end
-local function was_held(trace)
-  local steps = cjson.decode(trace or '[]')
-  return #steps == 1 and steps[1][1] == 'queued'
-end
+local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
-    local attempt, max, tenant, worker, trace = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant', 'worker', 'trace'))
-    if not tenant then
-      call('ZREM', P .. 'processing', id)
-    elseif unsettled and is_replaced(id) then
+    local task = find(id)
+    if not task or task.state.status ~= 'PROCESSING' then
+      leases[id] = false
+    elseif unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif was_held(trace) then
-      close_lease(id, tenant, 'release', cap)
-      requeue(id, tenant, 'queued', 0, 'release')
+    elseif was_held(task.state) then
+      close_lease(task, 'release', cap)
+      requeue(task, 'queued', 0, 'release')
     else
-      expired[#expired + 1] = { id, tonumber(attempt), worker or '' }
-      close_lease(id, tenant, 'expire', cap)
-      if tonumber(attempt) < tonumber(max) then
-        requeue(id, tenant, 'queued', 0, 'expire')
+      local attempt = task.state.attempt
+      expired[#expired + 1] = { id, attempt, task.state.worker }
+      close_lease(task, 'expire', cap)
+      if attempt < task.asked.max then
+        requeue(task, 'queued', 0, 'expire')
       else
-        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+        rare(task.state).code = 'CHARTS_ERR_WORKER_LOST'
+        put_final(task, 'FAILED')
       end
     end
   end
   for _, id in ipairs(due_in('deadlines', ended_by)) do
-    call('ZREM', P .. 'deadlines', id)
-    local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
-    if t[1] == 'PENDING' and t[2] == '0' then
-      if unsettled and is_replaced(id) then
-        put_cancelled(id)
-      else
-        unqueue(id, t[3])
-        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
-      end
+    call('ZREM', Q .. 'deadlines', id)
+    local task = find(id)
+    if task and unsettled and is_superseded(id, task.asked) then
+      put_cancelled(id)
+    elseif task and task.state.status == 'PENDING' then
+      unqueue(task)
+      rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
+      put_final(task, 'FAILED')
     end
   end
 end
 local function promote()
   for _, id in ipairs(due_in('delayed', now)) do
-    call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
-    if t[1] == 'scheduled' then
-      set_aside(t[2], -1)
-      call('HSET', record(id), 'step', 'queued', 'at', now)
-      queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
-      announce(id)
+    call('ZREM', Q .. 'delayed', id)
+    local task = find(id)
+    if not task then
+      set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' then
+      set_aside(task.asked.tenant, -1)
+      task.state.step, task.state.at = 'queued', now
+      queue_back(id, task.asked)
+      announce(task)
     else
       set_aside(nil, -1)
-      queue_front(id)
+      enter('again', id, digits[now])
     end
   end
 end
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
-    local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+    local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
-local MOST_TAKEN = 4 * 2 ^ 20
-local function handed(known, lease, lost)
-  if lease == 1 then return known, #(known[4] or '') end
-  known[6], known[7] = call('HGETALL', checkpoints(known[1])), lost
-  return known, weigh(known)
+local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
+local function handed(task, lost)
+  local request = task.apart and call('GET', request_key(task.id)) or nil
+  local bytes = #task.record + #(request or '')
+  if task.state.lease == 1 then return { task, false, false, request }, bytes end
+  local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
+  for _, text in ipairs(steps) do bytes = bytes + #text end
+  return { task, steps, lost or false, request }, bytes
 end
-local function start(id, t, worker, take_id, lease_duration, step)
-  local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
-  count('waiting', tenant, -1)
-  count('running', tenant, 1)
-  if t[6] then call('ZREM', P .. 'deadlines', id) end
-  call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', step, 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["' .. step .. '",' .. now .. ',0]]')
-  publish(id, { version, 'PROCESSING', 0, step, attempt, started, false, false, false, false, now, 0, false }, {})
-  return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
+local function start(task, worker, claim, lease_duration, step)
+  local state = task.state
+  if state.lease == 0 and task.asked.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
+  count('waiting', task.asked.tenant, -1)
+  count('running', task.asked.tenant, 1)
+  leases[task.id] = now + lease_duration
+  state.status, state.step, state.at, state.started = 'PROCESSING', step, now, state.started or now
+  state.attempt, state.lease = state.attempt + 1, state.lease + 1
+  state.worker, state.claim, state.closed, state.trace = worker, claim, '', step .. ',' .. digits[now] .. ',0'
+  announce(task)
 end
-local function end_replaced(id, at, score)
-  if not is_replaced(id) then return false end
+local function end_replaced(task, at, score)
+  if not is_superseded(task.id, task.asked) then return false end
   local name = QUEUES[at]
-  call('ZADD', queue(name), score, id)
-  if STRIDE[name] then call('HINCRBY', P .. 'shares', name, -STRIDE[name]) end
-  return put_cancelled(id)
+  settle_queues()
+  call('ZADD', queue(name), string.format('%.17g', score), task.id)
+  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
+  return put_cancelled(task.id)
 end
-local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
-local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, beside, notes)
-  local taken = {}
+local function notes_for(worker) return call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled') end
+local function as_reply(claimed)
+  local replies = {}
+  for i, one in ipairs(claimed) do
+    local task, steps, lost, request = unpack(one)
+    replies[i] = (steps or lost or request) and { task.record, task.text, steps, lost, request } or { task.record, task.text }
+  end
+  return replies
+end
+local function reply(claimed, own, unsettled, lost)
+  commit()
+  return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
+end
+local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
+  local claimed = {}
   local before, paused, unsettled = unpack(notes)
-  if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    local again, gone, lost = string.match(string.sub(before, #take_id + 2), '([^;]*);([^;]*);?(.*)')
+  if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
+    local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take', 'lease', 'attempt')
-      if t[1] == 'PROCESSING' and t[2] == take_id then
-        local lease = tonumber(t[3])
-        taken[#taken + 1] = (handed(read(id), lease, lease > 1 and lost_workers(id, tonumber(t[4])) or nil))
+      local task = find(id)
+      if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
+        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    unsettled = settle(false) or unsettled
-    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost ~= '' and cjson.decode(lost) or {} }
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
   end
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
   local ids, aside, bytes = {}, 0, 0
-  wanted = math.min(wanted, MOST_HANDED)
-  while #taken < wanted and aside < MOST_ASIDE and moved < 2 * MOST_MOVED and bytes < MOST_TAKEN and not paused do
-    local id, at, score = pop()
+  wanted = math.min(wanted, MAX_CLAIMED)
+  local capped = running_per_tenant > 0
+  while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
+    local id, at, score = pop(wanted - #claimed)
     if not id then break end
-    local t = record_to_start(id)
-    local tenant, capped = t[1], running_per_tenant > 0
-    if not tenant then
+    local task = find(id)
+    if not task then
       aside = aside + 1
-    elseif unsettled and end_replaced(id, at, score) then
+    elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
-      park(id, tenant, at, score)
+    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+      park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
-      local other = capped and at > 1 and preferred(tenant)
-      if other and not (unsettled and is_replaced(other) and put_cancelled(other)) then
-        park(id, tenant, at, score)
-        id, t = other, record_to_start(other)
+      local other = capped and at > 1 and preferred(task.asked.tenant)
+      other = other and find(other)
+      if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
+        park(id, task.asked.tenant, at, score)
+        task = other
       end
-      local lost = tonumber(t[3]) > 0 and lost_workers(id, t[2] + 1) or nil
+      local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      local known, lease = start(id, t, worker, take_id, lease_duration, alone and beside + #taken > 0 and 'queued' or 'started')
+      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
       local size
-      known, size = handed(known, lease, lost)
-      taken[#taken + 1], bytes = known, bytes + size
-      ids[#ids + 1] = id
+      claimed[#claimed + 1], size = handed(task, lost)
+      ids[#ids + 1], bytes = task.id, bytes + size
       if alone then break end
     end
   end
   if #untold > 0 then unsettled = settle(unsettled) end
-  if #taken + #ended + #expired > 0 then
+  if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
-    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
+    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, expired }
+  return reply(claimed, own, unsettled, expired)
 end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`
   },
   ended: {
-    sha: 'e91e273b5648eb6cd7bb8782f62d020dc7b58dc7',
+    sha: '1a1c01930a7572daabe11a23a794678ab9473173',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local function ref(id)
-  local t = call('HMGET', record(id), 'created', 'completed', 'expires')
-  if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
-  return { id, t[1], t[2] }
+  local task = find_kept(id)
+  return task and { id, task.asked.created, task.state.completed or false }
 end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -2462,6 +4022,7 @@ local PAGE, MOST_READ = 100, 2000
 local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
+  fetch(ids)
   for _, id in ipairs(ids) do
     local known = #ended < limit and ref(id)
     if known and tonumber(known[3] or 0) >= since then ended[#ended + 1] = known end
@@ -2471,148 +4032,301 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: '92893403565704b473df471513d1af60e2cc63d1',
+    sha: 'c98bb90e20557ffd0d4f5aa04f943aa69b44cb1c',
     source: `#!lua
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
-  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
-end
-local function index_active(key, id, replaced)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
-  if newest then call('PERSIST', key) end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, math.max(now, newest + 1), id)
-  if newest <= 0 then return index_expire(key, keep_index) end
-  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
-    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
   end
-  index_expire(key, keep_index)
-end
-local function is_superseded(id, message, user)
-  local owner = message .. ':' .. user
-  local newest = call('ZSCORE', P .. 'superseded', owner)
-  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
 local function count(key, tenant, by)
-  if call('HINCRBY', P .. key, tenant, by) <= 0 then
-    call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
-  end
-  if call('HINCRBY', P .. key, '', by) <= 0 then
-    call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
-  end
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
-  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
-  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
-  if aside and aside < 0 then return end
-  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
 end
-local function wake()
-  if call('LLEN', P .. 'wake') == 0 then
-    call('LPUSH', P .. 'wake', 1)
-    call('PEXPIRE', P .. 'wake', 60000)
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
 end
-local function enter(priority, id, score)
-  call('ZADD', queue(priority), score, id)
-  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
-    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
-  end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
 end
-local function queue_back(id, tenant, priority, patience, weight)
-  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local length = math.floor(ROUND / (weight or 1))
-  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
-  if turn < round + length then
-    turn = round + length
-    call('HSET', P .. 'turns:' .. priority, tenant, turn)
-  end
-  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
-  enter(priority, id, string.format('%.17g', turn + order))
-  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
 end
-local function admit(id, tenant, priority, run_at, patience, weight)
-  if run_at > now then
-    call('ZADD', P .. 'delayed', run_at, id)
-    return 'scheduled', run_at
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
   end
-  queue_back(id, tenant, priority, patience, weight)
+  queue_back(id, asked)
   return 'queued', now
 end
-local function find_alike(draft, user, charts_inside)
-  local id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, 0, 0, 'WITHSCORES'))
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
+end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
+  end
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
+end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local function find_alike(draft, charts_inside, any_replaced)
+  local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
+  draft.newest = score or false
   if not id then return end
   if tonumber(score) < 0 then
-    if not is_superseded(id, draft.message, user) then return id, 'already_active' end
-    id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, -1, -1, 'WITHSCORES'))
+    if not any_replaced or not is_superseded(id, draft) then return id, 'already_active' end
+    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, -1, -1, 'WITHSCORES'))
     if tonumber(score) < 0 then return end
   end
-  if not read(id) then return end
-  local chart = call('HGET', record(id), 'chart')
+  local known = find_kept(id)
+  if not known then return end
+  local chart = known.state.chart
   if chart == draft.asked and not draft.kept then return end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
   return id, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
-local function match_alike(drafts, user, charts_inside)
+local function match_alike(drafts, charts_inside, any_replaced)
   local by_id, planned, fresh, unasked = {}, {}, {}, {}
   for _, draft in ipairs(drafts) do by_id[draft.id] = draft end
   local function match(draft)
@@ -2624,10 +4338,10 @@ local function match_alike(drafts, user, charts_inside)
     end
     if #draft.deps > 0 then draft.same = redis.sha1hex(draft.same .. ' ' .. table.concat(draft.deps, ' ')) end
     if planned[draft.same] and not draft.force and not draft.known then
-      draft.becomes, draft.outcome = planned[draft.same], 'already_active'
+      draft.becomes, draft.outcome, draft.is_twin = planned[draft.same], 'already_active', true
     elseif not draft.force and not draft.known then
       local chart
-      draft.becomes, draft.outcome, chart = find_alike(draft, user, charts_inside)
+      draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside, any_replaced)
       if chart then unasked[#unasked + 1] = { draft.id, chart } end
     end
     if not draft.becomes then
@@ -2642,29 +4356,39 @@ local function match_alike(drafts, user, charts_inside)
   return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
 local function resolve_needs(by_id, fresh, user, any_replaced)
-  local known = {}
+  local needed = {}
+  for _, draft in ipairs(fresh) do
+    for _, dep in ipairs(draft.deps) do
+      if not by_id[dep] then needed[#needed + 1] = dep end
+    end
+  end
+  fetch(needed)
   for _, draft in ipairs(fresh) do
     draft.waits = {}
     local needs = string.gmatch(draft.needs, '%S+')
     for _, dep in ipairs(draft.deps) do
-      local need = needs()
-      local t = known[dep] or call('HMGET', record(dep), 'status', 'user', 'expires', 'message')
-      known[dep] = t
+      local need, is_completed = needs(), false
       if not (by_id[dep] and by_id[dep].fresh) then
-        if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
-        if t[1] == 'FAILED' or t[1] == 'CANCELLED' or (any_replaced and is_superseded(dep, t[4], user)) then return { 'dependency_failed', need } end
+        local task = find_kept(dep)
+        if not task or task.asked.user ~= user then return { 'dependency_unknown', need } end
+        local status = task.state.status
+        if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return { 'dependency_failed', need } end
+        is_completed = status == 'COMPLETED'
       end
-      if t[1] ~= 'COMPLETED' and not draft.waits[dep] then
+      if not is_completed and not draft.waits[dep] then
         draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
       end
     end
   end
 end
-local MOST_ANSWERED = 100
-local function answers_for(id, field) return select(2, string.gsub(call('HGET', record(id), field) or '', '%S+', '')) end
+local MAX_ANSWERED = 100
+local function answers_for(id, field)
+  local task = find(id)
+  return task and #(rare(task.state)[field] or {}) or 0
+end
 local function find_crowded(drafts)
   for _, draft in ipairs(drafts) do
-    if draft.outcome == 'already_active' and answers_for(draft.becomes, 'batches') >= MOST_ANSWERED then return { 'task_crowded', draft.id } end
+    if draft.outcome == 'already_active' and answers_for(draft.becomes, 'batches') >= MAX_ANSWERED then return { 'task_crowded', draft.id } end
   end
 end
 local function keep_needed(kept)
@@ -2672,14 +4396,14 @@ local function keep_needed(kept)
   for id in pairs(kept) do open[#open + 1] = id end
   while #open > 0 do
     local id = table.remove(open)
-    local t = call('HMGET', record(id), 'left', 'deps', 'message')
-    kept[id] = t[3] or ''
-    for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
-      if not kept[dep] then kept[dep], open[#open + 1] = '', dep end
+    local task = find(id)
+    kept[id] = task and task.asked
+    for _, dep in ipairs(task and rare(task.state).waits and task.asked.deps or {}) do
+      if kept[dep] == nil then kept[dep], open[#open + 1] = false, dep end
     end
   end
 end
-local MOST_ENDED = 25
+local MAX_ENDED = 25
 local function find_older(drafts, user)
   local kept, owners, seen, count = {}, {}, {}, 0
   for _, draft in ipairs(drafts) do
@@ -2692,15 +4416,15 @@ local function find_older(drafts, user)
   end
   if count == 0 then return {}, {}, kept end
   for _, draft in ipairs(drafts) do
-    kept[draft.becomes] = ''
-    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = '' end
+    kept[draft.becomes] = false
+    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = false end
   end
   keep_needed(kept)
-  if count > MOST_ENDED then return {}, owners, kept end
+  if count > MAX_ENDED then return {}, owners, kept end
   local older = {}
   for _, owner in ipairs(owners) do
     for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, '-inf', '(0')) do
-      if not kept[id] then older[#older + 1] = id end
+      if kept[id] == nil then older[#older + 1] = id end
     end
   end
   return older, {}, kept
@@ -2712,15 +4436,16 @@ local function count_room(older, owners, kept, tenant, over)
       room.waiting + room.scheduled >= over.both)
   end
   local function look(ids)
+    fetch(ids)
     for _, id in ipairs(ids) do
       if is_enough() then return true end
-      if not kept[id] and not seen[id] then
-        local status, owner, step = unpack(call('HMGET', record(id), 'status', 'tenant', 'step'))
+      if kept[id] == nil and not seen[id] then
+        local task = find(id)
         seen[id], looked = true, looked + 1
-        if status == 'PENDING' then
-          local kind = is_scheduled(step) and 'scheduled' or 'waiting'
-          if owner == tenant then room[kind] = room[kind] + 1 end
-          if kind == 'waiting' and not call('ZSCORE', P .. 'delayed', id) then room.ready = room.ready + 1 end
+        if task and task.state.status == 'PENDING' then
+          local kind = is_scheduled(task.state.step) and 'scheduled' or 'waiting'
+          if task.asked.tenant == tenant then room[kind] = room[kind] + 1 end
+          if kind == 'waiting' and not call('ZSCORE', Q .. 'delayed', id) then room.ready = room.ready + 1 end
         end
       end
     end
@@ -2736,7 +4461,7 @@ local function count_room(older, owners, kept, tenant, over)
   for _, owner in ipairs(owners) do
     if look_at(owner, '-inf') then return room end
   end
-  local replaced = call('ZREVRANGE', P .. 'superseded', 0, 99, 'WITHSCORES')
+  local replaced = call('ZREVRANGE', Q .. 'superseded', 0, 99, 'WITHSCORES')
   for i = 1, #replaced, 2 do
     if look_at(replaced[i], replaced[i + 1]) then break end
   end
@@ -2744,13 +4469,11 @@ local function count_room(older, owners, kept, tenant, over)
 end
 local function find_full(fresh, older, owners, kept, tenant, most)
   if #fresh == 0 or most.waiting + most.scheduled + most.ready == 0 then return end
-  local waiting = call('HMGET', P .. 'waiting', tenant, '')
-  local all_of_tenant, all = tonumber(waiting[1] or 0), tonumber(waiting[2] or 0)
+  local all_of_tenant, all = counted('waiting', tenant), counted('waiting', '')
   local function within(count, limit) return limit == 0 or count + #fresh <= limit end
   if within(all_of_tenant, most.waiting) and within(all_of_tenant, most.scheduled) and within(all, most.ready) then return end
-  local aside = call('HMGET', P .. 'scheduled', tenant, '')
-  local scheduled = math.min(tonumber(aside[1] or 0), all_of_tenant)
-  local ready_now = all - math.min(tonumber(aside[2] or 0), all)
+  local scheduled = math.min(counted('scheduled', tenant), all_of_tenant)
+  local ready_now = all - math.min(counted('scheduled', ''), all)
   local later = 0
   for _, draft in ipairs(fresh) do
     if #draft.waits > 0 or draft.run_at > now then later = later + 1 end
@@ -2774,308 +4497,433 @@ local function depend(id, dep, order)
   dependents[dep], members[#members + 1], members[#members + 2] = members, order, id
 end
 local function write_dependents()
-  for dep, members in pairs(dependents) do call('ZADD', P .. 'dependents:' .. dep, unpack(members)) end
+  for dep, members in pairs(dependents) do call('ZADD', Q .. 'dependents:' .. dep, unpack(members)) end
 end
-local function create(draft, user, tenant, keep, attempts, backoff, patience, weight, any_replaced)
-  local id, optional = draft.id, {}
+local MAX_INLINE = 1024
+local grown, records = {}, {}
+local function write_new()
+  for i = 1, #records, MAX_FETCHED do call('MSET', unpack(records, i, math.min(i + MAX_FETCHED - 1, #records))) end
+  for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
+end
+local function create(draft, user, tenant, asked, batch, key, any_replaced)
+  local id, few = draft.id, draft.few
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
-  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
-  if draft.step ~= 'queued' then set_aside(tenant, 1) end
-  local order = #draft.waits > 0 and call('HINCRBY', P .. 'shares', 'order', 1)
-  for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
-  local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
-  if draft.run_at > 0 then add('run_at', draft.run_at) end
-  if patience then add('patience', patience) end
-  if weight then add('weight', weight) end
-  if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
-  if draft.retry_of ~= '' and call('EXISTS', record(draft.retry_of)) == 1 then call('HSET', record(draft.retry_of), 'retried_as', id) end
-  if #draft.deps > 0 then
-    add('deps', table.concat(draft.deps, ' '))
-    add('left', #draft.waits)
+  if #draft.waits == 0 then
+    asked.priority, asked.run_at = draft.priority, draft.run_at
+    draft.step, draft.at = admit(id, asked)
   end
-  call('SET', request(id), draft.request)
-  call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
-    'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
-    'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
-  call('ZADD', P .. 'active', now, id)
-  index_active(P .. 'same:' .. draft.same, id)
+  if draft.step ~= 'queued' then set_aside(tenant, 1) end
+  local order = #draft.waits > 0 and next_order()
+  for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
+  if #draft.deps > 0 then few.deps = draft.deps end
+  if #draft.waits > 0 then few.waits = #draft.waits end
+  if batch ~= '' then few.batch = batch elseif key ~= '' then few.key = key end
+  local record = '\\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. digits[draft.at] .. ' ' .. draft.same .. ' ' .. draft.head ..
+    (next(few) and ' ' .. cjson.encode(few) or '') .. '\\n'
+  if #draft.request <= MAX_INLINE then
+    record = record .. draft.request
+  else
+    records[#records + 1], records[#records + 2] = request_key(id), draft.request
+  end
+  local name = P .. 'task:' .. id
+  records[#records + 1], records[#records + 2], written[name], tasks[id] = name, record, record, nil
+  local failed = draft.retry_of ~= '' and find(draft.retry_of)
+  if failed then
+    rare(failed.state).retried_as = id
+    change(failed)
+  end
+  listed[id] = now
+  index_active(Q .. 'same:' .. draft.same, id, nil, draft.newest)
   local owner = draft.message .. ':' .. user
-  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', P .. 'superseded', owner))
-  call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
+  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', Q .. 'superseded', owner))
+  grown[owner] = true
 end
-local function note(id, field, value)
-  local before = call('HGET', record(id), field) or ''
-  if string.find(before .. ' ', ' ' .. value .. ' ', 1, true) then return false end
-  call('HSET', record(id), field, before .. ' ' .. value)
+local function note(task, field, value)
+  local few = rare(task.state)
+  local list = few[field] or {}
+  for _, known in ipairs(list) do
+    if known == value then return false end
+  end
+  few[field], list[#list + 1] = list, value
+  change(task)
   return true
 end
 local function bind(drafts, user, batch, key, body)
   if batch == '' and key == '' then return end
   local ids, unfinished, last, crowded = {}, 0, now, false
   for i, draft in ipairs(drafts) do
-    ids[i] = draft.becomes
-    local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
-    if expires then last = math.max(last, expires) end
-    if batch == '' then
-      if answers_for(ids[i], 'keys') >= MOST_ANSWERED then return end
-      note(ids[i], 'keys', key)
-      unfinished = expires and 0 or 1
-    elseif expires and answers_for(ids[i], 'batches') >= MOST_ANSWERED then
-      crowded = true
-    elseif note(ids[i], 'batches', batch) and not expires then
+    local id = draft.becomes
+    ids[i] = id
+    if draft.fresh then
       unfinished = unfinished + 1
+    elseif not draft.is_twin then
+      local task = find(id)
+      local until_then = expires(task)
+      if until_then then last = math.max(last, until_then) end
+      if batch == '' then
+        if answers_for(id, 'keys') >= MAX_ANSWERED then return end
+        note(task, 'keys', key)
+        unfinished = until_then and 0 or 1
+      elseif until_then and answers_for(id, 'batches') >= MAX_ANSWERED then
+        crowded = true
+      elseif note(task, 'batches', batch) and not until_then then
+        unfinished = unfinished + 1
+      end
     end
   end
   local bound = {}
   if batch ~= '' then
-    bound[1] = P .. 'batch:' .. batch
+    bound[1] = Q .. 'batch:' .. batch
     call('HSET', bound[1], 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
   end
   if key ~= '' then
-    bound[#bound + 1] = P .. 'idempotency:' .. key
+    bound[#bound + 1] = Q .. 'idempotency:' .. key
     call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
   end
   if crowded then last = math.min(last, now + 60000) end
   for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
 end
-local function weigh(known)
-  local bytes = #(known[4] or '')
-  for _, part in ipairs({ 2, 3, 6 }) do
-    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
   end
-  return bytes
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
 end
-local function ref(id)
-  local t = call('HMGET', record(id), 'created', 'completed', 'expires')
-  if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
-  return { id, t[1], t[2] }
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
 end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
+local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
 local function cancel_older(older, owners, kept)
-local MOST_TRIES = 20
-local MOST_ASIDE = 100
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
 local unparked = 0
-local function queue_front(id)
-  enter('again', id, now)
-end
-local function pop()
-  local head = call('ZPOPMIN', queue('again'))
-  if head[1] then return head[1], 1, head[2] end
-  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local best, due
-  for i, priority in ipairs(PRIORITIES) do
-    local share = tonumber(shares[i])
-    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
-  end
-  if not best then return end
-  local priority = PRIORITIES[best]
-  head = call('ZPOPMIN', queue(priority))
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
-  return head[1], best + 1, head[2]
-end
 local function any_queued()
+  settle_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
 end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    set_share('round:' .. priority, math.floor(score))
+  end
+  return id, best, score
+end
 local function park(id, tenant, at, score)
-  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
   if asked % 5 > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
-  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
 local function preferred(tenant)
-  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 local function unpark(tenant, cap)
-  local key = P .. 'capped:' .. tenant
+  local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
     unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
   end
   wake()
 end
-local function give_back(id, tenant, priority, weight)
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
-  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
-    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
-  end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
 end
-local function unqueue(id, tenant)
-  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
-  give_back(id, tenant, priority, tonumber(weight or nil))
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', P .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(tenant, -1)
+    set_aside(asked.tenant, -1)
   elseif delayed then
     set_aside(nil, -1)
   end
-  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
-  count('waiting', tenant, -1)
-  unpark(tenant)
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
 end
-local function close_lease(id, tenant, verb, cap)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
-  unpark(tenant, cap)
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
 end
-local function requeue(id, tenant, step, delay, verb, code, message)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
-  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
-  local tries = cjson.decode(history or '[]')
-  local started = trace and cjson.decode(trace)[1][2] or now
-  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
-  if #tries > MOST_TRIES then table.remove(tries, 1) end
-  if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
-  call('DEL', details(id))
-  count('waiting', tenant, 1)
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', P .. 'delayed', now + delay, id)
+    call('ZADD', Q .. 'delayed', now + delay, id)
     set_aside(nil, 1)
   else
-    queue_front(id)
+    enter('again', id, digits[now])
   end
-  announce(id)
+  announce(task)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
-local MOST_MOVED = 25
+local MAX_MOVED = 25
 local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = read(id) end
+    if not own[id] then records[#records + 1] = shown(id) or nil end
   end
   return records
 end
-local MOST_KEPT = 1024
-local function shorten(id)
-  if call('STRLEN', request(id)) <= MOST_KEPT then return end
-  local raw = call('GET', request(id))
-  local query = string.find(raw, ',"adjustment_query":', 1, true)
+local MAX_KEPT = 1024
+local function shorten(task)
+  local raw = task.apart and call('GET', request_key(task.id))
+  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
   local params = query and string.find(raw, ',"params":', query, true)
   if not query then return end
   local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MOST_KEPT then value = 'null' end
-  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
-  call('HSET', record(id), 'shortened', 1)
+  if #value > MAX_KEPT then value = 'null' end
+  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+  change(task)
 end
-local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local MAX_UNRUN, MAX_WHOLE = 10000, 1000
 local function forget(id)
-  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
-  if not t[1] then return end
-  for key in string.gmatch(t[3], '%S+') do
-    local answer = call('GET', P .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  for _, key in ipairs(rare(state).keys or {}) do
+    local answer = call('GET', Q .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
   end
-  for batch in string.gmatch(t[4] or '', '%S+') do
-    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+  for _, batch in ipairs(rare(state).batches or {}) do
+    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
     end
   end
-  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
-  call('ZREM', P .. 'finished', id)
-  call('DEL', record(id), details(id), request(id))
+  call('ZREM', messages_of(asked), id)
+  call('ZREM', Q .. 'finished', id)
+  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
+  task.gone, tasks[id] = true, false
 end
 local function keep_latest(id, tenant, keep)
-  local key = P .. 'unrun:' .. tenant
-  local count = call('RPUSH', key, id)
-  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
-  if count > MOST_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
-  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
-  local k = {}
-  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
-  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
-  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
-    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  if status == 'CANCELLED' then shorten(id) end
-  if lease == '0' then keep_latest(id, tenant, keep_task) end
-  local steps = announce(id)
-  call('PEXPIRE', record(id), keep_task)
-  call('DEL', checkpoints(id))
-  call('PEXPIRE', request(id), keep_task)
-  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
-  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
-  call('ZREM', P .. 'active', id)
-  call('ZADD', P .. 'finished', now + keep_task, id)
-  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
-  if status == 'COMPLETED' then
-    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
-    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
-    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
-  else
-    call('ZREM', P .. 'same:' .. same, id)
-    index_expire(P .. 'same:' .. same, keep_task)
+  local key = Q .. 'unrun:' .. tenant
+  local length = call('RPUSH', key, id)
+  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if length > MAX_WHOLE then
+    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
+    if old and old.state.completed then shorten(old) end
   end
-  for batch in string.gmatch(batches or '', '%S+') do
-    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+end
+local function put_final(task, status)
+  local id, asked, state = task.id, task.asked, task.state
+  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+  state.status, state.step, state.completed = status, string.lower(status), now
+  few.waits = nil
+  if status == 'CANCELLED' then shorten(task) end
+  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  announce(task)
+  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
+  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  listed[id], finished[id] = false, now + keep_task
+  finished_keep = math.max(finished_keep, keep_task)
+  index_finished(messages_of(asked), id, keep_task, keep_index)
+  local same = Q .. 'same:' .. asked.same
+  if status == 'COMPLETED' then
+    index_answer(same, id, keep_task)
+    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
+  else
+    index_remove(same, id, keep_task)
+  end
+  for _, batch in ipairs(few.batches or {}) do
+    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
 local function put_cancelled(id)
-  local t = call('HMGET', record(id), 'status', 'tenant')
-  if t[1] == 'PENDING' then
-    unqueue(id, t[2])
-  elseif t[1] == 'PROCESSING' then
-    close_lease(id, t[2], 'cancel')
+  local task = find(id)
+  local status = task and task.state.status
+  if status == 'PENDING' then
+    unqueue(task)
+  elseif status == 'PROCESSING' then
+    close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
   else
     return false
   end
-  put_final(id, 'CANCELLED', {})
+  put_final(task, 'CANCELLED')
   return true
 end
 local function tell_one(id, completed)
-  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
-  if not t[1] then return end
-  if is_superseded(id, t[6], t[7]) then
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
-    unqueue(id, t[1])
-    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    unqueue(task)
+    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    put_final(task, 'FAILED')
   else
     moved = moved + 1
-    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
-    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-    if step == 'queued' then set_aside(t[1], -1) end
-    call('HSET', record(id), 'step', step, 'at', at)
-    announce(id)
+    local waits = (rare(state).waits or 1) - 1
+    rare(state).waits = waits > 0 and waits or nil
+    change(task)
+    if waits > 0 then return end
+    state.step, state.at = admit(id, asked)
+    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    announce(task)
     wake()
   end
 end
 local function tell(id, completed)
-  local key = P .. 'dependents:' .. id
-  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
-    if moved >= MOST_MOVED then return false end
+  local key = Q .. 'dependents:' .. id
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  fetch(dependents)
+  for _, dependent in ipairs(dependents) do
+    if moved >= MAX_MOVED then return false end
     call('ZREM', key, dependent)
     tell_one(dependent, completed)
   end
@@ -3088,295 +4936,691 @@ local function tell_all()
     if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
   untold = {}
-  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
   return #left > 0
 end
 local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
   local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
   local staying = {}
-  for id, of in pairs(kept) do
-    local score = of == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  for id, asked in pairs(kept) do
+    local score = asked and asked.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
   end
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
     index_active(index, one[1])
-    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+    index_active(Q .. 'same:' .. one[3].same, one[1])
   end
-  call('ZADD', P .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MOST_MOVED then break end
-    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  call('ZADD', Q .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MAX_MOVED then break end
+    local task = find(id)
+    if task and is_superseded(id, task.asked) then put_cancelled(id) end
   end
 end
 local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
   if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
   local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  fetch(ids)
   for _, id in ipairs(ids) do
     if not put_cancelled(id) then call('ZREM', index, id) end
   end
-  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
   return true
 end
 local function settle(unsettled)
   local left = tell_all()
-  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MOST_MOVED do
-    local one = call('LPOP', P .. 'untold')
+  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MAX_MOVED do
+    local one = call('LPOP', Q .. 'untold')
     if not one then break end
     untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
     tell_all()
   end
   if not (left or unsettled) then return false end
-  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
-    call('DEL', P .. 'unsettled')
+  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'unsettled')
     return false
   end
   if not unsettled then wake() end
-  call('SET', P .. 'unsettled', 1)
+  call('SET', Q .. 'unsettled', 1)
   return true
 end
+  fetch(older)
   for _, id in ipairs(older) do put_cancelled(id) end
   for _, owner in ipairs(owners) do supersede(owner, kept) end
-  local unsettled = settle(#owners > 0 or call('EXISTS', P .. 'unsettled') == 1)
-  return others({}), unsettled and 1 or 0
+  local unsettled = settle(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
+  return others, unsettled and 1 or 0
 end
 local room = 2 ^ 20
-local function known_record(id)
-  if room <= 0 then return ref(id) and id end
-  local known = read(id)
+local function known_task(id)
+  if room <= 0 then return find_kept(id) and id end
+  local known = shown(id)
   if known then room = room - weigh(known) end
   return known
 end
-local user, tenant, key, body, batch = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
-local drafts, any_replaced = {}, false
-for i = 16, #ARGV, 13 do
-  drafts[#drafts + 1] = {
-    id = ARGV[i], message = ARGV[i + 1], shared = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-    asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
-    needs = ARGV[i + 11], retry_of = ARGV[i + 12]
+local function to_request(i)
+  local request = {
+    user = ARGV[i], tenant = ARGV[i + 1], key = ARGV[i + 2], body = ARGV[i + 3], batch = ARGV[i + 8], stores_content = ARGV[i + 7] == '1', drafts = {},
+    limits = { waiting = tonumber(ARGV[i + 4]), ready = tonumber(ARGV[i + 5]), scheduled = tonumber(ARGV[i + 6]) },
+    asked = { tenant = ARGV[i + 1], queue_timeout = tonumber(ARGV[i + 9]), weight = tonumber(ARGV[i + 10]) }
   }
-  if call('EXISTS', record(ARGV[i]), P .. 'superseded') > 0 then
-    drafts[#drafts].known = call('EXISTS', record(ARGV[i])) == 1
-    any_replaced = call('EXISTS', P .. 'superseded') == 1
+  local n = tonumber(ARGV[i + 11])
+  i = i + 12
+  for d = 1, n do
+    request.drafts[d] = {
+      id = ARGV[i], message = ARGV[i + 1], user = request.user, head = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
+      asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
+      needs = ARGV[i + 11], retry_of = ARGV[i + 12], few = ARGV[i + 13] == '' and {} or cjson.decode(ARGV[i + 13])
+    }
+    i = i + 14
+  end
+  return request, i
+end
+local function find_repeated(request)
+  local drafts, batch, key = request.drafts, request.batch, request.key
+  local before = drafts[1].known and drafts[1].id
+  if batch ~= '' then before = call('HGET', Q .. 'batch:' .. batch, 'ids') end
+  if before then
+    return function()
+      local repeated = {}
+      for id in string.gmatch(before, '%S+') do
+        local task = find(id)
+        local outcome = task and task.state.completed and 'chart_exists' or 'already_active'
+        if id == drafts[#repeated + 1].id then outcome = 'queued' end
+        repeated[#repeated + 1] = { outcome, known_task(id) }
+      end
+      return { 'accepted', repeated, {} }
+    end
+  end
+  local seen = key ~= '' and call('GET', Q .. 'idempotency:' .. key)
+  if not seen then return end
+  local bound, ids = string.sub(seen, 1, 36), {}
+  for id in string.gmatch(call('HGET', Q .. 'batch:' .. bound, 'ids') or bound, '%S+') do
+    if find_kept(id) then ids[#ids + 1] = id end
+  end
+  if #ids == 0 then return end
+  if string.sub(seen, 37) ~= request.body then return { 'key_reused' } end
+  return function()
+    local found = {}
+    for n, id in ipairs(ids) do found[n] = { 'replayed', known_task(id) } end
+    return { 'replayed', found, {}, bound }
   end
 end
-local before = drafts[1].known and drafts[1].id
-if batch ~= '' then before = call('HGET', P .. 'batch:' .. batch, 'ids') end
-if before then
-  local repeated = {}
-  for id in string.gmatch(before, '%S+') do
-    local outcome = call('HEXISTS', record(id), 'expires') == 1 and 'chart_exists' or 'already_active'
-    if id == drafts[#repeated + 1].id then outcome = 'queued' end
-    repeated[#repeated + 1] = { outcome, known_record(id) }
-  end
-  return { 'accepted', repeated, {} }
-end
-local seen = key ~= '' and call('GET', P .. 'idempotency:' .. key)
-if seen then
-  local bound, records = string.sub(seen, 1, 36), {}
-  for id in string.gmatch(call('HGET', P .. 'batch:' .. bound, 'ids') or bound, '%S+') do
-    local known = known_record(id)
-    if known then records[#records + 1] = { 'replayed', known } end
-  end
-  if #records > 0 then
-    if string.sub(seen, 37) ~= body then return { 'key_reused' } end
-    return { 'replayed', records, {}, bound }
-  end
-end
-local by_id, fresh, unasked = match_alike(drafts, user, ARGV[11] == '1')
-if unasked then return unasked end
-local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
-if refusal then return refusal end
-local older, owners, kept = find_older(drafts, user)
-refusal = find_full(fresh, older, owners, kept, tenant, { waiting = tonumber(ARGV[6]), scheduled = tonumber(ARGV[15]), ready = tonumber(ARGV[7]) })
-if refusal then return refusal end
-local superseded, unsettled = {}, 0
-if #older + #owners > 0 then superseded, unsettled = cancel_older(older, owners, kept) end
-for _, draft in ipairs(fresh) do create(draft, user, tenant, ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[13]), tonumber(ARGV[14]), any_replaced or #owners > 0) end
-write_dependents()
-if #fresh > 0 then wake() end
-bind(drafts, user, batch, key, body)
-local records = {}
-for i, draft in ipairs(drafts) do
-  if draft.fresh then
-    local place = draft.step == 'queued' and position(draft.id, draft.priority) or false
-    records[i] = { 'queued', false, tostring(now), draft.step, tostring(draft.at), place, table.concat(draft.deps, ' ') }
-  else
-    records[i] = { draft.outcome, known_record(draft.becomes) }
+local function accept(request, any_replaced)
+  local drafts, user, tenant, batch, key = request.drafts, request.user, request.tenant, request.batch, request.key
+  local repeated = find_repeated(request)
+  if repeated then return repeated end
+  local by_id, fresh, unasked = match_alike(drafts, request.stores_content, any_replaced)
+  if unasked then return unasked end
+  local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
+  if refusal then return refusal end
+  local older, owners, kept = find_older(drafts, user)
+  refusal = find_full(fresh, older, owners, kept, tenant, request.limits)
+  if refusal then return refusal end
+  local superseded, unsettled = nil, 0
+  if #older + #owners > 0 then superseded, unsettled = cancel_older(older, owners, kept) end
+  for _, draft in ipairs(fresh) do create(draft, user, tenant, request.asked, batch, key, any_replaced or #owners > 0) end
+  if #fresh > 0 then wake() end
+  bind(drafts, user, batch, key, request.body)
+  return function()
+    local answers = {}
+    for i, draft in ipairs(drafts) do
+      if draft.fresh then
+        local place = draft.step == 'queued' and position(draft.id, draft.priority) or false
+        answers[i] = { 'queued', false, digits[now], draft.step, digits[draft.at], place, table.concat(draft.deps, ' ') }
+      else
+        answers[i] = { draft.outcome, known_task(draft.becomes) }
+      end
+    end
+    return { 'accepted', answers, superseded and superseded({}) or {}, false, unsettled }
   end
 end
-return { 'accepted', records, superseded, false, unsettled }`
+local requests, names, i = {}, { Q .. 'superseded' }, 2
+while i <= #ARGV do
+  requests[#requests + 1], i = to_request(i)
+  for _, draft in ipairs(requests[#requests].drafts) do names[#names + 1] = P .. 'task:' .. draft.id end
+end
+local any_replaced = false
+if call('EXISTS', unpack(names)) > 0 then
+  any_replaced = call('EXISTS', Q .. 'superseded') == 1
+  for _, request in ipairs(requests) do
+    for _, draft in ipairs(request.drafts) do draft.known = call('EXISTS', P .. 'task:' .. draft.id) == 1 end
+  end
+end
+local answers = {}
+for n, request in ipairs(requests) do answers[n] = accept(request, any_replaced) end
+if #records > 0 then
+  write_dependents()
+  write_new()
+end
+commit()
+for n, answer in ipairs(answers) do
+  if type(answer) == 'function' then answers[n] = answer() end
+end
+return answers`
   },
   extend: {
-    sha: '5bd45cb88a88c606c5b06ff0508d9e7da1f26b3e',
+    sha: '877aeaf9fd4cd71f3397733a368b49e3751c4730',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local expected = tonumber(ARGV[#ARGV])
 local ended_by = expected and math.min(now, expected) or now
 local TOLERANCE = 2000
-local MOST_MOVED = 1000
-local function move(key, by, moves)
-  local due = call('ZRANGE', P .. key, 0, MOST_MOVED - 1, 'WITHSCORES')
+local MAX_SHIFTED = 1000
+local function shift(key, by, shifts)
+  local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
   for i = 1, #due, 2 do
-    if not moves or moves(due[i]) then call('ZADD', P .. key, due[i + 1] - by, due[i]) end
+    if not shifts or shifts(due[i]) then call('ZADD', Q .. key, due[i + 1] - by, due[i]) end
   end
 end
 local function set_back(by)
-  local mended = tonumber(call('GET', P .. 'set_back') or nil)
+  local mended = tonumber(call('GET', Q .. 'set_back') or nil)
   if mended and math.abs(mended - by) <= TOLERANCE then return end
-  call('SET', P .. 'set_back', by, 'PX', 600000)
-  move('processing', by)
-  move('deadlines', by)
-  move('delayed', by, function(id) return call('HGET', record(id), 'step') == 'retrying' end)
+  call('SET', Q .. 'set_back', by, 'PX', 600000)
+  shift('processing', by)
+  shift('deadlines', by)
+  shift('delayed', by, function(id)
+    local task = find(id)
+    return task and task.state.step == 'retrying'
+  end)
 end
 if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local answers = {}
-for i = 3, #ARGV - 1, 2 do
-  local t = call('HMGET', record(ARGV[i]), 'lease', 'status')
-  local answer = 'stale'
-  if t[1] == ARGV[i + 1] and t[2] == 'PROCESSING' then
-    call('ZADD', P .. 'processing', now + ARGV[2], ARGV[i])
-    answer = 'ok'
-  elseif t[1] == ARGV[i + 1] and t[2] == 'CANCELLED' then
-    answer = 'cancelled'
+local answers, ids, scores = {}, {}, {}
+for i = 3, #ARGV - 1, 2 do ids[#ids + 1] = ARGV[i] end
+fetch(ids)
+for i, id in ipairs(ids) do
+  local task, lease = find(id), tonumber(ARGV[2 * i + 2])
+  local state = task and task.state.lease == lease and task.state
+  answers[i] = 'stale'
+  if state and state.status == 'PROCESSING' then
+    answers[i], scores[#scores + 1], scores[#scores + 2] = 'ok', now + ARGV[2], id
+  elseif state and state.status == 'CANCELLED' then
+    answers[i] = 'cancelled'
   end
-  answers[#answers + 1] = answer
 end
+if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
 return { answers, tostring(now) }`
   },
-  list: {
-    sha: 'dfb52a2b817abacc241ee850f5d6535737bdd08f',
+  inspect: {
+    sha: '7f5745d7bd865459b5e9ef193b8ebb22d6adba6e',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local function weigh(known)
-  local bytes = #(known[4] or '')
-  for _, part in ipairs({ 2, 3, 6 }) do
-    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
   end
-  return bytes
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
+local found = shown(ARGV[2])
+return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }`
+  },
+  list: {
+    sha: 'ab53d4cfd6f15f017037dbf94f4a0197fac462d1',
+    source: `#!lua flags=no-writes
+local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+end
+local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
-local function fits(id, key)
-  local t = call('HMGET', record(id), 'status', 'user', 'tenant')
-  return (FINISHED[t[1]] or false) == (key == 'finished') and (status == '' or t[1] == status) and (user == '' or t[2] == user) and (tenant == '' or t[3] == tenant)
+local function fits(id)
+  local task = find_kept(id)
+  return task and (status == '' or task.state.status == status) and (user == '' or task.asked.user == user) and (tenant == '' or task.asked.tenant == tenant)
 end
 local function first_of(key)
   if index ~= key then return 0 end
-  local rank = call('ZREVRANK', P .. key, last)
-  return rank and rank + 1 or call('ZCOUNT', P .. key, '(' .. score, '+inf')
+  local rank = call('ZREVRANK', Q .. key, last)
+  return rank and rank + 1 or call('ZCOUNT', Q .. key, '(' .. score, '+inf')
 end
 local records, bytes, looked, reached = {}, 0, 0, false
 for _, key in ipairs({ 'active', 'finished' }) do
   local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
   local from = first_of(key)
   while wanted and not (index == 'finished' and key == 'active') do
-    local page = call('ZREVRANGE', P .. key, from, from + PAGE - 1, 'WITHSCORES')
+    local page = call('ZREVRANGE', Q .. key, from, from + PAGE - 1, 'WITHSCORES')
+    local ids = {}
+    for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
+    fetch(ids)
     for i = 1, #page, 2 do
-      local known = fits(page[i], key) and read(page[i])
+      local known = fits(page[i]) and shown(page[i])
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
       bytes = bytes + (known and weigh(known) or 0)
@@ -3389,76 +5633,175 @@ end
 return { records, false }`
   },
   message: {
-    sha: '65fce344ff08a8fe65fcb6b2840886971a80d80e',
+    sha: '4846881be850edba3b7823ab8219aed85004f426',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local function ref(id)
-  local t = call('HMGET', record(id), 'created', 'completed', 'expires')
-  if not t[1] or (t[3] and tonumber(t[3]) <= now) then return false end
-  return { id, t[1], t[2] }
+  local task = find_kept(id)
+  return task and { id, task.asked.created, task.state.completed or false }
 end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
-local active = {}
-for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = ref(id) or nil end
+local active, ids = {}, call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)
+fetch(ids)
+for _, id in ipairs(ids) do active[#active + 1] = ref(id) or nil end
 if ARGV[6] then return { active } end
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
 while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  fetch(ids)
   for _, id in ipairs(ids) do
-    local status = call('HGET', record(id), 'status')
-    local list = status and found[status]
+    local task = find(id)
+    local list = task and found[task.state.status]
     if list and #list < limit then list[#list + 1] = ref(id) or nil end
   end
   if #ids < PAGE then break end
@@ -3466,301 +5809,687 @@ while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit)
 end
 local others = {}
 if ARGV[4] ~= '' then
-  for _, id in ipairs(call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)) do
-    if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = ref(id) or nil end
+  ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
+  fetch(ids)
+  for _, id in ipairs(ids) do
+    local task = find(id)
+    if #others < limit and task and task.asked.user ~= ARGV[3] then others[#others + 1] = ref(id) or nil end
   end
 end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
   },
   outlook: {
-    sha: 'a8aa9baf117bf1a1b2b5a21ce67089afd688249f',
+    sha: 'af3c8c5eb0c75e3dc7ed31a176704c148e14b5b8',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local MOST, MOST_READ, PAGE = 100, 500, 100
 local since
 for _, name in ipairs(QUEUES) do
-  local head = call('ZRANGE', queue(name), 0, 0)[1]
-  local at = tonumber(head and call('HGET', record(head), 'at') or nil)
-  if at and (not since or at < since) then since = at end
+  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
+  if head and (not since or head.state.at < since) then since = head.state.at end
 end
-local running = {}
-for _, id in ipairs(call('ZRANGE', P .. 'processing', 0, MOST - 1)) do
-  local t = call('HMGET', record(id), 'step', 'at')
-  if t[2] then running[#running + 1] = t end
+local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
+fetch(ids)
+for _, id in ipairs(ids) do
+  local task = find(id)
+  if task then running[#running + 1] = { task.state.step, digits[task.state.at] } end
 end
 local completed = {}
 for from = 0, MOST_READ - 1, PAGE do
-  local ids = call('ZREVRANGE', P .. 'finished', from, from + PAGE - 1)
+  ids = call('ZREVRANGE', Q .. 'finished', from, from + PAGE - 1)
+  fetch(ids)
   for _, id in ipairs(ids) do
-    local t = call('HMGET', record(id), 'status', 'expires', 'trace', 'completed')
-    if #completed < MOST and t[1] == 'COMPLETED' and tonumber(t[2]) > now and t[3] then completed[#completed + 1] = { t[3], t[4] } end
+    local task = find_kept(id)
+    local state = task and task.state
+    if state and #completed < MOST and state.status == 'COMPLETED' then completed[#completed + 1] = { state.trace, digits[state.completed] } end
   end
   if #completed == MOST or #ids < PAGE then break end
 end
-return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }`
+return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '9363e4a037c821b0c72f869c0a58b40b87cbd157',
+    sha: '87d27554ba4574a9ac3dbd482340b7fe165c4ead',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
 local function count(key, tenant, by)
-  if call('HINCRBY', P .. key, tenant, by) <= 0 then
-    call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
-  end
-  if call('HINCRBY', P .. key, '', by) <= 0 then
-    call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
-  end
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
-  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
-  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
-  if aside and aside < 0 then return end
-  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
 end
-local function wake()
-  if call('LLEN', P .. 'wake') == 0 then
-    call('LPUSH', P .. 'wake', 1)
-    call('PEXPIRE', P .. 'wake', 60000)
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
 end
-local function enter(priority, id, score)
-  call('ZADD', queue(priority), score, id)
-  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
-    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
-  end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
 end
-local function queue_back(id, tenant, priority, patience, weight)
-  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local length = math.floor(ROUND / (weight or 1))
-  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
-  if turn < round + length then
-    turn = round + length
-    call('HSET', P .. 'turns:' .. priority, tenant, turn)
-  end
-  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
-  enter(priority, id, string.format('%.17g', turn + order))
-  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
 end
-local function admit(id, tenant, priority, run_at, patience, weight)
-  if run_at > now then
-    call('ZADD', P .. 'delayed', run_at, id)
-    return 'scheduled', run_at
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
   end
-  queue_back(id, tenant, priority, patience, weight)
+  queue_back(id, asked)
   return 'queued', now
 end
-local MOST_TRIES = 20
-local MOST_ASIDE = 100
-local unparked = 0
-local function queue_front(id)
-  enter('again', id, now)
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
 end
-local function pop()
-  local head = call('ZPOPMIN', queue('again'))
-  if head[1] then return head[1], 1, head[2] end
-  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local best, due
-  for i, priority in ipairs(PRIORITIES) do
-    local share = tonumber(shares[i])
-    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
-  if not best then return end
-  local priority = PRIORITIES[best]
-  head = call('ZPOPMIN', queue(priority))
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
-  return head[1], best + 1, head[2]
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
+local unparked = 0
 local function any_queued()
+  settle_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
 end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    set_share('round:' .. priority, math.floor(score))
+  end
+  return id, best, score
+end
 local function park(id, tenant, at, score)
-  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
   if asked % 5 > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
-  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
 local function preferred(tenant)
-  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 local function unpark(tenant, cap)
-  local key = P .. 'capped:' .. tenant
+  local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
     unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
   end
   wake()
 end
-local function give_back(id, tenant, priority, weight)
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
-  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
-    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
-  end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
 end
-local function unqueue(id, tenant)
-  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
-  give_back(id, tenant, priority, tonumber(weight or nil))
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', P .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(tenant, -1)
+    set_aside(asked.tenant, -1)
   elseif delayed then
     set_aside(nil, -1)
   end
-  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
-  count('waiting', tenant, -1)
-  unpark(tenant)
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
 end
-local function close_lease(id, tenant, verb, cap)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
-  unpark(tenant, cap)
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
 end
-local function requeue(id, tenant, step, delay, verb, code, message)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
-  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
-  local tries = cjson.decode(history or '[]')
-  local started = trace and cjson.decode(trace)[1][2] or now
-  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
-  if #tries > MOST_TRIES then table.remove(tries, 1) end
-  if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
-  call('DEL', details(id))
-  count('waiting', tenant, 1)
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', P .. 'delayed', now + delay, id)
+    call('ZADD', Q .. 'delayed', now + delay, id)
     set_aside(nil, 1)
   else
-    queue_front(id)
+    enter('again', id, digits[now])
   end
-  announce(id)
+  announce(task)
   wake()
+end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
+  end
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
+end
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
 end
 if ARGV[2] == '1' then
-  call('SET', P .. 'paused', now)
-elseif call('DEL', P .. 'paused') == 1 and any_queued() then
+  call('SET', Q .. 'paused', now)
+elseif call('DEL', Q .. 'paused') == 1 and any_queued() then
   wake()
 end
+commit()
 return 1`
   },
   probe: {
@@ -3771,542 +6500,1065 @@ redis.call('SET', key, 1, 'PX', 1000)
 return redis.call('DEL', key)`
   },
   progress: {
-    sha: 'abc4c0323a7618f911970a89ee35a7ed3684a450',
+    sha: '95746900cc180f30c5f95b31a59c77393626af2c',
     source: `#!lua
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local RANK = 2 ^ 44
+local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
 end
-local MOST_STEPS = 64
-local function put(id, first, last)
-  local moved = false
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
+local function count(key, tenant, by)
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
+end
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
+  end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
+end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
+end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
+  end
+  queue_back(id, asked)
+  return 'queued', now
+end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
+  end
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
+end
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
+local MAX_STEPS = 64
+local function put(steps, first, last)
+  local moved, at = false, {}
+  for i = 1, #steps, 2 do at[steps[i]] = i + 1 end
   for j = first, last, 2 do
-    local name, percent = ARGV[j], ARGV[j + 1]
-    local old = call('HGET', details(id), name)
-    if old ~= percent and (old or call('HLEN', details(id)) < MOST_STEPS) then
-      call('HSET', details(id), name, percent)
+    local name, percent = ARGV[j], tonumber(ARGV[j + 1])
+    if not at[name] and #steps < 2 * MAX_STEPS then
+      at[name], steps[#steps + 1], steps[#steps + 2] = #steps + 2, name, percent
+      moved = true
+    elseif at[name] and steps[at[name]] ~= percent then
+      steps[at[name]] = percent
       moved = true
     end
   end
   return moved
 end
-local function with_step(trace, step, progress)
-  local entries = cjson.decode(trace)
-  if #entries < MOST_STEPS then entries[#entries + 1] = { step, now, progress } end
-  return cjson.encode(entries)
-end
-local function report(id, progress, step, first, last)
-  local t = call('HMGET', record(id), 'progress', 'step', 'trace')
-  local reached = math.max(progress or 0, tonumber(t[1]))
-  local changes = {}
-  if put(id, first, last) or reached > tonumber(t[1]) then changes = { 'progress', reached, 'moved', now } end
-  if step ~= '' and step ~= t[2] then
-    changes = { 'progress', reached, 'moved', now, 'step', step, 'at', now, 'from', reached, 'trace', t[3] and with_step(t[3], step, reached) }
-    if not t[3] then changes[11], changes[12] = nil, nil end
+local function report(task, progress, step, first, last)
+  local state = task.state
+  local reached, steps = math.max(progress or 0, state.progress), rare(state).steps or {}
+  local moved = put(steps, first, last)
+  if #steps > 0 then rare(state).steps = steps end
+  local begins = step ~= '' and step ~= state.step
+  if not (moved or begins or reached > state.progress) then return end
+  state.progress, state.moved = reached, now
+  if begins then
+    state.step, state.at, state.from = step, now, reached
+    if select(2, string.gsub(state.trace, ';', '')) < MAX_STEPS - 1 then state.trace = state.trace .. ';' .. step .. ',' .. digits[now] .. ',' .. digits[reached] end
   end
-  if #changes == 0 then return end
-  call('HSET', record(id), unpack(changes))
-  announce(id)
+  announce(task)
 end
-local answers = {}
-local i = 2
+local ids, i = {}, 2
 while i <= #ARGV do
-  local id, lease, progress, step, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4])
-  local t = call('HMGET', record(id), 'lease', 'status')
-  local current = t[1] == lease and t[2] == 'PROCESSING'
-  if current then report(id, progress, step, i + 5, i + 4 + 2 * n) end
+  ids[#ids + 1] = ARGV[i]
+  i = i + 5 + 2 * ARGV[i + 4]
+end
+fetch(ids)
+local answers = {}
+i = 2
+while i <= #ARGV do
+  local task, n = find(ARGV[i]), tonumber(ARGV[i + 4])
+  local current = task and task.state.lease == tonumber(ARGV[i + 1]) and task.state.status == 'PROCESSING'
+  if current then report(task, tonumber(ARGV[i + 2]), word(ARGV[i + 3]), i + 5, i + 4 + 2 * n) end
   answers[#answers + 1] = current and 1 or 0
   i = i + 5 + 2 * n
 end
+commit()
 return answers`
   },
   read: {
-    sha: '27e2597f64a714d8c0998142988ce410ffa3b3fc',
+    sha: '4f6fd750bdb34e37368ce8164e3fa5cae866c839',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local function weigh(known)
-  local bytes = #(known[4] or '')
-  for _, part in ipairs({ 2, 3, 6 }) do
-    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
   end
-  return bytes
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
-local records, room = {}, tonumber(ARGV[2])
-for i = 3, #ARGV do
-  records[#records + 1] = read(ARGV[i])
-  if i < #ARGV and records[#records] then
-    room = room - weigh(records[#records])
+local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
+local ids, found, room = { unpack(ARGV, 3) }, {}, tonumber(ARGV[2])
+fetch(ids)
+for i, id in ipairs(ids) do
+  found[i] = shown(id)
+  if i < #ids and found[i] then
+    room = room - weigh(found[i])
     if room <= 0 then break end
   end
 end
-return records`
+return found`
   },
   settleAndClaim: {
-    sha: 'bb0824532e09ea991dd65949080fed83f9790e40',
+    sha: 'bd6f0ce6c5915ea138ed13418bd1e6a9a56d465b',
     source: `#!lua
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
-end
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
-local MOST_MOVED = 1000
-local function move(key, by, moves)
-  local due = call('ZRANGE', P .. key, 0, MOST_MOVED - 1, 'WITHSCORES')
-  for i = 1, #due, 2 do
-    if not moves or moves(due[i]) then call('ZADD', P .. key, due[i + 1] - by, due[i]) end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
   end
-end
-local function set_back(by)
-  local mended = tonumber(call('GET', P .. 'set_back') or nil)
-  if mended and math.abs(mended - by) <= TOLERANCE then return end
-  call('SET', P .. 'set_back', by, 'PX', 600000)
-  move('processing', by)
-  move('deadlines', by)
-  move('delayed', by, function(id) return call('HGET', record(id), 'step') == 'retrying' end)
-end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local function index_expire(key, keep)
-  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
-  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
-end
-local function index_active(key, id, replaced)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
-  if newest then call('PERSIST', key) end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, math.max(now, newest + 1), id)
-  if newest <= 0 then return index_expire(key, keep_index) end
-  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
-    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, keep_index)
-end
-local function is_superseded(id, message, user)
-  local owner = message .. ':' .. user
-  local newest = call('ZSCORE', P .. 'superseded', owner)
-  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
 local function count(key, tenant, by)
-  if call('HINCRBY', P .. key, tenant, by) <= 0 then
-    call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
-  end
-  if call('HINCRBY', P .. key, '', by) <= 0 then
-    call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
-  end
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
-  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
-  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
-  if aside and aside < 0 then return end
-  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
 end
-local function wake()
-  if call('LLEN', P .. 'wake') == 0 then
-    call('LPUSH', P .. 'wake', 1)
-    call('PEXPIRE', P .. 'wake', 60000)
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
 end
-local function enter(priority, id, score)
-  call('ZADD', queue(priority), score, id)
-  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
-    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
-  end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
 end
-local function queue_back(id, tenant, priority, patience, weight)
-  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local length = math.floor(ROUND / (weight or 1))
-  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
-  if turn < round + length then
-    turn = round + length
-    call('HSET', P .. 'turns:' .. priority, tenant, turn)
-  end
-  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
-  enter(priority, id, string.format('%.17g', turn + order))
-  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
 end
-local function admit(id, tenant, priority, run_at, patience, weight)
-  if run_at > now then
-    call('ZADD', P .. 'delayed', run_at, id)
-    return 'scheduled', run_at
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
   end
-  queue_back(id, tenant, priority, patience, weight)
+  queue_back(id, asked)
   return 'queued', now
 end
-local MOST_TRIES = 20
-local MOST_ASIDE = 100
-local unparked = 0
-local function queue_front(id)
-  enter('again', id, now)
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
 end
-local function pop()
-  local head = call('ZPOPMIN', queue('again'))
-  if head[1] then return head[1], 1, head[2] end
-  local shares = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local best, due
-  for i, priority in ipairs(PRIORITIES) do
-    local share = tonumber(shares[i])
-    if share and (not due or share < due) and call('EXISTS', queue(priority)) == 1 then best, due = i, share end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
-  if not best then return end
-  local priority = PRIORITIES[best]
-  head = call('ZPOPMIN', queue(priority))
-  call('HSET', P .. 'shares', 'clock', due, priority, due + STRIDE[priority], 'round:' .. priority, math.floor(head[2]))
-  return head[1], best + 1, head[2]
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
+local unparked = 0
 local function any_queued()
+  settle_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
 end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    set_share('round:' .. priority, math.floor(score))
+  end
+  return id, best, score
+end
 local function park(id, tenant, at, score)
-  call('ZADD', P .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', P .. 'turns:low', '+' .. tenant, 1) % 21
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
   if asked % 5 > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
-  call('HSET', P .. 'turns:low', '=' .. tenant, lower[1])
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
 local function preferred(tenant)
-  local id = call('HGET', P .. 'turns:low', '=' .. tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  call('HDEL', P .. 'turns:low', '=' .. tenant)
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 local function unpark(tenant, cap)
-  local key = P .. 'capped:' .. tenant
+  local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MOST_ASIDE or math.max(1, (cap or 0) - (tonumber(call('HGET', P .. 'running', tenant) or 0)))
-  for _ = 1, math.max(1, math.min(room, MOST_ASIDE - unparked)) do
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
     unparked = unparked + 1
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, score % RANK)
+    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
   end
   wake()
 end
-local function give_back(id, tenant, priority, weight)
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', P .. 'capped:' .. tenant, id)
-  if score and math.floor(score % RANK) == tonumber(call('HGET', P .. 'turns:' .. priority, tenant)) then
-    call('HINCRBY', P .. 'turns:' .. priority, tenant, -math.floor(ROUND / (weight or 1)))
-  end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
 end
-local function unqueue(id, tenant)
-  local priority, weight, deps, step = unpack(call('HMGET', record(id), 'priority', 'weight', 'deps', 'step'))
-  give_back(id, tenant, priority, tonumber(weight or nil))
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', P .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. tenant }) do call('ZREM', P .. key, id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(tenant, -1)
+    set_aside(asked.tenant, -1)
   elseif delayed then
     set_aside(nil, -1)
   end
-  for dep in string.gmatch(deps or '', '%S+') do call('ZREM', P .. 'dependents:' .. dep, id) end
-  count('waiting', tenant, -1)
-  unpark(tenant)
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
 end
-local function close_lease(id, tenant, verb, cap)
-  call('ZREM', P .. 'processing', id)
-  call('HSET', record(id), 'closed', verb)
-  count('running', tenant, -1)
-  unpark(tenant, cap)
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
 end
-local function requeue(id, tenant, step, delay, verb, code, message)
-  local t = call('HMGET', record(id), 'attempt', 'lease', 'worker', 'trace', 'step', 'progress', 'history')
-  local attempt, lease, worker, trace, last_step, progress, history = unpack(t)
-  local tries = cjson.decode(history or '[]')
-  local started = trace and cjson.decode(trace)[1][2] or now
-  tries[#tries + 1] = { attempt, lease, worker or '', started, now, verb, last_step, progress, code or '', message or '' }
-  if #tries > MOST_TRIES then table.remove(tries, 1) end
-  if verb == 'release' then attempt = attempt - 1 end
-  call('HSET', record(id), 'status', 'PENDING', 'step', step, 'at', now + delay, 'from', 0, 'moved', '', 'progress', 0, 'attempt', attempt, 'history', cjson.encode(tries))
-  call('DEL', details(id))
-  count('waiting', tenant, 1)
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', P .. 'delayed', now + delay, id)
+    call('ZADD', Q .. 'delayed', now + delay, id)
     set_aside(nil, 1)
   else
-    queue_front(id)
+    enter('again', id, digits[now])
   end
-  announce(id)
+  announce(task)
   wake()
 end
 local ended, has_ended, untold = {}, {}, {}
-local MOST_MOVED = 25
+local MAX_MOVED = 25
 local moved = 0
 local function others(own)
   local records = {}
   for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = read(id) end
+    if not own[id] then records[#records + 1] = shown(id) or nil end
   end
   return records
 end
-local MOST_KEPT = 1024
-local function shorten(id)
-  if call('STRLEN', request(id)) <= MOST_KEPT then return end
-  local raw = call('GET', request(id))
-  local query = string.find(raw, ',"adjustment_query":', 1, true)
+local MAX_KEPT = 1024
+local function shorten(task)
+  local raw = task.apart and call('GET', request_key(task.id))
+  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
   local params = query and string.find(raw, ',"params":', query, true)
   if not query then return end
   local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MOST_KEPT then value = 'null' end
-  call('SET', request(id), string.sub(raw, 1, query + 19) .. value .. '}', 'KEEPTTL')
-  call('HSET', record(id), 'shortened', 1)
+  if #value > MAX_KEPT then value = 'null' end
+  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+  change(task)
 end
-local MOST_UNRUN, MOST_WHOLE = 10000, 1000
+local MAX_UNRUN, MAX_WHOLE = 10000, 1000
 local function forget(id)
-  local t = call('HMGET', record(id), 'message', 'user', 'keys', 'batches')
-  if not t[1] then return end
-  for key in string.gmatch(t[3], '%S+') do
-    local answer = call('GET', P .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', P .. 'idempotency:' .. key) end
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  for _, key in ipairs(rare(state).keys or {}) do
+    local answer = call('GET', Q .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
   end
-  for batch in string.gmatch(t[4] or '', '%S+') do
-    local ids, key = unpack(call('HMGET', P .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', P .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', P .. 'batch:' .. batch, P .. 'idempotency:' .. key)
+  for _, batch in ipairs(rare(state).batches or {}) do
+    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
     end
   end
-  call('ZREM', P .. 'message_tasks:' .. t[1] .. ':' .. t[2], id)
-  call('ZREM', P .. 'finished', id)
-  call('DEL', record(id), details(id), request(id))
+  call('ZREM', messages_of(asked), id)
+  call('ZREM', Q .. 'finished', id)
+  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
+  task.gone, tasks[id] = true, false
 end
 local function keep_latest(id, tenant, keep)
-  local key = P .. 'unrun:' .. tenant
-  local count = call('RPUSH', key, id)
-  if count == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if count > MOST_WHOLE then shorten(call('LINDEX', key, -MOST_WHOLE - 1)) end
-  if count > MOST_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(id, status, fields)
-  local t = call('HMGET', record(id), 'message', 'user', 'shared', 'same', 'keep', 'keys', 'batches', 'lease', 'tenant')
-  local message, user, shared, same, keep, keys, batches, lease, tenant = unpack(t)
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#keys + 4 * #(batches or '')) / 4000)
-  local k = {}
-  for ms in string.gmatch(keep, '%d+') do k[#k + 1] = tonumber(ms) end
-  local keep_task, keep_details, keep_index = k[1], k[2], k[3]
-  call('HSET', record(id), 'status', status, 'step', string.lower(status), 'completed', now,
-    'expires', now + keep_task, 'details_expire', now + keep_details, unpack(fields))
-  if status == 'CANCELLED' then shorten(id) end
-  if lease == '0' then keep_latest(id, tenant, keep_task) end
-  local steps = announce(id)
-  call('PEXPIRE', record(id), keep_task)
-  call('DEL', checkpoints(id))
-  call('PEXPIRE', request(id), keep_task)
-  if #steps > 0 then call('PEXPIRE', details(id), keep_details) end
-  for key in string.gmatch(keys, '%S+') do call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
-  call('ZREM', P .. 'active', id)
-  call('ZADD', P .. 'finished', now + keep_task, id)
-  if call('PTTL', P .. 'finished') < keep_task then call('PEXPIRE', P .. 'finished', keep_task) end
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
-  if status == 'COMPLETED' then
-    call('ZREMRANGEBYSCORE', P .. 'same:' .. same, 0, '+inf')
-    index_finished(P .. 'same:' .. same, id, keep_task, keep_task)
-    if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
-  else
-    call('ZREM', P .. 'same:' .. same, id)
-    index_expire(P .. 'same:' .. same, keep_task)
+  local key = Q .. 'unrun:' .. tenant
+  local length = call('RPUSH', key, id)
+  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if length > MAX_WHOLE then
+    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
+    if old and old.state.completed then shorten(old) end
   end
-  for batch in string.gmatch(batches or '', '%S+') do
-    if call('HINCRBY', P .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', P .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', P .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', P .. 'idempotency:' .. key, keep_task) end
+  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+end
+local function put_final(task, status)
+  local id, asked, state = task.id, task.asked, task.state
+  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+  state.status, state.step, state.completed = status, string.lower(status), now
+  few.waits = nil
+  if status == 'CANCELLED' then shorten(task) end
+  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  announce(task)
+  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
+  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  listed[id], finished[id] = false, now + keep_task
+  finished_keep = math.max(finished_keep, keep_task)
+  index_finished(messages_of(asked), id, keep_task, keep_index)
+  local same = Q .. 'same:' .. asked.same
+  if status == 'COMPLETED' then
+    index_answer(same, id, keep_task)
+    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
+  else
+    index_remove(same, id, keep_task)
+  end
+  for _, batch in ipairs(few.batches or {}) do
+    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
     end
   end
 end
 local function put_cancelled(id)
-  local t = call('HMGET', record(id), 'status', 'tenant')
-  if t[1] == 'PENDING' then
-    unqueue(id, t[2])
-  elseif t[1] == 'PROCESSING' then
-    close_lease(id, t[2], 'cancel')
+  local task = find(id)
+  local status = task and task.state.status
+  if status == 'PENDING' then
+    unqueue(task)
+  elseif status == 'PROCESSING' then
+    close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
   else
     return false
   end
-  put_final(id, 'CANCELLED', {})
+  put_final(task, 'CANCELLED')
   return true
 end
 local function tell_one(id, completed)
-  local t = call('HMGET', record(id), 'tenant', 'priority', 'run_at', 'patience', 'weight', 'message', 'user')
-  if not t[1] then return end
-  if is_superseded(id, t[6], t[7]) then
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
-    unqueue(id, t[1])
-    put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_DEPENDENCY_FAILED' })
+    unqueue(task)
+    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    put_final(task, 'FAILED')
   else
     moved = moved + 1
-    if call('HINCRBY', record(id), 'left', -1) > 0 then return end
-    local step, at = admit(id, t[1], t[2], tonumber(t[3]) or 0, tonumber(t[4] or nil), tonumber(t[5] or nil))
-    if step == 'queued' then set_aside(t[1], -1) end
-    call('HSET', record(id), 'step', step, 'at', at)
-    announce(id)
+    local waits = (rare(state).waits or 1) - 1
+    rare(state).waits = waits > 0 and waits or nil
+    change(task)
+    if waits > 0 then return end
+    state.step, state.at = admit(id, asked)
+    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    announce(task)
     wake()
   end
 end
 local function tell(id, completed)
-  local key = P .. 'dependents:' .. id
-  for _, dependent in ipairs(call('ZRANGE', key, 0, math.max(0, MOST_MOVED - moved))) do
-    if moved >= MOST_MOVED then return false end
+  local key = Q .. 'dependents:' .. id
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  fetch(dependents)
+  for _, dependent in ipairs(dependents) do
+    if moved >= MAX_MOVED then return false end
     call('ZREM', key, dependent)
     tell_one(dependent, completed)
   end
@@ -4319,352 +7571,553 @@ local function tell_all()
     if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
   untold = {}
-  if #left > 0 then call('RPUSH', P .. 'untold', unpack(left)) end
+  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
   return #left > 0
 end
 local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
   local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
   local staying = {}
-  for id, of in pairs(kept) do
-    local score = of == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, message, string.sub(owner, 38)) then staying[#staying + 1] = { id, tonumber(score) } end
+  for id, asked in pairs(kept) do
+    local score = asked and asked.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
   end
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
     index_active(index, one[1])
-    index_active(P .. 'same:' .. call('HGET', record(one[1]), 'same'), one[1])
+    index_active(Q .. 'same:' .. one[3].same, one[1])
   end
-  call('ZADD', P .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, P .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MOST_MOVED then break end
-    if is_superseded(id, message, string.sub(owner, 38)) then put_cancelled(id) end
+  call('ZADD', Q .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MAX_MOVED then break end
+    local task = find(id)
+    if task and is_superseded(id, task.asked) then put_cancelled(id) end
   end
 end
 local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', P .. 'superseded', 0, 0, 'WITHSCORES'))
+  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
   if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MOST_MOVED - moved
+  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
   local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  fetch(ids)
   for _, id in ipairs(ids) do
     if not put_cancelled(id) then call('ZREM', index, id) end
   end
-  if #ids < room then call('ZREM', P .. 'superseded', owner) end
+  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
   return true
 end
 local function settle(unsettled)
   local left = tell_all()
-  while unsettled and moved < MOST_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MOST_MOVED do
-    local one = call('LPOP', P .. 'untold')
+  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MAX_MOVED do
+    local one = call('LPOP', Q .. 'untold')
     if not one then break end
     untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
     tell_all()
   end
   if not (left or unsettled) then return false end
-  if call('EXISTS', P .. 'untold', P .. 'superseded') == 0 then
-    call('DEL', P .. 'unsettled')
+  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'unsettled')
     return false
   end
   if not unsettled then wake() end
-  call('SET', P .. 'unsettled', 1)
+  call('SET', Q .. 'unsettled', 1)
   return true
 end
-local function weigh(known)
-  local bytes = #(known[4] or '')
-  for _, part in ipairs({ 2, 3, 6 }) do
-    for _, text in ipairs(known[part] or {}) do bytes = bytes + #text end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
   end
-  return bytes
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
 end
-local MOST_DUE, MOST_HANDED = 25, 500
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local MAX_SHIFTED = 1000
+local function shift(key, by, shifts)
+  local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
+  for i = 1, #due, 2 do
+    if not shifts or shifts(due[i]) then call('ZADD', Q .. key, due[i + 1] - by, due[i]) end
+  end
+end
+local function set_back(by)
+  local mended = tonumber(call('GET', Q .. 'set_back') or nil)
+  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  call('SET', Q .. 'set_back', by, 'PX', 600000)
+  shift('processing', by)
+  shift('deadlines', by)
+  shift('delayed', by, function(id)
+    local task = find(id)
+    return task and task.state.step == 'retrying'
+  end)
+end
+if expected and expected - now > TOLERANCE then set_back(expected - now) end
+local MAX_DUE, MAX_CLAIMED = 25, 500
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
-  local ids = call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE - collected)
+  local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)
   collected = collected + #ids
+  fetch(ids)
   return ids
 end
-local function is_replaced(id)
-  local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
-  return message and is_superseded(id, message, user)
+local function lost_workers(task, attempt)
+  local few = task.state.rare
+  local times = few and few.losses
+  if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
 end
-local function lost_workers(id, attempt)
-  local history, max = unpack(call('HMGET', record(id), 'history', 'max'))
-  if not history or not string.find(history, '"expire"', 1, true) then return end
-  local tries, times, worker = cjson.decode(history), 0, nil
-  for i = #tries, 1, -1 do
-    local verb = tries[i][6]
-    if verb == 'expire' then
-      times, worker = times + 1, worker or tries[i][3]
-    elseif verb ~= 'release' then
-      break
-    end
-  end
-  if times > 0 then return { worker, times, (times > 1 or attempt >= tonumber(max)) and 1 or 0 } end
-end
-local function was_held(trace)
-  local steps = cjson.decode(trace or '[]')
-  return #steps == 1 and steps[1][1] == 'queued'
-end
+local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
-    local attempt, max, tenant, worker, trace = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant', 'worker', 'trace'))
-    if not tenant then
-      call('ZREM', P .. 'processing', id)
-    elseif unsettled and is_replaced(id) then
+    local task = find(id)
+    if not task or task.state.status ~= 'PROCESSING' then
+      leases[id] = false
+    elseif unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif was_held(trace) then
-      close_lease(id, tenant, 'release', cap)
-      requeue(id, tenant, 'queued', 0, 'release')
+    elseif was_held(task.state) then
+      close_lease(task, 'release', cap)
+      requeue(task, 'queued', 0, 'release')
     else
-      expired[#expired + 1] = { id, tonumber(attempt), worker or '' }
-      close_lease(id, tenant, 'expire', cap)
-      if tonumber(attempt) < tonumber(max) then
-        requeue(id, tenant, 'queued', 0, 'expire')
+      local attempt = task.state.attempt
+      expired[#expired + 1] = { id, attempt, task.state.worker }
+      close_lease(task, 'expire', cap)
+      if attempt < task.asked.max then
+        requeue(task, 'queued', 0, 'expire')
       else
-        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+        rare(task.state).code = 'CHARTS_ERR_WORKER_LOST'
+        put_final(task, 'FAILED')
       end
     end
   end
   for _, id in ipairs(due_in('deadlines', ended_by)) do
-    call('ZREM', P .. 'deadlines', id)
-    local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
-    if t[1] == 'PENDING' and t[2] == '0' then
-      if unsettled and is_replaced(id) then
-        put_cancelled(id)
-      else
-        unqueue(id, t[3])
-        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
-      end
+    call('ZREM', Q .. 'deadlines', id)
+    local task = find(id)
+    if task and unsettled and is_superseded(id, task.asked) then
+      put_cancelled(id)
+    elseif task and task.state.status == 'PENDING' then
+      unqueue(task)
+      rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
+      put_final(task, 'FAILED')
     end
   end
 end
 local function promote()
   for _, id in ipairs(due_in('delayed', now)) do
-    call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
-    if t[1] == 'scheduled' then
-      set_aside(t[2], -1)
-      call('HSET', record(id), 'step', 'queued', 'at', now)
-      queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
-      announce(id)
+    call('ZREM', Q .. 'delayed', id)
+    local task = find(id)
+    if not task then
+      set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' then
+      set_aside(task.asked.tenant, -1)
+      task.state.step, task.state.at = 'queued', now
+      queue_back(id, task.asked)
+      announce(task)
     else
       set_aside(nil, -1)
-      queue_front(id)
+      enter('again', id, digits[now])
     end
   end
 end
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
-    local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+    local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
-local MOST_TAKEN = 4 * 2 ^ 20
-local function handed(known, lease, lost)
-  if lease == 1 then return known, #(known[4] or '') end
-  known[6], known[7] = call('HGETALL', checkpoints(known[1])), lost
-  return known, weigh(known)
+local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
+local function handed(task, lost)
+  local request = task.apart and call('GET', request_key(task.id)) or nil
+  local bytes = #task.record + #(request or '')
+  if task.state.lease == 1 then return { task, false, false, request }, bytes end
+  local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
+  for _, text in ipairs(steps) do bytes = bytes + #text end
+  return { task, steps, lost or false, request }, bytes
 end
-local function start(id, t, worker, take_id, lease_duration, step)
-  local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
-  count('waiting', tenant, -1)
-  count('running', tenant, 1)
-  if t[6] then call('ZREM', P .. 'deadlines', id) end
-  call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', step, 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["' .. step .. '",' .. now .. ',0]]')
-  publish(id, { version, 'PROCESSING', 0, step, attempt, started, false, false, false, false, now, 0, false }, {})
-  return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
+local function start(task, worker, claim, lease_duration, step)
+  local state = task.state
+  if state.lease == 0 and task.asked.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
+  count('waiting', task.asked.tenant, -1)
+  count('running', task.asked.tenant, 1)
+  leases[task.id] = now + lease_duration
+  state.status, state.step, state.at, state.started = 'PROCESSING', step, now, state.started or now
+  state.attempt, state.lease = state.attempt + 1, state.lease + 1
+  state.worker, state.claim, state.closed, state.trace = worker, claim, '', step .. ',' .. digits[now] .. ',0'
+  announce(task)
 end
-local function end_replaced(id, at, score)
-  if not is_replaced(id) then return false end
+local function end_replaced(task, at, score)
+  if not is_superseded(task.id, task.asked) then return false end
   local name = QUEUES[at]
-  call('ZADD', queue(name), score, id)
-  if STRIDE[name] then call('HINCRBY', P .. 'shares', name, -STRIDE[name]) end
-  return put_cancelled(id)
+  settle_queues()
+  call('ZADD', queue(name), string.format('%.17g', score), task.id)
+  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
+  return put_cancelled(task.id)
 end
-local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
-local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, beside, notes)
-  local taken = {}
+local function notes_for(worker) return call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled') end
+local function as_reply(claimed)
+  local replies = {}
+  for i, one in ipairs(claimed) do
+    local task, steps, lost, request = unpack(one)
+    replies[i] = (steps or lost or request) and { task.record, task.text, steps, lost, request } or { task.record, task.text }
+  end
+  return replies
+end
+local function reply(claimed, own, unsettled, lost)
+  commit()
+  return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
+end
+local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
+  local claimed = {}
   local before, paused, unsettled = unpack(notes)
-  if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    local again, gone, lost = string.match(string.sub(before, #take_id + 2), '([^;]*);([^;]*);?(.*)')
+  if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
+    local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take', 'lease', 'attempt')
-      if t[1] == 'PROCESSING' and t[2] == take_id then
-        local lease = tonumber(t[3])
-        taken[#taken + 1] = (handed(read(id), lease, lease > 1 and lost_workers(id, tonumber(t[4])) or nil))
+      local task = find(id)
+      if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
+        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    unsettled = settle(false) or unsettled
-    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost ~= '' and cjson.decode(lost) or {} }
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
   end
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
   local ids, aside, bytes = {}, 0, 0
-  wanted = math.min(wanted, MOST_HANDED)
-  while #taken < wanted and aside < MOST_ASIDE and moved < 2 * MOST_MOVED and bytes < MOST_TAKEN and not paused do
-    local id, at, score = pop()
+  wanted = math.min(wanted, MAX_CLAIMED)
+  local capped = running_per_tenant > 0
+  while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
+    local id, at, score = pop(wanted - #claimed)
     if not id then break end
-    local t = record_to_start(id)
-    local tenant, capped = t[1], running_per_tenant > 0
-    if not tenant then
+    local task = find(id)
+    if not task then
       aside = aside + 1
-    elseif unsettled and end_replaced(id, at, score) then
+    elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
-      park(id, tenant, at, score)
+    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+      park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
-      local other = capped and at > 1 and preferred(tenant)
-      if other and not (unsettled and is_replaced(other) and put_cancelled(other)) then
-        park(id, tenant, at, score)
-        id, t = other, record_to_start(other)
+      local other = capped and at > 1 and preferred(task.asked.tenant)
+      other = other and find(other)
+      if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
+        park(id, task.asked.tenant, at, score)
+        task = other
       end
-      local lost = tonumber(t[3]) > 0 and lost_workers(id, t[2] + 1) or nil
+      local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      local known, lease = start(id, t, worker, take_id, lease_duration, alone and beside + #taken > 0 and 'queued' or 'started')
+      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
       local size
-      known, size = handed(known, lease, lost)
-      taken[#taken + 1], bytes = known, bytes + size
-      ids[#ids + 1] = id
+      claimed[#claimed + 1], size = handed(task, lost)
+      ids[#ids + 1], bytes = task.id, bytes + size
       if alone then break end
     end
   end
   if #untold > 0 then unsettled = settle(unsettled) end
-  if #taken + #ended + #expired > 0 then
+  if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
-    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
+    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, expired }
+  return reply(claimed, own, unsettled, expired)
 end
 local function backoff(policy, attempt, random)
-  local kind, delay, max, jitter = string.match(policy, '(%S+) (%S+) (%S+) (%S+)')
-  local ms = tonumber(delay)
-  if kind == 'exponential' then ms = ms * 2 ^ (attempt - 1) end
-  return math.floor(math.min(ms, tonumber(max)) * (1 - tonumber(jitter) * random))
+  local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
+  delay, max, jitter = tonumber(delay), tonumber(max), tonumber(jitter)
+  if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
+  return math.floor(math.min(delay, max) * (1 - jitter * random))
 end
 local verbs = {}
-function verbs.complete(id, t, chart, content)
-  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', tonumber(string.match(t.keep, '%d+'))) end
-  put_final(id, 'COMPLETED', { 'chart', chart, 'progress', 100 })
+function verbs.complete(task, chart, content)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', digits[task.asked.keep_task]) end
+  task.state.chart, task.state.progress = chart, 100
+  put_final(task, 'COMPLETED')
 end
-function verbs.fail(id, t, code, message, delay, random)
-  if delay == 'never' or t.attempt >= t.max then
-    put_final(id, 'FAILED', { 'code', code, 'error', message })
+function verbs.fail(task, code, message, delay, random)
+  local state = task.state
+  if delay == 'never' or state.attempt >= task.asked.max then
+    rare(state).code, rare(state).error = code, message ~= '' and message or nil
+    put_final(task, 'FAILED')
   else
-    requeue(id, t.tenant, 'retrying', tonumber(delay) or backoff(t.backoff, t.attempt, tonumber(random)), 'fail', code, message)
+    requeue(task, 'retrying', tonumber(delay) or backoff(task.asked.backoff, state.attempt, tonumber(random)), 'fail', code, message)
   end
 end
-function verbs.release(id, t)
-  requeue(id, t.tenant, 'queued', 0, 'release')
+function verbs.release(task)
+  requeue(task, 'queued', 0, 'release')
 end
-local closed, own, cap = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil
-local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', P .. 'unsettled') }
-for i = 8, #ARGV - 1, 7 do
-  local id, lease, verb = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local current, status, last_verb, tenant, keep, attempt, max, policy =
-    unpack(call('HMGET', record(id), 'lease', 'status', 'closed', 'tenant', 'keep', 'attempt', 'max', 'backoff'))
-  local answer = { 'stale' }
-  if notes[3] and status == 'PROCESSING' and is_replaced(id) then
-    put_cancelled(id)
-    status = 'CANCELLED'
+local closed, own, cap, ids = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil, {}
+local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', Q .. 'unsettled') }
+for i = 8, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
+fetch(ids)
+for n, id in ipairs(ids) do
+  local i = 1 + 7 * n
+  local task, lease, verb = find(id), tonumber(ARGV[i + 1]), ARGV[i + 2]
+  local state = task and task.state
+  closed[n] = 'stale'
+  if state and notes[3] and state.status == 'PROCESSING' and is_superseded(id, task.asked) then put_cancelled(id) end
+  if state and state.lease == lease and state.status == 'PROCESSING' then
+    close_lease(task, verb, cap)
+    verbs[verb](task, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
+    closed[n] = has_ended[id] and 'ended' or 'ok'
+  elseif state and state.lease == lease and state.closed == verb then
+    closed[n] = (state.status == 'COMPLETED' or state.status == 'FAILED') and 'ended' or 'ok'
   end
-  if current == lease and status == 'PROCESSING' then
-    close_lease(id, tenant, verb, cap)
-    local t = { tenant = tenant, keep = keep, attempt = tonumber(attempt), max = tonumber(max), backoff = policy }
-    verbs[verb](id, t, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-    answer = { 'ok', has_ended[id] and read(id) or nil }
-  elseif current == lease and last_verb == verb then
-    answer = { 'ok', (status == 'COMPLETED' or status == 'FAILED') and read(id) or nil }
-  end
-  own[id] = own[id] or answer[1] == 'ok'
-  closed[#closed + 1] = answer
+  own[id] = own[id] or closed[n] ~= 'stale'
 end
+moved = 0
+local function answers()
+  local replies = {}
+  for n, answer in ipairs(closed) do replies[n] = answer == 'ended' and { 'ok', shown(ids[n]) } or { answer } end
+  return replies
+end
+local rest
 if ARGV[2] == '' then
-  local unsettled = settle(false) or notes[3]
-  return { closed, { {}, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, {} } }
+  rest = reply({}, own, settle(false) or notes[3], {})
+else
+  rest = take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
 end
-return { closed, take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes) }`
+return { answers(), rest }`
   },
   stats: {
-    sha: 'd9cfd9c29ba5f1b6cc3fc9d7438698a6dc706468',
+    sha: '14a9b5bc903eb3c38296a27df0f2eb6373e4fb90',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
 local now = tonumber(ARGV[1])
 if not now then
-  local t = redis.call('TIME')
+  local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local call = redis.call
-local function record(id) return P .. 'task:' .. id end
-local function details(id) return P .. 'status:' .. id end
-local function checkpoints(id) return P .. 'checkpoints:' .. id end
-local function request(id) return P .. 'request:' .. id end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version then return nil end
+  return {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+  }
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text then state = to_state(text) else state = first_state(asked) end
+  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
     rank = call('ZRANK', queue('again'), id)
     return rank and rank + 1
   end
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
-      local before = (turn - due[i]) / STRIDE[other]
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
 end
-local function read(id)
-  local t = call('HMGET', record(id), 'expires', 'details_expire', 'status', 'priority')
-  if not t[3] or (t[1] and tonumber(t[1]) <= now) then return false end
-  local steps = {}
-  if not t[2] or tonumber(t[2]) > now then steps = call('HGETALL', details(id)) end
-  return { id, call('HGETALL', record(id)), steps, call('GET', request(id)), t[3] == 'PENDING' and position(id, t[4]) or false }
-end
-local STATE = { 'version', 'status', 'progress', 'step', 'attempt', 'started', 'completed', 'chart', 'code', 'error', 'at', 'from', 'moved' }
-local function publish(id, state, steps) call('PUBLISH', P .. 'updates:' .. id, cjson.encode({ state, steps })) end
-local function announce(id)
-  local steps = call('HGETALL', details(id))
-  call('HINCRBY', record(id), 'version', 1)
-  publish(id, call('HMGET', record(id), unpack(STATE)), steps)
-  return steps
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end
 local oldest = false
 for _, name in ipairs(QUEUES) do
-  local head = call('ZRANGE', queue(name), 0, 0)[1]
-  local created = head and call('HGET', record(head), 'created')
-  if created and (not oldest or created < oldest) then oldest = created end
+  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
+  if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
 end
 return {
-  tonumber(call('HGET', P .. 'waiting', '') or 0),
-  call('ZCARD', P .. 'processing'),
-  call('ZCARD', P .. 'delayed'),
-  oldest,
+  tonumber(call('HGET', Q .. 'waiting', '') or 0),
+  call('ZCARD', Q .. 'processing'),
+  call('ZCARD', Q .. 'delayed'),
+  oldest and tostring(oldest),
   tostring(now),
-  call('EXISTS', P .. 'paused')
+  call('EXISTS', Q .. 'paused')
 }`
   }
 }

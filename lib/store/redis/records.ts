@@ -1,177 +1,269 @@
 import { failureMessage } from '../../errors.ts'
-import { isFinished, shownCancelled, type ChartPriority, type ChartRequest, type ChartStatus, type ChartTask } from '../../task.ts'
+import { ChartStatus, isFinished, shownCancelled, type ChartPriority, type ChartRequest, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
-import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskState } from '../task-store.ts'
+import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskDraft, TaskState } from '../task-store.ts'
 
-/** A record as the scripts return it: id, fields, steps, the request and the place in the queue; false where there is none. */
-export type RawRecord = [
-  id: string, fields: string[], steps: string[], request: string, position: number | null,
-  checkpoints?: string[], lost?: [worker_id: string, times: number, alone: number]
+/** A task as the scripts return it: its record, its state where that is not in the record, its place in the queue, and its request if apart. */
+export type RawTask = [record: string, state: string | null, position: number | null, request?: string]
+/** One that was claimed: checkpoints as name, JSON, name, JSON …, and the workers that were lost with it. */
+export type RawClaimed = [
+  record: string, state: string, checkpoints?: string[] | null, lost?: [worker_id: string, times: number, alone: number] | null, request?: string
 ]
 
-const date = (ms: string | false | undefined) => ms ? new Date(Number(ms)).toISOString() : null
-const text = (value: string | false | undefined) => value || null
+type Verb = keyof typeof attemptOutcomes
 
-/** A list as the scripts keep it. */
-export const words = (value: string | undefined) => value ? value.trim().split(' ') : []
-
-function pairs (flat: readonly string[]): Record<string, string> {
-  const fields: Record<string, string> = {}
-  for (let i = 0; i < flat.length; i += 2) fields[flat[i]!] = flat[i + 1]!
-  return fields
+/** What was asked for: never changed. Times in ms. */
+interface Asked {
+  readonly created: number
+  readonly step: string
+  readonly at: number
+  readonly priority: ChartPriority
+  readonly max: number
+  readonly rare: { readonly run_at?: number, readonly weight?: number, readonly retry_of?: string, readonly deps?: readonly string[], readonly batch?: string }
 }
 
-// An empty table of Lua becomes {} in JSON, not [].
-function percents (flat: readonly string[] | object): Record<string, number> {
-  const steps: Record<string, number> = Object.create(null)
-  if (Array.isArray(flat)) for (let i = 0; i < flat.length; i += 2) steps[flat[i]] = Number(flat[i + 1])
-  return { ...steps }
-}
-
-interface StateFields {
-  version: string
-  status: string
-  progress: string
-  step: string
-  attempt: string
-  started?: string | false | undefined
-  completed?: string | false | undefined
-  chart?: string | false | undefined
-  code?: string | false | undefined
-  error?: string | false | undefined
-  at?: string | false | undefined
-  from?: string | false | undefined
-  moved?: string | false | undefined
-}
-
-const messageOf = (code: string | null, message: string | false | undefined) =>
-  text(message) ?? (code && failureMessage(code))
-
-function toState (f: StateFields, steps: readonly string[] | object): TaskState {
-  const error_code = text(f.code)
-  return {
-    version: Number(f.version),
-    status: f.status as ChartStatus,
-    progress: Number(f.progress),
-    current_step: f.step,
-    step_progress: percents(steps),
-    step_at: f.at ? Number(f.at) : null,
-    step_from: Number(f.from || 0),
-    progress_at: f.moved ? Number(f.moved) : null,
-    queue_position: null,
-    attempt: Number(f.attempt),
-    started_at: date(f.started),
-    completed_at: date(f.completed),
-    chart_id: text(f.chart),
-    error_code,
-    error_message: messageOf(error_code, f.error)
+/** What changes of a task, as it is stored and published. Times in ms. */
+interface State {
+  readonly version: number
+  readonly status: ChartStatus
+  readonly progress: number
+  readonly step: string
+  readonly at: number
+  readonly from: number
+  readonly moved: number | null
+  readonly attempt: number
+  readonly lease: number
+  readonly started: number | null
+  readonly completed: number | null
+  readonly chart: string | null
+  readonly worker: string
+  readonly closed: Verb | null
+  /** step,at,from;step,at,from … */
+  readonly trace: string
+  readonly rare: {
+    readonly code?: string
+    readonly error?: string
+    /** step, percent, step, percent … */
+    readonly steps?: ReadonlyArray<string | number>
+    readonly batches?: readonly string[]
+    readonly retried_as?: string
+    readonly shortened?: true
   }
 }
 
-/** A stored record as the task that everybody sees. */
-export function toTask ([task_id, flat, steps, raw, position]: RawRecord): ChartTask {
-  const fields = pairs(flat)
+/** A record, apart. */
+interface Parsed { readonly asked: Asked, readonly request: string, readonly state: State }
+
+const date = (ms: number | null | undefined) => ms == null ? null : new Date(ms).toISOString()
+const numberOf = (text: string | undefined) => text ? Number(text) : null
+
+/** Free text as the scripts keep it among words: without spaces, and what separates words and steps. */
+export const toWord = (text: string): string =>
+  // eslint-disable-next-line no-control-regex -- as `word` of tasks.lua
+  text.replace(/[\x00-\x20\x7f%,;]/g, char => `%${char.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`)
+export const fromWord = (word: string): string => word.includes('%') ? word.replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))) : word
+
+/** The words of a line, and what is behind the last of them as JSON. */
+function split (line: string, count: number): { words: string[], rare: object } {
+  const words = line.split(' ')
+  return { words, rare: words.length > count ? JSON.parse(words.slice(count).join(' ')) : {} }
+}
+
+function parseAsked (line: string): Asked {
+  const { words: [, created, step, at, , , priority, max], rare } = split(line, 15)
+  return { created: Number(created), step: step!, at: Number(at), priority: priority as ChartPriority, max: Number(max), rare }
+}
+
+function parseState (line: string): State {
+  const { words: [version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, , closed, trace], rare } = split(line, 16)
+  return {
+    version: Number(version),
+    status: status as ChartStatus,
+    progress: Number(progress),
+    step: fromWord(step!),
+    at: Number(at),
+    from: Number(from),
+    moved: numberOf(moved),
+    attempt: Number(attempt),
+    lease: Number(lease),
+    started: numberOf(started),
+    completed: numberOf(completed),
+    chart: chart || null,
+    worker: fromWord(worker!),
+    closed: (closed || null) as Verb | null,
+    trace: trace!,
+    rare
+  }
+}
+
+const firstState = ({ step, at, rare: { batch } }: Asked): State => ({
+  version: 1,
+  status: ChartStatus.PENDING,
+  progress: 0,
+  step,
+  at,
+  from: 0,
+  moved: null,
+  attempt: 0,
+  lease: 0,
+  started: null,
+  completed: null,
+  chart: null,
+  worker: '',
+  closed: null,
+  trace: '',
+  rare: batch === undefined ? {} : { batches: [batch] }
+})
+
+const startOfRequest = (record: string) => record.indexOf('\n', record.indexOf('\n') + 1) + 1
+
+function parse (record: string, text: string | null, apart: string | undefined): Parsed {
+  const first = record.indexOf('\n')
+  const request = startOfRequest(record)
+  const asked = parseAsked(record.slice(first + 1, request - 1))
+  const line = text ?? record.slice(0, first)
+  return { asked, request: apart ?? record.slice(request), state: line === '' ? firstState(asked) : parseState(line) }
+}
+
+function percents (flat: ReadonlyArray<string | number>): Record<string, number> {
+  const steps: Record<string, number> = Object.create(null)
+  for (let i = 0; i < flat.length; i += 2) steps[flat[i]!] = flat[i + 1] as number
+  return { ...steps }
+}
+
+const messageOf = (code: string | undefined, message: string | undefined) => message || (code ? failureMessage(code) : null)
+
+const toState = (state: State): TaskState => ({
+  version: state.version,
+  status: state.status,
+  progress: state.progress,
+  current_step: state.step,
+  step_progress: state.rare.steps ? percents(state.rare.steps) : {},
+  step_at: state.at,
+  step_from: state.from,
+  progress_at: state.moved,
+  queue_position: null,
+  attempt: state.attempt,
+  started_at: date(state.started),
+  completed_at: date(state.completed),
+  chart_id: state.chart,
+  error_code: state.rare.code ?? null,
+  error_message: messageOf(state.rare.code, state.rare.error)
+})
+
+function taskOf ({ asked, request: raw, state }: Parsed, position: number | null): ChartTask {
   const request = JSON.parse(raw) as ChartRequest
-  // By the rule, not by what is stored: a version of the package that shortens nothing may have ended it.
   return shownCancelled({
-    task_id,
+    task_id: request.task_id,
     message_id: request.message_id,
-    ...toState(fields as unknown as StateFields, steps),
+    ...toState(state),
     queue_position: position,
-    created_at: date(fields['created'])!,
+    created_at: date(asked.created)!,
     estimated_completion: null,
     visibility: request.visibility,
     adjustment_query: request.adjustment_query,
-    max_attempts: Number(fields['max']),
-    retry_of: text(fields['retry_of']),
-    depends_on: words(fields['deps']),
+    max_attempts: asked.max,
+    retry_of: asked.rare.retry_of ?? null,
+    depends_on: [...asked.rare.deps ?? []],
     user_id: request.user_id,
     org_id: request.org_id
   })
 }
 
-export const toRequest = (record: RawRecord): ChartRequest => JSON.parse(record[3])
+/** A stored task as everybody sees it. */
+export const toTask = ([record, text, position, request]: RawTask): ChartTask => taskOf(parse(record, text, request), position)
 
-export function checkpointsOf ([,,,,, flat = []]: RawRecord): Map<string, string> {
+export const requestOf = ([record,,, request]: RawTask): string => request ?? record.slice(startOfRequest(record))
+
+export function toClaimed ([record, text, flat, lost, request]: RawClaimed): TakenTask {
+  const parsed = parse(record, text, request)
   const checkpoints = new Map<string, string>()
-  for (let i = 0; i < flat.length; i += 2) checkpoints.set(flat[i]!, flat[i + 1]!)
-  return checkpoints
-}
-
-export function lostWorkersOf ([,,,,,, lost]: RawRecord): Pick<TakenTask, 'lostWorkers' | 'alone'> {
-  if (!lost) return { lostWorkers: null, alone: false }
-  const [worker_id, times, alone] = lost
-  return { lostWorkers: { worker_id, times }, alone: alone === 1 }
-}
-
-/** When the steps of a try began, from the record's `trace`. */
-export const toSteps = (trace: string | undefined): StepEntry[] =>
-  (JSON.parse(trace ?? '[]') as Array<[step: string, at: number, from: number]>).map(([step, at, from]) => ({ step, at, from }))
-
-type Verb = keyof typeof attemptOutcomes
-type Try = [attempt: string, lease: string, worker: string, started: number, ended: number, verb: Verb, step: string, progress: string, code: string, message: string]
-
-function toAttempt ([attempt, lease, worker_id, started, ended, verb, last_step, progress, code, message]: Try): AttemptRecord {
-  const error_code = text(code)
+  for (const [i, name] of (flat ?? []).entries()) if (i % 2 === 0) checkpoints.set(name, flat![i + 1]!)
   return {
-    attempt: Number(attempt),
-    lease: Number(lease),
-    worker_id,
-    started_at: date(String(started))!,
-    ended_at: date(String(ended)),
-    outcome: attemptOutcomes[verb],
-    last_step,
-    progress: Number(progress),
-    error_code,
-    error_message: messageOf(error_code, message)
+    task: taskOf(parsed, null),
+    request: JSON.parse(parsed.request),
+    lease: parsed.state.lease,
+    checkpoints,
+    lostWorkers: lost ? { worker_id: fromWord(lost[0]), times: lost[1] } : null,
+    alone: lost ? lost[2] === 1 : false
   }
 }
 
-/** A stored record with all that an operator may want to know. */
-export function toDetails (record: RawRecord): TaskDetails {
-  const fields = pairs(record[1])
-  const task = toTask(record)
-  const attempts = (JSON.parse(fields['history'] ?? '[]') as Try[]).map(toAttempt)
-  const lease = Number(fields['lease'])
-  const trace = toSteps(fields['trace'])
-  // The last try is in the record itself, until the task goes back to the queue.
-  if (trace.length > 0 && attempts.at(-1)?.lease !== lease) {
-    const failed = fields['closed'] === 'fail' || fields['closed'] === 'expire'
+export const toSteps = (trace: string): StepEntry[] => trace === ''
+  ? []
+  : trace.split(';').map(entry => {
+    const [step, at, from] = entry.split(',')
+    return { step: fromWord(step!), at: Number(at), from: Number(from) }
+  })
+
+type Attempt = [attempt: number, lease: number, worker: string, started: number, ended: number, verb: Verb, step: string, progress: number, code: string, message: string]
+
+function toAttempt ([attempt, lease, worker_id, started, ended, verb, last_step, progress, code, message]: Attempt): AttemptRecord {
+  return {
+    attempt,
+    lease,
+    worker_id: fromWord(worker_id),
+    started_at: date(started)!,
+    ended_at: date(ended),
+    outcome: attemptOutcomes[verb],
+    last_step: fromWord(last_step),
+    progress,
+    error_code: code || null,
+    error_message: messageOf(code, message)
+  }
+}
+
+/** A stored task with all that an operator may want to know. `history`: its earlier attempts. */
+export function toDetails ([record, text, position, apart]: RawTask, history: readonly string[]): TaskDetails {
+  const parsed = parse(record, text, apart)
+  const { asked, request, state } = parsed
+  const task = taskOf(parsed, position)
+  const attempts = history.map(entry => toAttempt(JSON.parse(entry)))
+  // The last attempt is in the state itself, until the task goes back to the queue.
+  const trace = toSteps(state.trace)
+  if (trace.length > 0 && attempts.at(-1)?.lease !== state.lease) {
+    const failed = state.closed === 'fail' || state.closed === 'expire'
     attempts.push({
-      attempt: task.attempt,
-      lease,
-      worker_id: fields['worker'] ?? '',
-      started_at: new Date(trace[0]!.at).toISOString(),
+      attempt: state.attempt,
+      lease: state.lease,
+      worker_id: state.worker,
+      started_at: date(trace[0]!.at)!,
       ended_at: isFinished(task) ? task.completed_at : null,
-      outcome: attemptOutcomes[fields['closed'] as Verb] ?? null,
+      outcome: state.closed ? attemptOutcomes[state.closed] : null,
       last_step: trace.at(-1)!.step,
-      progress: task.progress,
+      progress: state.progress,
       error_code: failed ? task.error_code : null,
       error_message: failed ? task.error_message : null
     })
   }
   return {
     task,
-    request: toRequest(record),
-    priority: fields['priority'] as ChartPriority,
-    run_at: date(fields['run_at']),
-    batch_ids: words(fields['batches']),
-    retried_as: text(fields['retried_as']),
+    request: JSON.parse(request),
+    priority: asked.priority,
+    run_at: date(asked.rare.run_at),
+    batch_ids: [...state.rare.batches ?? []],
+    retried_as: state.rare.retried_as ?? null,
     attempts,
-    weight: Number(fields['weight'] ?? 1),
-    ...(fields['shortened'] ? { shortened: true } : {})
+    weight: asked.rare.weight ?? 1,
+    ...(state.rare.shortened ? { shortened: true } : {})
   }
 }
 
-export function leaseOf (record: RawRecord): number {
-  return Number(record[1][record[1].indexOf('lease') + 1])
-}
+/** The state that a hint carries. */
+export const parseHint = (message: string): TaskState => toState(parseState(message))
 
-/** The state that `announce` publishes. */
-export function parseHint (message: string): TaskState {
-  const [s, steps] = JSON.parse(message) as [Array<string | false>, string[] | object]
-  const [version, status, progress, step, attempt, started, completed, chart, code, error, at, from, moved] = s
-  return toState({
-    version, status, progress, step, attempt, started, completed, chart, code, error, at, from, moved
-  } as StateFields, steps)
+/** What the scripts read of a draft: the words behind `same` of ASKED in tasks.lua, and what few are asked for, as JSON. */
+export function packed (draft: TaskDraft): [words: string, rare: string] {
+  const { message_id, user_id, tenant, shared_with, priority, run_at, timeInQueue, weight, retry_of, retention, retry: { attempts, backoff } } = draft
+  const rare = {
+    ...(run_at === null ? {} : { run_at }),
+    ...(timeInQueue === 0 ? {} : { queue_timeout: timeInQueue }),
+    ...(weight === 1 ? {} : { weight }),
+    ...(retry_of === null ? {} : { retry_of })
+  }
+  const words = [
+    message_id, priority, attempts, retention.task * 1000, retention.status * 1000, retention.messageIndex * 1000,
+    [backoff.type, backoff.delay, backoff.max, backoff.jitter].join(','), toWord(tenant), toWord(user_id), shared_with === null ? '' : toWord(shared_with)
+  ]
+  return [words.join(' '), Object.keys(rare).length === 0 ? '' : JSON.stringify(rare)]
 }

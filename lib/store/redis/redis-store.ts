@@ -9,9 +9,10 @@ import { newTask } from '../new-task.ts'
 import { accessArguments, missingRules } from './access.ts'
 import { ClockWatch } from './clock.ts'
 import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } from './connections.ts'
+import { Gatherer } from './gatherer.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './lua.generated.ts'
-import { checkpointsOf, leaseOf, lostWorkersOf, parseHint, toDetails, toRequest, toSteps, toTask, words, type RawRecord } from './records.ts'
+import { fromWord, packed, parseHint, requestOf, toClaimed, toDetails, toSteps, toTask, toWord, type RawClaimed, type RawTask } from './records.ts'
 import { Subscriber } from './subscriber.ts'
 
 export interface RedisStoreOptions {
@@ -34,40 +35,42 @@ const SLICE = { tasks: 100, bytes: 2 ** 18 }
 /** ms after which a worker whose claim was refused, because Redis is full, looks whether there is room again. */
 const FULL_RETRY_MS = 1_000
 /** Leases that one script ends. */
-const MOST_CLOSED = 25
+const MOST_CLOSED = 100
 
 type Argument = string | number
-type FoundRecord = RawRecord | null
+type Found = RawTask | null
 type RawRef = [task_id: string, created: string, completed: string | null]
 
-const tasks = (records: FoundRecord[]): ChartTask[] => records.filter(record => record !== null).map(toTask)
+const tasks = (found: Found[]): ChartTask[] => found.filter(one => one !== null).map(toTask)
 const toRefs = (refs: readonly RawRef[]): TaskRef[] =>
   refs.map(([task_id, created, completed]) => ({ task_id, created_at: Number(created), completed_at: completed === null ? null : Number(completed) }))
+type Unasked = [task_id: string, chart_id: string]
+type DraftAnswer = [outcome: EnqueuedTask['outcome'], record: Found | string, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
+type EnqueueAnswer = [BatchOutcome['outcome'], DraftAnswer[] | Unasked[] | string | number, Found[]?, (string | null)?, number?]
 type RawExpired = [task_id: string, attempt: number, worker_id: string]
-type RawTaken = [taken: RawRecord[], lost: RawRecord[], due: number, now: string, unsettled: number, expired: RawExpired[]]
-const toTaken = ([taken, lost, due, , unsettled, expired]: RawTaken): Taken => ({
-  tasks: taken.map(record => ({
-    task: toTask(record), request: toRequest(record), lease: leaseOf(record), checkpoints: checkpointsOf(record), ...lostWorkersOf(record)
-  })),
+type RawTaken = [claimed: RawClaimed[], lost: RawTask[], due: number, now: string, unsettled: number, expired: RawExpired[]]
+const toTaken = ([claimed, lost, due, , unsettled, expired]: RawTaken): Taken => ({
+  tasks: claimed.map(toClaimed),
   lost: tasks(lost),
   due: due < 0 ? null : due,
-  expired: expired.map(([task_id, attempt, worker_id]) => ({ task_id, attempt, worker_id })),
+  expired: expired.map(([task_id, attempt, worker_id]) => ({ task_id, attempt, worker_id: fromWord(worker_id) })),
   ...(unsettled === 1 ? { unsettled: true } : {})
 })
 const takeArguments = (take: Take | null): Argument[] =>
-  take ? [take.worker_id, take.take_id, take.count, take.leaseDuration, take.runningPerTenant, take.beside] : ['', '', 0, 0, 0, 0]
+  take ? [toWord(take.worker_id), toWord(take.take_id), take.count, take.leaseDuration, take.runningPerTenant, take.beside] : ['', '', 0, 0, 0, 0]
 
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
-  const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, timeInQueue, weight, retention, retry: { attempts, backoff }, charts_inside } = drafts[0]!
+  const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, timeInQueue, weight, charts_inside } = drafts[0]!
   return [
-    user_id, tenant, idempotency?.key ?? '', idempotency?.body ?? '', waitingPerTenant, queueLength,
-    `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`,
-    attempts, `${backoff.type} ${backoff.delay} ${backoff.max} ${backoff.jitter}`, charts_inside ? 1 : 0, batch_id, timeInQueue || '', weight === 1 ? '' : weight,
-    scheduledPerTenant,
-    ...drafts.flatMap(draft => [
-      draft.task_id, draft.message_id, draft.shared_with ?? '', draft.same, draft.force ? 1 : 0, draft.request, draft.asked?.chart_id ?? '', draft.asked?.kept ? 1 : 0,
-      draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' '), draft.retry_of ?? ''
-    ])
+    toWord(user_id), toWord(tenant), idempotency?.key ?? '', idempotency?.body ?? '', waitingPerTenant, queueLength, scheduledPerTenant, charts_inside ? 1 : 0, batch_id,
+    timeInQueue || '', weight === 1 ? '' : weight, drafts.length,
+    ...drafts.flatMap(draft => {
+      const [words, rare] = packed(draft)
+      return [
+        draft.task_id, draft.message_id, words, draft.same, draft.force ? 1 : 0, draft.request, draft.asked?.chart_id ?? '', draft.asked?.kept ? 1 : 0,
+        draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' '), draft.retry_of ?? '', rare
+      ]
+    })
   ]
 }
 
@@ -90,6 +93,7 @@ export class RedisStore implements TaskStore {
   readonly #clock: ClockWatch
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
+  readonly #creates: Gatherer<TaskDraft, EnqueueAnswer>
   #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
 
   constructor (options: RedisStoreOptions) {
@@ -99,17 +103,21 @@ export class RedisStore implements TaskStore {
     this.#now = options.now
     this.#clock = new ClockWatch(options.monotonic ?? options.now ?? (() => performance.now()), jump => this.#warnOfJump(jump))
     this.#commands = duplicate(options.redis, 'commands')
+    this.#creates = new Gatherer(drafts => this.#run('enqueue', drafts.flatMap(draft => enqueueArguments([draft], ''))))
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
-    const result = await this.#enqueue([draft], '')
+    // What may end many others, or needs many, has a call of its own.
+    const isPlain = !draft.supersede && draft.depends_on.length === 0
+    const answer = isPlain ? await this.#creates.add(draft, draft.request.length) : (await this.#enqueueAlone([draft], ''))
+    const result = await this.#toOutcome([draft], '', answer)
     if (!('tasks' in result)) return result
     const { tasks: [enqueued], superseded, unsettled } = result
     return { ...enqueued!, superseded, ...(unsettled ? { unsettled } : {}) }
   }
 
-  enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
-    return this.#enqueue(drafts, batch_id)
+  async enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
+    return this.#toOutcome(drafts, batch_id, await this.#enqueueAlone(drafts, batch_id))
   }
 
   async dequeue (take: Take): Promise<Taken> {
@@ -153,24 +161,24 @@ export class RedisStore implements TaskStore {
   }
 
   async cancel (task_id: string): Promise<Cancelled | null> {
-    const [record, ended, unsettled] = await this.#run<[FoundRecord, FoundRecord[], number]>('cancel', [task_id])
+    const [record, ended, unsettled] = await this.#run<[Found, Found[], number]>('cancel', [task_id])
     return record && { task: toTask(record), ended: tasks(ended), ...(unsettled === 1 ? { unsettled: true } : {}) }
   }
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
-    return tasks(await this.#run<FoundRecord[]>('cancelAll', task_ids))
+    return tasks(await this.#run<Found[]>('cancelAll', task_ids))
   }
 
   async read (task_ids: readonly string[], bytes?: number): Promise<Array<ChartTask | null>> {
-    const records = await this.#run<FoundRecord[]>('read', [Math.min(bytes ?? SLICE.bytes, SLICE.bytes), ...task_ids.slice(0, SLICE.tasks)])
+    const records = await this.#run<Found[]>('read', [Math.min(bytes ?? SLICE.bytes, SLICE.bytes), ...task_ids.slice(0, SLICE.tasks)])
     const found = records.map(record => record && toTask(record))
     const isWhole = bytes !== undefined || found.length === task_ids.length
     return isWhole ? found : [...found, ...await this.read(task_ids.slice(found.length))]
   }
 
   async readRequest (task_id: string): Promise<string | null> {
-    const [record] = await this.#run<FoundRecord[]>('read', [0, task_id])
-    return record?.[3] ?? null
+    const [record] = await this.#run<Found[]>('read', [0, task_id])
+    return record ? requestOf(record) : null
   }
 
   readContent (chart_id: string): Promise<string | null> {
@@ -183,7 +191,7 @@ export class RedisStore implements TaskStore {
 
   async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
     const [active, completed, failed, others, now] = await this.#run<[RawRef[], RawRef[], RawRef[], RawRef[], string]>(
-      'message', [message_id, user_id, org_id ?? '', limit])
+      'message', [message_id, toWord(user_id), org_id === null ? '' : toWord(org_id), limit])
     return {
       active: toRefs(active),
       completed: [...toRefs(completed), ...toRefs(others)].sort((a, b) => b.completed_at! - a.completed_at!).slice(0, limit),
@@ -193,18 +201,18 @@ export class RedisStore implements TaskStore {
   }
 
   async readActive (message_id: string, user_id: string, limit: number): Promise<TaskRef[]> {
-    const [active] = await this.#run<[RawRef[]]>('message', [message_id, user_id, '', limit, 1])
+    const [active] = await this.#run<[RawRef[]]>('message', [message_id, toWord(user_id), '', limit, 1])
     return toRefs(active)
   }
 
   async readEnded (message_id: string, user_id: string, since: number, limit: number): Promise<EndedTasks> {
-    const [refs, now] = await this.#run<[RawRef[], string]>('ended', [message_id, user_id, since, limit])
+    const [refs, now] = await this.#run<[RawRef[], string]>('ended', [message_id, toWord(user_id), since, limit])
     return { tasks: toRefs(refs), read_at: Number(now) }
   }
 
   async readBatch (batch_id: string): Promise<{ user_id: string, tasks: TaskRef[] } | null> {
     const [user_id, refs] = await this.#run<[string | null, RawRef[]?]>('batch', [batch_id])
-    return user_id === null ? null : { user_id, tasks: toRefs(refs ?? []) }
+    return user_id === null ? null : { user_id: fromWord(user_id), tasks: toRefs(refs ?? []) }
   }
 
   async stats (): Promise<QueueStats> {
@@ -231,15 +239,15 @@ export class RedisStore implements TaskStore {
   }
 
   async list (filter: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage> {
-    const [records, reached] = await this.#run<[FoundRecord[], [index: string, score: string, task_id: string] | null]>('list', [
-      filter.status ?? '', filter.user_id ?? '', filter.tenant ?? '', limit, ...cursor?.split('.') ?? ['', '', '']
+    const [records, reached] = await this.#run<[Found[], [index: string, score: string, task_id: string] | null]>('list', [
+      filter.status ?? '', toWord(filter.user_id ?? ''), toWord(filter.tenant ?? ''), limit, ...cursor?.split('.') ?? ['', '', '']
     ])
     return { tasks: tasks(records), cursor: reached && reached.join('.') }
   }
 
   async inspect (task_id: string): Promise<TaskDetails | null> {
-    const [record] = await this.#run<FoundRecord[]>('read', [0, task_id])
-    return record ? toDetails(record) : null
+    const [found, history] = await this.#run<[Found, string[]?]>('inspect', [task_id])
+    return found && toDetails(found, history ?? [])
   }
 
   async setPaused (paused: boolean): Promise<void> {
@@ -285,7 +293,7 @@ export class RedisStore implements TaskStore {
     const messages = `${this.#keys.prefix}message:`
     const subscriber = new Subscriber(this.#host, this.#commands, this.#keys, (channel, message) => {
       if (channel === this.#keys.cancelled) listener.cancelled(message)
-      else if (channel.startsWith(messages)) listener.added(channel.slice(messages.length, messages.length + 36), channel.slice(messages.length + 37))
+      else if (channel.startsWith(messages)) listener.added(channel.slice(messages.length, messages.length + 36), fromWord(channel.slice(messages.length + 37)))
       else if (channel.startsWith(updates)) listener.hint(channel.slice(updates.length), parseHint(message))
     }, up => listener.feed(up))
     this.#subscriber = subscriber
@@ -328,7 +336,7 @@ export class RedisStore implements TaskStore {
 
   async #close (script: 'close' | 'settleAndClaim', closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
     const args = [...takeArguments(take), ...closings.flatMap(closingArguments)]
-    const [closed, taken] = await this.#runOnTime<[Array<[string, FoundRecord?]>, RawTaken]>(script, args, take?.leaseDuration ?? 0, ([, [,,, now]]) => now)
+    const [closed, taken] = await this.#runOnTime<[Array<[string, Found?]>, RawTaken]>(script, args, take?.leaseDuration ?? 0, ([, [,,, now]]) => now)
     return {
       closed: closed.map(([answer, record]) => ({ current: answer === 'ok', finished: record ? toTask(record) : null })),
       taken: toTaken(taken)
@@ -373,32 +381,32 @@ export class RedisStore implements TaskStore {
       paused: paused === 1,
       waiting_since: since === null ? null : Number(since),
       processing_count,
-      running: running.map(([step, at]) => ({ step, at: Number(at) })),
+      running: running.map(([step, at]) => ({ step: fromWord(step), at: Number(at) })),
       completed: completed.map(([trace, at]) => ({ steps: toSteps(trace), at: Number(at) }))
     }
   }
 
-  async #enqueue (drafts: readonly TaskDraft[], batch_id: string): Promise<BatchOutcome> {
-    type Unasked = [task_id: string, chart_id: string]
-    type Found = [outcome: EnqueuedTask['outcome'], record: FoundRecord | string, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
-    const [answer, found, ended, replayed_batch, unsettled] =
-      await this.#run<[BatchOutcome['outcome'], Found[] | Unasked[] | string | number, FoundRecord[]?, (string | null)?, number?]>(
-        'enqueue', enqueueArguments(drafts, batch_id))
+  async #enqueueAlone (drafts: readonly TaskDraft[], batch_id: string): Promise<EnqueueAnswer> {
+    const [answer] = await this.#run<EnqueueAnswer[]>('enqueue', enqueueArguments(drafts, batch_id))
+    return answer!
+  }
+
+  async #toOutcome (drafts: readonly TaskDraft[], batch_id: string, [answer, found, ended, replayed_batch, unsettled]: EnqueueAnswer): Promise<BatchOutcome> {
     if (answer === 'accepted' || answer === 'replayed') {
-      const unread = (found as Found[]).map(([, record]) => record).filter(record => typeof record === 'string')
+      const unread = (found as DraftAnswer[]).map(([, record]) => record).filter(record => typeof record === 'string')
       const read = new Map((unread.length > 0 ? await this.read(unread) : []).map((task, i) => [unread[i]!, task]))
-      const enqueued = (found as Found[]).map(([outcome, record, now, step, at, position, deps], i) => ({
+      const enqueued = (found as DraftAnswer[]).map(([outcome, record, now, step, at, position, deps], i) => ({
         outcome,
         task: typeof record === 'string'
           ? read.get(record)
           : record
             ? toTask(record)
-            : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: words(deps) })
+            : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: deps ? deps.split(' ') : [] })
       }))
       // One whose retention has passed since is no longer part of the answer.
       const tasksFound = enqueued.filter((item): item is EnqueuedTask => item.task != null)
       const more = unsettled === 1 ? { unsettled: true as const } : {}
-      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: tasksFound, superseded: tasks(ended as FoundRecord[]), ...more }
+      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: tasksFound, superseded: tasks(ended as Found[]), ...more }
     }
     switch (answer) {
       case 'key_reused': return { outcome: answer }

@@ -5,9 +5,11 @@
 -- Returns { user_id, { ref … } }, or { false } for an unknown one
 --- @include "base"
 --- @include "ref"
-local t = call('HMGET', P .. 'batch:' .. ARGV[2], 'user', 'ids')
+local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
 if not t[1] then return { false } end
-local refs = {}
-for id in string.gmatch(t[2], '%S+') do refs[#refs + 1] = ref(id) or nil end
+local ids, refs = {}, {}
+for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
+fetch(ids)
+for _, id in ipairs(ids) do refs[#refs + 1] = ref(id) or nil end
 if #refs == 0 then return { false } end
 return { t[1], refs }

@@ -2,15 +2,16 @@
 -- cancel: ends a task that nobody wants any more, waiting or running.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] task_id
--- Returns { record or false, records of all that this call ended, 1 if more is to be settled }
+-- Returns { task or false, all that this call ended, 1 if more is to be settled }
 -- Atomic because of a cancel and a completion that race, one wins for good. Runs where Redis is full: it ends work.
 --- @include "base"
---- @include "index"
 --- @include "queue"
+--- @include "index"
 --- @include "leave"
 --- @include "finish"
+--- @include "commit"
 local id = ARGV[2]
-local known = read(id)
-if not (known and put_cancelled(id)) then return { known, {}, 0 } end
+if not (find_kept(id) and put_cancelled(id)) then return { shown(id), {}, 0 } end
 local unsettled = settle(false)
-return { read(id), others({}), unsettled and 1 or 0 }
+commit()
+return { shown(id), others({}), unsettled and 1 or 0 }

@@ -4,16 +4,12 @@
 -- ARGV[1] now (ms, '' = TIME)  [2] most to remove
 -- Returns how many were removed
 --- @include "base"
-local ids = call('ZRANGEBYSCORE', P .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
+local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
+fetch(ids)
 for _, id in ipairs(ids) do
-  local chart = call('HGET', record(id), 'chart')
-  if chart then call('DEL', P .. 'chart:' .. chart) end
-  call('DEL', record(id), details(id), request(id))
-  call('ZREM', P .. 'finished', id)
-end
--- A version of the package that keeps no list of unfinished tasks may have ended some of them.
-for _, id in ipairs(call('ZRANDMEMBER', P .. 'active', 100)) do
-  local status = call('HGET', record(id), 'status')
-  if status ~= 'PENDING' and status ~= 'PROCESSING' then call('ZREM', P .. 'active', id) end
+  local task = find(id)
+  if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
+  call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
+  call('ZREM', Q .. 'finished', id)
 end
 return #ids

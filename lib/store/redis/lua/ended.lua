@@ -14,6 +14,7 @@ local PAGE, MOST_READ = 100, 2000
 local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
+  fetch(ids)
   for _, id in ipairs(ids) do
     local known = #ended < limit and ref(id)
     -- Of many that end within one millisecond, the scores run ahead.

@@ -6,16 +6,18 @@
 -- Runs where Redis is full: a lease that can't be prolonged is a chart paid for twice.
 --- @include "base"
 --- @include "clock"
-local answers = {}
-for i = 3, #ARGV - 1, 2 do
-  local t = call('HMGET', record(ARGV[i]), 'lease', 'status')
-  local answer = 'stale'
-  if t[1] == ARGV[i + 1] and t[2] == 'PROCESSING' then
-    call('ZADD', P .. 'processing', now + ARGV[2], ARGV[i])
-    answer = 'ok'
-  elseif t[1] == ARGV[i + 1] and t[2] == 'CANCELLED' then
-    answer = 'cancelled'
+local answers, ids, scores = {}, {}, {}
+for i = 3, #ARGV - 1, 2 do ids[#ids + 1] = ARGV[i] end
+fetch(ids)
+for i, id in ipairs(ids) do
+  local task, lease = find(id), tonumber(ARGV[2 * i + 2])
+  local state = task and task.state.lease == lease and task.state
+  answers[i] = 'stale'
+  if state and state.status == 'PROCESSING' then
+    answers[i], scores[#scores + 1], scores[#scores + 2] = 'ok', now + ARGV[2], id
+  elseif state and state.status == 'CANCELLED' then
+    answers[i] = 'cancelled'
   end
-  answers[#answers + 1] = answer
 end
+if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
 return { answers, tostring(now) }

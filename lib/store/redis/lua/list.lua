@@ -10,17 +10,16 @@ local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4]
 local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 
-local function fits(id, key)
-  local t = call('HMGET', record(id), 'status', 'user', 'tenant')
-  -- What a version of the package that keeps no list of unfinished tasks has ended is in both.
-  return (FINISHED[t[1]] or false) == (key == 'finished') and (status == '' or t[1] == status) and (user == '' or t[2] == user) and (tenant == '' or t[3] == tenant)
+local function fits(id)
+  local task = find_kept(id)
+  return task and (status == '' or task.state.status == status) and (user == '' or task.asked.user == user) and (tenant == '' or task.asked.tenant == tenant)
 end
 
 local function first_of(key)
   if index ~= key then return 0 end
-  local rank = call('ZREVRANK', P .. key, last)
+  local rank = call('ZREVRANK', Q .. key, last)
   -- The last task may have moved on: what has its score may come again, rather than be missed.
-  return rank and rank + 1 or call('ZCOUNT', P .. key, '(' .. score, '+inf')
+  return rank and rank + 1 or call('ZCOUNT', Q .. key, '(' .. score, '+inf')
 end
 
 local records, bytes, looked, reached = {}, 0, 0, false
@@ -28,9 +27,12 @@ for _, key in ipairs({ 'active', 'finished' }) do
   local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
   local from = first_of(key)
   while wanted and not (index == 'finished' and key == 'active') do
-    local page = call('ZREVRANGE', P .. key, from, from + PAGE - 1, 'WITHSCORES')
+    local page = call('ZREVRANGE', Q .. key, from, from + PAGE - 1, 'WITHSCORES')
+    local ids = {}
+    for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
+    fetch(ids)
     for i = 1, #page, 2 do
-      local known = fits(page[i], key) and read(page[i])
+      local known = fits(page[i]) and shown(page[i])
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
       bytes = bytes + (known and weigh(known) or 0)

@@ -10,17 +10,19 @@ local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
 
-local active = {}
-for _, id in ipairs(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)) do active[#active + 1] = ref(id) or nil end
+local active, ids = {}, call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)
+fetch(ids)
+for _, id in ipairs(ids) do active[#active + 1] = ref(id) or nil end
 if ARGV[6] then return { active } end
 
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
 while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  fetch(ids)
   for _, id in ipairs(ids) do
-    local status = call('HGET', record(id), 'status')
-    local list = status and found[status]
+    local task = find(id)
+    local list = task and found[task.state.status]
     if list and #list < limit then list[#list + 1] = ref(id) or nil end
   end
   if #ids < PAGE then break end
@@ -29,8 +31,11 @@ end
 
 local others = {}
 if ARGV[4] ~= '' then
-  for _, id in ipairs(call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)) do
-    if #others < limit and call('HGET', record(id), 'user') ~= ARGV[3] then others[#others + 1] = ref(id) or nil end
+  ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
+  fetch(ids)
+  for _, id in ipairs(ids) do
+    local task = find(id)
+    if #others < limit and task and task.asked.user ~= ARGV[3] then others[#others + 1] = ref(id) or nil end
   end
 end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }

@@ -8,24 +8,26 @@
 local MOST, MOST_READ, PAGE = 100, 500, 100
 local since
 for _, name in ipairs(QUEUES) do
-  local head = call('ZRANGE', queue(name), 0, 0)[1]
-  local at = tonumber(head and call('HGET', record(head), 'at') or nil)
-  if at and (not since or at < since) then since = at end
+  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
+  if head and (not since or head.state.at < since) then since = head.state.at end
 end
 
-local running = {}
-for _, id in ipairs(call('ZRANGE', P .. 'processing', 0, MOST - 1)) do
-  local t = call('HMGET', record(id), 'step', 'at')
-  if t[2] then running[#running + 1] = t end
+local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
+fetch(ids)
+for _, id in ipairs(ids) do
+  local task = find(id)
+  if task then running[#running + 1] = { task.state.step, digits[task.state.at] } end
 end
 
 local completed = {}
 for from = 0, MOST_READ - 1, PAGE do
-  local ids = call('ZREVRANGE', P .. 'finished', from, from + PAGE - 1)
+  ids = call('ZREVRANGE', Q .. 'finished', from, from + PAGE - 1)
+  fetch(ids)
   for _, id in ipairs(ids) do
-    local t = call('HMGET', record(id), 'status', 'expires', 'trace', 'completed')
-    if #completed < MOST and t[1] == 'COMPLETED' and tonumber(t[2]) > now and t[3] then completed[#completed + 1] = { t[3], t[4] } end
+    local task = find_kept(id)
+    local state = task and task.state
+    if state and #completed < MOST and state.status == 'COMPLETED' then completed[#completed + 1] = { state.trace, digits[state.completed] } end
   end
   if #completed == MOST or #ids < PAGE then break end
 end
-return { tostring(now), call('EXISTS', P .. 'paused'), since and tostring(since) or false, call('ZCARD', P .. 'processing'), running, completed }
+return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }

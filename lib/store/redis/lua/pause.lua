@@ -6,10 +6,13 @@
 -- Atomic because whoever waits must be woken by the call that goes on. Runs where Redis is full: an operator needs it then.
 --- @include "base"
 --- @include "queue"
+--- @include "index"
 --- @include "leave"
+--- @include "commit"
 if ARGV[2] == '1' then
-  call('SET', P .. 'paused', now)
-elseif call('DEL', P .. 'paused') == 1 and any_queued() then
+  call('SET', Q .. 'paused', now)
+elseif call('DEL', Q .. 'paused') == 1 and any_queued() then
   wake()
 end
+commit()
 return 1

@@ -1,56 +1,61 @@
 #!lua
--- progress: stores and announces what running tries report.
+-- progress: stores and announces what running attempts report.
 -- KEYS[1] prefix
--- ARGV[1] now (ms, '' = TIME), then for each try: task_id  lease  progress or ''  step or ''  n  and n times: step, percent
+-- ARGV[1] now (ms, '' = TIME), then for each attempt: task_id  lease  progress or ''  step or ''  n  and n times: step, percent
 -- Returns { 1 | 0 … }: 0 where the lease is not the current one
--- Atomic because a try that lost its lease must not overwrite what its successor reports.
+-- Atomic because an attempt that lost its lease must not overwrite what its successor reports.
 --- @include "base"
-local MOST_STEPS = 64
+--- @include "queue"
+--- @include "commit"
+local MAX_STEPS = 64
 
--- Steps that are new or have moved.
-local function put(id, first, last)
-  local moved = false
+-- Steps that are new or have moved. `steps`: name, percent, name, percent … in the order in which they were first told.
+local function put(steps, first, last)
+  local moved, at = false, {}
+  for i = 1, #steps, 2 do at[steps[i]] = i + 1 end
   for j = first, last, 2 do
-    local name, percent = ARGV[j], ARGV[j + 1]
-    local old = call('HGET', details(id), name)
-    if old ~= percent and (old or call('HLEN', details(id)) < MOST_STEPS) then
-      call('HSET', details(id), name, percent)
+    local name, percent = ARGV[j], tonumber(ARGV[j + 1])
+    if not at[name] and #steps < 2 * MAX_STEPS then
+      at[name], steps[#steps + 1], steps[#steps + 2] = #steps + 2, name, percent
+      moved = true
+    elseif at[name] and steps[at[name]] ~= percent then
+      steps[at[name]] = percent
       moved = true
     end
   end
   return moved
 end
 
--- When each step began: what estimates are learnt from.
-local function with_step(trace, step, progress)
-  local entries = cjson.decode(trace)
-  if #entries < MOST_STEPS then entries[#entries + 1] = { step, now, progress } end
-  return cjson.encode(entries)
-end
-
-local function report(id, progress, step, first, last)
-  local t = call('HMGET', record(id), 'progress', 'step', 'trace')
-  local reached = math.max(progress or 0, tonumber(t[1]))
-  local changes = {}
-  if put(id, first, last) or reached > tonumber(t[1]) then changes = { 'progress', reached, 'moved', now } end
-  if step ~= '' and step ~= t[2] then
-    changes = { 'progress', reached, 'moved', now, 'step', step, 'at', now, 'from', reached, 'trace', t[3] and with_step(t[3], step, reached) }
-    -- A try that an older version of the package began has no trace.
-    if not t[3] then changes[11], changes[12] = nil, nil end
+local function report(task, progress, step, first, last)
+  local state = task.state
+  local reached, steps = math.max(progress or 0, state.progress), rare(state).steps or {}
+  local moved = put(steps, first, last)
+  if #steps > 0 then rare(state).steps = steps end
+  local begins = step ~= '' and step ~= state.step
+  if not (moved or begins or reached > state.progress) then return end
+  state.progress, state.moved = reached, now
+  if begins then
+    state.step, state.at, state.from = step, now, reached
+    -- When each step began: what estimates are learnt from.
+    if select(2, string.gsub(state.trace, ';', '')) < MAX_STEPS - 1 then state.trace = state.trace .. ';' .. step .. ',' .. digits[now] .. ',' .. digits[reached] end
   end
-  if #changes == 0 then return end
-  call('HSET', record(id), unpack(changes))
-  announce(id)
+  announce(task)
 end
 
-local answers = {}
-local i = 2
+local ids, i = {}, 2
 while i <= #ARGV do
-  local id, lease, progress, step, n = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3], tonumber(ARGV[i + 4])
-  local t = call('HMGET', record(id), 'lease', 'status')
-  local current = t[1] == lease and t[2] == 'PROCESSING'
-  if current then report(id, progress, step, i + 5, i + 4 + 2 * n) end
+  ids[#ids + 1] = ARGV[i]
+  i = i + 5 + 2 * ARGV[i + 4]
+end
+fetch(ids)
+local answers = {}
+i = 2
+while i <= #ARGV do
+  local task, n = find(ARGV[i]), tonumber(ARGV[i + 4])
+  local current = task and task.state.lease == tonumber(ARGV[i + 1]) and task.state.status == 'PROCESSING'
+  if current then report(task, tonumber(ARGV[i + 2]), word(ARGV[i + 3]), i + 5, i + 4 + 2 * n) end
   answers[#answers + 1] = current and 1 or 0
   i = i + 5 + 2 * n
 end
+commit()
 return answers

@@ -6,15 +6,14 @@
 --- @include "base"
 local oldest = false
 for _, name in ipairs(QUEUES) do
-  local head = call('ZRANGE', queue(name), 0, 0)[1]
-  local created = head and call('HGET', record(head), 'created')
-  if created and (not oldest or created < oldest) then oldest = created end
+  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
+  if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
 end
 return {
-  tonumber(call('HGET', P .. 'waiting', '') or 0),
-  call('ZCARD', P .. 'processing'),
-  call('ZCARD', P .. 'delayed'),
-  oldest,
+  tonumber(call('HGET', Q .. 'waiting', '') or 0),
+  call('ZCARD', Q .. 'processing'),
+  call('ZCARD', Q .. 'delayed'),
+  oldest and tostring(oldest),
   tostring(now),
-  call('EXISTS', P .. 'paused')
+  call('EXISTS', Q .. 'paused')
 }

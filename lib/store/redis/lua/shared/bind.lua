@@ -1,8 +1,12 @@
 -- Once, lest a batch that names a task twice count its end twice.
-local function note(id, field, value)
-  local before = call('HGET', record(id), field) or ''
-  if string.find(before .. ' ', ' ' .. value .. ' ', 1, true) then return false end
-  call('HSET', record(id), field, before .. ' ' .. value)
+local function note(task, field, value)
+  local few = rare(task.state)
+  local list = few[field] or {}
+  for _, known in ipairs(list) do
+    if known == value then return false end
+  end
+  few[field], list[#list + 1] = list, value
+  change(task)
   return true
 end
 
@@ -11,26 +15,33 @@ local function bind(drafts, user, batch, key, body)
   if batch == '' and key == '' then return end
   local ids, unfinished, last, crowded = {}, 0, now, false
   for i, draft in ipairs(drafts) do
-    ids[i] = draft.becomes
-    local expires = tonumber(call('HGET', record(ids[i]), 'expires'))
-    if expires then last = math.max(last, expires) end
-    if batch == '' then
-      if answers_for(ids[i], 'keys') >= MOST_ANSWERED then return end
-      note(ids[i], 'keys', key)
-      unfinished = expires and 0 or 1
-    elseif expires and answers_for(ids[i], 'batches') >= MOST_ANSWERED then
-      crowded = true
-    elseif note(ids[i], 'batches', batch) and not expires then
+    local id = draft.becomes
+    ids[i] = id
+    if draft.fresh then
+      -- Its own record says so.
       unfinished = unfinished + 1
+    elseif not draft.is_twin then
+      local task = find(id)
+      local until_then = expires(task)
+      if until_then then last = math.max(last, until_then) end
+      if batch == '' then
+        if answers_for(id, 'keys') >= MAX_ANSWERED then return end
+        note(task, 'keys', key)
+        unfinished = until_then and 0 or 1
+      elseif until_then and answers_for(id, 'batches') >= MAX_ANSWERED then
+        crowded = true
+      elseif note(task, 'batches', batch) and not until_then then
+        unfinished = unfinished + 1
+      end
     end
   end
   local bound = {}
   if batch ~= '' then
-    bound[1] = P .. 'batch:' .. batch
+    bound[1] = Q .. 'batch:' .. batch
     call('HSET', bound[1], 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
   end
   if key ~= '' then
-    bound[#bound + 1] = P .. 'idempotency:' .. key
+    bound[#bound + 1] = Q .. 'idempotency:' .. key
     call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
   end
   -- Nothing unfinished expires: what is bound to it goes with the last of them. Whoever has made a batch can read it.

@@ -5,39 +5,56 @@ local function depend(id, dep, order)
   dependents[dep], members[#members + 1], members[#members + 2] = members, order, id
 end
 local function write_dependents()
-  for dep, members in pairs(dependents) do call('ZADD', P .. 'dependents:' .. dep, unpack(members)) end
+  for dep, members in pairs(dependents) do call('ZADD', Q .. 'dependents:' .. dep, unpack(members)) end
 end
 
-local function create(draft, user, tenant, keep, attempts, backoff, patience, weight, any_replaced)
-  local id, optional = draft.id, {}
+-- Bytes of a request that is part of its task's record.
+local MAX_INLINE = 1024
+-- Messages that have more tasks, and the records of new tasks by their keys.
+local grown, records = {}, {}
+
+-- Stores what is new. Whoever watches a message that has more tasks is told once.
+local function write_new()
+  for i = 1, #records, MAX_FETCHED do call('MSET', unpack(records, i, math.min(i + MAX_FETCHED - 1, #records))) end
+  for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
+end
+
+local function create(draft, user, tenant, asked, batch, key, any_replaced)
+  local id, few = draft.id, draft.few
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
-  if #draft.waits == 0 then draft.step, draft.at = admit(id, tenant, draft.priority, draft.run_at, patience, weight) end
+  if #draft.waits == 0 then
+    asked.priority, asked.run_at = draft.priority, draft.run_at
+    draft.step, draft.at = admit(id, asked)
+  end
   if draft.step ~= 'queued' then set_aside(tenant, 1) end
-  -- Dependents are told of the end in the order in which they came: `shares` lives as long as anything waits.
-  local order = #draft.waits > 0 and call('HINCRBY', P .. 'shares', 'order', 1)
+  -- Dependents are told of the end in the order in which they came.
+  local order = #draft.waits > 0 and next_order()
   for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
 
-  local function add(field, value) optional[#optional + 1], optional[#optional + 2] = field, value end
-  if draft.run_at > 0 then add('run_at', draft.run_at) end
-  if patience then add('patience', patience) end
-  if weight then add('weight', weight) end
-  if draft.retry_of ~= '' then add('retry_of', draft.retry_of) end
-  -- Whoever needed the failed one can be run again with this one in its place.
-  if draft.retry_of ~= '' and call('EXISTS', record(draft.retry_of)) == 1 then call('HSET', record(draft.retry_of), 'retried_as', id) end
-  if #draft.deps > 0 then
-    add('deps', table.concat(draft.deps, ' '))
-    add('left', #draft.waits)
+  if #draft.deps > 0 then few.deps = draft.deps end
+  if #draft.waits > 0 then few.waits = #draft.waits end
+  if batch ~= '' then few.batch = batch elseif key ~= '' then few.key = key end
+  -- What only this script knows, then what the caller has packed.
+  local record = '\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. digits[draft.at] .. ' ' .. draft.same .. ' ' .. draft.head ..
+    (next(few) and ' ' .. cjson.encode(few) or '') .. '\n'
+  if #draft.request <= MAX_INLINE then
+    record = record .. draft.request
+  else
+    records[#records + 1], records[#records + 2] = request_key(id), draft.request
   end
-  call('SET', request(id), draft.request)
-  call('HSET', record(id), 'format', 1, 'message', draft.message, 'user', user, 'tenant', tenant, 'shared', draft.shared, 'same', draft.same,
-    'priority', draft.priority, 'keep', keep, 'max', attempts, 'backoff', backoff, 'keys', '', 'status', 'PENDING', 'progress', 0,
-    'version', 1, 'created', now, 'attempt', 0, 'lease', 0, 'step', draft.step, 'at', draft.at, unpack(optional))
+  local name = P .. 'task:' .. id
+  records[#records + 1], records[#records + 2], written[name], tasks[id] = name, record, record, nil
 
-  call('ZADD', P .. 'active', now, id)
-  index_active(P .. 'same:' .. draft.same, id)
+  -- Whoever needed the failed one can be run again with this one in its place.
+  local failed = draft.retry_of ~= '' and find(draft.retry_of)
+  if failed then
+    rare(failed.state).retried_as = id
+    change(failed)
+  end
+  listed[id] = now
+  index_active(Q .. 'same:' .. draft.same, id, nil, draft.newest)
   local owner = draft.message .. ':' .. user
-  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', P .. 'superseded', owner))
-  -- Nobody watches a task that has just been named: its message says that there is one more.
-  call('PUBLISH', P .. 'message:' .. draft.message .. ':' .. user, id)
+  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', Q .. 'superseded', owner))
+  grown[owner] = true
 end

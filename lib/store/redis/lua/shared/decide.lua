@@ -2,25 +2,27 @@
 -- A draft gets `deps`, `becomes` (the task that answers it) and `outcome`; a new one also `waits`: the deps that have not completed.
 
 -- The newest active task that is alike, else the one that is COMPLETED, if its chart is there; third, the chart if only the host knows.
-local function find_alike(draft, user, charts_inside)
+local function find_alike(draft, charts_inside, any_replaced)
   -- The index has at most one that is COMPLETED, above all active ones.
-  local id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, 0, 0, 'WITHSCORES'))
+  local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
+  draft.newest = score or false
   if not id then return end
   if tonumber(score) < 0 then
-    if not is_superseded(id, draft.message, user) then return id, 'already_active' end
+    if not any_replaced or not is_superseded(id, draft) then return id, 'already_active' end
     -- The newest active one was replaced, and so were all before it.
-    id, score = unpack(call('ZRANGE', P .. 'same:' .. draft.same, -1, -1, 'WITHSCORES'))
+    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, -1, -1, 'WITHSCORES'))
     if tonumber(score) < 0 then return end
   end
-  if not read(id) then return end
-  local chart = call('HGET', record(id), 'chart')
+  local known = find_kept(id)
+  if not known then return end
+  local chart = known.state.chart
   if chart == draft.asked and not draft.kept then return end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
   return id, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
 end
 
 -- Alike drafts are one task. Returns the drafts by their ids, those that are new, and the charts of which the host must be asked first, if any.
-local function match_alike(drafts, user, charts_inside)
+local function match_alike(drafts, charts_inside, any_replaced)
   local by_id, planned, fresh, unasked = {}, {}, {}, {}
   for _, draft in ipairs(drafts) do by_id[draft.id] = draft end
   -- What it needs is matched first: two that need different tasks are not alike.
@@ -33,10 +35,10 @@ local function match_alike(drafts, user, charts_inside)
     end
     if #draft.deps > 0 then draft.same = redis.sha1hex(draft.same .. ' ' .. table.concat(draft.deps, ' ')) end
     if planned[draft.same] and not draft.force and not draft.known then
-      draft.becomes, draft.outcome = planned[draft.same], 'already_active'
+      draft.becomes, draft.outcome, draft.is_twin = planned[draft.same], 'already_active', true
     elseif not draft.force and not draft.known then
       local chart
-      draft.becomes, draft.outcome, chart = find_alike(draft, user, charts_inside)
+      draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside, any_replaced)
       if chart then unasked[#unasked + 1] = { draft.id, chart } end
     end
     if not draft.becomes then
@@ -53,21 +55,27 @@ end
 
 -- Returns why not and which, if a task that is needed is nobody's, somebody else's, or has not worked out.
 local function resolve_needs(by_id, fresh, user, any_replaced)
-  -- Of a batch, many may need the same.
-  local known = {}
+  local needed = {}
+  for _, draft in ipairs(fresh) do
+    for _, dep in ipairs(draft.deps) do
+      if not by_id[dep] then needed[#needed + 1] = dep end
+    end
+  end
+  fetch(needed)
   for _, draft in ipairs(fresh) do
     draft.waits = {}
     local needs = string.gmatch(draft.needs, '%S+')
     for _, dep in ipairs(draft.deps) do
-      local need = needs()
-      local t = known[dep] or call('HMGET', record(dep), 'status', 'user', 'expires', 'message')
-      known[dep] = t
+      local need, is_completed = needs(), false
       if not (by_id[dep] and by_id[dep].fresh) then
-        if not t[1] or t[2] ~= user or (t[3] and tonumber(t[3]) <= now) then return { 'dependency_unknown', need } end
-        if t[1] == 'FAILED' or t[1] == 'CANCELLED' or (any_replaced and is_superseded(dep, t[4], user)) then return { 'dependency_failed', need } end
+        local task = find_kept(dep)
+        if not task or task.asked.user ~= user then return { 'dependency_unknown', need } end
+        local status = task.state.status
+        if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return { 'dependency_failed', need } end
+        is_completed = status == 'COMPLETED'
       end
       -- Twins of a batch are one task: whoever needs both waits for it once.
-      if t[1] ~= 'COMPLETED' and not draft.waits[dep] then
+      if not is_completed and not draft.waits[dep] then
         draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
       end
     end
@@ -76,32 +84,35 @@ end
 
 -- Keys and batches that one task answers for, lest it keep more and more of them: more keys are answered and not remembered. More
 -- batches are refused where it is unfinished, and kept for a minute where it has ended.
-local MOST_ANSWERED = 100
-local function answers_for(id, field) return select(2, string.gsub(call('HGET', record(id), field) or '', '%S+', '')) end
+local MAX_ANSWERED = 100
+local function answers_for(id, field)
+  local task = find(id)
+  return task and #(rare(task.state)[field] or {}) or 0
+end
 
 -- Returns why not and which, if a task that is named answers for as many batches as it may.
 local function find_crowded(drafts)
   for _, draft in ipairs(drafts) do
-    if draft.outcome == 'already_active' and answers_for(draft.becomes, 'batches') >= MOST_ANSWERED then return { 'task_crowded', draft.id } end
+    if draft.outcome == 'already_active' and answers_for(draft.becomes, 'batches') >= MAX_ANSWERED then return { 'task_crowded', draft.id } end
   end
 end
 
--- What is kept keeps what it waits for, however far: to cancel that would end it. `kept` has the message of each.
+-- What is kept keeps what it waits for, however far: to cancel that would end it. `kept` has what was asked for with each, or false.
 local function keep_needed(kept)
   local open = {}
   for id in pairs(kept) do open[#open + 1] = id end
   while #open > 0 do
     local id = table.remove(open)
-    local t = call('HMGET', record(id), 'left', 'deps', 'message')
-    kept[id] = t[3] or ''
-    for dep in string.gmatch(tonumber(t[1] or 0) > 0 and t[2] or '', '%S+') do
-      if not kept[dep] then kept[dep], open[#open + 1] = '', dep end
+    local task = find(id)
+    kept[id] = task and task.asked
+    for _, dep in ipairs(task and rare(task.state).waits and task.asked.deps or {}) do
+      if kept[dep] == nil then kept[dep], open[#open + 1] = false, dep end
     end
   end
 end
 
 -- More than so many are replaced by a decision, and ended by and by.
-local MOST_ENDED = 25
+local MAX_ENDED = 25
 
 -- The active tasks that the drafts replace; what answers a draft, or is needed, stays. Returns them or, where they are many, the messages
 -- whose tasks they are, as 'message:user'; and what stays.
@@ -117,15 +128,15 @@ local function find_older(drafts, user)
   end
   if count == 0 then return {}, {}, kept end
   for _, draft in ipairs(drafts) do
-    kept[draft.becomes] = ''
-    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = '' end
+    kept[draft.becomes] = false
+    for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = false end
   end
   keep_needed(kept)
-  if count > MOST_ENDED then return {}, owners, kept end
+  if count > MAX_ENDED then return {}, owners, kept end
   local older = {}
   for _, owner in ipairs(owners) do
     for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, '-inf', '(0')) do
-      if not kept[id] then older[#older + 1] = id end
+      if kept[id] == nil then older[#older + 1] = id end
     end
   end
   return older, {}, kept
@@ -140,15 +151,16 @@ local function count_room(older, owners, kept, tenant, over)
       room.waiting + room.scheduled >= over.both)
   end
   local function look(ids)
+    fetch(ids)
     for _, id in ipairs(ids) do
       if is_enough() then return true end
-      if not kept[id] and not seen[id] then
-        local status, owner, step = unpack(call('HMGET', record(id), 'status', 'tenant', 'step'))
+      if kept[id] == nil and not seen[id] then
+        local task = find(id)
         seen[id], looked = true, looked + 1
-        if status == 'PENDING' then
-          local kind = is_scheduled(step) and 'scheduled' or 'waiting'
-          if owner == tenant then room[kind] = room[kind] + 1 end
-          if kind == 'waiting' and not call('ZSCORE', P .. 'delayed', id) then room.ready = room.ready + 1 end
+        if task and task.state.status == 'PENDING' then
+          local kind = is_scheduled(task.state.step) and 'scheduled' or 'waiting'
+          if task.asked.tenant == tenant then room[kind] = room[kind] + 1 end
+          if kind == 'waiting' and not call('ZSCORE', Q .. 'delayed', id) then room.ready = room.ready + 1 end
         end
       end
     end
@@ -164,7 +176,7 @@ local function count_room(older, owners, kept, tenant, over)
   for _, owner in ipairs(owners) do
     if look_at(owner, '-inf') then return room end
   end
-  local replaced = call('ZREVRANGE', P .. 'superseded', 0, 99, 'WITHSCORES')
+  local replaced = call('ZREVRANGE', Q .. 'superseded', 0, 99, 'WITHSCORES')
   for i = 1, #replaced, 2 do
     if look_at(replaced[i], replaced[i + 1]) then break end
   end
@@ -174,15 +186,13 @@ end
 -- Returns which limit would be passed, and by how many new tasks. `most`: waiting and scheduled tasks of a tenant, and all that could run.
 local function find_full(fresh, older, owners, kept, tenant, most)
   if #fresh == 0 or most.waiting + most.scheduled + most.ready == 0 then return end
-  local waiting = call('HMGET', P .. 'waiting', tenant, '')
-  local all_of_tenant, all = tonumber(waiting[1] or 0), tonumber(waiting[2] or 0)
+  local all_of_tenant, all = counted('waiting', tenant), counted('waiting', '')
   local function within(count, limit) return limit == 0 or count + #fresh <= limit end
   -- Mostly all that waits is less than any limit: then it does not matter what it waits for.
   if within(all_of_tenant, most.waiting) and within(all_of_tenant, most.scheduled) and within(all, most.ready) then return end
 
-  local aside = call('HMGET', P .. 'scheduled', tenant, '')
-  local scheduled = math.min(tonumber(aside[1] or 0), all_of_tenant)
-  local ready_now = all - math.min(tonumber(aside[2] or 0), all)
+  local scheduled = math.min(counted('scheduled', tenant), all_of_tenant)
+  local ready_now = all - math.min(counted('scheduled', ''), all)
   local later = 0
   for _, draft in ipairs(fresh) do
     if #draft.waits > 0 or draft.run_at > now then later = later + 1 end

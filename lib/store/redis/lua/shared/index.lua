@@ -1,34 +1,65 @@
--- An index of tasks is a sorted set: unfinished ones below zero, finished ones above, the newest outermost on either side.
-local function index_expire(key, keep)
-  -- An unfinished task must be found however long it waits.
-  if call('ZCOUNT', key, '-inf', '(0') > 0 then return end
-  -- Another task in it may be kept longer.
-  if call('PTTL', key) < keep then call('PEXPIRE', key, keep) end
-end
+-- An index of tasks is a sorted set: unfinished ones below zero, finished ones above, the newest outermost on either side. It expires with
+-- the last of its tasks, but not while it has an unfinished one: that must be found however long it waits.
 
 -- `replaced`: the score of the newest that was replaced, which may have left the index before the others.
-local function index_active(key, id, replaced)
-  local newest = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', key, -math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0)), id)
+-- `newest`: the score of the newest, where it has been read; false where there is none.
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
   if newest then call('PERSIST', key) end
 end
 
-local function index_finished(key, id, keep_task, keep_index)
-  local newest = tonumber(call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0)
-  call('ZADD', key, math.max(now, newest + 1), id)
-  if newest <= 0 then return index_expire(key, keep_index) end
-  -- A message that goes on for ever must not collect the ids of tasks that are gone.
-  for _, old in ipairs(call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100)) do
-    if call('EXISTS', record(old)) == 0 then call('ZREM', key, old) end
+-- After a task has left the unfinished ones: `others` are the two that were first before, with their scores.
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
-  index_expire(key, keep_index)
+  -- Another finished task in it may be kept longer.
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
+
+local function index_finished(key, id, keep_task, keep_index)
+  -- Mostly it is the only one.
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  -- A message that goes on for ever must not collect the ids of tasks that are gone.
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+
+-- The newest chart answers for all that were asked for alike.
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
 
 -- Whether a task is one of those that a newer one of its message replaced, and that no call has come to yet. `superseded` has for such
 -- a message the score of the newest of them.
-local function is_superseded(id, message, user)
-  local owner = message .. ':' .. user
-  local newest = call('ZSCORE', P .. 'superseded', owner)
-  local score = newest and call('ZSCORE', P .. 'message_tasks:' .. owner, id)
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end

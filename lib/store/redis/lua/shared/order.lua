@@ -4,7 +4,26 @@ local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return P .. 'queue:' .. name end
+local function queue(name) return Q .. 'queue:' .. name end
+
+-- Read once, changed in Lua, written once by commit.
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+
+-- Asked for only once the queues of this call are as they stay.
+local queues_in_use
 
 -- Where a waiting task stands, 1 is the next, if no other comes: by the rules of pop. Nil where it waits for anything but its turn.
 local function position(id, priority)
@@ -14,17 +33,33 @@ local function position(id, priority)
     return rank and rank + 1
   end
   -- Its own queue is the only one, as it mostly is.
-  if call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) == 1 then return rank + 1 end
-  local due = call('HMGET', P .. 'shares', unpack(PRIORITIES))
-  local turn = (due[INDEX[priority]] or 0) + rank * STRIDE[priority]
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('again')) + rank
   for i, other in ipairs(PRIORITIES) do
-    if other ~= priority and due[i] then
+    local due = share(other)
+    if other ~= priority and due then
       -- Where both are due at once, the higher goes first.
-      local before = (turn - due[i]) / STRIDE[other]
+      local before = (turn - due) / STRIDE[other]
       before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
   return ahead + 1
+end
+
+-- What comes behind the final state in the record of a task.
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\n', 1, true), -1) end
+
+-- A task as a reply holds it: its record, its state where that is not in the record, else false, and its place in the queue or false. False where there is none.
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+  end
+  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
 end

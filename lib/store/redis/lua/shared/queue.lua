@@ -3,16 +3,45 @@ local RANK = 2 ^ 44
 -- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
 local ROUND = 60
 
--- The field '' counts all tenants. A tenant that waits no more has no turn to remember.
+-- What this call changes, written once by commit: tasks that are to be stored, in order; tasks in `processing`, `active` and `finished`, each
+-- with its score, or false where it leaves; how many more tasks of a tenant wait, run or are scheduled ('' counts all); turns; keys to delete.
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+
+local hints = {}
+
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+
+-- After a change. Version and hint belong to the same step as the change: no watcher can see one without the other.
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
 local function count(key, tenant, by)
-  if call('HINCRBY', P .. key, tenant, by) <= 0 then
-    call('HDEL', P .. key, tenant)
-    for _, priority in ipairs(key == 'waiting' and PRIORITIES or {}) do call('HDEL', P .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant) end
-  end
-  if call('HINCRBY', P .. key, '', by) <= 0 then
-    call('DEL', P .. key)
-    if key == 'waiting' then call('DEL', P .. 'shares', P .. 'scheduled') end
-  end
+  add(key, tenant, by)
+  add(key, '', by)
+end
+-- Read once: what other calls have counted.
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
 
 -- Whether a PENDING task waits for a time or for other tasks.
@@ -21,51 +50,63 @@ local function is_scheduled(step) return step == 'scheduled' or step == 'waiting
 -- Of the waiting tasks, those that could not run now: they wait for a time or for other tasks. The field '' counts all, and also
 -- those that wait for another attempt: to their tenant these count as waiting.
 local function set_aside(tenant, by)
-  local aside = tenant and call('HINCRBY', P .. 'scheduled', tenant, by)
-  if aside and aside <= 0 then call('HDEL', P .. 'scheduled', tenant) end
-  -- The version before counts nothing here, and may have put this one aside.
-  if aside and aside < 0 then return end
-  if call('HINCRBY', P .. 'scheduled', '', by) <= 0 then call('HDEL', P .. 'scheduled', '') end
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
 end
 
--- One marker is enough: whoever takes it leaves another if there is more to do. It expires so that an idle store is empty.
-local function wake()
-  if call('LLEN', P .. 'wake') == 0 then
-    call('LPUSH', P .. 'wake', 1)
-    call('PEXPIRE', P .. 'wake', 60000)
+-- One marker is enough: whoever takes it leaves another if there is more to do.
+local function wake() notify_workers = true end
+
+-- Tasks that this call has added to the queues, and those at the heads of the queues that it has claimed (see pop): before a queue is read or
+-- changed otherwise, settle_queues writes both.
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
+  heads = {}
+  for name, members in pairs(entering) do
+    -- The first turn of a priority comes when its share is due, not at once: whatever is higher goes before.
+    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
 end
 
--- Its first turn comes when its share is due, not at once: whatever is higher goes before.
-local function enter(priority, id, score)
-  call('ZADD', queue(priority), score, id)
-  if STRIDE[priority] and call('ZCARD', queue(priority)) == 1 then
-    call('HSET', P .. 'shares', priority, tonumber(call('HGET', P .. 'shares', 'clock') or 0) + STRIDE[priority])
-  end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
+end
+
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
 end
 
 -- A tenant's next turn comes a round (by its weight) after its last, or after the turn that is being served: who queues much waits
--- for itself. `patience`: ms that it waits for its first try, nil = for ever; `weight`: nil = 1.
-local function queue_back(id, tenant, priority, patience, weight)
-  local round = tonumber(call('HGET', P .. 'shares', 'round:' .. priority) or 0)
-  local length = math.floor(ROUND / (weight or 1))
-  local turn = call('HINCRBY', P .. 'turns:' .. priority, tenant, length)
-  if turn < round + length then
-    turn = round + length
-    call('HSET', P .. 'turns:' .. priority, tenant, turn)
-  end
+-- for itself.
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
   -- First come, first served within a round.
-  local order = call('HINCRBY', P .. 'shares', 'order', 1) % 2 ^ 20 / 2 ^ 20
-  enter(priority, id, string.format('%.17g', turn + order))
-  if patience then call('ZADD', P .. 'deadlines', now + patience, id) end
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
 end
 
--- Into the queue, or aside until its time (ms since the epoch) has come. Returns what kind of waiting that is, and since or until when.
-local function admit(id, tenant, priority, run_at, patience, weight)
-  if run_at > now then
-    call('ZADD', P .. 'delayed', run_at, id)
-    return 'scheduled', run_at
+-- Into the queue, or aside until its time has come. Returns what kind of waiting that is, and since or until when.
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
   end
-  queue_back(id, tenant, priority, patience, weight)
+  queue_back(id, asked)
   return 'queued', now
 end

@@ -1,95 +1,79 @@
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
--- Returns { taken, what ended meanwhile but for `own`, ms until something is due or -1, now, 1 if more is to be settled,
---   { task_id, attempt, worker } of leases that expired }.
 -- Of what is due, and of what is handed out, so much at once: Redis serves nobody else meanwhile.
-local MOST_DUE, MOST_HANDED = 25, 500
+local MAX_DUE, MAX_CLAIMED = 25, 500
 -- ms until a worker goes on with what earlier calls have left. Their caller does so at once: this is for one that has died.
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
-  local ids = call('ZRANGEBYSCORE', P .. key, '-inf', time, 'LIMIT', 0, MOST_DUE - collected)
+  local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)
   collected = collected + #ids
+  fetch(ids)
   return ids
 end
 
-local function is_replaced(id)
-  local message, user = unpack(call('HMGET', record(id), 'message', 'user'))
-  return message and is_superseded(id, message, user)
-end
-
--- How often in a row its worker was lost, the last of these workers, and 1 if the attempt must have its worker for itself: what ends
+-- The last of the workers that were lost with a task, how many in a row, and 1 if the attempt must have its worker for itself: what ends
 -- its process must not take others along for ever. One loss is mostly the machine's: only after two, or before the last attempt, is the
--- task suspected. An attempt that ends with an error clears it; one that was handed back says nothing. Nil where none was lost.
-local function lost_workers(id, attempt)
-  local history, max = unpack(call('HMGET', record(id), 'history', 'max'))
-  if not history or not string.find(history, '"expire"', 1, true) then return end
-  local tries, times, worker = cjson.decode(history), 0, nil
-  for i = #tries, 1, -1 do
-    local verb = tries[i][6]
-    if verb == 'expire' then
-      times, worker = times + 1, worker or tries[i][3]
-    elseif verb ~= 'release' then
-      break
-    end
-  end
-  if times > 0 then return { worker, times, (times > 1 or attempt >= tonumber(max)) and 1 or 0 } end
+-- task suspected. Nil where none was lost.
+local function lost_workers(task, attempt)
+  local few = task.state.rare
+  local times = few and few.losses
+  if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
 end
 
 -- Whether a worker still held the attempt back when its lease expired: it waited until the others of the worker had ended.
-local function was_held(trace)
-  local steps = cjson.decode(trace or '[]')
-  return #steps == 1 and steps[1][1] == 'queued'
-end
+local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
 
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
-    local attempt, max, tenant, worker, trace = unpack(call('HMGET', record(id), 'attempt', 'max', 'tenant', 'worker', 'trace'))
-    if not tenant then
-      -- A Redis that evicts has lost it.
-      call('ZREM', P .. 'processing', id)
-    elseif unsettled and is_replaced(id) then
+    local task = find(id)
+    if not task or task.state.status ~= 'PROCESSING' then
+      -- A Redis that evicts has lost it, or this call has ended its lease.
+      leases[id] = false
+    elseif unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif was_held(trace) then
-      close_lease(id, tenant, 'release', cap)
-      requeue(id, tenant, 'queued', 0, 'release')
+    elseif was_held(task.state) then
+      close_lease(task, 'release', cap)
+      requeue(task, 'queued', 0, 'release')
     else
-      expired[#expired + 1] = { id, tonumber(attempt), worker or '' }
-      close_lease(id, tenant, 'expire', cap)
-      if tonumber(attempt) < tonumber(max) then
-        requeue(id, tenant, 'queued', 0, 'expire')
+      local attempt = task.state.attempt
+      expired[#expired + 1] = { id, attempt, task.state.worker }
+      close_lease(task, 'expire', cap)
+      if attempt < task.asked.max then
+        requeue(task, 'queued', 0, 'expire')
       else
-        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_WORKER_LOST' })
+        rare(task.state).code = 'CHARTS_ERR_WORKER_LOST'
+        put_final(task, 'FAILED')
       end
     end
   end
   for _, id in ipairs(due_in('deadlines', ended_by)) do
-    call('ZREM', P .. 'deadlines', id)
-    -- A version of the package that knows no deadlines may have taken or ended it.
-    local t = call('HMGET', record(id), 'status', 'lease', 'tenant')
-    if t[1] == 'PENDING' and t[2] == '0' then
-      if unsettled and is_replaced(id) then
-        put_cancelled(id)
-      else
-        unqueue(id, t[3])
-        put_final(id, 'FAILED', { 'code', 'CHARTS_ERR_QUEUE_TIMEOUT' })
-      end
+    call('ZREM', Q .. 'deadlines', id)
+    local task = find(id)
+    if task and unsettled and is_superseded(id, task.asked) then
+      put_cancelled(id)
+    elseif task and task.state.status == 'PENDING' then
+      unqueue(task)
+      rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
+      put_final(task, 'FAILED')
     end
   end
 end
 
 local function promote()
   for _, id in ipairs(due_in('delayed', now)) do
-    call('ZREM', P .. 'delayed', id)
-    local t = call('HMGET', record(id), 'step', 'tenant', 'priority', 'patience', 'weight')
-    if t[1] == 'scheduled' then
-      set_aside(t[2], -1)
-      call('HSET', record(id), 'step', 'queued', 'at', now)
-      queue_back(id, t[2], t[3], tonumber(t[4] or nil), tonumber(t[5] or nil))
-      announce(id)
+    call('ZREM', Q .. 'delayed', id)
+    local task = find(id)
+    if not task then
+      set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' then
+      set_aside(task.asked.tenant, -1)
+      task.state.step, task.state.at = 'queued', now
+      queue_back(id, task.asked)
+      announce(task)
     else
       set_aside(nil, -1)
-      queue_front(id)
+      enter('again', id, digits[now])
     end
   end
 end
@@ -97,114 +81,128 @@ end
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
-    local head = tonumber(call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')[2])
+    local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
 
--- Bytes of requests and checkpoints after which a take hands out no more: what is left over wakes the next.
-local MOST_TAKEN = 4 * 2 ^ 20
+-- Bytes of requests and checkpoints after which a claim hands out no more: what is left over wakes the next.
+local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
 
--- What its earlier tries have reached comes with a task, and whether they lost their workers; a first one has none, and only its
--- request is large. Returns its bytes, too.
-local function handed(known, lease, lost)
-  if lease == 1 then return known, #(known[4] or '') end
-  known[6], known[7] = call('HGETALL', checkpoints(known[1])), lost
-  return known, weigh(known)
+-- What its earlier attempts have reached comes with a task, and whether they lost their workers; a first one has none. Returns its bytes, too.
+local function handed(task, lost)
+  local request = task.apart and call('GET', request_key(task.id)) or nil
+  local bytes = #task.record + #(request or '')
+  if task.state.lease == 1 then return { task, false, false, request }, bytes end
+  local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
+  for _, text in ipairs(steps) do bytes = bytes + #text end
+  return { task, steps, lost or false, request }, bytes
 end
 
--- All that a take changes in one write, and told as it was written: to read it back would cost as much again.
--- `step`: 'started', or 'queued' where the worker must wait for others of its own to end. Returns the record, and the lease.
-local function start(id, t, worker, take_id, lease_duration, step)
-  local tenant, attempt, lease, version, started = t[1], t[2] + 1, t[3] + 1, t[4] + 1, t[5] or now
-  count('waiting', tenant, -1)
-  count('running', tenant, 1)
-  if t[6] then call('ZREM', P .. 'deadlines', id) end
-  call('ZADD', P .. 'processing', now + lease_duration, id)
-  call('HSET', record(id), 'status', 'PROCESSING', 'step', step, 'at', now, 'started', started, 'attempt', attempt, 'lease', lease,
-    'version', version, 'worker', worker, 'take', take_id, 'closed', '', 'trace', '[["' .. step .. '",' .. now .. ',0]]')
-  publish(id, { version, 'PROCESSING', 0, step, attempt, started, false, false, false, false, now, 0, false }, {})
-  return { id, call('HGETALL', record(id)), {}, call('GET', request(id)), false }, lease
+-- `step`: 'started', or 'queued' where the worker must wait for others of its own to end.
+local function start(task, worker, claim, lease_duration, step)
+  local state = task.state
+  if state.lease == 0 and task.asked.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
+  count('waiting', task.asked.tenant, -1)
+  count('running', task.asked.tenant, 1)
+  leases[task.id] = now + lease_duration
+  state.status, state.step, state.at, state.started = 'PROCESSING', step, now, state.started or now
+  state.attempt, state.lease = state.attempt + 1, state.lease + 1
+  state.worker, state.claim, state.closed, state.trace = worker, claim, '', step .. ',' .. digits[now] .. ',0'
+  announce(task)
 end
 
 -- One that was replaced is not started but ended: as if it had never been popped.
-local function end_replaced(id, at, score)
-  if not is_replaced(id) then return false end
+local function end_replaced(task, at, score)
+  if not is_superseded(task.id, task.asked) then return false end
   local name = QUEUES[at]
-  call('ZADD', queue(name), score, id)
-  if STRIDE[name] then call('HINCRBY', P .. 'shares', name, -STRIDE[name]) end
-  return put_cancelled(id)
+  settle_queues()
+  call('ZADD', queue(name), string.format('%.17g', score), task.id)
+  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
+  return put_cancelled(task.id)
 end
 
-local function record_to_start(id) return call('HMGET', record(id), 'tenant', 'attempt', 'lease', 'version', 'started', 'patience') end
+-- What this worker claimed last, whether the queue is paused, and whether earlier calls have left something to settle.
+local function notes_for(worker) return call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled') end
 
--- What this worker took last, whether the queue is paused, and whether earlier calls have left something to settle.
-local function notes_for(worker) return call('MGET', P .. 'take:' .. worker, P .. 'paused', P .. 'unsettled') end
+local function as_reply(claimed)
+  local replies = {}
+  for i, one in ipairs(claimed) do
+    local task, steps, lost, request = unpack(one)
+    replies[i] = (steps or lost or request) and { task.record, task.text, steps, lost, request } or { task.record, task.text }
+  end
+  return replies
+end
+
+-- Ends the call: writes what it has changed, and returns { claimed, what ended meanwhile but for `own`, ms until something is due or -1, now,
+-- 1 if more is to be settled, { task_id, attempt, worker } of leases that expired }.
+local function reply(claimed, own, unsettled, lost)
+  commit()
+  return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
+end
 
 -- `beside`: attempts that go on in the worker meanwhile.
-local function take(own, worker, take_id, wanted, lease_duration, running_per_tenant, beside, notes)
-  local taken = {}
-  -- The reply to this very take may have been lost: the same tasks again, not more of them, and the same ends.
+local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
+  local claimed = {}
+  -- The reply to this very claim may have been lost: the same tasks again, not more of them, and the same ends.
   local before, paused, unsettled = unpack(notes)
-  if before and string.sub(before, 1, #take_id + 1) == take_id .. ' ' then
-    local again, gone, lost = string.match(string.sub(before, #take_id + 2), '([^;]*);([^;]*);?(.*)')
+  if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
+    local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
     for id in string.gmatch(again, '%S+') do
-      local t = call('HMGET', record(id), 'status', 'take', 'lease', 'attempt')
-      if t[1] == 'PROCESSING' and t[2] == take_id then
-        local lease = tonumber(t[3])
-        taken[#taken + 1] = (handed(read(id), lease, lease > 1 and lost_workers(id, tonumber(t[4])) or nil))
+      local task = find(id)
+      if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
+        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    unsettled = settle(false) or unsettled
-    return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost ~= '' and cjson.decode(lost) or {} }
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
   end
 
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
   local ids, aside, bytes = {}, 0, 0
-  wanted = math.min(wanted, MOST_HANDED)
-  while #taken < wanted and aside < MOST_ASIDE and moved < 2 * MOST_MOVED and bytes < MOST_TAKEN and not paused do
-    local id, at, score = pop()
+  wanted = math.min(wanted, MAX_CLAIMED)
+  local capped = running_per_tenant > 0
+  while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
+    local id, at, score = pop(wanted - #claimed)
     if not id then break end
-    local t = record_to_start(id)
-    local tenant, capped = t[1], running_per_tenant > 0
-    if not tenant then
+    local task = find(id)
+    if not task then
       -- A Redis that evicts has lost it.
       aside = aside + 1
-    elseif unsettled and end_replaced(id, at, score) then
+    elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and tonumber(call('HGET', P .. 'running', tenant) or 0) >= running_per_tenant then
-      park(id, tenant, at, score)
+    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+      park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
       -- What has run before goes first all the same.
-      local other = capped and at > 1 and preferred(tenant)
-      if other and not (unsettled and is_replaced(other) and put_cancelled(other)) then
-        park(id, tenant, at, score)
-        id, t = other, record_to_start(other)
+      local other = capped and at > 1 and preferred(task.asked.tenant)
+      other = other and find(other)
+      if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
+        park(id, task.asked.tenant, at, score)
+        task = other
       end
-      local lost = tonumber(t[3]) > 0 and lost_workers(id, t[2] + 1) or nil
+      local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      local known, lease = start(id, t, worker, take_id, lease_duration, alone and beside + #taken > 0 and 'queued' or 'started')
+      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
       local size
-      known, size = handed(known, lease, lost)
-      taken[#taken + 1], bytes = known, bytes + size
-      ids[#ids + 1] = id
+      claimed[#claimed + 1], size = handed(task, lost)
+      ids[#ids + 1], bytes = task.id, bytes + size
       if alone then break end
     end
   end
   if #untold > 0 then unsettled = settle(unsettled) end
-  if #taken + #ended + #expired > 0 then
+  if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
-    call('SET', P .. 'take:' .. worker, take_id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
+    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   -- A paused queue must not wake those who would find nothing.
   if not paused and any_queued() then wake() end
-  return { taken, others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, expired }
+  return reply(claimed, own, unsettled, expired)
 end

@@ -1,0 +1,86 @@
+-- Writes what this call has changed: one command per key where that can be had.
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
+  end
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
+end
+
+-- `scores`: id → its score, or false where it leaves.
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+
+-- A tenant that waits no more has no turn to remember.
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  -- It expires so that an idle store is empty.
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
