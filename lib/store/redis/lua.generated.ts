@@ -179,7 +179,7 @@ if #refs == 0 then return { false } end
 return { t[1], refs }`
   },
   cancelAll: {
-    sha: '19f604239a12829d415f4affb1b0127930423fa5',
+    sha: '5c9c2c05ff1c721478d124dee960f231ca746f64',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -395,16 +395,25 @@ local function next_order()
   set_share('order', order)
   return order
 end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
 local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)
@@ -582,7 +591,7 @@ local function requeue(task, step, delay, verb, code, message)
   few.steps, few.tried = nil, true
   count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', Q .. 'delayed', now + delay, id)
+    add_timed('delayed', digits[now + delay], id)
     set_aside(nil, 1)
   else
     enter('again', id, digits[now])
@@ -868,7 +877,7 @@ commit()
 return others({})`
   },
   cancel: {
-    sha: 'eaeee86e0e1dd391fcd19a5e5709ae19bc2e9f3c',
+    sha: '8b9038c49efe0b2dfdca9d35576668fac7e39145',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -1084,16 +1093,25 @@ local function next_order()
   set_share('order', order)
   return order
 end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
 local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)
@@ -1271,7 +1289,7 @@ local function requeue(task, step, delay, verb, code, message)
   few.steps, few.tried = nil, true
   count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', Q .. 'delayed', now + delay, id)
+    add_timed('delayed', digits[now + delay], id)
     set_aside(nil, 1)
   else
     enter('again', id, digits[now])
@@ -1880,7 +1898,7 @@ end
 return #ids`
   },
   close: {
-    sha: '63161856087efafe79a95a35b0d881d82e747e7b',
+    sha: '6312205955c854d94169a167aa8bfffc65d306ca',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -2096,16 +2114,25 @@ local function next_order()
   set_share('order', order)
   return order
 end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
 local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)
@@ -2283,7 +2310,7 @@ local function requeue(task, step, delay, verb, code, message)
   few.steps, few.tried = nil, true
   count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', Q .. 'delayed', now + delay, id)
+    add_timed('delayed', digits[now + delay], id)
     set_aside(nil, 1)
   else
     enter('again', id, digits[now])
@@ -2621,7 +2648,7 @@ local function expire(cap, unsettled)
       end
     end
   end
-  for _, id in ipairs(due_in('deadlines', ended_by)) do
+  for _, id in ipairs(is_any_timed() and due_in('deadlines', ended_by) or {}) do
     call('ZREM', Q .. 'deadlines', id)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
@@ -2634,7 +2661,7 @@ local function expire(cap, unsettled)
   end
 end
 local function promote()
-  for _, id in ipairs(due_in('delayed', now)) do
+  for _, id in ipairs(is_any_timed() and due_in('delayed', now) or {}) do
     call('ZREM', Q .. 'delayed', id)
     local task = find(id)
     if not task then
@@ -2652,7 +2679,7 @@ local function promote()
 end
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
-  for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
+  for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
     if left and (due < 0 or left < due) then due = left end
@@ -2982,7 +3009,7 @@ end
 return contents`
   },
   dequeue: {
-    sha: '0a3df19d658875c658e1dab0b3371cb42e8c6be4',
+    sha: '144a0fd3077840aa06ece5f38586d41fb920d8f5',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -3198,16 +3225,25 @@ local function next_order()
   set_share('order', order)
   return order
 end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
 local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)
@@ -3385,7 +3421,7 @@ local function requeue(task, step, delay, verb, code, message)
   few.steps, few.tried = nil, true
   count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', Q .. 'delayed', now + delay, id)
+    add_timed('delayed', digits[now + delay], id)
     set_aside(nil, 1)
   else
     enter('again', id, digits[now])
@@ -3723,7 +3759,7 @@ local function expire(cap, unsettled)
       end
     end
   end
-  for _, id in ipairs(due_in('deadlines', ended_by)) do
+  for _, id in ipairs(is_any_timed() and due_in('deadlines', ended_by) or {}) do
     call('ZREM', Q .. 'deadlines', id)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
@@ -3736,7 +3772,7 @@ local function expire(cap, unsettled)
   end
 end
 local function promote()
-  for _, id in ipairs(due_in('delayed', now)) do
+  for _, id in ipairs(is_any_timed() and due_in('delayed', now) or {}) do
     call('ZREM', Q .. 'delayed', id)
     local task = find(id)
     if not task then
@@ -3754,7 +3790,7 @@ local function promote()
 end
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
-  for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
+  for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
     if left and (due < 0 or left < due) then due = left end
@@ -4032,7 +4068,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: 'c98bb90e20557ffd0d4f5aa04f943aa69b44cb1c',
+    sha: '43fe66ee5d193f18b7a604576b39dbfceab63115',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -4248,16 +4284,25 @@ local function next_order()
   set_share('order', order)
   return order
 end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
 local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)
@@ -4789,7 +4834,7 @@ local function requeue(task, step, delay, verb, code, message)
   few.steps, few.tried = nil, true
   count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', Q .. 'delayed', now + delay, id)
+    add_timed('delayed', digits[now + delay], id)
     set_aside(nil, 1)
   else
     enter('again', id, digits[now])
@@ -5995,7 +6040,7 @@ end
 return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '87d27554ba4574a9ac3dbd482340b7fe165c4ead',
+    sha: '7fd712601606d5aca5988e27a0c3cf3c7cced571',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6211,16 +6256,25 @@ local function next_order()
   set_share('order', order)
   return order
 end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
 local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)
@@ -6398,7 +6452,7 @@ local function requeue(task, step, delay, verb, code, message)
   few.steps, few.tried = nil, true
   count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', Q .. 'delayed', now + delay, id)
+    add_timed('delayed', digits[now + delay], id)
     set_aside(nil, 1)
   else
     enter('again', id, digits[now])
@@ -6500,7 +6554,7 @@ redis.call('SET', key, 1, 'PX', 1000)
 return redis.call('DEL', key)`
   },
   progress: {
-    sha: '95746900cc180f30c5f95b31a59c77393626af2c',
+    sha: '4c2598f9cd4aebd9d86c2a5a46d17f4a7415c500',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6716,16 +6770,25 @@ local function next_order()
   set_share('order', order)
   return order
 end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
 local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)
@@ -7021,7 +7084,7 @@ end
 return found`
   },
   settleAndClaim: {
-    sha: 'bd6f0ce6c5915ea138ed13418bd1e6a9a56d465b',
+    sha: '433c13b78fdcf40f12b333bde9c4438715d07b48',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -7237,16 +7300,25 @@ local function next_order()
   set_share('order', order)
   return order
 end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
 local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)
@@ -7424,7 +7496,7 @@ local function requeue(task, step, delay, verb, code, message)
   few.steps, few.tried = nil, true
   count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', Q .. 'delayed', now + delay, id)
+    add_timed('delayed', digits[now + delay], id)
     set_aside(nil, 1)
   else
     enter('again', id, digits[now])
@@ -7762,7 +7834,7 @@ local function expire(cap, unsettled)
       end
     end
   end
-  for _, id in ipairs(due_in('deadlines', ended_by)) do
+  for _, id in ipairs(is_any_timed() and due_in('deadlines', ended_by) or {}) do
     call('ZREM', Q .. 'deadlines', id)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
@@ -7775,7 +7847,7 @@ local function expire(cap, unsettled)
   end
 end
 local function promote()
-  for _, id in ipairs(due_in('delayed', now)) do
+  for _, id in ipairs(is_any_timed() and due_in('delayed', now) or {}) do
     call('ZREM', Q .. 'delayed', id)
     local task = find(id)
     if not task then
@@ -7793,7 +7865,7 @@ local function promote()
 end
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
-  for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
+  for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
     if left and (due < 0 or left < due) then due = left end

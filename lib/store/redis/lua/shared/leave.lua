@@ -152,7 +152,7 @@ local function requeue(task, step, delay, verb, code, message)
   few.steps, few.tried = nil, true
   count('waiting', task.asked.tenant, 1)
   if delay > 0 then
-    call('ZADD', Q .. 'delayed', now + delay, id)
+    add_timed('delayed', digits[now + delay], id)
     set_aside(nil, 1)
   else
     enter('again', id, digits[now])

@@ -90,6 +90,18 @@ local function next_order()
   return order
 end
 
+-- Whether any task waits for a time or has a deadline: mostly none does.
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
+
 -- A tenant's next turn comes a round (by its weight) after its last, or after the turn that is being served: who queues much waits
 -- for itself.
 local function queue_back(id, asked)
@@ -98,13 +110,13 @@ local function queue_back(id, asked)
   turns[priority][tenant] = turn
   -- First come, first served within a round.
   enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
-  if asked.queue_timeout then call('ZADD', Q .. 'deadlines', digits[now + asked.queue_timeout], id) end
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 
 -- Into the queue, or aside until its time has come. Returns what kind of waiting that is, and since or until when.
 local function admit(id, asked)
   if (asked.run_at or 0) > now then
-    call('ZADD', Q .. 'delayed', asked.run_at, id)
+    add_timed('delayed', asked.run_at, id)
     return 'scheduled', asked.run_at
   end
   queue_back(id, asked)

@@ -47,7 +47,7 @@ local function expire(cap, unsettled)
       end
     end
   end
-  for _, id in ipairs(due_in('deadlines', ended_by)) do
+  for _, id in ipairs(is_any_timed() and due_in('deadlines', ended_by) or {}) do
     call('ZREM', Q .. 'deadlines', id)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
@@ -61,7 +61,7 @@ local function expire(cap, unsettled)
 end
 
 local function promote()
-  for _, id in ipairs(due_in('delayed', now)) do
+  for _, id in ipairs(is_any_timed() and due_in('delayed', now) or {}) do
     call('ZREM', Q .. 'delayed', id)
     local task = find(id)
     if not task then
@@ -80,7 +80,7 @@ end
 
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
-  for _, key in ipairs({ 'processing', 'delayed', 'deadlines' }) do
+  for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
     local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
     if left and (due < 0 or left < due) then due = left end
