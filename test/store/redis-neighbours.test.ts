@@ -44,3 +44,30 @@ t.test('a version of the package with another format of records keeps its own qu
   })
   t.same(await snapshot(), before, 'theirs is as it was: their workers go on')
 })
+
+t.test('a message that is no state is no hint, and harms nobody', async t => {
+  const redis = new Redis(await redisUrl())
+  const keyPrefix = uniquePrefix(t)
+  t.teardown(async () => {
+    await removeKeys(redis, keyPrefix)
+    redis.disconnect()
+  })
+  await Scene.play(async () => new RedisStore({ redis, keyPrefix }), async scene => {
+    const hints: string[] = []
+    const ended = new Promise<void>(resolve => {
+      const hint = (_task_id: string, { status }: { status: string }) => {
+        hints.push(status)
+        if (status === 'CANCELLED') resolve()
+      }
+      scene.store.listen({ hint, cancelled () {}, added () {}, feed () {} })
+    })
+    await scene.store.ready(5_000)
+    const { task_id } = await scene.enqueue()
+    await scene.store.subscribe(task_id)
+    for (const junk of ['', '{}', '["PENDING"]', '1 PENDING 0 queued 1', `1 PENDING 0 queued 1 ${' '.repeat(14)}{`]) await redis.publish(`{${keyPrefix}}:updates:${task_id}`, junk)
+    await scene.take()
+    await scene.store.cancel(task_id)
+    await ended
+    t.same(hints, ['PROCESSING', 'CANCELLED'])
+  })
+})

@@ -249,8 +249,15 @@ export function toDetails ([record, text, position, apart]: RawTask, history: re
   }
 }
 
-/** The state that a hint carries. */
-export const parseHint = (message: string): TaskState => toState(parseState(message))
+/** The state that a hint carries; null for what is none: anybody with access to Redis can publish, and a version with another format does. */
+export function parseHint (message: string): TaskState | null {
+  if (!/^\d+ [A-Z]+ \d+ /.test(message)) return null
+  try {
+    return toState(parseState(message))
+  } catch {
+    return null
+  }
+}
 
 /** What the scripts read of a draft: the words behind `same` of ASKED in tasks.lua, and what few are asked for, as JSON. */
 export function packed (draft: TaskDraft): [words: string, rare: string] {

@@ -294,7 +294,10 @@ export class RedisStore implements TaskStore {
     const subscriber = new Subscriber(this.#host, this.#commands, this.#keys, (channel, message) => {
       if (channel === this.#keys.cancelled) listener.cancelled(message)
       else if (channel.startsWith(messages)) listener.added(channel.slice(messages.length, messages.length + 36), fromWord(channel.slice(messages.length + 37)))
-      else if (channel.startsWith(updates)) listener.hint(channel.slice(updates.length), parseHint(message))
+      else if (channel.startsWith(updates)) {
+        const state = parseHint(message)
+        if (state) listener.hint(channel.slice(updates.length), state)
+      }
     }, up => listener.feed(up))
     this.#subscriber = subscriber
     return () => subscriber.close()
