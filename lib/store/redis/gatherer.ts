@@ -15,13 +15,23 @@ interface Waiting<Item, Answer> {
   reject (error: unknown): void
 }
 
+/** How many of the first items one call carries: at least one. */
+export function countFitting (items: ReadonlyArray<{ readonly bytes: number }>, max: { readonly items: number, readonly bytes: number }): number {
+  let bytes = 0
+  const end = items.findIndex((item, i) => {
+    bytes += item.bytes
+    return i > 0 && (i === max.items || bytes > max.bytes)
+  })
+  return end < 0 ? items.length : end
+}
+
 /**
  * Sends at once what comes alone, and together what comes while others are under way: batches form by themselves, and nobody waits for a
  * timer. Each item has an answer of its own.
  */
 export class Gatherer<Item, Answer> {
   readonly #send: (items: Item[]) => Promise<Answer[]>
-  #waiting: Array<Waiting<Item, Answer>> = []
+  readonly #waiting: Array<Waiting<Item, Answer>> = []
   #underWay = 0
 
   constructor (send: (items: Item[]) => Promise<Answer[]>) {
@@ -36,8 +46,9 @@ export class Gatherer<Item, Answer> {
   }
 
   async #next (): Promise<void> {
-    const gathered = this.#take()
-    if (gathered.length === 0) return
+    this.#giveUp()
+    if (this.#waiting.length === 0) return
+    const gathered = this.#waiting.splice(0, countFitting(this.#waiting, MAX_GATHERED))
     this.#underWay++
     try {
       const answers = await this.#send(gathered.map(({ item }) => item))
@@ -50,17 +61,9 @@ export class Gatherer<Item, Answer> {
     }
   }
 
-  /** The first of those that wait, as many as one call carries. */
-  #take (): Array<Waiting<Item, Answer>> {
-    const expired = performance.now() - MAX_WAIT_MS
-    let count = 0
-    let bytes = 0
-    for (; count < this.#waiting.length && count < MAX_GATHERED.items; count++) {
-      bytes += this.#waiting[count]!.bytes
-      if (count > 0 && bytes > MAX_GATHERED.bytes) break
-    }
-    const taken = this.#waiting.splice(0, count)
-    for (const { reject } of taken.filter(({ since }) => since < expired)) reject(new errors.CHARTS_ERR_STORE_UNAVAILABLE())
-    return taken.filter(({ since }) => since >= expired)
+  /** Refuses those that have waited too long: they are the first. */
+  #giveUp (): void {
+    const oldest = performance.now() - MAX_WAIT_MS
+    while (this.#waiting[0] && this.#waiting[0].since < oldest) this.#waiting.shift()!.reject(new errors.CHARTS_ERR_STORE_UNAVAILABLE())
   }
 }

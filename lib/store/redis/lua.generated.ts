@@ -15,7 +15,7 @@ end
 return refused`
   },
   batch: {
-    sha: '552fd1a4ea8e6e1d054496f977e7b1b14ef2ac90',
+    sha: '325396906ac16a502fe0330b51832214ba2dbc44',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -83,7 +83,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -161,9 +163,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local function ref(id)
   local task = find_kept(id)
@@ -179,7 +182,7 @@ if #refs == 0 then return { false } end
 return { t[1], refs }`
   },
   cancelAll: {
-    sha: '5c9c2c05ff1c721478d124dee960f231ca746f64',
+    sha: 'a7c9adb0baea8b914b771ed63b40bc6abd3a294e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -247,7 +250,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -325,9 +330,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -877,7 +883,7 @@ commit()
 return others({})`
   },
   cancel: {
-    sha: '8b9038c49efe0b2dfdca9d35576668fac7e39145',
+    sha: '2d8eab3b47b9c1088bd5ea368201adb30a057046',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -945,7 +951,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -1023,9 +1031,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -1574,7 +1583,7 @@ commit()
 return { shown(id), others({}), unsettled and 1 or 0 }`
   },
   checkpoint: {
-    sha: 'e1e755592eb85d2806df81849d5026daa8f73be4',
+    sha: '033fa605f4cebcc17a2f2f439d18dc3d266257f1',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -1642,7 +1651,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -1720,9 +1731,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local id, name, value, most = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local task, key = find(id), Q .. 'checkpoints:' .. id
@@ -1737,7 +1749,7 @@ call('HSET', key, name, value)
 return 'ok'`
   },
   cleanup: {
-    sha: 'e75af7a1bb9a4c388d10dd4ef8ab95bcaa136011',
+    sha: 'ee116bd753540144634f85f5fe4280169f5c6161',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -1805,7 +1817,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -1883,9 +1897,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
 fetch(ids)
@@ -1898,7 +1913,7 @@ end
 return #ids`
   },
   close: {
-    sha: '6312205955c854d94169a167aa8bfffc65d306ca',
+    sha: 'f2fd1cccb2d74d9651b9538c0541b3728ea9f04a',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -1966,7 +1981,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -2044,9 +2061,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -2842,7 +2860,7 @@ end
 return { answers(), rest }`
   },
   contents: {
-    sha: '62a5dbee0d2e4acf7e43f126a8d7cd89e7eb9108',
+    sha: 'bdc7b8de31103dd531929481602e6ea3987235fb',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -2910,7 +2928,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -2988,9 +3008,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local contents, room = {}, tonumber(ARGV[2])
 for i = 3, #ARGV do
@@ -3009,7 +3030,7 @@ end
 return contents`
   },
   dequeue: {
-    sha: '144a0fd3077840aa06ece5f38586d41fb920d8f5',
+    sha: 'f7d3bdcd815482e244d7ce02f6a4e6140ff3c0a9',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -3077,7 +3098,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -3155,9 +3178,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -3898,7 +3922,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`
   },
   ended: {
-    sha: '1a1c01930a7572daabe11a23a794678ab9473173',
+    sha: 'bd77a6e875211620fe7d503e32f5bcaaf49719b2',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -3966,7 +3990,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -4044,9 +4070,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local function ref(id)
   local task = find_kept(id)
@@ -4068,7 +4095,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: '43fe66ee5d193f18b7a604576b39dbfceab63115',
+    sha: '6d3327fbe704515e29369c08cf10f951ae12d5b6',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -4136,7 +4163,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -4214,9 +4243,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -5149,7 +5179,7 @@ end
 return answers`
   },
   extend: {
-    sha: '877aeaf9fd4cd71f3397733a368b49e3751c4730',
+    sha: '003bea48506eed9bf837011c2be3b87a7f367bfd',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5217,7 +5247,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -5295,9 +5327,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local expected = tonumber(ARGV[#ARGV])
 local ended_by = expected and math.min(now, expected) or now
@@ -5338,7 +5371,7 @@ if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
 return { answers, tostring(now) }`
   },
   inspect: {
-    sha: '7f5745d7bd865459b5e9ef193b8ebb22d6adba6e',
+    sha: 'bc2dc04f654cf2dab2719aba3741274495d213dc',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5406,7 +5439,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -5484,15 +5519,16 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local found = shown(ARGV[2])
 return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }`
   },
   list: {
-    sha: 'ab53d4cfd6f15f017037dbf94f4a0197fac462d1',
+    sha: '6c71f30d0b54b8be0d771635fecc3d9f907fa127',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5560,7 +5596,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -5638,9 +5676,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
@@ -5678,7 +5717,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: '4846881be850edba3b7823ab8219aed85004f426',
+    sha: 'a389e561d0f9d8a40d46f4b9de832adf0c8d5aeb',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5746,7 +5785,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -5824,9 +5865,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local function ref(id)
   local task = find_kept(id)
@@ -5864,7 +5906,7 @@ end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
   },
   outlook: {
-    sha: 'af3c8c5eb0c75e3dc7ed31a176704c148e14b5b8',
+    sha: 'ccdf4867537b9433cb9fca2800a22b0dd03b9e2f',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5932,7 +5974,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -6010,9 +6054,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local MOST, MOST_READ, PAGE = 100, 500, 100
 local since
@@ -6040,7 +6085,7 @@ end
 return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '7fd712601606d5aca5988e27a0c3cf3c7cced571',
+    sha: '62fec9146ebd5ef9bebcdfb825215a9b0ae67624',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6108,7 +6153,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -6186,9 +6233,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -6554,7 +6602,7 @@ redis.call('SET', key, 1, 'PX', 1000)
 return redis.call('DEL', key)`
   },
   progress: {
-    sha: '4c2598f9cd4aebd9d86c2a5a46d17f4a7415c500',
+    sha: '673f539a0b51af982aac7bd2c193145716445bdd',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6622,7 +6670,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -6700,9 +6750,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -6921,7 +6972,7 @@ commit()
 return answers`
   },
   read: {
-    sha: '4f6fd750bdb34e37368ce8164e3fa5cae866c839',
+    sha: 'fb36c2686daa4c80c80bfc8c9035e7167f53353c',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6989,7 +7040,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -7067,9 +7120,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
 local ids, found, room = { unpack(ARGV, 3) }, {}, tonumber(ARGV[2])
@@ -7084,7 +7138,7 @@ end
 return found`
   },
   settleAndClaim: {
-    sha: '433c13b78fdcf40f12b333bde9c4438715d07b48',
+    sha: 'e9693a16b0113f283a79a6243fb6686c51844377',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -7152,7 +7206,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -7230,9 +7286,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
 local ROUND = 60
@@ -8028,7 +8085,7 @@ end
 return { answers(), rest }`
   },
   stats: {
-    sha: '14a9b5bc903eb3c38296a27df0f2eb6373e4fb90',
+    sha: '127b704569f243aeb2a4d9891bef2b9dd7e90d76',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -8096,7 +8153,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -8174,9 +8233,10 @@ local function shown(id)
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
-    return { to_text(state) .. body_of(task), false, false, task.apart and call('GET', request_key(id)) or nil }
+    task.record = to_text(state) .. body_of(task)
   end
-  return { task.record, task.text, state.status == 'PENDING' and position(id, task.asked.priority) or false, task.apart and call('GET', request_key(id)) or nil }
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local oldest = false
 for _, name in ipairs(QUEUES) do

@@ -9,7 +9,7 @@ import { newTask } from '../new-task.ts'
 import { accessArguments, missingRules } from './access.ts'
 import { ClockWatch } from './clock.ts'
 import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } from './connections.ts'
-import { Gatherer } from './gatherer.ts'
+import { countFitting, Gatherer } from './gatherer.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './lua.generated.ts'
 import { fromWord, packed, parseHint, requestOf, toClaimed, toDetails, toSteps, toTask, toWord, type RawClaimed, type RawTask } from './records.ts'
@@ -34,8 +34,8 @@ const SLICE = { tasks: 100, bytes: 2 ** 18 }
 
 /** ms after which a worker whose claim was refused, because Redis is full, looks whether there is room again. */
 const FULL_RETRY_MS = 1_000
-/** Leases that one script ends. */
-const MOST_CLOSED = 100
+/** Leases that one script ends, and bytes of their charts at most: Redis serves nobody else meanwhile. */
+const MAX_CLOSED = { items: 100, bytes: 2 ** 22 }
 
 type Argument = string | number
 type Found = RawTask | null
@@ -83,6 +83,8 @@ function closingArguments (closing: Closing): Argument[] {
   }
 }
 
+const sizeOf = (closing: Closing) => ({ bytes: closing.verb === 'complete' ? Buffer.byteLength(closing.content ?? '') : 0 })
+
 /** Tasks on Redis, Valkey, Sentinel or Cluster. Every change is one Lua script, which also announces it. */
 export class RedisStore implements TaskStore {
   readonly #host: RedisClient
@@ -91,9 +93,9 @@ export class RedisStore implements TaskStore {
   readonly #logger: Logger | undefined
   readonly #now: (() => number) | undefined
   readonly #clock: ClockWatch
+  readonly #creates: Gatherer<TaskDraft, EnqueueAnswer>
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
-  readonly #creates: Gatherer<TaskDraft, EnqueueAnswer>
   #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
 
   constructor (options: RedisStoreOptions) {
@@ -109,7 +111,7 @@ export class RedisStore implements TaskStore {
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
     // What may end many others, or needs many, has a call of its own.
     const isPlain = !draft.supersede && draft.depends_on.length === 0
-    const answer = isPlain ? await this.#creates.add(draft, draft.request.length) : (await this.#enqueueAlone([draft], ''))
+    const answer = isPlain ? await this.#creates.add(draft, Buffer.byteLength(draft.request)) : await this.#enqueueAlone([draft], '')
     const result = await this.#toOutcome([draft], '', answer)
     if (!('tasks' in result)) return result
     const { tasks: [enqueued], superseded, unsettled } = result
@@ -126,9 +128,10 @@ export class RedisStore implements TaskStore {
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
     // What many ends at once would take too long, and each is for itself: all parts but the last take nothing.
-    if (closings.length > MOST_CLOSED) {
-      const first = await this.closeLeases(closings.slice(0, MOST_CLOSED), null)
-      const rest = await this.closeLeases(closings.slice(MOST_CLOSED), take)
+    const count = countFitting(closings.map(sizeOf), MAX_CLOSED)
+    if (count < closings.length) {
+      const first = await this.closeLeases(closings.slice(0, count), null)
+      const rest = await this.closeLeases(closings.slice(count), take)
       return { closed: [...first.closed, ...rest.closed], taken: { ...rest.taken, lost: [...first.taken.lost, ...rest.taken.lost] } }
     }
     if (!take || take.count === 0) return this.#close('close', closings, take)

@@ -10,7 +10,7 @@ local finished_keep = 0
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
 local notify_workers = false
-
+-- Ids and states to publish, in the order of their changes.
 local hints = {}
 
 local function change(task)

@@ -1,7 +1,8 @@
 -- The tasks of this call. Each is read once, changed in Lua, and written and announced once, by commit.
--- `task:<id>` has three parts, each behind the other and a new line: the final state, empty until then; what was asked for, which never
--- changes; the request as JSON, if it is short: a long one is in `request:<id>`, lest every look at a task read it. `states` has the states of unfinished tasks that have changed. Asked and state are words, in the order of
--- the patterns below, and behind them what few have, as JSON: JSON for all of it takes five times as long to read and write.
+-- `task:<id>` has three lines: the final state, empty until then; what was asked for, which never changes; and a short request as JSON. A long
+-- request is in `request:<id>`, so that a look at a task does not read it. `states` has the states of unfinished tasks that have changed.
+-- What was asked for and the state are words in the order of the patterns below, and behind them JSON with what few tasks have: Lua would
+-- take longer to read and write all of it as JSON.
 local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\n]*)\n()'
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 
@@ -56,8 +57,8 @@ local function to_text(s)
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
 end
 
--- A task is { id, key, asked, state, record, text, had_ended, apart }. `text`: the state as it is stored in `states`, if it is. False where there is no task (any
--- more), or where it cannot be read.
+-- A task is { id, key, asked, state, record, request, text, had_ended, apart }. `request`: where it begins in the record; `apart`: it has a
+-- key of its own. `text`: the state as it is stored in `states`. False where there is no task (any more), or where it cannot be read.
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\n', 1, true)
   if not first then return false end
@@ -73,7 +74,9 @@ local function to_task(id, key, record, text)
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
   if text then state = to_state(text) else state = first_state(asked) end
-  return state and { id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record } or false
+  return state and {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  } or false
 end
 
 local function request_key(id) return P .. 'request:' .. id end
