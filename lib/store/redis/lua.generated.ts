@@ -15,7 +15,7 @@ end
 return refused`
   },
   batch: {
-    sha: '325396906ac16a502fe0330b51832214ba2dbc44',
+    sha: 'ab4874ac08f9404ef64b8a28ce88c9242f574eaa',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -168,16 +168,31 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local function ref(id)
-  local task = find_kept(id)
-  return task and { id, task.asked.created, task.state.completed or false }
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
+local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
+local function to_ref(id, record)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
+  local status, completed = string.match(record, ENDED_IN_REF)
+  if not created or (completed and completed + keep <= now) then return false end
+  return { id, created, completed or false }, status, user
+end
+local function each_ref(ids, visit)
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local ref, status, user = to_ref(ids[from + i - 1], record)
+      if ref and visit(ref, status, user) then return end
+    end
+  end
 end
 local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
 if not t[1] then return { false } end
 local ids, refs = {}, {}
 for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
-fetch(ids)
-for _, id in ipairs(ids) do refs[#refs + 1] = ref(id) or nil end
+each_ref(ids, function(ref) refs[#refs + 1] = ref end)
 if #refs == 0 then return { false } end
 return { t[1], refs }`
   },
@@ -3922,7 +3937,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`
   },
   ended: {
-    sha: 'bd77a6e875211620fe7d503e32f5bcaaf49719b2',
+    sha: '13ffb9daae4e5d4b5df5b735c52a8c94f8c91b4b',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -4075,9 +4090,25 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local function ref(id)
-  local task = find_kept(id)
-  return task and { id, task.asked.created, task.state.completed or false }
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
+local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
+local function to_ref(id, record)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
+  local status, completed = string.match(record, ENDED_IN_REF)
+  if not created or (completed and completed + keep <= now) then return false end
+  return { id, created, completed or false }, status, user
+end
+local function each_ref(ids, visit)
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local ref, status, user = to_ref(ids[from + i - 1], record)
+      if ref and visit(ref, status, user) then return end
+    end
+  end
 end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -4085,11 +4116,10 @@ local PAGE, MOST_READ = 100, 2000
 local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local known = #ended < limit and ref(id)
-    if known and tonumber(known[3] or 0) >= since then ended[#ended + 1] = known end
-  end
+  each_ref(ids, function(ref)
+    if tonumber(ref[3] or 0) >= since then ended[#ended + 1] = ref end
+    return #ended == limit
+  end)
   if #ids < PAGE or #ended == limit then break end
 end
 return { ended, tostring(now) }`
@@ -5717,7 +5747,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: 'a389e561d0f9d8a40d46f4b9de832adf0c8d5aeb',
+    sha: 'cd82ba015389a6e08bf8240f1b9fcbc822111042',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5870,38 +5900,50 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local function ref(id)
-  local task = find_kept(id)
-  return task and { id, task.asked.created, task.state.completed or false }
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
+local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
+local function to_ref(id, record)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
+  local status, completed = string.match(record, ENDED_IN_REF)
+  if not created or (completed and completed + keep <= now) then return false end
+  return { id, created, completed or false }, status, user
+end
+local function each_ref(ids, visit)
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local ref, status, user = to_ref(ids[from + i - 1], record)
+      if ref and visit(ref, status, user) then return end
+    end
+  end
 end
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
-local active, ids = {}, call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)
-fetch(ids)
-for _, id in ipairs(ids) do active[#active + 1] = ref(id) or nil end
+local active = {}
+each_ref(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
 if ARGV[6] then return { active } end
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
 while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
-  ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local task = find(id)
-    local list = task and found[task.state.status]
-    if list and #list < limit then list[#list + 1] = ref(id) or nil end
-  end
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  each_ref(ids, function(ref, status)
+    local list = found[status]
+    if list and #list < limit then list[#list + 1] = ref end
+  end)
   if #ids < PAGE then break end
   offset = offset + PAGE
 end
 local others = {}
 if ARGV[4] ~= '' then
-  ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local task = find(id)
-    if #others < limit and task and task.asked.user ~= ARGV[3] then others[#others + 1] = ref(id) or nil end
-  end
+  local ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
+  each_ref(ids, function(ref, _, user)
+    if user ~= ARGV[3] then others[#others + 1] = ref end
+    return #others == limit
+  end)
 end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
   },

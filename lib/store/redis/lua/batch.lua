@@ -9,7 +9,6 @@ local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
 if not t[1] then return { false } end
 local ids, refs = {}, {}
 for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
-fetch(ids)
-for _, id in ipairs(ids) do refs[#refs + 1] = ref(id) or nil end
+each_ref(ids, function(ref) refs[#refs + 1] = ref end)
 if #refs == 0 then return { false } end
 return { t[1], refs }

@@ -14,12 +14,11 @@ local PAGE, MOST_READ = 100, 2000
 local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
   local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local known = #ended < limit and ref(id)
+  each_ref(ids, function(ref)
     -- Of many that end within one millisecond, the scores run ahead.
-    if known and tonumber(known[3] or 0) >= since then ended[#ended + 1] = known end
-  end
+    if tonumber(ref[3] or 0) >= since then ended[#ended + 1] = ref end
+    return #ended == limit
+  end)
   if #ids < PAGE or #ended == limit then break end
 end
 return { ended, tostring(now) }

@@ -10,32 +10,28 @@ local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
 
-local active, ids = {}, call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit)
-fetch(ids)
-for _, id in ipairs(ids) do active[#active + 1] = ref(id) or nil end
+local active = {}
+each_ref(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
 if ARGV[6] then return { active } end
 
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
 while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
-  ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local task = find(id)
-    local list = task and found[task.state.status]
-    if list and #list < limit then list[#list + 1] = ref(id) or nil end
-  end
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  each_ref(ids, function(ref, status)
+    local list = found[status]
+    if list and #list < limit then list[#list + 1] = ref end
+  end)
   if #ids < PAGE then break end
   offset = offset + PAGE
 end
 
 local others = {}
 if ARGV[4] ~= '' then
-  ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local task = find(id)
-    if #others < limit and task and task.asked.user ~= ARGV[3] then others[#others + 1] = ref(id) or nil end
-  end
+  local ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
+  each_ref(ids, function(ref, _, user)
+    if user ~= ARGV[3] then others[#others + 1] = ref end
+    return #others == limit
+  end)
 end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }

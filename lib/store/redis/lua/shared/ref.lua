@@ -1,6 +1,26 @@
--- A task as an index names it, so that a reply is small whatever was asked for: its id, when it was created, and when it ended or false.
--- False once its retention has passed.
-local function ref(id)
-  local task = find_kept(id)
-  return task and { id, task.asked.created, task.state.completed or false }
+-- Tasks as an index names them, so that a reply is small whatever was asked for. Only some words of a record are read: to read all of them
+-- takes several times as long, and an index may name a thousand tasks.
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
+local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
+
+-- { id, when it was created, when it ended or false }, its final status if it has ended, and its user. False once its retention has passed.
+local function to_ref(id, record)
+  local first = record and string.find(record, '\n', 1, true)
+  if not first then return false end
+  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
+  local status, completed = string.match(record, ENDED_IN_REF)
+  if not created or (completed and completed + keep <= now) then return false end
+  return { id, created, completed or false }, status, user
+end
+
+-- Calls `visit` with each that is there, in order, until it returns true.
+local function each_ref(ids, visit)
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local ref, status, user = to_ref(ids[from + i - 1], record)
+      if ref and visit(ref, status, user) then return end
+    end
+  end
 end
