@@ -130,7 +130,7 @@ while i <= #ARGV do
   requests[#requests + 1], i = to_request(i)
   for _, draft in ipairs(requests[#requests].drafts) do names[#names + 1] = P .. 'task:' .. draft.id end
 end
--- One look for all, because mostly there is none of them.
+-- One EXISTS for all keys: in most calls, none of them exists.
 local any_replaced = false
 if call('EXISTS', unpack(names)) > 0 then
   any_replaced = call('EXISTS', Q .. 'superseded') == 1

@@ -1,6 +1,6 @@
 -- The prefixes that every key and channel is derived from, and the time (ms).
 local P = KEYS[1]
--- Of the queue itself with the format of its records: versions of the package with another format neither see nor harm each other's.
+-- The prefix of the queue has the format of its records, so that versions of the package with different formats do not share a queue.
 local Q = P .. '2:'
 local call = redis.call
 local now = tonumber(ARGV[1])

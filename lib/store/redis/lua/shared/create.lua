@@ -13,7 +13,7 @@ local MAX_INLINE = 1024
 -- Messages that have more tasks, and the records of new tasks by their keys.
 local grown, records = {}, {}
 
--- Stores what is new. Whoever watches a message that has more tasks is told once.
+-- Stores new tasks, and tells the watchers of each message once.
 local function write_new()
   for i = 1, #records, MAX_FETCHED do call('MSET', unpack(records, i, math.min(i + MAX_FETCHED - 1, #records))) end
   for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
@@ -46,7 +46,7 @@ local function create(draft, user, tenant, asked, batch, key, any_replaced)
   local name = P .. 'task:' .. id
   records[#records + 1], records[#records + 2], written[name], tasks[id] = name, record, record, nil
 
-  -- Whoever needed the failed one can be run again with this one in its place.
+  -- A failed dependent that is retried depends on this task in place of the failed one.
   local failed = draft.retry_of ~= '' and find(draft.retry_of)
   if failed then
     rare(failed.state).retried_as = id

@@ -2,7 +2,7 @@
 -- the last of its tasks, but not while it has an unfinished one: that must be found however long it waits.
 
 -- `replaced`: the score of the newest that was replaced, which may have left the index before the others.
--- `newest`: the score of the newest, where it has been read; false where there is none.
+-- `newest`: the lowest score, if the caller has read it: nil = not read, false = the index is empty.
 local function index_active(key, id, replaced, newest)
   if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
   call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
