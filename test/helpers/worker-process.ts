@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { inTime } from './gate.ts'
 import type { RunWorkerOptions } from '../../lib/index.ts'
 
 /** What a worker process tells; `at` is in ms of the clock that all processes of a machine share. */
@@ -71,8 +72,12 @@ export class WorkerProcess {
     return this.events.filter((event): event is EventOf<E> => event.event === name)
   }
 
-  /** The first such event that has come or comes; fails when the process ends without it. */
+  /** The first such event that has come or comes; fails when the process ends without it, or after a minute. */
   async next<E extends WorkerEvent['event']> (name: E, wanted: (event: EventOf<E>) => boolean = () => true): Promise<EventOf<E>> {
+    return inTime(this.#next(name, wanted), 60_000, `${name} from the worker`)
+  }
+
+  async #next<E extends WorkerEvent['event']> (name: E, wanted: (event: EventOf<E>) => boolean): Promise<EventOf<E>> {
     for (;;) {
       const found = this.all(name).find(wanted)
       if (found) return found
