@@ -15,7 +15,7 @@ end
 return refused`
   },
   batch: {
-    sha: 'ab4874ac08f9404ef64b8a28ce88c9242f574eaa',
+    sha: 'fc330cf2acd6593651ec2a532852d2a765aba355',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -25,8 +25,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -34,6 +32,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -134,6 +136,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -197,7 +202,7 @@ if #refs == 0 then return { false } end
 return { t[1], refs }`
   },
   cancelAll: {
-    sha: 'a7c9adb0baea8b914b771ed63b40bc6abd3a294e',
+    sha: '6f61629309d15401ef9816c4ff31a8208d48e5c1',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -207,8 +212,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -216,6 +219,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -317,6 +324,9 @@ local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
 end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
 local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
@@ -350,26 +360,9 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local RANK = 2 ^ 44
 local ROUND = 60
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
 local function add(key, tenant, by)
   local deltas = counts[key]
   deltas[tenant] = (deltas[tenant] or 0) + by
@@ -384,6 +377,67 @@ local function counted(key, tenant)
   known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
   return known[tenant] + (counts[key][tenant] or 0)
 end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+end
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end
+local RANK = 2 ^ 44
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
   if tenant then add('scheduled', tenant, by) end
@@ -397,7 +451,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -405,16 +459,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 local any_timed
 local function is_any_timed()
@@ -429,7 +473,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
@@ -851,29 +895,6 @@ local function write_index(key, scores)
   if #removed > 0 then call('ZREM', key, unpack(removed)) end
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
 local function commit()
   settle_queues()
   write_tasks()
@@ -881,14 +902,9 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end
 local ids = { unpack(ARGV, 2) }
 fetch(ids)
@@ -898,7 +914,7 @@ commit()
 return others({})`
   },
   cancel: {
-    sha: '2d8eab3b47b9c1088bd5ea368201adb30a057046',
+    sha: '91d2bb4c9ae386f7cbb7c1e65613e174068fdc19',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -908,8 +924,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -917,6 +931,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -1018,6 +1036,9 @@ local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
 end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
 local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
@@ -1051,26 +1072,9 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local RANK = 2 ^ 44
 local ROUND = 60
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
 local function add(key, tenant, by)
   local deltas = counts[key]
   deltas[tenant] = (deltas[tenant] or 0) + by
@@ -1085,6 +1089,67 @@ local function counted(key, tenant)
   known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
   return known[tenant] + (counts[key][tenant] or 0)
 end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+end
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end
+local RANK = 2 ^ 44
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
   if tenant then add('scheduled', tenant, by) end
@@ -1098,7 +1163,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -1106,16 +1171,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 local any_timed
 local function is_any_timed()
@@ -1130,7 +1185,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
@@ -1552,29 +1607,6 @@ local function write_index(key, scores)
   if #removed > 0 then call('ZREM', key, unpack(removed)) end
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
 local function commit()
   settle_queues()
   write_tasks()
@@ -1582,14 +1614,9 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end
 local id = ARGV[2]
 if not (find_kept(id) and put_cancelled(id)) then return { shown(id), {}, 0 } end
@@ -1598,7 +1625,7 @@ commit()
 return { shown(id), others({}), unsettled and 1 or 0 }`
   },
   checkpoint: {
-    sha: '033fa605f4cebcc17a2f2f439d18dc3d266257f1',
+    sha: '69a711243bcc7a088a1e50e7db49c997ea760035',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -1608,8 +1635,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -1617,6 +1642,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -1717,6 +1746,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -1764,7 +1796,7 @@ call('HSET', key, name, value)
 return 'ok'`
   },
   cleanup: {
-    sha: 'ee116bd753540144634f85f5fe4280169f5c6161',
+    sha: 'e4279334e0038c441208dbd5e69bd81a2ff0a6a7',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -1774,8 +1806,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -1783,6 +1813,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -1883,6 +1917,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -1928,7 +1965,7 @@ end
 return #ids`
   },
   close: {
-    sha: 'f2fd1cccb2d74d9651b9538c0541b3728ea9f04a',
+    sha: 'dbcc0d3d9ac80003d2c948cb9448c77045444919',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -1938,8 +1975,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -1947,6 +1982,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -2048,6 +2087,9 @@ local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
 end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
 local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
@@ -2081,26 +2123,9 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local RANK = 2 ^ 44
 local ROUND = 60
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
 local function add(key, tenant, by)
   local deltas = counts[key]
   deltas[tenant] = (deltas[tenant] or 0) + by
@@ -2115,6 +2140,67 @@ local function counted(key, tenant)
   known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
   return known[tenant] + (counts[key][tenant] or 0)
 end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+end
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end
+local RANK = 2 ^ 44
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
   if tenant then add('scheduled', tenant, by) end
@@ -2128,7 +2214,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -2136,16 +2222,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 local any_timed
 local function is_any_timed()
@@ -2160,7 +2236,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
@@ -2582,29 +2658,6 @@ local function write_index(key, scores)
   if #removed > 0 then call('ZREM', key, unpack(removed)) end
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
 local function commit()
   settle_queues()
   write_tasks()
@@ -2612,14 +2665,9 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end
 local expected = tonumber(ARGV[#ARGV])
 local ended_by = expected and math.min(now, expected) or now
@@ -2643,7 +2691,7 @@ local function set_back(by)
   end)
 end
 if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local MAX_DUE, MAX_CLAIMED = 25, 500
+local MAX_DUE = 25
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
@@ -2719,7 +2767,6 @@ local function next_due(unsettled)
   end
   return due
 end
-local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
 local function handed(task, lost)
   local request = task.apart and call('GET', request_key(task.id)) or nil
   local bytes = #task.record + #(request or '')
@@ -2875,7 +2922,7 @@ end
 return { answers(), rest }`
   },
   contents: {
-    sha: 'bdc7b8de31103dd531929481602e6ea3987235fb',
+    sha: 'f33fd2bf50e988ebf143607648c65dae202a1995',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -2885,8 +2932,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -2894,6 +2939,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -2994,6 +3043,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -3045,7 +3097,7 @@ end
 return contents`
   },
   dequeue: {
-    sha: 'f7d3bdcd815482e244d7ce02f6a4e6140ff3c0a9',
+    sha: '07ec86ec501a96bbef180f50f6cd6427173782bd',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -3055,8 +3107,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -3064,6 +3114,302 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
+local queues_in_use
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local ROUND = 60
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
+local function count(key, tenant, by)
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
+end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+end
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
+end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
+  end
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
+end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*)\\n()'
+local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S*\\n()'
+local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+local function read_ends()
+  local ends, ids, keys, others = {}, {}, {}, {}
+  for i = 8, #ARGV - 1, 7 do
+    local id = ARGV[i]
+    if ARGV[i + 2] ~= 'complete' or others[id] then return nil end
+    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+    others[id], others[#others + 1] = true, Q .. 'dependents:' .. id
+  end
+  if #ids == 0 then return ends end
+  local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids))
+  for n, id in ipairs(ids) do
+    local i = 1 + 7 * n
+    local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
+    local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
+    if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
+    if rest ~= '' and (keep_details == '0' or not string.find(rest, '^{"steps":%[[^%]]*%]}$')) then return nil end
+    local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
+      ' ' .. claim .. ' complete ' .. trace .. rest
+    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4] }
+    if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
+  end
+  if call('EXISTS', unpack(others)) > 0 then return nil end
+  return ends
+end
+local function read_next(wanted)
+  local ids, keys, pages, used, due, rounds, clock = {}, {}, {}, {}, {}, {}, nil
+  if wanted == 0 then return { ids } end
+  for _, name in ipairs(PRIORITIES) do
+    due[name], used[name] = share(name), 0
+    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted - 1], 'WITHSCORES') or {}
+  end
+  while #ids < wanted do
+    local best
+    for _, name in ipairs(PRIORITIES) do
+      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
+    end
+    if not best then break end
+    local id, score = pages[best][2 * used[best] + 1], pages[best][2 * used[best] + 2]
+    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
+  end
+  if #ids == 0 then return { ids } end
+  local records, states, tenants, requests, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, 0
+  for n, id in ipairs(ids) do
+    local record = records[n] or ''
+    local tenant, request = string.match(record, WAITING)
+    if not tenant or states[n] then return nil end
+    tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
+    bytes = bytes + #record + #(requests[n] or '')
+    if bytes > MAX_CLAIMED_BYTES then return nil end
+  end
+  return { ids, records, tenants, requests }, used, due, rounds, clock
+end
+local function write_end(one)
+  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content = unpack(one)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
+  one[2] = text .. record
+  call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
+  if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
+  count('running', tenant, -1)
+  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
+  index_answer(Q .. 'same:' .. hash, id, keep_task)
+  if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
+  call('PUBLISH', P .. 'updates:' .. id, text)
+end
+local function write_ends(ends)
+  if #ends == 0 then return end
+  local ids, keys, finished, longest = {}, {}, {}, 0
+  for n, one in ipairs(ends) do
+    write_end(one)
+    ids[n], keys[n] = one[1], Q .. 'checkpoints:' .. one[1]
+    finished[2 * n - 1], finished[2 * n] = digits[now + one[7]], one[1]
+    longest = math.max(longest, tonumber(one[7]))
+  end
+  call('HDEL', Q .. 'states', unpack(ids))
+  call('ZREM', Q .. 'processing', unpack(ids))
+  call('ZREM', Q .. 'active', unpack(ids))
+  call('ZADD', Q .. 'finished', unpack(finished))
+  if call('PEXPIRE', Q .. 'finished', digits[longest], 'NX') == 0 then call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') end
+  call('DEL', unpack(keys))
+end
+local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
+  local ids, records, tenants, requests = unpack(next_ones)
+  if #ids == 0 then return {} end
+  for _, name in ipairs(PRIORITIES) do
+    if used[name] > 0 then
+      call('ZREMRANGEBYRANK', queue(name), '0', digits[used[name] - 1])
+      set_share(name, due[name])
+      set_share('round:' .. name, math.floor(rounds[name]))
+    end
+  end
+  set_share('clock', clock)
+  local at, until_then = digits[now], digits[now + lease_duration]
+  local text = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
+  local states, leases, claimed = {}, {}, {}
+  for n, id in ipairs(ids) do
+    states[2 * n - 1], states[2 * n] = id, text
+    leases[2 * n - 1], leases[2 * n] = until_then, id
+    count('waiting', tenants[n], -1)
+    count('running', tenants[n], 1)
+    call('PUBLISH', P .. 'updates:' .. id, text)
+    claimed[n] = requests[n] and { records[n], text, false, false, requests[n] } or { records[n], text }
+  end
+  call('HSET', Q .. 'states', unpack(states))
+  call('ZADD', Q .. 'processing', unpack(leases))
+  return claimed
+end
+local function exchange_plain(worker, claim, wanted, lease_duration, cap)
+  if expected and expected - now > TOLERANCE then return nil end
+  local before, paused, unsettled = unpack(call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled'))
+  if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
+  if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
+  local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
+  if first and tonumber(first) <= ended_by then return nil end
+  local ends = read_ends()
+  if not ends then return nil end
+  local next_ones, used, due, rounds, clock = read_next(math.min(wanted, MAX_CLAIMED))
+  if not next_ones then return nil end
+  write_ends(ends)
+  local claimed = write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
+  write_tenants()
+  local settled, answers = {}, {}
+  for n, one in ipairs(ends) do
+    settled[n] = one[1]
+    answers[n] = { 'ok', { one[2], false, false, one[4] and call('GET', P .. 'request:' .. one[1]) or nil } }
+  end
+  if #claimed + #settled > 0 then
+    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
+  end
+  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > 0 then leave_marker() end
+  local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
+  return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
+end
+local _, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+if claimed then return claimed end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -3146,46 +3492,6 @@ local function find_kept(id)
   local task = find(id)
   return task and (expires(task) or math.huge) > now and task
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
@@ -3199,11 +3505,8 @@ local function shown(id)
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
-local ROUND = 60
 local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
 local finished_keep = 0
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
 local notify_workers = false
 local hints = {}
 local function change(task)
@@ -3218,20 +3521,6 @@ local function announce(task)
   task.hint = to_text(task.state)
   hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
 end
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
   if tenant then add('scheduled', tenant, by) end
@@ -3245,7 +3534,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -3253,16 +3542,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 local any_timed
 local function is_any_timed()
@@ -3277,7 +3556,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
@@ -3287,53 +3566,6 @@ local function admit(id, asked)
   end
   queue_back(id, asked)
   return 'queued', now
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
@@ -3699,29 +3931,6 @@ local function write_index(key, scores)
   if #removed > 0 then call('ZREM', key, unpack(removed)) end
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
 local function commit()
   settle_queues()
   write_tasks()
@@ -3729,18 +3938,10 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
 local MAX_SHIFTED = 1000
 local function shift(key, by, shifts)
   local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
@@ -3760,7 +3961,7 @@ local function set_back(by)
   end)
 end
 if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local MAX_DUE, MAX_CLAIMED = 25, 500
+local MAX_DUE = 25
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
@@ -3836,7 +4037,6 @@ local function next_due(unsettled)
   end
   return due
 end
-local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
 local function handed(task, lost)
   local request = task.apart and call('GET', request_key(task.id)) or nil
   local bytes = #task.record + #(request or '')
@@ -3937,7 +4137,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`
   },
   ended: {
-    sha: '13ffb9daae4e5d4b5df5b735c52a8c94f8c91b4b',
+    sha: 'b61c193c0b6f2841474f2601ed30209c58f2ae24',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -3947,8 +4147,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -3956,6 +4154,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -4056,6 +4258,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -4125,7 +4330,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: '6d3327fbe704515e29369c08cf10f951ae12d5b6',
+    sha: 'a4fd1139beafe7f7b1969c38affb448fbb3b7054',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -4135,8 +4340,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -4144,6 +4347,216 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
+local queues_in_use
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local ROUND = 60
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
+local function count(key, tenant, by)
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
+end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+end
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
+end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
+  end
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
+end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local PER_REQUEST, PER_DRAFT = 12, 14
+local function is_plain(i, d)
+  return ARGV[i + 11] == '1' and ARGV[i + 2] == '' and ARGV[i + 8] == '' and ARGV[i + 9] == '' and ARGV[d + 6] == '' and ARGV[d + 9] == '' and
+    ARGV[d + 10] == '0' and ARGV[d + 11] == '' and ARGV[d + 12] == '' and ARGV[d + 13] == ''
+end
+local function within(count, limit) return limit == '0' or count <= tonumber(limit) end
+local function enqueue_plain()
+  local names, news, of_tenant, of_all = { Q .. 'superseded' }, {}, {}, 0
+  for i = 2, #ARGV, PER_REQUEST + PER_DRAFT do
+    local d = i + PER_REQUEST
+    if not is_plain(i, d) then return nil end
+    local tenant, same = ARGV[i + 1], Q .. 'same:' .. ARGV[d + 3]
+    of_all, of_tenant[tenant] = of_all + 1, (of_tenant[tenant] or 0) + 1
+    if not (within(counted('waiting', tenant) + of_tenant[tenant], ARGV[i + 4]) and within(counted('waiting', '') + of_all, ARGV[i + 5])) then return nil end
+    if names[same] then return nil end
+    names[same], names[#names + 1], names[#names + 2] = true, P .. 'task:' .. ARGV[d], same
+    news[of_all] = { ARGV[d], tenant, ARGV[d + 8], same, ARGV[d + 1] .. ':' .. ARGV[i], ARGV[d + 3], ARGV[d + 2], ARGV[d + 5] }
+  end
+  if call('EXISTS', unpack(names)) > 0 then return nil end
+  local at, entering, records, active, grown = digits[now], {}, {}, {}, {}
+  for n, new in ipairs(news) do
+    local id, tenant, priority, same, owner, hash, head, request = unpack(new)
+    count('waiting', tenant, 1)
+    local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
+    turns[priority][tenant] = turn
+    local members = entering[priority] or {}
+    entering[priority], members[#members + 1], members[#members + 2] = members, place_in(turn), id
+    local key = P .. 'task:' .. id
+    local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. head .. '\\n'
+    if #request <= MAX_INLINE then
+      record = record .. request
+    else
+      records[#records + 1], records[#records + 2] = P .. 'request:' .. id, request
+    end
+    records[#records + 1], records[#records + 2] = key, record
+    active[2 * n - 1], active[2 * n] = at, id
+    index_active(same, id, nil, false)
+    index_active(P .. 'message_tasks:' .. owner, id)
+    grown[owner] = true
+  end
+  call('MSET', unpack(records))
+  call('ZADD', Q .. 'active', unpack(active))
+  for priority, members in pairs(entering) do
+    open_queue(priority)
+    call('ZADD', queue(priority), unpack(members))
+  end
+  write_tenants()
+  for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
+  leave_marker()
+  local answers = {}
+  for n, new in ipairs(news) do answers[n] = { 'accepted', { { 'queued', false, at, 'queued', at, position(new[1], new[3]), '' } }, {}, false, 0 } end
+  return answers
+end
+local plain = enqueue_plain()
+if plain then return plain end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -4226,46 +4639,6 @@ local function find_kept(id)
   local task = find(id)
   return task and (expires(task) or math.huge) > now and task
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
@@ -4279,11 +4652,8 @@ local function shown(id)
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
-local ROUND = 60
 local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
 local finished_keep = 0
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
 local notify_workers = false
 local hints = {}
 local function change(task)
@@ -4298,20 +4668,6 @@ local function announce(task)
   task.hint = to_text(task.state)
   hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
 end
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
   if tenant then add('scheduled', tenant, by) end
@@ -4325,7 +4681,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -4333,16 +4689,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 local any_timed
 local function is_any_timed()
@@ -4357,7 +4703,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
@@ -4367,53 +4713,6 @@ local function admit(id, asked)
   end
   queue_back(id, asked)
   return 'queued', now
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local function find_alike(draft, charts_inside, any_replaced)
   local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
@@ -4604,7 +4903,6 @@ end
 local function write_dependents()
   for dep, members in pairs(dependents) do call('ZADD', Q .. 'dependents:' .. dep, unpack(members)) end
 end
-local MAX_INLINE = 1024
 local grown, records = {}, {}
 local function write_new()
   for i = 1, #records, MAX_FETCHED do call('MSET', unpack(records, i, math.min(i + MAX_FETCHED - 1, #records))) end
@@ -4728,29 +5026,6 @@ local function write_index(key, scores)
   if #removed > 0 then call('ZREM', key, unpack(removed)) end
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
 local function commit()
   settle_queues()
   write_tasks()
@@ -4758,14 +5033,9 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end
 local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
 local function cancel_older(older, owners, kept)
@@ -5209,7 +5479,7 @@ end
 return answers`
   },
   extend: {
-    sha: '003bea48506eed9bf837011c2be3b87a7f367bfd',
+    sha: 'dc05322f70925cbf6d7364e33b0bb3d6285a035c',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5219,8 +5489,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -5228,6 +5496,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -5328,6 +5600,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -5401,7 +5676,7 @@ if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
 return { answers, tostring(now) }`
   },
   inspect: {
-    sha: 'bc2dc04f654cf2dab2719aba3741274495d213dc',
+    sha: 'ab39240171cb9867a6197fae80062d42076680db',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5411,8 +5686,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -5420,6 +5693,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -5520,6 +5797,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -5558,7 +5838,7 @@ local found = shown(ARGV[2])
 return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }`
   },
   list: {
-    sha: '6c71f30d0b54b8be0d771635fecc3d9f907fa127',
+    sha: '08136801648ecc3329b3b13e35ca6780eb67adcd',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5568,8 +5848,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -5577,6 +5855,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -5677,6 +5959,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -5747,7 +6032,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: 'cd82ba015389a6e08bf8240f1b9fcbc822111042',
+    sha: '39679ca0cbe5630a929f0a06d86c233ae6fca74f',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5757,8 +6042,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -5766,6 +6049,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -5866,6 +6153,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -5948,7 +6238,7 @@ end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
   },
   outlook: {
-    sha: 'ccdf4867537b9433cb9fca2800a22b0dd03b9e2f',
+    sha: 'ed3c466d353c456bf2b4a0457915aa0b5c3e32fd',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -5958,8 +6248,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -5967,6 +6255,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -6067,6 +6359,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -6127,7 +6422,7 @@ end
 return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`
   },
   pause: {
-    sha: '62fec9146ebd5ef9bebcdfb825215a9b0ae67624',
+    sha: '8b8e24f674606f5a69aa8b000140e7d5dadbc97c',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6137,8 +6432,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -6146,6 +6439,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -6247,6 +6544,9 @@ local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
 end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
 local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
@@ -6280,26 +6580,9 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local RANK = 2 ^ 44
 local ROUND = 60
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
 local function add(key, tenant, by)
   local deltas = counts[key]
   deltas[tenant] = (deltas[tenant] or 0) + by
@@ -6314,6 +6597,67 @@ local function counted(key, tenant)
   known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
   return known[tenant] + (counts[key][tenant] or 0)
 end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+end
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end
+local RANK = 2 ^ 44
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
   if tenant then add('scheduled', tenant, by) end
@@ -6327,7 +6671,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -6335,16 +6679,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 local any_timed
 local function is_any_timed()
@@ -6359,7 +6693,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
@@ -6589,29 +6923,6 @@ local function write_index(key, scores)
   if #removed > 0 then call('ZREM', key, unpack(removed)) end
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
 local function commit()
   settle_queues()
   write_tasks()
@@ -6619,14 +6930,9 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end
 if ARGV[2] == '1' then
   call('SET', Q .. 'paused', now)
@@ -6644,7 +6950,7 @@ redis.call('SET', key, 1, 'PX', 1000)
 return redis.call('DEL', key)`
   },
   progress: {
-    sha: '673f539a0b51af982aac7bd2c193145716445bdd',
+    sha: '1f6edc7f0dafb21d99ad79eddb9df376d55bb273',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6654,8 +6960,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -6663,6 +6967,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -6764,6 +7072,9 @@ local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
 end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
 local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
@@ -6797,26 +7108,9 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local RANK = 2 ^ 44
 local ROUND = 60
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
 local function add(key, tenant, by)
   local deltas = counts[key]
   deltas[tenant] = (deltas[tenant] or 0) + by
@@ -6831,6 +7125,67 @@ local function counted(key, tenant)
   known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
   return known[tenant] + (counts[key][tenant] or 0)
 end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+end
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end
+local RANK = 2 ^ 44
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
   if tenant then add('scheduled', tenant, by) end
@@ -6844,7 +7199,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -6852,16 +7207,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 local any_timed
 local function is_any_timed()
@@ -6876,7 +7221,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
@@ -6926,29 +7271,6 @@ local function write_index(key, scores)
   if #removed > 0 then call('ZREM', key, unpack(removed)) end
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
 local function commit()
   settle_queues()
   write_tasks()
@@ -6956,14 +7278,9 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end
 local MAX_STEPS = 64
 local function put(steps, first, last)
@@ -7014,7 +7331,7 @@ commit()
 return answers`
   },
   read: {
-    sha: 'fb36c2686daa4c80c80bfc8c9035e7167f53353c',
+    sha: '46a497aa58a211d041653ff30614072a6f4ad94d',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -7024,8 +7341,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -7033,6 +7348,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -7133,6 +7452,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -7180,7 +7502,7 @@ end
 return found`
   },
   settleAndClaim: {
-    sha: 'e9693a16b0113f283a79a6243fb6686c51844377',
+    sha: '7cee7b567c7a53e152a97ceb1b919877fc30583e',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -7190,8 +7512,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -7199,6 +7519,302 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = { high = 1, normal = 4, low = 16 }
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
+local queues_in_use
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local ROUND = 60
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
+local function count(key, tenant, by)
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
+end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+end
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
+end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
+  end
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
+end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*)\\n()'
+local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S*\\n()'
+local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+local function read_ends()
+  local ends, ids, keys, others = {}, {}, {}, {}
+  for i = 8, #ARGV - 1, 7 do
+    local id = ARGV[i]
+    if ARGV[i + 2] ~= 'complete' or others[id] then return nil end
+    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+    others[id], others[#others + 1] = true, Q .. 'dependents:' .. id
+  end
+  if #ids == 0 then return ends end
+  local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids))
+  for n, id in ipairs(ids) do
+    local i = 1 + 7 * n
+    local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
+    local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
+    if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
+    if rest ~= '' and (keep_details == '0' or not string.find(rest, '^{"steps":%[[^%]]*%]}$')) then return nil end
+    local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
+      ' ' .. claim .. ' complete ' .. trace .. rest
+    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4] }
+    if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
+  end
+  if call('EXISTS', unpack(others)) > 0 then return nil end
+  return ends
+end
+local function read_next(wanted)
+  local ids, keys, pages, used, due, rounds, clock = {}, {}, {}, {}, {}, {}, nil
+  if wanted == 0 then return { ids } end
+  for _, name in ipairs(PRIORITIES) do
+    due[name], used[name] = share(name), 0
+    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted - 1], 'WITHSCORES') or {}
+  end
+  while #ids < wanted do
+    local best
+    for _, name in ipairs(PRIORITIES) do
+      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
+    end
+    if not best then break end
+    local id, score = pages[best][2 * used[best] + 1], pages[best][2 * used[best] + 2]
+    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
+  end
+  if #ids == 0 then return { ids } end
+  local records, states, tenants, requests, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, 0
+  for n, id in ipairs(ids) do
+    local record = records[n] or ''
+    local tenant, request = string.match(record, WAITING)
+    if not tenant or states[n] then return nil end
+    tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
+    bytes = bytes + #record + #(requests[n] or '')
+    if bytes > MAX_CLAIMED_BYTES then return nil end
+  end
+  return { ids, records, tenants, requests }, used, due, rounds, clock
+end
+local function write_end(one)
+  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content = unpack(one)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
+  one[2] = text .. record
+  call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
+  if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
+  count('running', tenant, -1)
+  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
+  index_answer(Q .. 'same:' .. hash, id, keep_task)
+  if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
+  call('PUBLISH', P .. 'updates:' .. id, text)
+end
+local function write_ends(ends)
+  if #ends == 0 then return end
+  local ids, keys, finished, longest = {}, {}, {}, 0
+  for n, one in ipairs(ends) do
+    write_end(one)
+    ids[n], keys[n] = one[1], Q .. 'checkpoints:' .. one[1]
+    finished[2 * n - 1], finished[2 * n] = digits[now + one[7]], one[1]
+    longest = math.max(longest, tonumber(one[7]))
+  end
+  call('HDEL', Q .. 'states', unpack(ids))
+  call('ZREM', Q .. 'processing', unpack(ids))
+  call('ZREM', Q .. 'active', unpack(ids))
+  call('ZADD', Q .. 'finished', unpack(finished))
+  if call('PEXPIRE', Q .. 'finished', digits[longest], 'NX') == 0 then call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') end
+  call('DEL', unpack(keys))
+end
+local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
+  local ids, records, tenants, requests = unpack(next_ones)
+  if #ids == 0 then return {} end
+  for _, name in ipairs(PRIORITIES) do
+    if used[name] > 0 then
+      call('ZREMRANGEBYRANK', queue(name), '0', digits[used[name] - 1])
+      set_share(name, due[name])
+      set_share('round:' .. name, math.floor(rounds[name]))
+    end
+  end
+  set_share('clock', clock)
+  local at, until_then = digits[now], digits[now + lease_duration]
+  local text = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
+  local states, leases, claimed = {}, {}, {}
+  for n, id in ipairs(ids) do
+    states[2 * n - 1], states[2 * n] = id, text
+    leases[2 * n - 1], leases[2 * n] = until_then, id
+    count('waiting', tenants[n], -1)
+    count('running', tenants[n], 1)
+    call('PUBLISH', P .. 'updates:' .. id, text)
+    claimed[n] = requests[n] and { records[n], text, false, false, requests[n] } or { records[n], text }
+  end
+  call('HSET', Q .. 'states', unpack(states))
+  call('ZADD', Q .. 'processing', unpack(leases))
+  return claimed
+end
+local function exchange_plain(worker, claim, wanted, lease_duration, cap)
+  if expected and expected - now > TOLERANCE then return nil end
+  local before, paused, unsettled = unpack(call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled'))
+  if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
+  if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
+  local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
+  if first and tonumber(first) <= ended_by then return nil end
+  local ends = read_ends()
+  if not ends then return nil end
+  local next_ones, used, due, rounds, clock = read_next(math.min(wanted, MAX_CLAIMED))
+  if not next_ones then return nil end
+  write_ends(ends)
+  local claimed = write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
+  write_tenants()
+  local settled, answers = {}, {}
+  for n, one in ipairs(ends) do
+    settled[n] = one[1]
+    answers[n] = { 'ok', { one[2], false, false, one[4] and call('GET', P .. 'request:' .. one[1]) or nil } }
+  end
+  if #claimed + #settled > 0 then
+    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
+  end
+  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > 0 then leave_marker() end
+  local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
+  return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
+end
+local settled, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+if settled then return { settled, claimed } end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -7281,46 +7897,6 @@ local function find_kept(id)
   local task = find(id)
   return task and (expires(task) or math.huge) > now and task
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
@@ -7334,11 +7910,8 @@ local function shown(id)
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local RANK = 2 ^ 44
-local ROUND = 60
 local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
 local finished_keep = 0
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
 local notify_workers = false
 local hints = {}
 local function change(task)
@@ -7353,20 +7926,6 @@ local function announce(task)
   task.hint = to_text(task.state)
   hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
 end
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function set_aside(tenant, by)
   if tenant then add('scheduled', tenant, by) end
@@ -7380,7 +7939,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -7388,16 +7947,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 local any_timed
 local function is_any_timed()
@@ -7412,7 +7961,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 local function admit(id, asked)
@@ -7422,53 +7971,6 @@ local function admit(id, asked)
   end
   queue_back(id, asked)
   return 'queued', now
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
@@ -7834,29 +8336,6 @@ local function write_index(key, scores)
   if #removed > 0 then call('ZREM', key, unpack(removed)) end
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
 local function commit()
   settle_queues()
   write_tasks()
@@ -7864,18 +8343,10 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
 local MAX_SHIFTED = 1000
 local function shift(key, by, shifts)
   local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
@@ -7895,7 +8366,7 @@ local function set_back(by)
   end)
 end
 if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local MAX_DUE, MAX_CLAIMED = 25, 500
+local MAX_DUE = 25
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
@@ -7971,7 +8442,6 @@ local function next_due(unsettled)
   end
   return due
 end
-local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
 local function handed(task, lost)
   local request = task.apart and call('GET', request_key(task.id)) or nil
   local bytes = #task.record + #(request or '')
@@ -8127,7 +8597,7 @@ end
 return { answers(), rest }`
   },
   stats: {
-    sha: '127b704569f243aeb2a4d9891bef2b9dd7e90d76',
+    sha: 'bffc1fb1278252cffbd5c31bb8e93b1ecb578067',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -8137,8 +8607,6 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
     local text = string.format('%.0f', number)
@@ -8146,6 +8614,10 @@ local digits = setmetatable({}, {
     return text
   end
 })
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
   return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
@@ -8246,6 +8718,9 @@ end
 local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
+end
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)

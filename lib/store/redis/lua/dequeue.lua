@@ -6,6 +6,9 @@
 -- Returns { claimed tasks, what ended meanwhile, ms until something is due or -1, now, 1 if more is to be settled,
 --   { task_id, attempt, worker } of leases that expired }
 -- Atomic because a task between two lists is lost when its worker dies there.
+--- @include "plain-exchange"
+local _, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+if claimed then return claimed end
 --- @include "base"
 --- @include "queue"
 --- @include "index"

@@ -10,9 +10,14 @@
 -- Returns for each request { 'accepted' | 'replayed', { { outcome, task, or its id where the tasks before have a MiB } or { 'queued', false, now, step, at, position or false, what it needs } … }, tasks that were cancelled for it, the batch that a key leads to or false, 1 if more is to be settled }, or { why not, which }
 -- What is refused of one request changes nothing of the others.
 -- Atomic because fifty equal requests at once must make one task, and a key must belong to one task for good.
+--- @include "start"
+--- @include "tenants"
+--- @include "index"
+--- @include "plain-enqueue"
+local plain = enqueue_plain()
+if plain then return plain end
 --- @include "base"
 --- @include "queue"
---- @include "index"
 --- @include "decide"
 --- @include "create"
 --- @include "bind"

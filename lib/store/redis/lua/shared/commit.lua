@@ -41,32 +41,6 @@ local function write_index(key, scores)
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
 
--- A tenant that waits no more has no turn to remember.
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-
 local function commit()
   settle_queues()
   write_tasks()
@@ -74,13 +48,7 @@ local function commit()
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
   if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  -- It expires so that an idle store is empty.
-  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
-    call('LPUSH', Q .. 'wake', 1)
-    call('PEXPIRE', Q .. 'wake', 60000)
-  end
+  if notify_workers then leave_marker() end
 end

@@ -8,8 +8,6 @@ local function write_dependents()
   for dep, members in pairs(dependents) do call('ZADD', Q .. 'dependents:' .. dep, unpack(members)) end
 end
 
--- Bytes of a request that is part of its task's record.
-local MAX_INLINE = 1024
 -- Messages that have more tasks, and the records of new tasks by their keys.
 local grown, records = {}, {}
 

@@ -22,6 +22,11 @@ local function set_share(field, value)
   shares[field], changed_shares[field] = value, value
 end
 
+-- Before its first task enters: its turn comes when its share is due, not at once, so that whatever is higher goes before.
+local function open_queue(name)
+  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
+
 -- Asked for only once the queues of this call are as they stay.
 local queues_in_use
 
@@ -47,21 +52,4 @@ local function position(id, priority)
     end
   end
   return ahead + 1
-end
-
--- What comes behind the final state in the record of a task.
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\n', 1, true), -1) end
-
--- A task as a reply holds it: its record; its state where that is not in the record, else false; its place in the queue or false; its request
--- if that is apart. False where there is none.
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end

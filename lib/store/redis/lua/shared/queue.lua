@@ -1,14 +1,11 @@
+--- @include "tenants"
 -- Waiting tasks come. Within a priority the tenants take turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
 local RANK = 2 ^ 44
--- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
-local ROUND = 60
 
 -- What this call changes, written once by commit: tasks that are to be stored, in order; tasks in `processing`, `active` and `finished`, each
--- with its score, or false where it leaves; how many more tasks of a tenant wait, run or are scheduled ('' counts all); turns; keys to delete.
+-- with its score, or false where it leaves; keys to delete. What is kept per tenant: tenants.lua.
 local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
 local finished_keep = 0
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
 local notify_workers = false
 -- Ids and states to publish, in the order of their changes.
 local hints = {}
@@ -28,22 +25,6 @@ local function announce(task)
   hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
 end
 
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
--- Read once: what other calls have counted.
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-
 -- Whether a PENDING task waits for a time or for other tasks.
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 
@@ -54,7 +35,6 @@ local function set_aside(tenant, by)
   add('scheduled', '', by)
 end
 
--- One marker is enough: whoever takes it leaves another if there is more to do.
 local function wake() notify_workers = true end
 
 -- Tasks that this call has added to the queues, and those at the heads of the queues that it has claimed (see pop): before a queue is read or
@@ -66,8 +46,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    -- The first turn of a priority comes when its share is due, not at once: whatever is higher goes before.
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    open_queue(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -76,18 +55,6 @@ end
 local function enter(name, id, score)
   local members = entering[name] or {}
   entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
 end
 
 -- Whether any task waits for a time or has a deadline: mostly none does.
@@ -108,8 +75,7 @@ local function queue_back(id, asked)
   local priority, tenant = asked.priority, asked.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
   turns[priority][tenant] = turn
-  -- First come, first served within a round.
-  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  enter(priority, id, place_in(turn))
   if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
 end
 

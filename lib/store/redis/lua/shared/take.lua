@@ -1,6 +1,6 @@
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
--- Of what is due, and of what is handed out, so much at once: Redis serves nobody else meanwhile.
-local MAX_DUE, MAX_CLAIMED = 25, 500
+-- Of what is due, so much at once: Redis serves nobody else meanwhile.
+local MAX_DUE = 25
 -- ms until a worker goes on with what earlier calls have left. Their caller does so at once: this is for one that has died.
 local SETTLE_IN = 100
 local collected = 0
@@ -87,9 +87,6 @@ local function next_due(unsettled)
   end
   return due
 end
-
--- Bytes of requests and checkpoints after which a claim hands out no more: what is left over wakes the next.
-local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
 
 -- What its earlier attempts have reached comes with a task, and whether they lost their workers; a first one has none. Returns its bytes, too.
 local function handed(task, lost)

@@ -6,15 +6,6 @@
 local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\n]*)\n()'
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 
--- Whole numbers as text: to print a number takes longer than a command does, and most of those that a call prints are alike.
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-
 -- Free text as one word: spaces, control characters and what separates steps as %XX.
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end

@@ -1,0 +1,159 @@
+-- What settling and claiming do where they have little to decide, as they mostly have: attempts that end with a chart, of tasks that nothing
+-- else depends on, and waiting tasks that have not run before; nothing is due, capped, paused or left over. Everything is read before anything
+-- is written. Nil, with nothing changed, where it is not so: then the rest of the script does it, whose functions take Lua longer to make than
+-- all of this.
+-- ARGV as in close.lua.
+--- @include "start"
+--- @include "expected"
+--- @include "tenants"
+--- @include "index"
+local ENDING = '^\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*)\n()'
+local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S*\n()'
+local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+
+-- The attempts that end: each as { id, record, state, whether its request is apart, hash, message, keep_task, keep_index, tenant, user, shared, chart,
+-- content }.
+local function read_ends()
+  local ends, ids, keys, others = {}, {}, {}, {}
+  for i = 8, #ARGV - 1, 7 do
+    local id = ARGV[i]
+    if ARGV[i + 2] ~= 'complete' or others[id] then return nil end
+    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+    others[id], others[#others + 1] = true, Q .. 'dependents:' .. id
+  end
+  if #ids == 0 then return ends end
+  local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids))
+  for n, id in ipairs(ids) do
+    local i = 1 + 7 * n
+    local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
+    local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
+    if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
+    -- Of what few have, only the progress of steps stays as it is.
+    if rest ~= '' and (keep_details == '0' or not string.find(rest, '^{"steps":%[[^%]]*%]}$')) then return nil end
+    local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
+      ' ' .. claim .. ' complete ' .. trace .. rest
+    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4] }
+    if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
+  end
+  if call('EXISTS', unpack(others)) > 0 then return nil end
+  return ends
+end
+
+-- The tasks whose turn it is, by the rules of pop in leave.lua: { ids, records, tenants, requests }, and by priority how many of them, when it is
+-- due next, and its round; last the clock. Nil where one has run before or has more to it.
+local function read_next(wanted)
+  local ids, keys, pages, used, due, rounds, clock = {}, {}, {}, {}, {}, {}, nil
+  if wanted == 0 then return { ids } end
+  for _, name in ipairs(PRIORITIES) do
+    due[name], used[name] = share(name), 0
+    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted - 1], 'WITHSCORES') or {}
+  end
+  while #ids < wanted do
+    local best
+    for _, name in ipairs(PRIORITIES) do
+      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
+    end
+    if not best then break end
+    local id, score = pages[best][2 * used[best] + 1], pages[best][2 * used[best] + 2]
+    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
+  end
+  if #ids == 0 then return { ids } end
+  local records, states, tenants, requests, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, 0
+  for n, id in ipairs(ids) do
+    local record = records[n] or ''
+    local tenant, request = string.match(record, WAITING)
+    if not tenant or states[n] then return nil end
+    tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
+    bytes = bytes + #record + #(requests[n] or '')
+    if bytes > MAX_CLAIMED_BYTES then return nil end
+  end
+  return { ids, records, tenants, requests }, used, due, rounds, clock
+end
+
+local function write_end(one)
+  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content = unpack(one)
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
+  one[2] = text .. record
+  call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
+  if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
+  count('running', tenant, -1)
+  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
+  index_answer(Q .. 'same:' .. hash, id, keep_task)
+  if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
+  call('PUBLISH', P .. 'updates:' .. id, text)
+end
+
+local function write_ends(ends)
+  if #ends == 0 then return end
+  local ids, keys, finished, longest = {}, {}, {}, 0
+  for n, one in ipairs(ends) do
+    write_end(one)
+    ids[n], keys[n] = one[1], Q .. 'checkpoints:' .. one[1]
+    finished[2 * n - 1], finished[2 * n] = digits[now + one[7]], one[1]
+    longest = math.max(longest, tonumber(one[7]))
+  end
+  call('HDEL', Q .. 'states', unpack(ids))
+  call('ZREM', Q .. 'processing', unpack(ids))
+  call('ZREM', Q .. 'active', unpack(ids))
+  call('ZADD', Q .. 'finished', unpack(finished))
+  if call('PEXPIRE', Q .. 'finished', digits[longest], 'NX') == 0 then call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') end
+  call('DEL', unpack(keys))
+end
+
+local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
+  local ids, records, tenants, requests = unpack(next_ones)
+  if #ids == 0 then return {} end
+  for _, name in ipairs(PRIORITIES) do
+    if used[name] > 0 then
+      call('ZREMRANGEBYRANK', queue(name), '0', digits[used[name] - 1])
+      set_share(name, due[name])
+      set_share('round:' .. name, math.floor(rounds[name]))
+    end
+  end
+  set_share('clock', clock)
+  -- Their first attempts begin alike.
+  local at, until_then = digits[now], digits[now + lease_duration]
+  local text = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
+  local states, leases, claimed = {}, {}, {}
+  for n, id in ipairs(ids) do
+    states[2 * n - 1], states[2 * n] = id, text
+    leases[2 * n - 1], leases[2 * n] = until_then, id
+    count('waiting', tenants[n], -1)
+    count('running', tenants[n], 1)
+    call('PUBLISH', P .. 'updates:' .. id, text)
+    claimed[n] = requests[n] and { records[n], text, false, false, requests[n] } or { records[n], text }
+  end
+  call('HSET', Q .. 'states', unpack(states))
+  call('ZADD', Q .. 'processing', unpack(leases))
+  return claimed
+end
+
+-- Settles what is in ARGV, claims up to `wanted` more, and returns the answers to what was settled and, as take.lua does, to the claim.
+local function exchange_plain(worker, claim, wanted, lease_duration, cap)
+  if expected and expected - now > TOLERANCE then return nil end
+  local before, paused, unsettled = unpack(call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled'))
+  if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
+  if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
+  local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
+  if first and tonumber(first) <= ended_by then return nil end
+  local ends = read_ends()
+  if not ends then return nil end
+  local next_ones, used, due, rounds, clock = read_next(math.min(wanted, MAX_CLAIMED))
+  if not next_ones then return nil end
+
+  write_ends(ends)
+  local claimed = write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
+  write_tenants()
+  local settled, answers = {}, {}
+  for n, one in ipairs(ends) do
+    settled[n] = one[1]
+    answers[n] = { 'ok', { one[2], false, false, one[4] and call('GET', P .. 'request:' .. one[1]) or nil } }
+  end
+  if #claimed + #settled > 0 then
+    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
+  end
+  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > 0 then leave_marker() end
+  local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
+  return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
+end

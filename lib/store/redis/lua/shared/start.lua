@@ -1,0 +1,24 @@
+-- The prefixes that every key and channel is derived from, and the time (ms).
+local P = KEYS[1]
+-- The prefix of the queue has the format of its records, so that versions of the package with different formats do not share a queue.
+local Q = P .. '2:'
+local call = redis.call
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Whole numbers as text: to print a number takes longer than a command does, and most of those that a call prints are alike.
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+
+-- Bytes of a request that is part of its task's record.
+local MAX_INLINE = 1024
+-- Of what is handed out, so much at once: Redis serves nobody else meanwhile. What is left over wakes the next.
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
