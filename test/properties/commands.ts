@@ -142,3 +142,26 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 
 /** Half as many commands as `most` on average. */
 export const sequences = (most: number): fc.Arbitrary<Command[]> => fc.array(command, { minLength: 1, maxLength: most, size: 'max' })
+
+const plainWish = (wish: Wish): Wish => ({ ...wish, run_in: null, supersede: false, needs: [], repeats: null, inside: true })
+const plainTerms = (terms: Terms): Terms => ({ ...terms, key: null, waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, weight: 1, timeInQueue: 0, lost: false })
+const plainTake = (take: TakeWish): TakeWish => ({ ...take, cap: 0 })
+
+function plain (command: Command): Command {
+  switch (command.verb) {
+    case 'enqueue': return { ...command, terms: plainTerms(command.terms), wish: plainWish(command.wish) }
+    case 'batch': return { ...command, terms: plainTerms(command.terms), wishes: command.wishes.map(plainWish) }
+    case 'dequeue': return { ...command, take: plainTake(command.take) }
+    case 'close': return {
+      ...command,
+      closings: command.closings.map(({ held }) => ({ held, verb: 'complete', content: true })),
+      take: command.take && plainTake(command.take)
+    }
+    case 'cancel': case 'cancelAll': return { verb: 'pass', ms: 1 }
+    default: return command
+  }
+}
+
+/** As most calls are: what few ask for is asked for in one of so many commands, and never in some sequences. */
+export const plainSequences = (most: number): fc.Arbitrary<Command[]> => fc.constantFrom(0, 4, 12).chain(oneOf =>
+  fc.array(fc.tuple(command, fc.nat(11)).map(([command, n]) => oneOf > 0 && n % oneOf === 0 ? command : plain(command)), { minLength: 1, maxLength: most, size: 'max' }))

@@ -2,6 +2,8 @@ import { randomInt } from 'node:crypto'
 import { Redis } from 'ioredis'
 import * as fc from 'fast-check'
 import t from 'tap'
+import { memoryStore } from '../../lib/store/memory.ts'
+import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
 import { sequences, type Command } from './commands.ts'
 import { shortest } from './shortest.ts'
@@ -16,7 +18,7 @@ t.test(`Redis does what the memory store does, whatever is asked of both (PROPER
   const play = async (commands: readonly Command[]) => {
     const keyPrefix = uniquePrefix(t)
     try {
-      await SideBySide.play(redis, keyPrefix, commands)
+      await SideBySide.play(now => [memoryStore({ now }), new RedisStore({ redis, keyPrefix, now })], commands)
     } finally {
       await removeKeys(redis, keyPrefix)
     }

@@ -1,7 +1,4 @@
 import assert from 'node:assert/strict'
-import { memoryStore } from '../../lib/store/memory.ts'
-import { RedisStore } from '../../lib/store/redis/redis-store.ts'
-import type { RedisClient } from '../../lib/store/redis/connections.ts'
 import type { BatchOutcome, Closing, EnqueueOutcome, Take, Taken, TaskDraft, TaskFilter, TaskPage, TaskStore } from '../../lib/store/task-store.ts'
 import { ChartVisibility, type ChartTask } from '../../lib/task.ts'
 import { DELAY, LEASE, RETENTION, type ClosingWish, type Command, type TakeWish, type Terms, type Wish } from './commands.ts'
@@ -21,6 +18,9 @@ interface Call { readonly drafts: readonly TaskDraft[], readonly batch_id: strin
 /** The latest first, so that a small number is what has just come. */
 const latest = <T>(list: readonly T[], n: number): T | undefined => list.length === 0 ? undefined : list[list.length - 1 - n % list.length]
 
+/** Two stores by the same clock; what is right is what the first does. */
+export type MakeStores = (now: () => number) => readonly [expected: TaskStore, actual: TaskStore]
+
 /** Both stores, one clock, and what whoever calls them knows. */
 export class SideBySide {
   readonly #clock: { ms: number }
@@ -38,16 +38,16 @@ export class SideBySide {
     this.#clock = clock
   }
 
-  /** Rejects where the stores do not answer alike, or do not show the same afterwards. */
-  static async play (redis: RedisClient, keyPrefix: string, commands: readonly Command[]): Promise<void> {
+  /** Rejects where the stores do not answer alike, or do not show the same afterwards. `look`: for more that must be alike after each command. */
+  static async play (makeStores: MakeStores, commands: readonly Command[], look?: () => Promise<void>): Promise<void> {
     const clock = { ms: Date.parse('2030-01-01T00:00:00.000Z') }
-    const now = () => clock.ms
-    const stores = [memoryStore({ now }), new RedisStore({ redis, keyPrefix, now })] as const
+    const stores = makeStores(() => clock.ms)
     const both = new SideBySide(stores, clock)
     try {
       for (const [i, command] of commands.entries()) {
         try {
           await both.#do(command)
+          await look?.()
           if (i % EVERY === EVERY - 1 || i === commands.length - 1) await both.#look()
         } catch (error) {
           if (error instanceof Error) error.message = `at command ${i + 1} of ${commands.length}, ${command.verb}: ${error.message}`
@@ -60,9 +60,9 @@ export class SideBySide {
   }
 
   async #both<T> (what: string, ask: (store: TaskStore) => Promise<T>): Promise<T> {
-    const [memory, redis] = await Promise.all(this.#stores.map(ask)) as [T, T]
-    assert.deepEqual(redis, memory, `${what}: Redis (actual) does not answer as the memory store (expected) does`)
-    return memory
+    const [expected, actual] = await Promise.all(this.#stores.map(ask)) as [T, T]
+    assert.deepEqual(actual, expected, `${what}: the stores do not answer alike`)
+    return expected
   }
 
   async #do (command: Command): Promise<void> {
