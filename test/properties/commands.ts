@@ -144,7 +144,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 export const sequences = (most: number): fc.Arbitrary<Command[]> => fc.array(command, { minLength: 1, maxLength: most, size: 'max' })
 
 const plainWish = (wish: Wish): Wish => ({ ...wish, run_in: null, supersede: false, needs: [], repeats: null, inside: true })
-const plainTerms = (terms: Terms): Terms => ({ ...terms, key: null, waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, weight: 1, timeInQueue: 0, lost: false })
+const plainTerms = (terms: Terms): Terms => ({ ...terms, waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, weight: 1, timeInQueue: 0, lost: false })
 const plainTake = (take: TakeWish): TakeWish => ({ ...take, cap: 0 })
 
 function plain (command: Command): Command {

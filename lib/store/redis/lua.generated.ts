@@ -3097,7 +3097,7 @@ end
 return contents`
   },
   dequeue: {
-    sha: '07ec86ec501a96bbef180f50f6cd6427173782bd',
+    sha: '59665d3b74f0f4acca250ea0736062cdc63d616f',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -3270,9 +3270,17 @@ local function is_superseded(id, asked)
   local score = newest and call('ZSCORE', messages_of(asked), id)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
-local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*)\\n()'
-local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S*\\n()'
+local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
+local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+local function read_rare(rest, keep_details)
+  if rest == '' then return false, false end
+  local key, batch = string.match(rest, '"keys":%["([%w_-]+)"%]'), string.match(rest, '"batches":%["([%w_-]+)"%]')
+  local left, steps = string.gsub(rest, '"steps":%[[^%]]*%]', '', 1)
+  left = string.gsub(string.gsub(left, '"keys":%["[%w_-]+"%]', '', 1), '"batches":%["[%w_-]+"%]', '', 1)
+  if (steps > 0 and keep_details == '0') or not string.find(left, '^{,*}$') then return nil end
+  return key or false, batch or false
+end
 local function read_ends()
   local ends, ids, keys, others = {}, {}, {}, {}
   for i = 8, #ARGV - 1, 7 do
@@ -3288,10 +3296,11 @@ local function read_ends()
     local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
     local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
-    if rest ~= '' and (keep_details == '0' or not string.find(rest, '^{"steps":%[[^%]]*%]}$')) then return nil end
+    local key, batch = read_rare(rest, keep_details)
+    if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
       ' ' .. claim .. ' complete ' .. trace .. rest
-    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4] }
+    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch }
     if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
   end
   if call('EXISTS', unpack(others)) > 0 then return nil end
@@ -3315,23 +3324,34 @@ local function read_next(wanted)
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
   if #ids == 0 then return { ids } end
-  local records, states, tenants, requests, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, 0
+  local records, states, tenants, requests, rest, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[n] or ''
-    local tenant, request = string.match(record, WAITING)
-    if not tenant or states[n] then return nil end
+    local tenant, few, request = string.match(record, WAITING)
+    if not tenant or states[n] or string.find(few, '"queue_timeout"', 1, true) then return nil end
+    local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
+    rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
     bytes = bytes + #record + #(requests[n] or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
-  return { ids, records, tenants, requests }, used, due, rounds, clock
+  return { ids, records, tenants, requests, rest }, used, due, rounds, clock
+end
+local function end_in_batch(batch, keep_task)
+  local name = Q .. 'batch:' .. batch
+  if call('HINCRBY', name, 'left', '-1') > 0 then return end
+  call('PEXPIRE', name, keep_task)
+  local key = call('HGET', name, 'key')
+  if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
 end
 local function write_end(one)
-  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content = unpack(one)
+  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch = unpack(one)
   if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
   one[2] = text .. record
   call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
   if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
+  if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  if batch then end_in_batch(batch, keep_task) end
   count('running', tenant, -1)
   index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
   index_answer(Q .. 'same:' .. hash, id, keep_task)
@@ -3355,7 +3375,7 @@ local function write_ends(ends)
   call('DEL', unpack(keys))
 end
 local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
-  local ids, records, tenants, requests = unpack(next_ones)
+  local ids, records, tenants, requests, rest = unpack(next_ones)
   if #ids == 0 then return {} end
   for _, name in ipairs(PRIORITIES) do
     if used[name] > 0 then
@@ -3366,9 +3386,10 @@ local function write_next(next_ones, used, due, rounds, clock, worker, claim, le
   end
   set_share('clock', clock)
   local at, until_then = digits[now], digits[now + lease_duration]
-  local text = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
+  local start = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
   local states, leases, claimed = {}, {}, {}
   for n, id in ipairs(ids) do
+    local text = start .. rest[n]
     states[2 * n - 1], states[2 * n] = id, text
     leases[2 * n - 1], leases[2 * n] = until_then, id
     count('waiting', tenants[n], -1)
@@ -4330,7 +4351,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: 'a4fd1139beafe7f7b1969c38affb448fbb3b7054',
+    sha: 'b72489c3bdc2109be38c40d0c4a0942bf05d4163',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -4501,46 +4522,74 @@ local function is_superseded(id, asked)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
 local PER_REQUEST, PER_DRAFT = 12, 14
-local function is_plain(i, d)
-  return ARGV[i + 11] == '1' and ARGV[i + 2] == '' and ARGV[i + 8] == '' and ARGV[i + 9] == '' and ARGV[d + 6] == '' and ARGV[d + 9] == '' and
-    ARGV[d + 10] == '0' and ARGV[d + 11] == '' and ARGV[d + 12] == '' and ARGV[d + 13] == ''
-end
 local function within(count, limit) return limit == '0' or count <= tonumber(limit) end
-local function enqueue_plain()
-  local names, news, of_tenant, of_all = { Q .. 'superseded' }, {}, {}, 0
-  for i = 2, #ARGV, PER_REQUEST + PER_DRAFT do
-    local d = i + PER_REQUEST
-    if not is_plain(i, d) then return nil end
-    local tenant, same = ARGV[i + 1], Q .. 'same:' .. ARGV[d + 3]
-    of_all, of_tenant[tenant] = of_all + 1, (of_tenant[tenant] or 0) + 1
-    if not (within(counted('waiting', tenant) + of_tenant[tenant], ARGV[i + 4]) and within(counted('waiting', '') + of_all, ARGV[i + 5])) then return nil end
-    if names[same] then return nil end
+local function read_request(i, names)
+  local tenant, key, batch, timeout, n, drafts = ARGV[i + 1], ARGV[i + 2], ARGV[i + 8], ARGV[i + 9], tonumber(ARGV[i + 11]), {}
+  if timeout ~= '' or string.find(key, '[^%w_-]') then return nil end
+  for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (n - 1), PER_DRAFT do
+    local same = Q .. 'same:' .. ARGV[d + 3]
+    local is_plain = ARGV[d + 6] == '' and ARGV[d + 9] == '' and ARGV[d + 10] == '0' and ARGV[d + 11] == '' and ARGV[d + 12] == '' and ARGV[d + 13] == ''
+    if names[same] or not is_plain then return nil end
     names[same], names[#names + 1], names[#names + 2] = true, P .. 'task:' .. ARGV[d], same
-    news[of_all] = { ARGV[d], tenant, ARGV[d + 8], same, ARGV[d + 1] .. ':' .. ARGV[i], ARGV[d + 3], ARGV[d + 2], ARGV[d + 5] }
+    drafts[#drafts + 1] = d
   end
-  if call('EXISTS', unpack(names)) > 0 then return nil end
-  local at, entering, records, active, grown = digits[now], {}, {}, {}, {}
-  for n, new in ipairs(news) do
-    local id, tenant, priority, same, owner, hash, head, request = unpack(new)
-    count('waiting', tenant, 1)
-    local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
-    turns[priority][tenant] = turn
-    local members = entering[priority] or {}
-    entering[priority], members[#members + 1], members[#members + 2] = members, place_in(turn), id
-    local key = P .. 'task:' .. id
-    local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. head .. '\\n'
-    if #request <= MAX_INLINE then
-      record = record .. request
-    else
-      records[#records + 1], records[#records + 2] = P .. 'request:' .. id, request
-    end
-    records[#records + 1], records[#records + 2] = key, record
-    active[2 * n - 1], active[2 * n] = at, id
-    index_active(same, id, nil, false)
-    index_active(P .. 'message_tasks:' .. owner, id)
-    grown[owner] = true
+  if key ~= '' then
+    local name = Q .. 'idempotency:' .. key
+    if names[name] then return nil end
+    names[name], names[#names + 1] = true, name
   end
-  call('MSET', unpack(records))
+  if batch ~= '' then names[#names + 1] = Q .. 'batch:' .. batch end
+  return { at = i, user = ARGV[i], tenant = tenant, key = key, batch = batch, drafts = drafts }
+end
+local function read_requests()
+  local requests, names, of_tenant, of_all, i = {}, { Q .. 'superseded' }, {}, 0, 2
+  while i <= #ARGV do
+    local request = read_request(i, names)
+    if not request then return nil end
+    local tenant, n = request.tenant, #request.drafts
+    of_all, of_tenant[tenant] = of_all + n, (of_tenant[tenant] or 0) + n
+    if not (within(counted('waiting', tenant) + of_tenant[tenant], ARGV[i + 4]) and within(counted('waiting', '') + of_all, ARGV[i + 5])) then return nil end
+    requests[#requests + 1] = request
+    i = i + PER_REQUEST + n * PER_DRAFT
+  end
+  return call('EXISTS', unpack(names)) == 0 and requests or nil
+end
+local created, entering, active, grown = {}, {}, {}, {}
+local function create_plain(d, user, tenant, few)
+  local id, message, hash, request, priority, at = ARGV[d], ARGV[d + 1], ARGV[d + 3], ARGV[d + 5], ARGV[d + 8], digits[now]
+  count('waiting', tenant, 1)
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
+  turns[priority][tenant] = turn
+  local members = entering[priority] or {}
+  entering[priority], members[#members + 1], members[#members + 2] = members, place_in(turn), id
+  local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. ARGV[d + 2] .. few .. '\\n'
+  if #request <= MAX_INLINE then
+    record = record .. request
+  else
+    created[#created + 1], created[#created + 2] = P .. 'request:' .. id, request
+  end
+  created[#created + 1], created[#created + 2] = P .. 'task:' .. id, record
+  active[#active + 1], active[#active + 2] = at, id
+  index_active(Q .. 'same:' .. hash, id, nil, false)
+  local owner = message .. ':' .. user
+  index_active(P .. 'message_tasks:' .. owner, id)
+  grown[owner] = true
+end
+local function bind_plain(request)
+  local ids, key, batch = {}, request.key, request.batch
+  for n, d in ipairs(request.drafts) do ids[n] = ARGV[d] end
+  if batch ~= '' then call('HSET', Q .. 'batch:' .. batch, 'user', request.user, 'ids', table.concat(ids, ' '), 'left', digits[#ids], 'key', key) end
+  if key ~= '' then call('SET', Q .. 'idempotency:' .. key, (batch ~= '' and batch or ids[1]) .. ARGV[request.at + 3]) end
+end
+local function enqueue_plain()
+  local requests = read_requests()
+  if not requests then return nil end
+  for _, request in ipairs(requests) do
+    local few = request.batch ~= '' and ' {"batch":"' .. request.batch .. '"}' or request.key ~= '' and ' {"key":"' .. request.key .. '"}' or ''
+    for _, d in ipairs(request.drafts) do create_plain(d, request.user, request.tenant, few) end
+    bind_plain(request)
+  end
+  call('MSET', unpack(created))
   call('ZADD', Q .. 'active', unpack(active))
   for priority, members in pairs(entering) do
     open_queue(priority)
@@ -4549,8 +4598,12 @@ local function enqueue_plain()
   write_tenants()
   for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
   leave_marker()
-  local answers = {}
-  for n, new in ipairs(news) do answers[n] = { 'accepted', { { 'queued', false, at, 'queued', at, position(new[1], new[3]), '' } }, {}, false, 0 } end
+  local at, answers = digits[now], {}
+  for n, request in ipairs(requests) do
+    local tasks = {}
+    for i, d in ipairs(request.drafts) do tasks[i] = { 'queued', false, at, 'queued', at, position(ARGV[d], ARGV[d + 8]), '' } end
+    answers[n] = { 'accepted', tasks, {}, false, 0 }
+  end
   return answers
 end
 local plain = enqueue_plain()
@@ -7502,7 +7555,7 @@ end
 return found`
   },
   settleAndClaim: {
-    sha: '7cee7b567c7a53e152a97ceb1b919877fc30583e',
+    sha: 'a3bf58ed0a8fdcb2f69287a58d355e820fba767c',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -7675,9 +7728,17 @@ local function is_superseded(id, asked)
   local score = newest and call('ZSCORE', messages_of(asked), id)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
-local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*)\\n()'
-local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S*\\n()'
+local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
+local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+local function read_rare(rest, keep_details)
+  if rest == '' then return false, false end
+  local key, batch = string.match(rest, '"keys":%["([%w_-]+)"%]'), string.match(rest, '"batches":%["([%w_-]+)"%]')
+  local left, steps = string.gsub(rest, '"steps":%[[^%]]*%]', '', 1)
+  left = string.gsub(string.gsub(left, '"keys":%["[%w_-]+"%]', '', 1), '"batches":%["[%w_-]+"%]', '', 1)
+  if (steps > 0 and keep_details == '0') or not string.find(left, '^{,*}$') then return nil end
+  return key or false, batch or false
+end
 local function read_ends()
   local ends, ids, keys, others = {}, {}, {}, {}
   for i = 8, #ARGV - 1, 7 do
@@ -7693,10 +7754,11 @@ local function read_ends()
     local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
     local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
-    if rest ~= '' and (keep_details == '0' or not string.find(rest, '^{"steps":%[[^%]]*%]}$')) then return nil end
+    local key, batch = read_rare(rest, keep_details)
+    if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
       ' ' .. claim .. ' complete ' .. trace .. rest
-    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4] }
+    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch }
     if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
   end
   if call('EXISTS', unpack(others)) > 0 then return nil end
@@ -7720,23 +7782,34 @@ local function read_next(wanted)
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
   if #ids == 0 then return { ids } end
-  local records, states, tenants, requests, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, 0
+  local records, states, tenants, requests, rest, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[n] or ''
-    local tenant, request = string.match(record, WAITING)
-    if not tenant or states[n] then return nil end
+    local tenant, few, request = string.match(record, WAITING)
+    if not tenant or states[n] or string.find(few, '"queue_timeout"', 1, true) then return nil end
+    local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
+    rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
     bytes = bytes + #record + #(requests[n] or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
-  return { ids, records, tenants, requests }, used, due, rounds, clock
+  return { ids, records, tenants, requests, rest }, used, due, rounds, clock
+end
+local function end_in_batch(batch, keep_task)
+  local name = Q .. 'batch:' .. batch
+  if call('HINCRBY', name, 'left', '-1') > 0 then return end
+  call('PEXPIRE', name, keep_task)
+  local key = call('HGET', name, 'key')
+  if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
 end
 local function write_end(one)
-  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content = unpack(one)
+  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch = unpack(one)
   if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
   one[2] = text .. record
   call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
   if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
+  if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  if batch then end_in_batch(batch, keep_task) end
   count('running', tenant, -1)
   index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
   index_answer(Q .. 'same:' .. hash, id, keep_task)
@@ -7760,7 +7833,7 @@ local function write_ends(ends)
   call('DEL', unpack(keys))
 end
 local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
-  local ids, records, tenants, requests = unpack(next_ones)
+  local ids, records, tenants, requests, rest = unpack(next_ones)
   if #ids == 0 then return {} end
   for _, name in ipairs(PRIORITIES) do
     if used[name] > 0 then
@@ -7771,9 +7844,10 @@ local function write_next(next_ones, used, due, rounds, clock, worker, claim, le
   end
   set_share('clock', clock)
   local at, until_then = digits[now], digits[now + lease_duration]
-  local text = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
+  local start = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
   local states, leases, claimed = {}, {}, {}
   for n, id in ipairs(ids) do
+    local text = start .. rest[n]
     states[2 * n - 1], states[2 * n] = id, text
     leases[2 * n - 1], leases[2 * n] = until_then, id
     count('waiting', tenants[n], -1)

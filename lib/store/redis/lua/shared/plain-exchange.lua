@@ -7,12 +7,22 @@
 --- @include "expected"
 --- @include "tenants"
 --- @include "index"
-local ENDING = '^\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*)\n()'
-local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S*\n()'
+local ENDING = '^\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\n]*\n()'
+local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\n]*)\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
 
+-- What few states have, where that is no more than a key or a batch, and the progress of steps: it stays as it is. Nil where there is more to it.
+local function read_rare(rest, keep_details)
+  if rest == '' then return false, false end
+  local key, batch = string.match(rest, '"keys":%["([%w_-]+)"%]'), string.match(rest, '"batches":%["([%w_-]+)"%]')
+  local left, steps = string.gsub(rest, '"steps":%[[^%]]*%]', '', 1)
+  left = string.gsub(string.gsub(left, '"keys":%["[%w_-]+"%]', '', 1), '"batches":%["[%w_-]+"%]', '', 1)
+  if (steps > 0 and keep_details == '0') or not string.find(left, '^{,*}$') then return nil end
+  return key or false, batch or false
+end
+
 -- The attempts that end: each as { id, record, state, whether its request is apart, hash, message, keep_task, keep_index, tenant, user, shared, chart,
--- content }.
+-- content, key or false, batch or false }.
 local function read_ends()
   local ends, ids, keys, others = {}, {}, {}, {}
   for i = 8, #ARGV - 1, 7 do
@@ -28,19 +38,19 @@ local function read_ends()
     local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
     local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
-    -- Of what few have, only the progress of steps stays as it is.
-    if rest ~= '' and (keep_details == '0' or not string.find(rest, '^{"steps":%[[^%]]*%]}$')) then return nil end
+    local key, batch = read_rare(rest, keep_details)
+    if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
       ' ' .. claim .. ' complete ' .. trace .. rest
-    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4] }
+    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch }
     if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
   end
   if call('EXISTS', unpack(others)) > 0 then return nil end
   return ends
 end
 
--- The tasks whose turn it is, by the rules of pop in leave.lua: { ids, records, tenants, requests }, and by priority how many of them, when it is
--- due next, and its round; last the clock. Nil where one has run before or has more to it.
+-- The tasks whose turn it is, by the rules of pop in leave.lua: { ids, records, tenants, requests, what few have }, and by priority how many
+-- of them, when it is due next, and its round; last the clock. Nil where one has run before or has more to it.
 local function read_next(wanted)
   local ids, keys, pages, used, due, rounds, clock = {}, {}, {}, {}, {}, {}, nil
   if wanted == 0 then return { ids } end
@@ -59,24 +69,37 @@ local function read_next(wanted)
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
   if #ids == 0 then return { ids } end
-  local records, states, tenants, requests, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, 0
+  local records, states, tenants, requests, rest, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[n] or ''
-    local tenant, request = string.match(record, WAITING)
-    if not tenant or states[n] then return nil end
+    local tenant, few, request = string.match(record, WAITING)
+    -- One with a deadline leaves that, too.
+    if not tenant or states[n] or string.find(few, '"queue_timeout"', 1, true) then return nil end
+    local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
+    rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
     bytes = bytes + #record + #(requests[n] or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
-  return { ids, records, tenants, requests }, used, due, rounds, clock
+  return { ids, records, tenants, requests, rest }, used, due, rounds, clock
+end
+
+local function end_in_batch(batch, keep_task)
+  local name = Q .. 'batch:' .. batch
+  if call('HINCRBY', name, 'left', '-1') > 0 then return end
+  call('PEXPIRE', name, keep_task)
+  local key = call('HGET', name, 'key')
+  if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
 end
 
 local function write_end(one)
-  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content = unpack(one)
+  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch = unpack(one)
   if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
   one[2] = text .. record
   call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
   if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
+  if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  if batch then end_in_batch(batch, keep_task) end
   count('running', tenant, -1)
   index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
   index_answer(Q .. 'same:' .. hash, id, keep_task)
@@ -102,7 +125,7 @@ local function write_ends(ends)
 end
 
 local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
-  local ids, records, tenants, requests = unpack(next_ones)
+  local ids, records, tenants, requests, rest = unpack(next_ones)
   if #ids == 0 then return {} end
   for _, name in ipairs(PRIORITIES) do
     if used[name] > 0 then
@@ -114,9 +137,10 @@ local function write_next(next_ones, used, due, rounds, clock, worker, claim, le
   set_share('clock', clock)
   -- Their first attempts begin alike.
   local at, until_then = digits[now], digits[now + lease_duration]
-  local text = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
+  local start = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
   local states, leases, claimed = {}, {}, {}
   for n, id in ipairs(ids) do
+    local text = start .. rest[n]
     states[2 * n - 1], states[2 * n] = id, text
     leases[2 * n - 1], leases[2 * n] = until_then, id
     count('waiting', tenants[n], -1)
