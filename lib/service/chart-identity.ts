@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
+import { hash as hashOf } from 'node:crypto'
 import type { JsonValue } from '../task.ts'
 
-const hash = (...parts: string[]) => createHash('sha256').update(parts.map(part => `${part.length}:${part}`).join('')).digest()
+const hash = (...parts: string[]): Buffer => hashOf('sha256', parts.map(part => `${part.length}:${part}`).join(''), 'buffer')
 
 /** The same JSON whatever the order of its keys. */
 function canonical (value: JsonValue | undefined): string {

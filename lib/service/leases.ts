@@ -100,9 +100,10 @@ export class Leases {
    * Turns an outcome into what ends the lease. With a host's chart store the chart is saved first, again and again with the
    * content at hand: generating it anew would cost more.
    * `startedAt`: when the attempt began, on this process's monotonic clock.
-   * @throws the reason of `signal` once that is aborted; AttemptError CHARTS_ERR_CHART_NOT_SAVED where the host's store has not taken it
+   * `aborting.signal` is read only where the chart takes its time to save.
+   * @throws the reason of that signal once it is aborted; AttemptError CHARTS_ERR_CHART_NOT_SAVED where the host's store has not taken it
    */
-  async prepare (task: ChartTask, lease: number, outcome: Outcome, signal: AbortSignal, startedAt?: number): Promise<Closing> {
+  async prepare (task: ChartTask, lease: number, outcome: Outcome, aborting: { readonly signal: AbortSignal }, startedAt?: number): Promise<Closing> {
     const { task_id } = task
     if ('error' in outcome) return this.#fail(task, lease, outcome.error, startedAt)
     let json
@@ -113,6 +114,7 @@ export class Leases {
     }
     const chart_id = chartIdOf(task_id, lease)
     if (!this.#hostCharts) return { task_id, lease, verb: 'complete', chart_id, content: json }
+    const { signal } = aborting
     const giveUp = new AbortController()
     const abort = () => giveUp.abort(signal.reason)
     const deadline = setTimeout(() => giveUp.abort(new AttemptError('CHARTS_ERR_CHART_NOT_SAVED', { retryable: true })), this.#saveTimeout)

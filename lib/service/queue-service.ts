@@ -181,7 +181,7 @@ export class QueueService {
       const [answer] = await this.#store.extend([{ task_id: task.task_id, lease }], leaseDuration)
       if (answer !== 'ok') return this.leases.isCompletedBy(task.task_id, lease)
     }
-    const closing = await this.leases.prepare(task, lease, outcome, AbortSignal.timeout(leaseDuration))
+    const closing = await this.leases.prepare(task, lease, outcome, { signal: AbortSignal.timeout(leaseDuration) })
     const { closed, taken } = await this.leases.close([closing], null)
     if (taken.unsettled) this.#settler.start()
     return closed[0]!.current

@@ -40,7 +40,10 @@ export class Attempt {
   readonly #options: AttemptOptions
   readonly #startedAt: number
   #logger: Logger | null = null
-  readonly #abort = new AbortController()
+  /** Why it was aborted, if it was; the signal is made when it is first asked for, as most generators never do. */
+  #reason: AbortError | null = null
+  #controller: AbortController | null = null
+  #onAborted: () => void = () => {}
   #report: Report | null = null
   #taken: Report | null = null
   #leaseTimer: NodeJS.Timeout | undefined
@@ -66,7 +69,9 @@ export class Attempt {
 
   /** Aborted where the generator is to stop, or must not begin. */
   get signal (): AbortSignal {
-    return this.#abort.signal
+    this.#controller ??= new AbortController()
+    if (this.#reason) this.#controller.abort(this.#reason)
+    return this.#controller.signal
   }
 
   /** The lease holds for its full duration counted from `sentAt`. */
@@ -83,13 +88,16 @@ export class Attempt {
     if (this.#settled) return true
     // A process that was stopped may come here before its timers do.
     if (performance.now() >= this.#leaseEnd) this.abort('LEASE_LOST')
-    const { aborted, reason } = this.#abort.signal
-    return !aborted || reason.code === 'TIMEOUT' || reason.code === 'SHUTDOWN'
+    const code = this.#reason?.code
+    return code === undefined || code === 'TIMEOUT' || code === 'SHUTDOWN'
   }
 
   /** Asks the generator to stop, and abandons it if it does not within a second. Nothing happens once it has answered. */
   abort (code: AbortCode): void {
-    if (!this.#settled && !this.#abort.signal.aborted) this.#abort.abort(new AbortError(code))
+    if (this.#settled || this.#reason) return
+    this.#reason = new AbortError(code)
+    this.#controller?.abort(this.#reason)
+    this.#onAborted()
   }
 
   /** What has been reported since the last call, as one report. */
@@ -116,23 +124,22 @@ export class Attempt {
   /** Runs the generator. How the lease is to be closed; null when it is not this attempt's to close any more. */
   async run (): Promise<Closing | null> {
     const { attemptTimeout, leases, taken } = this.#options
-    const { signal } = this.#abort
     const timeout = setTimeout(() => this.abort('TIMEOUT'), attemptTimeout)
     try {
       const outcome = this.#unsaved() ?? await this.#generate()
       // The host's store has a time of its own: a chart that is there must not be lost to the generator's.
       clearTimeout(timeout)
-      if (outcome && !signal.aborted) return await leases.prepare(taken.task, taken.lease, outcome, signal, this.#startedAt)
+      if (outcome && !this.#reason) return await leases.prepare(taken.task, taken.lease, outcome, this, this.#startedAt)
     } catch (error) {
-      if (!signal.aborted) {
+      if (!this.#reason) {
         if (!(error instanceof AttemptError)) throw error
-        return await leases.prepare(taken.task, taken.lease, { error }, signal, this.#startedAt)
+        return await leases.prepare(taken.task, taken.lease, { error }, this, this.#startedAt)
       }
     } finally {
       this.#settle()
       clearTimeout(timeout)
     }
-    return this.#closeAborted((signal.reason as AbortError).code)
+    return this.#closeAborted(this.#reason!.code)
   }
 
   /** The chart that an earlier attempt has made and could not save. */
@@ -145,45 +152,55 @@ export class Attempt {
 
   /** The generator's outcome; null when it was aborted and did not answer in time. */
   #generate (): Promise<Outcome | null> {
-    const { generate, leases, taken } = this.#options
-    const { signal } = this.#abort
-    const progress = (update: ProgressUpdate) => this.#progress(update)
-    const log = () => this.log
-    const checkpoints = new Checkpoints({ taken, leases, signal, log, progress, onStale: () => this.abort('LEASE_LOST') })
-    const contextOf = (dependencies: readonly Chart[]): GenerateContext => ({
-      signal,
-      attempt: taken.task.attempt,
-      progress,
-      step: (name, fn) => checkpoints.step(name, fn),
-      dependencies,
-      get log () { return log() }
-    })
+    const { generate, taken } = this.#options
     return new Promise(resolve => {
       let abandoning: NodeJS.Timeout | undefined
       const settle = (outcome: Outcome | null) => {
         clearTimeout(abandoning)
-        signal.removeEventListener('abort', abandonSoon)
+        this.#onAborted = () => {}
         resolve(outcome)
       }
-      const abandonSoon = () => {
+      this.#onAborted = () => {
         abandoning = setTimeout(() => {
-          this.log.error({ code: (signal.reason as AbortError).code }, 'the generator ignored its signal and was abandoned')
+          this.log.error({ code: this.#reason!.code }, 'the generator ignored its signal and was abandoned')
           settle(null)
         }, GRACE)
       }
-      signal.addEventListener('abort', abandonSoon)
-      readDependencies({ task: taken.task, leases, signal, log })
+      this.#dependencies()
         .then(dependencies => {
           // Nobody would want what it makes, and in a thread nobody could stop it.
-          signal.throwIfAborted()
-          return generate(taken.request, contextOf(dependencies))
+          if (this.#reason) throw this.#reason
+          return generate(taken.request, this.#contextOf(dependencies))
         })
         .then(content => settle({ content }), error => settle({ error }))
     })
   }
 
+  async #dependencies (): Promise<readonly Chart[]> {
+    const { leases, taken: { task } } = this.#options
+    return task.depends_on.length === 0 ? [] : readDependencies({ task, leases, signal: this.signal, log: () => this.log })
+  }
+
+  #contextOf (dependencies: readonly Chart[]): GenerateContext {
+    const { leases, taken } = this.#options
+    const attempt = this
+    const progress = (update: ProgressUpdate) => this.#progress(update)
+    let checkpoints: Checkpoints | undefined
+    return {
+      get signal () { return attempt.signal },
+      attempt: taken.task.attempt,
+      progress,
+      step: (name, fn) => {
+        checkpoints ??= new Checkpoints({ taken, leases, signal: this.signal, log: () => this.log, progress, onStale: () => this.abort('LEASE_LOST') })
+        return checkpoints.step(name, fn)
+      },
+      dependencies,
+      get log () { return attempt.log }
+    }
+  }
+
   #progress (update: ProgressUpdate): void {
-    if (this.#settled || this.#abort.signal.aborted) return
+    if (this.#settled || this.#reason) return
     let report
     try {
       report = toReport(this.task_id, this.lease, update)
@@ -207,7 +224,7 @@ export class Attempt {
     switch (code) {
       case 'TIMEOUT': {
         const error = new AttemptError('CHARTS_ERR_ATTEMPT_TIMEOUT', { retryable: true })
-        return this.#options.leases.prepare(this.#options.taken.task, lease, { error }, this.#abort.signal, this.#startedAt)
+        return this.#options.leases.prepare(this.#options.taken.task, lease, { error }, this, this.#startedAt)
       }
       case 'SHUTDOWN': return { task_id, lease, verb: 'release' }
       case 'CANCELLED':

@@ -14,7 +14,7 @@ import { gate, inTime } from '../helpers/gate.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 import { someTask } from '../helpers/scripted-store.ts'
 
-const never = new AbortController().signal
+const never = { signal: new AbortController().signal }
 
 function leasesOver (store: TaskStore, { chartStore, ...options }: Partial<LeasesOptions> & { chartStore?: ChartStore } = {}) {
   const finished: ChartTask[] = []
@@ -154,7 +154,7 @@ t.test('saving ends when the attempt is aborted', () => inMemory(async scene => 
       tried.open()
       return trouble === 'a save that fails' ? Promise.reject(new Error('deadlock')) : new Promise(() => {})
     })
-    const preparing = leases.prepare(task, lease, { content: 1 }, abort.signal)
+    const preparing = leases.prepare(task, lease, { content: 1 }, { signal: abort.signal })
     const rejected = t.rejects(inTime(preparing, 1_000, trouble), trouble)
     await tried.opened
     await settled()

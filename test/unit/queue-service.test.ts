@@ -391,7 +391,7 @@ t.test('what a cancel leaves in the host\'s store is deleted', async t => {
   const service = start(t, { chartStore })
   const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
   const { task, lease } = (await service.dequeueChartTask())!
-  await service.leases.prepare(task, lease, { content: 'a draft' }, new AbortController().signal)
+  await service.leases.prepare(task, lease, { content: 'a draft' }, new AbortController())
   const deleted = gate()
   const forget = chartStore.delete
   chartStore.delete = async chart_id => { await forget(chart_id); deleted.open() }

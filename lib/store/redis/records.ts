@@ -54,7 +54,20 @@ interface State {
 /** A record, apart. */
 interface Parsed { readonly asked: Asked, readonly request: string, readonly state: State }
 
-const date = (ms: number | null | undefined) => ms == null ? null : new Date(ms).toISOString()
+/** Times that a reply has many times over: to print one takes longer than to read the words of a state. */
+const dates = new Map<number, string>()
+const MAX_DATES = 1_000
+
+function date (ms: number | null | undefined): string | null {
+  if (ms == null) return null
+  let text = dates.get(ms)
+  if (text === undefined) {
+    if (dates.size === MAX_DATES) dates.clear()
+    text = new Date(ms).toISOString()
+    dates.set(ms, text)
+  }
+  return text
+}
 const numberOf = (text: string | undefined) => text ? Number(text) : null
 
 /** Free text as the scripts keep it among words: without spaces, and what separates words and steps. */
@@ -151,8 +164,7 @@ const toState = (state: State): TaskState => ({
   error_message: messageOf(state.rare.code, state.rare.error)
 })
 
-function taskOf ({ asked, request: raw, state }: Parsed, position: number | null): ChartTask {
-  const request = JSON.parse(raw) as ChartRequest
+function taskOf ({ asked, state }: Parsed, request: ChartRequest, position: number | null): ChartTask {
   return shownCancelled({
     task_id: request.task_id,
     message_id: request.message_id,
@@ -171,17 +183,21 @@ function taskOf ({ asked, request: raw, state }: Parsed, position: number | null
 }
 
 /** A stored task as everybody sees it. */
-export const toTask = ([record, text, position, request]: RawTask): ChartTask => taskOf(parse(record, text, request), position)
+export function toTask ([record, text, position, apart]: RawTask): ChartTask {
+  const parsed = parse(record, text, apart)
+  return taskOf(parsed, JSON.parse(parsed.request), position)
+}
 
 export const requestOf = ([record,,, request]: RawTask): string => request ?? record.slice(startOfRequest(record))
 
 export function toClaimed ([record, text, flat, lost, request]: RawClaimed): TakenTask {
   const parsed = parse(record, text, request)
+  const asked = JSON.parse(parsed.request) as ChartRequest
   const checkpoints = new Map<string, string>()
   for (const [i, name] of (flat ?? []).entries()) if (i % 2 === 0) checkpoints.set(name, flat![i + 1]!)
   return {
-    task: taskOf(parsed, null),
-    request: JSON.parse(parsed.request),
+    task: taskOf(parsed, asked, null),
+    request: asked,
     lease: parsed.state.lease,
     checkpoints,
     lostWorkers: lost ? { worker_id: fromWord(lost[0]), times: lost[1] } : null,
@@ -216,8 +232,9 @@ function toAttempt ([attempt, lease, worker_id, started, ended, verb, last_step,
 /** A stored task with all that an operator may want to know. `history`: its earlier attempts. */
 export function toDetails ([record, text, position, apart]: RawTask, history: readonly string[]): TaskDetails {
   const parsed = parse(record, text, apart)
-  const { asked, request, state } = parsed
-  const task = taskOf(parsed, position)
+  const { asked, state } = parsed
+  const request = JSON.parse(parsed.request) as ChartRequest
+  const task = taskOf(parsed, request, position)
   const attempts = history.map(entry => toAttempt(JSON.parse(entry)))
   // The last attempt is in the state itself, until the task goes back to the queue.
   const trace = toSteps(state.trace)
@@ -238,7 +255,7 @@ export function toDetails ([record, text, position, apart]: RawTask, history: re
   }
   return {
     task,
-    request: JSON.parse(request),
+    request,
     priority: asked.priority,
     run_at: date(asked.rare.run_at),
     batch_ids: [...state.rare.batches ?? []],
