@@ -15,7 +15,7 @@ end
 return refused`
   },
   batch: {
-    sha: 'fc330cf2acd6593651ec2a532852d2a765aba355',
+    sha: 'b093cd89f5e77d7861bb02ced7c5a3bea12cbc0c',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -173,15 +173,15 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 local function to_ref(id, record)
   local first = record and string.find(record, '\\n', 1, true)
   if not first then return false end
-  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
+  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
   local status, completed = string.match(record, ENDED_IN_REF)
   if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user
+  return { id, created, completed or false }, status, user, tenant
 end
 local function each_ref(ids, visit)
   for from = 1, #ids, MAX_FETCHED do
@@ -4158,7 +4158,7 @@ end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`
   },
   ended: {
-    sha: 'b61c193c0b6f2841474f2601ed30209c58f2ae24',
+    sha: 'fb713bf591302679d3930d2e6685d98c5ec92f4f',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -4316,15 +4316,15 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 local function to_ref(id, record)
   local first = record and string.find(record, '\\n', 1, true)
   if not first then return false end
-  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
+  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
   local status, completed = string.match(record, ENDED_IN_REF)
   if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user
+  return { id, created, completed or false }, status, user, tenant
 end
 local function each_ref(ids, visit)
   for from = 1, #ids, MAX_FETCHED do
@@ -5891,7 +5891,7 @@ local found = shown(ARGV[2])
 return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }`
   },
   list: {
-    sha: '08136801648ecc3329b3b13e35ca6780eb67adcd',
+    sha: '93e1b14e1281082bf302da00ae669c204643c276',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6050,12 +6050,40 @@ local function shown(id)
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
 local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
+local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
+local function to_ref(id, record)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
+  local status, completed = string.match(record, ENDED_IN_REF)
+  if not created or (completed and completed + keep <= now) then return false end
+  return { id, created, completed or false }, status, user, tenant
+end
+local function each_ref(ids, visit)
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local ref, status, user = to_ref(ids[from + i - 1], record)
+      if ref and visit(ref, status, user) then return end
+    end
+  end
+end
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
-local function fits(id)
-  local task = find_kept(id)
-  return task and (status == '' or task.state.status == status) and (user == '' or task.asked.user == user) and (tenant == '' or task.asked.tenant == tenant)
+local function find_fitting(ids)
+  local keys, fitting = {}, {}
+  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
+  local records = #ids > 0 and call('MGET', unpack(keys)) or {}
+  local states = #ids > 0 and status ~= '' and not FINISHED[status] and call('HMGET', Q .. 'states', unpack(ids)) or {}
+  for i, id in ipairs(ids) do
+    local ref, ended_as, its_user, its_tenant = to_ref(id, records[i])
+    local its_status = ended_as or (states[i] and string.match(states[i], '^%d+ (%u+)')) or 'PENDING'
+    fitting[id] = ref and (status == '' or its_status == status) and (user == '' or its_user == user) and (tenant == '' or its_tenant == tenant)
+  end
+  return fitting
 end
 local function first_of(key)
   if index ~= key then return 0 end
@@ -6070,9 +6098,9 @@ for _, key in ipairs({ 'active', 'finished' }) do
     local page = call('ZREVRANGE', Q .. key, from, from + PAGE - 1, 'WITHSCORES')
     local ids = {}
     for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
-    fetch(ids)
+    local fitting = find_fitting(ids)
     for i = 1, #page, 2 do
-      local known = fits(page[i]) and shown(page[i])
+      local known = fitting[page[i]] and shown(page[i])
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
       bytes = bytes + (known and weigh(known) or 0)
@@ -6085,7 +6113,7 @@ end
 return { records, false }`
   },
   message: {
-    sha: '39679ca0cbe5630a929f0a06d86c233ae6fca74f',
+    sha: '5e9371d5837008131b31b8db5528d08dd632165c',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6243,15 +6271,15 @@ local function shown(id)
   local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 local function to_ref(id, record)
   local first = record and string.find(record, '\\n', 1, true)
   if not first then return false end
-  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
+  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
   local status, completed = string.match(record, ENDED_IN_REF)
   if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user
+  return { id, created, completed or false }, status, user, tenant
 end
 local function each_ref(ids, visit)
   for from = 1, #ids, MAX_FETCHED do
@@ -6291,7 +6319,7 @@ end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
   },
   outlook: {
-    sha: 'ed3c466d353c456bf2b4a0457915aa0b5c3e32fd',
+    sha: 'e7872f698185a897b44f575f0bdb63a8cb897573',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -6455,20 +6483,20 @@ for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
   if head and (not since or head.state.at < since) then since = head.state.at end
 end
+local RUNNING, COMPLETED = '^%d+ PROCESSING %d+ (%S+) (%d+)', '^%d+ COMPLETED %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) %S* %S* %S* %l* (%S*)'
 local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
-fetch(ids)
-for _, id in ipairs(ids) do
-  local task = find(id)
-  if task then running[#running + 1] = { task.state.step, digits[task.state.at] } end
+for _, text in ipairs(#ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}) do
+  local step, at = string.match(text or '', RUNNING)
+  if step then running[#running + 1] = { step, at } end
 end
 local completed = {}
 for from = 0, MOST_READ - 1, PAGE do
-  ids = call('ZREVRANGE', Q .. 'finished', from, from + PAGE - 1)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local task = find_kept(id)
-    local state = task and task.state
-    if state and #completed < MOST and state.status == 'COMPLETED' then completed[#completed + 1] = { state.trace, digits[state.completed] } end
+  ids = call('ZREVRANGEBYSCORE', Q .. 'finished', '+inf', '(' .. digits[now], 'LIMIT', from, PAGE)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
+  for _, record in ipairs(#ids > 0 and call('MGET', unpack(keys)) or {}) do
+    local ended_at, trace = string.match(record or '', COMPLETED)
+    if ended_at and #completed < MOST then completed[#completed + 1] = { trace, ended_at } end
   end
   if #completed == MOST or #ids < PAGE then break end
 end

@@ -6,13 +6,23 @@
 -- Returns { records, { index, score, task_id } where more may follow, or false }
 --- @include "base"
 --- @include "weigh"
+--- @include "ref"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 
-local function fits(id)
-  local task = find_kept(id)
-  return task and (status == '' or task.state.status == status) and (user == '' or task.asked.user == user) and (tenant == '' or task.asked.tenant == tenant)
+-- Which of the tasks fit. Only of those is all read.
+local function find_fitting(ids)
+  local keys, fitting = {}, {}
+  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
+  local records = #ids > 0 and call('MGET', unpack(keys)) or {}
+  local states = #ids > 0 and status ~= '' and not FINISHED[status] and call('HMGET', Q .. 'states', unpack(ids)) or {}
+  for i, id in ipairs(ids) do
+    local ref, ended_as, its_user, its_tenant = to_ref(id, records[i])
+    local its_status = ended_as or (states[i] and string.match(states[i], '^%d+ (%u+)')) or 'PENDING'
+    fitting[id] = ref and (status == '' or its_status == status) and (user == '' or its_user == user) and (tenant == '' or its_tenant == tenant)
+  end
+  return fitting
 end
 
 local function first_of(key)
@@ -30,9 +40,9 @@ for _, key in ipairs({ 'active', 'finished' }) do
     local page = call('ZREVRANGE', Q .. key, from, from + PAGE - 1, 'WITHSCORES')
     local ids = {}
     for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
-    fetch(ids)
+    local fitting = find_fitting(ids)
     for i = 1, #page, 2 do
-      local known = fits(page[i]) and shown(page[i])
+      local known = fitting[page[i]] and shown(page[i])
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
       bytes = bytes + (known and weigh(known) or 0)
