@@ -4351,7 +4351,7 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: 'b72489c3bdc2109be38c40d0c4a0942bf05d4163',
+    sha: '3b5855d9bbfc72d383b7ded994e0480e9d947e2a',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -4812,11 +4812,21 @@ local function match_alike(drafts, charts_inside, any_replaced)
   end
   return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
+local function judge_need(dep, user, any_replaced)
+  local task = find_kept(dep)
+  if not task or task.asked.user ~= user then return 'unknown' end
+  local status = task.state.status
+  if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return 'failed' end
+  return status == 'COMPLETED' and 'completed' or 'open'
+end
 local function resolve_needs(by_id, fresh, user, any_replaced)
-  local needed = {}
+  local needed, judged = {}, {}
   for _, draft in ipairs(fresh) do
     for _, dep in ipairs(draft.deps) do
-      if not by_id[dep] then needed[#needed + 1] = dep end
+      if not judged[dep] then
+        judged[dep] = by_id[dep] and by_id[dep].fresh and 'open' or 'unread'
+        needed[#needed + 1] = judged[dep] == 'unread' and dep or nil
+      end
     end
   end
   fetch(needed)
@@ -4824,15 +4834,10 @@ local function resolve_needs(by_id, fresh, user, any_replaced)
     draft.waits = {}
     local needs = string.gmatch(draft.needs, '%S+')
     for _, dep in ipairs(draft.deps) do
-      local need, is_completed = needs(), false
-      if not (by_id[dep] and by_id[dep].fresh) then
-        local task = find_kept(dep)
-        if not task or task.asked.user ~= user then return { 'dependency_unknown', need } end
-        local status = task.state.status
-        if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return { 'dependency_failed', need } end
-        is_completed = status == 'COMPLETED'
-      end
-      if not is_completed and not draft.waits[dep] then
+      local need = needs()
+      if judged[dep] == 'unread' then judged[dep] = judge_need(dep, user, any_replaced) end
+      if judged[dep] == 'unknown' or judged[dep] == 'failed' then return { 'dependency_' .. judged[dep], need } end
+      if judged[dep] == 'open' and not draft.waits[dep] then
         draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
       end
     end

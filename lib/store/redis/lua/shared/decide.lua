@@ -53,12 +53,25 @@ local function match_alike(drafts, charts_inside, any_replaced)
   return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
 
+-- What a task is to those that need it: 'unknown' where it is nobody's or somebody else's, 'failed', 'completed', or 'open'.
+local function judge_need(dep, user, any_replaced)
+  local task = find_kept(dep)
+  if not task or task.asked.user ~= user then return 'unknown' end
+  local status = task.state.status
+  if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return 'failed' end
+  return status == 'COMPLETED' and 'completed' or 'open'
+end
+
 -- Returns why not and which, if a task that is needed is nobody's, somebody else's, or has not worked out.
 local function resolve_needs(by_id, fresh, user, any_replaced)
-  local needed = {}
+  local needed, judged = {}, {}
   for _, draft in ipairs(fresh) do
     for _, dep in ipairs(draft.deps) do
-      if not by_id[dep] then needed[#needed + 1] = dep end
+      if not judged[dep] then
+        -- Of a batch, many may need the same.
+        judged[dep] = by_id[dep] and by_id[dep].fresh and 'open' or 'unread'
+        needed[#needed + 1] = judged[dep] == 'unread' and dep or nil
+      end
     end
   end
   fetch(needed)
@@ -66,16 +79,11 @@ local function resolve_needs(by_id, fresh, user, any_replaced)
     draft.waits = {}
     local needs = string.gmatch(draft.needs, '%S+')
     for _, dep in ipairs(draft.deps) do
-      local need, is_completed = needs(), false
-      if not (by_id[dep] and by_id[dep].fresh) then
-        local task = find_kept(dep)
-        if not task or task.asked.user ~= user then return { 'dependency_unknown', need } end
-        local status = task.state.status
-        if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return { 'dependency_failed', need } end
-        is_completed = status == 'COMPLETED'
-      end
+      local need = needs()
+      if judged[dep] == 'unread' then judged[dep] = judge_need(dep, user, any_replaced) end
+      if judged[dep] == 'unknown' or judged[dep] == 'failed' then return { 'dependency_' .. judged[dep], need } end
       -- Twins of a batch are one task: whoever needs both waits for it once.
-      if not is_completed and not draft.waits[dep] then
+      if judged[dep] == 'open' and not draft.waits[dep] then
         draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
       end
     end
