@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { Redis } from 'ioredis'
 import { ChartQueueService, type ChartTask, type Identity } from '../lib/index.ts'
-import { scripts } from '../lib/store/redis/lua.generated.ts'
+import { scripts } from '../lib/store/redis/scripts.ts'
 import { startRedis } from '../test/helpers/redis.ts'
 
 const { values } = parseArgs({ options: { many: { type: 'string', default: '1000' }, redis: { type: 'string' } } })

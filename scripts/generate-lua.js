@@ -1,36 +1,26 @@
-// Writes the Lua scripts into a TypeScript module: reading .lua files at run time breaks under bundlers.
-import { createHash } from 'node:crypto'
+// Writes the Lua files into a TypeScript module: reading .lua files at run time breaks under bundlers.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 const lua = new URL('../lib/store/redis/lua/', import.meta.url)
 const target = new URL('../lib/store/redis/lua.generated.ts', import.meta.url)
 
-function expand (path, included) {
-  return readFileSync(new URL(path, lua), 'utf8').split('\n').flatMap(line => {
-    const name = /^\s*--- @include "([\w-]+)"\s*$/.exec(line)?.[1]
-    if (name === undefined) return /^\s*(--|$)/.test(line) ? [] : [line]
-    if (included.has(name)) return []
-    included.add(name)
-    return expand(`shared/${name}.lua`, included)
-  })
-}
+/** The lines that are run, and the includes. */
+const linesOf = path => readFileSync(new URL(path, lua), 'utf8').split('\n').filter(line => !/^\s*(--(?!- @include)|$)/.test(line)).join('\n')
 
-const names = []
-const entries = readdirSync(lua).filter(file => file.endsWith('.lua')).sort().map(file => {
-  const source = expand(file, new Set()).join('\n')
-  const name = file.slice(0, -'.lua'.length).replace(/-(\w)/g, (_, letter) => letter.toUpperCase())
-  names.push(name)
-  const sha = createHash('sha1').update(source).digest('hex')
-  return `  ${name}: {\n    sha: '${sha}',\n    source: \`${source.replace(/[\\`]|\$\{/g, '\\$&')}\`\n  }`
-})
+/** As the source of an object: the files of a folder, each by its name. */
+const filesOf = (folder, nameOf) => readdirSync(new URL(folder, lua)).filter(file => file.endsWith('.lua')).sort().map(file =>
+  `  '${nameOf(file.slice(0, -'.lua'.length))}': \`${linesOf(folder + file).replace(/[\\`]|\$\{/g, '\\$&')}\``).join(',\n')
 
 const generated = `// Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 
-export type ScriptName = ${names.map(name => `'${name}'`).join(' | ')}
+/** What a script does by itself. */
+export const entries = {
+${filesOf('', file => file.replace(/-(\w)/g, (_, letter) => letter.toUpperCase()))}
+} as const
 
-// Typed, lest the declarations of the package repeat every source.
-export const scripts: Readonly<Record<ScriptName, { readonly sha: string, readonly source: string }>> = {
-${entries.join(',\n')}
+/** What scripts include, by its name. */
+export const fragments: Readonly<Record<string, string>> = {
+${filesOf('shared/', file => file)}
 }
 `
 

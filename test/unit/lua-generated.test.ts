@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { test } from 'tap'
-import { scripts } from '../../lib/store/redis/lua.generated.ts'
+import { scripts } from '../../lib/store/redis/scripts.ts'
 import { root } from '../helpers/root.ts'
 
 test('lua.generated.ts is what the .lua files say', async (t) => {

@@ -1,4 +1,4 @@
-import { scripts } from './lua.generated.ts'
+import { scripts } from './scripts.ts'
 
 /** Commands about channels. */
 const ON_CHANNELS = ['publish', 'subscribe']

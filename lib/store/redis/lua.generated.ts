@@ -1,1788 +1,51 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 
-export type ScriptName = 'access' | 'batch' | 'cancelAll' | 'cancel' | 'checkpoint' | 'cleanup' | 'close' | 'contents' | 'dequeue' | 'ended' | 'enqueue' | 'extend' | 'inspect' | 'list' | 'message' | 'outlook' | 'pause' | 'probe' | 'progress' | 'read' | 'settleAndClaim' | 'stats'
-
-// Typed, lest the declarations of the package repeat every source.
-export const scripts: Readonly<Record<ScriptName, { readonly sha: string, readonly source: string }>> = {
-  access: {
-    sha: '704dc070b11854278989dcbbcee05816fbc397d9',
-    source: `#!lua flags=no-writes
+/** What a script does by itself. */
+export const entries = {
+  'access': `#!lua flags=no-writes
 local refused = {}
 for i = 1, #ARGV, 3 do
   local command, first, other = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   if not redis.acl_check_cmd(command, first, other, other, other) then refused[#refused + 1] = command end
 end
-return refused`
-  },
-  batch: {
-    sha: 'b093cd89f5e77d7861bb02ced7c5a3bea12cbc0c',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
-local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
-local function to_ref(id, record)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
-  local status, completed = string.match(record, ENDED_IN_REF)
-  if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user, tenant
-end
-local function each_ref(ids, visit)
-  for from = 1, #ids, MAX_FETCHED do
-    local names = {}
-    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
-    for i, record in ipairs(call('MGET', unpack(names))) do
-      local ref, status, user = to_ref(ids[from + i - 1], record)
-      if ref and visit(ref, status, user) then return end
-    end
-  end
-end
+return refused`,
+  'batch': `#!lua flags=no-writes
+--- @include "base"
+--- @include "ref"
 local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
 if not t[1] then return { false } end
 local ids, refs = {}, {}
 for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
 each_ref(ids, function(ref) refs[#refs + 1] = ref end)
 if #refs == 0 then return { false } end
-return { t[1], refs }`
-  },
-  cancelAll: {
-    sha: '6f61629309d15401ef9816c4ff31a8208d48e5c1',
-    source: `#!lua flags=allow-oom
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ROUND = 60
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-local function leave_marker()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
-end
-local RANK = 2 ^ 44
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
-local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
-local function set_aside(tenant, by)
-  if tenant then add('scheduled', tenant, by) end
-  add('scheduled', '', by)
-end
-local function wake() notify_workers = true end
-local entering, heads = {}, {}
-local function settle_queues()
-  for name, head in pairs(heads) do
-    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
-  end
-  heads = {}
-  for name, members in pairs(entering) do
-    open_queue(name)
-    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
-  end
-  entering = {}
-end
-local function enter(name, id, score)
-  local members = entering[name] or {}
-  entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local any_timed
-local function is_any_timed()
-  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
-  return any_timed
-end
-local function add_timed(key, time, id)
-  call('ZADD', Q .. key, time, id)
-  any_timed = true
-end
-local function queue_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
-  turns[priority][tenant] = turn
-  enter(priority, id, place_in(turn))
-  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
-end
-local function admit(id, asked)
-  if (asked.run_at or 0) > now then
-    add_timed('delayed', asked.run_at, id)
-    return 'scheduled', asked.run_at
-  end
-  queue_back(id, asked)
-  return 'queued', now
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
-end
-local MAX_ATTEMPTS = 20
-local MAX_ASIDE = 100
-local unparked = 0
-local function any_queued()
-  settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
-end
-local MAX_PAGE = 50
-local function head_of(name, n)
-  local head = heads[name]
-  if not head then
-    head = { used = 0, read = 0 }
-    heads[name] = head
-  end
-  if head.used == head.read and not head.is_end then
-    n = math.min(n, MAX_PAGE)
-    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
-    head.read = head.read + #head.page / 2
-    head.is_end = #head.page < 2 * n
-    local ids = {}
-    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
-    fetch(ids)
-  end
-  if head.used < head.read then return head end
-end
-local function pop(n)
-  if next(entering) then settle_queues() end
-  local best = head_of('again', n) and 1
-  if not best then
-    local due
-    for i, priority in ipairs(PRIORITIES) do
-      local its = share(priority)
-      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
-    end
-    if not best then return end
-  end
-  local head = heads[QUEUES[best]]
-  local at = 2 * (head.used - head.first)
-  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
-  head.used = head.used + 1
-  if best > 1 then
-    local priority = QUEUES[best]
-    set_share('clock', share(priority))
-    set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
-  end
-  return id, best, score
-end
-local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
-end
-local function next_parked(key, tenant)
-  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
-  if asked % 5 > 0 then return head end
-  local at = asked == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
-  if not lower[1] then return head end
-  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
-  return lower
-end
-local function preferred(tenant)
-  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
-  if not id then return end
-  settle_queues()
-  call('HDEL', Q .. 'turns:low', '=' .. tenant)
-  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
-end
-local function unpark(tenant, cap)
-  local key = Q .. 'capped:' .. tenant
-  if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
-  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
-    unparked = unparked + 1
-    local id, score = unpack(next_parked(key, tenant))
-    if not id then break end
-    call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
-  end
-  wake()
-end
-local function give_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
-  local turn = turn_of(priority, tenant)
-  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
-end
-local function unqueue(task)
-  local id, asked, step = task.id, task.asked, task.state.step
-  settle_queues()
-  give_back(id, asked)
-  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', Q .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
-  if is_scheduled(step) then
-    set_aside(asked.tenant, -1)
-  elseif delayed then
-    set_aside(nil, -1)
-  end
-  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
-  count('waiting', asked.tenant, -1)
-  unpark(asked.tenant)
-end
-local function close_lease(task, verb, cap)
-  leases[task.id], task.state.closed = false, verb
-  change(task)
-  count('running', task.asked.tenant, -1)
-  unpark(task.asked.tenant, cap)
-end
-local function requeue(task, step, delay, verb, code, message)
-  local id, state, few = task.id, task.state, rare(task.state)
-  local key = Q .. 'attempts:' .. id
-  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
-  call('LTRIM', key, -MAX_ATTEMPTS, -1)
-  if verb == 'expire' then
-    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
-  elseif verb ~= 'release' then
-    few.losses, few.lost_worker = nil, nil
-  end
-  if verb == 'release' then state.attempt = state.attempt - 1 end
-  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
-  few.steps, few.tried = nil, true
-  count('waiting', task.asked.tenant, 1)
-  if delay > 0 then
-    add_timed('delayed', digits[now + delay], id)
-    set_aside(nil, 1)
-  else
-    enter('again', id, digits[now])
-  end
-  announce(task)
-  wake()
-end
-local ended, has_ended, untold = {}, {}, {}
-local MAX_MOVED = 25
-local moved = 0
-local function others(own)
-  local records = {}
-  for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = shown(id) or nil end
-  end
-  return records
-end
-local MAX_KEPT = 1024
-local function shorten(task)
-  local raw = task.apart and call('GET', request_key(task.id))
-  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
-  local params = query and string.find(raw, ',"params":', query, true)
-  if not query then return end
-  local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MAX_KEPT then value = 'null' end
-  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
-  doomed[#doomed + 1] = request_key(task.id)
-  rare(task.state).shortened = true
-  change(task)
-end
-local MAX_UNRUN, MAX_WHOLE = 10000, 1000
-local function forget(id)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  for _, key in ipairs(rare(state).keys or {}) do
-    local answer = call('GET', Q .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
-  end
-  for _, batch in ipairs(rare(state).batches or {}) do
-    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
-    end
-  end
-  call('ZREM', messages_of(asked), id)
-  call('ZREM', Q .. 'finished', id)
-  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
-  task.gone, tasks[id] = true, false
-end
-local function keep_latest(id, tenant, keep)
-  local key = Q .. 'unrun:' .. tenant
-  local length = call('RPUSH', key, id)
-  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if length > MAX_WHOLE then
-    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
-    if old and old.state.completed then shorten(old) end
-  end
-  if length > MAX_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(task, status)
-  local id, asked, state = task.id, task.asked, task.state
-  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
-  state.status, state.step, state.completed = status, string.lower(status), now
-  few.waits = nil
-  if status == 'CANCELLED' then shorten(task) end
-  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
-  announce(task)
-  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
-  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
-  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
-  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-  listed[id], finished[id] = false, now + keep_task
-  finished_keep = math.max(finished_keep, keep_task)
-  index_finished(messages_of(asked), id, keep_task, keep_index)
-  local same = Q .. 'same:' .. asked.same
-  if status == 'COMPLETED' then
-    index_answer(same, id, keep_task)
-    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
-  else
-    index_remove(same, id, keep_task)
-  end
-  for _, batch in ipairs(few.batches or {}) do
-    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-    end
-  end
-end
-local function put_cancelled(id)
-  local task = find(id)
-  local status = task and task.state.status
-  if status == 'PENDING' then
-    unqueue(task)
-  elseif status == 'PROCESSING' then
-    close_lease(task, 'cancel')
-    call('PUBLISH', P .. 'cancelled', id)
-  else
-    return false
-  end
-  put_final(task, 'CANCELLED')
-  return true
-end
-local function tell_one(id, completed)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  if is_superseded(id, asked) then
-    put_cancelled(id)
-  elseif not completed then
-    unqueue(task)
-    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
-    put_final(task, 'FAILED')
-  else
-    moved = moved + 1
-    local waits = (rare(state).waits or 1) - 1
-    rare(state).waits = waits > 0 and waits or nil
-    change(task)
-    if waits > 0 then return end
-    state.step, state.at = admit(id, asked)
-    if state.step == 'queued' then set_aside(asked.tenant, -1) end
-    announce(task)
-    wake()
-  end
-end
-local function tell(id, completed)
-  local key = Q .. 'dependents:' .. id
-  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
-  fetch(dependents)
-  for _, dependent in ipairs(dependents) do
-    if moved >= MAX_MOVED then return false end
-    call('ZREM', key, dependent)
-    tell_one(dependent, completed)
-  end
-  return true
-end
-local function tell_all()
-  local left = {}
-  for _, one in ipairs(untold) do
-    local id, completed = unpack(one)
-    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
-  end
-  untold = {}
-  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
-  return #left > 0
-end
-local function supersede(owner, kept)
-  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
-  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
-  local staying = {}
-  for id, asked in pairs(kept) do
-    local score = asked and asked.message == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
-  end
-  table.sort(staying, function(a, b) return a[2] > b[2] end)
-  for _, one in ipairs(staying) do
-    index_active(index, one[1])
-    index_active(Q .. 'same:' .. one[3].same, one[1])
-  end
-  call('ZADD', Q .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MAX_MOVED then break end
-    local task = find(id)
-    if task and is_superseded(id, task.asked) then put_cancelled(id) end
-  end
-end
-local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
-  if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
-  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    if not put_cancelled(id) then call('ZREM', index, id) end
-  end
-  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
-  return true
-end
-local function settle(unsettled)
-  local left = tell_all()
-  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MAX_MOVED do
-    local one = call('LPOP', Q .. 'untold')
-    if not one then break end
-    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
-    tell_all()
-  end
-  if not (left or unsettled) then return false end
-  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
-    call('DEL', Q .. 'unsettled')
-    return false
-  end
-  if not unsettled then wake() end
-  call('SET', Q .. 'unsettled', 1)
-  return true
-end
-local function write_tasks()
-  local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
-    if task.gone then
-      ended_ids[#ended_ids + 1] = task.id
-    elseif until_then then
-      task.record, task.text = text .. body_of(task), false
-      if task.had_ended then
-        call('SET', task.key, task.record, 'KEEPTTL')
-      else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
-      end
-      ended_ids[#ended_ids + 1] = task.id
-    else
-      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
-    end
-  end
-  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
-  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
-  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
-end
-local function write_index(key, scores)
-  local added, removed = {}, {}
-  for id, score in pairs(scores) do
-    if score then
-      added[#added + 1], added[#added + 2] = digits[score], id
-    else
-      removed[#removed + 1] = id
-    end
-    if #added + #removed >= MAX_FETCHED then
-      if #removed > 0 then call('ZREM', key, unpack(removed)) end
-      if #added > 0 then call('ZADD', key, unpack(added)) end
-      added, removed = {}, {}
-    end
-  end
-  if #removed > 0 then call('ZREM', key, unpack(removed)) end
-  if #added > 0 then call('ZADD', key, unpack(added)) end
-end
-local function commit()
-  settle_queues()
-  write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
-end
+return { t[1], refs }`,
+  'cancelAll': `#!lua flags=allow-oom
+--- @include "base"
+--- @include "queue"
+--- @include "index"
+--- @include "leave"
+--- @include "finish"
+--- @include "commit"
 local ids = { unpack(ARGV, 2) }
 fetch(ids)
 for _, id in ipairs(ids) do put_cancelled(id) end
 settle(false)
 commit()
-return others({})`
-  },
-  cancel: {
-    sha: '91d2bb4c9ae386f7cbb7c1e65613e174068fdc19',
-    source: `#!lua flags=allow-oom
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ROUND = 60
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-local function leave_marker()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
-end
-local RANK = 2 ^ 44
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
-local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
-local function set_aside(tenant, by)
-  if tenant then add('scheduled', tenant, by) end
-  add('scheduled', '', by)
-end
-local function wake() notify_workers = true end
-local entering, heads = {}, {}
-local function settle_queues()
-  for name, head in pairs(heads) do
-    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
-  end
-  heads = {}
-  for name, members in pairs(entering) do
-    open_queue(name)
-    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
-  end
-  entering = {}
-end
-local function enter(name, id, score)
-  local members = entering[name] or {}
-  entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local any_timed
-local function is_any_timed()
-  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
-  return any_timed
-end
-local function add_timed(key, time, id)
-  call('ZADD', Q .. key, time, id)
-  any_timed = true
-end
-local function queue_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
-  turns[priority][tenant] = turn
-  enter(priority, id, place_in(turn))
-  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
-end
-local function admit(id, asked)
-  if (asked.run_at or 0) > now then
-    add_timed('delayed', asked.run_at, id)
-    return 'scheduled', asked.run_at
-  end
-  queue_back(id, asked)
-  return 'queued', now
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
-end
-local MAX_ATTEMPTS = 20
-local MAX_ASIDE = 100
-local unparked = 0
-local function any_queued()
-  settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
-end
-local MAX_PAGE = 50
-local function head_of(name, n)
-  local head = heads[name]
-  if not head then
-    head = { used = 0, read = 0 }
-    heads[name] = head
-  end
-  if head.used == head.read and not head.is_end then
-    n = math.min(n, MAX_PAGE)
-    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
-    head.read = head.read + #head.page / 2
-    head.is_end = #head.page < 2 * n
-    local ids = {}
-    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
-    fetch(ids)
-  end
-  if head.used < head.read then return head end
-end
-local function pop(n)
-  if next(entering) then settle_queues() end
-  local best = head_of('again', n) and 1
-  if not best then
-    local due
-    for i, priority in ipairs(PRIORITIES) do
-      local its = share(priority)
-      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
-    end
-    if not best then return end
-  end
-  local head = heads[QUEUES[best]]
-  local at = 2 * (head.used - head.first)
-  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
-  head.used = head.used + 1
-  if best > 1 then
-    local priority = QUEUES[best]
-    set_share('clock', share(priority))
-    set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
-  end
-  return id, best, score
-end
-local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
-end
-local function next_parked(key, tenant)
-  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
-  if asked % 5 > 0 then return head end
-  local at = asked == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
-  if not lower[1] then return head end
-  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
-  return lower
-end
-local function preferred(tenant)
-  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
-  if not id then return end
-  settle_queues()
-  call('HDEL', Q .. 'turns:low', '=' .. tenant)
-  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
-end
-local function unpark(tenant, cap)
-  local key = Q .. 'capped:' .. tenant
-  if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
-  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
-    unparked = unparked + 1
-    local id, score = unpack(next_parked(key, tenant))
-    if not id then break end
-    call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
-  end
-  wake()
-end
-local function give_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
-  local turn = turn_of(priority, tenant)
-  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
-end
-local function unqueue(task)
-  local id, asked, step = task.id, task.asked, task.state.step
-  settle_queues()
-  give_back(id, asked)
-  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', Q .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
-  if is_scheduled(step) then
-    set_aside(asked.tenant, -1)
-  elseif delayed then
-    set_aside(nil, -1)
-  end
-  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
-  count('waiting', asked.tenant, -1)
-  unpark(asked.tenant)
-end
-local function close_lease(task, verb, cap)
-  leases[task.id], task.state.closed = false, verb
-  change(task)
-  count('running', task.asked.tenant, -1)
-  unpark(task.asked.tenant, cap)
-end
-local function requeue(task, step, delay, verb, code, message)
-  local id, state, few = task.id, task.state, rare(task.state)
-  local key = Q .. 'attempts:' .. id
-  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
-  call('LTRIM', key, -MAX_ATTEMPTS, -1)
-  if verb == 'expire' then
-    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
-  elseif verb ~= 'release' then
-    few.losses, few.lost_worker = nil, nil
-  end
-  if verb == 'release' then state.attempt = state.attempt - 1 end
-  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
-  few.steps, few.tried = nil, true
-  count('waiting', task.asked.tenant, 1)
-  if delay > 0 then
-    add_timed('delayed', digits[now + delay], id)
-    set_aside(nil, 1)
-  else
-    enter('again', id, digits[now])
-  end
-  announce(task)
-  wake()
-end
-local ended, has_ended, untold = {}, {}, {}
-local MAX_MOVED = 25
-local moved = 0
-local function others(own)
-  local records = {}
-  for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = shown(id) or nil end
-  end
-  return records
-end
-local MAX_KEPT = 1024
-local function shorten(task)
-  local raw = task.apart and call('GET', request_key(task.id))
-  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
-  local params = query and string.find(raw, ',"params":', query, true)
-  if not query then return end
-  local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MAX_KEPT then value = 'null' end
-  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
-  doomed[#doomed + 1] = request_key(task.id)
-  rare(task.state).shortened = true
-  change(task)
-end
-local MAX_UNRUN, MAX_WHOLE = 10000, 1000
-local function forget(id)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  for _, key in ipairs(rare(state).keys or {}) do
-    local answer = call('GET', Q .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
-  end
-  for _, batch in ipairs(rare(state).batches or {}) do
-    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
-    end
-  end
-  call('ZREM', messages_of(asked), id)
-  call('ZREM', Q .. 'finished', id)
-  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
-  task.gone, tasks[id] = true, false
-end
-local function keep_latest(id, tenant, keep)
-  local key = Q .. 'unrun:' .. tenant
-  local length = call('RPUSH', key, id)
-  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if length > MAX_WHOLE then
-    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
-    if old and old.state.completed then shorten(old) end
-  end
-  if length > MAX_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(task, status)
-  local id, asked, state = task.id, task.asked, task.state
-  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
-  state.status, state.step, state.completed = status, string.lower(status), now
-  few.waits = nil
-  if status == 'CANCELLED' then shorten(task) end
-  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
-  announce(task)
-  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
-  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
-  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
-  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-  listed[id], finished[id] = false, now + keep_task
-  finished_keep = math.max(finished_keep, keep_task)
-  index_finished(messages_of(asked), id, keep_task, keep_index)
-  local same = Q .. 'same:' .. asked.same
-  if status == 'COMPLETED' then
-    index_answer(same, id, keep_task)
-    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
-  else
-    index_remove(same, id, keep_task)
-  end
-  for _, batch in ipairs(few.batches or {}) do
-    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-    end
-  end
-end
-local function put_cancelled(id)
-  local task = find(id)
-  local status = task and task.state.status
-  if status == 'PENDING' then
-    unqueue(task)
-  elseif status == 'PROCESSING' then
-    close_lease(task, 'cancel')
-    call('PUBLISH', P .. 'cancelled', id)
-  else
-    return false
-  end
-  put_final(task, 'CANCELLED')
-  return true
-end
-local function tell_one(id, completed)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  if is_superseded(id, asked) then
-    put_cancelled(id)
-  elseif not completed then
-    unqueue(task)
-    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
-    put_final(task, 'FAILED')
-  else
-    moved = moved + 1
-    local waits = (rare(state).waits or 1) - 1
-    rare(state).waits = waits > 0 and waits or nil
-    change(task)
-    if waits > 0 then return end
-    state.step, state.at = admit(id, asked)
-    if state.step == 'queued' then set_aside(asked.tenant, -1) end
-    announce(task)
-    wake()
-  end
-end
-local function tell(id, completed)
-  local key = Q .. 'dependents:' .. id
-  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
-  fetch(dependents)
-  for _, dependent in ipairs(dependents) do
-    if moved >= MAX_MOVED then return false end
-    call('ZREM', key, dependent)
-    tell_one(dependent, completed)
-  end
-  return true
-end
-local function tell_all()
-  local left = {}
-  for _, one in ipairs(untold) do
-    local id, completed = unpack(one)
-    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
-  end
-  untold = {}
-  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
-  return #left > 0
-end
-local function supersede(owner, kept)
-  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
-  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
-  local staying = {}
-  for id, asked in pairs(kept) do
-    local score = asked and asked.message == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
-  end
-  table.sort(staying, function(a, b) return a[2] > b[2] end)
-  for _, one in ipairs(staying) do
-    index_active(index, one[1])
-    index_active(Q .. 'same:' .. one[3].same, one[1])
-  end
-  call('ZADD', Q .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MAX_MOVED then break end
-    local task = find(id)
-    if task and is_superseded(id, task.asked) then put_cancelled(id) end
-  end
-end
-local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
-  if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
-  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    if not put_cancelled(id) then call('ZREM', index, id) end
-  end
-  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
-  return true
-end
-local function settle(unsettled)
-  local left = tell_all()
-  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MAX_MOVED do
-    local one = call('LPOP', Q .. 'untold')
-    if not one then break end
-    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
-    tell_all()
-  end
-  if not (left or unsettled) then return false end
-  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
-    call('DEL', Q .. 'unsettled')
-    return false
-  end
-  if not unsettled then wake() end
-  call('SET', Q .. 'unsettled', 1)
-  return true
-end
-local function write_tasks()
-  local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
-    if task.gone then
-      ended_ids[#ended_ids + 1] = task.id
-    elseif until_then then
-      task.record, task.text = text .. body_of(task), false
-      if task.had_ended then
-        call('SET', task.key, task.record, 'KEEPTTL')
-      else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
-      end
-      ended_ids[#ended_ids + 1] = task.id
-    else
-      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
-    end
-  end
-  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
-  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
-  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
-end
-local function write_index(key, scores)
-  local added, removed = {}, {}
-  for id, score in pairs(scores) do
-    if score then
-      added[#added + 1], added[#added + 2] = digits[score], id
-    else
-      removed[#removed + 1] = id
-    end
-    if #added + #removed >= MAX_FETCHED then
-      if #removed > 0 then call('ZREM', key, unpack(removed)) end
-      if #added > 0 then call('ZADD', key, unpack(added)) end
-      added, removed = {}, {}
-    end
-  end
-  if #removed > 0 then call('ZREM', key, unpack(removed)) end
-  if #added > 0 then call('ZADD', key, unpack(added)) end
-end
-local function commit()
-  settle_queues()
-  write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
-end
+return others({})`,
+  'cancel': `#!lua flags=allow-oom
+--- @include "base"
+--- @include "queue"
+--- @include "index"
+--- @include "leave"
+--- @include "finish"
+--- @include "commit"
 local id = ARGV[2]
 if not (find_kept(id) and put_cancelled(id)) then return { shown(id), {}, 0 } end
 local unsettled = settle(false)
 commit()
-return { shown(id), others({}), unsettled and 1 or 0 }`
-  },
-  checkpoint: {
-    sha: '69a711243bcc7a088a1e50e7db49c997ea760035',
-    source: `#!lua
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
+return { shown(id), others({}), unsettled and 1 or 0 }`,
+  'checkpoint': `#!lua
+--- @include "base"
 local id, name, value, most = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local task, key = find(id), Q .. 'checkpoints:' .. id
 if not task or task.state.lease ~= tonumber(ARGV[3]) or task.state.status ~= 'PROCESSING' then return 'stale' end
@@ -1793,167 +56,9 @@ end
 bytes = bytes - call('HSTRLEN', key, name)
 if most > 0 and bytes > most then return 'too_large' end
 call('HSET', key, name, value)
-return 'ok'`
-  },
-  cleanup: {
-    sha: 'e4279334e0038c441208dbd5e69bd81a2ff0a6a7',
-    source: `#!lua flags=allow-oom
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
+return 'ok'`,
+  'cleanup': `#!lua flags=allow-oom
+--- @include "base"
 local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
 fetch(ids)
 for _, id in ipairs(ids) do
@@ -1962,716 +67,462 @@ for _, id in ipairs(ids) do
   call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
   call('ZREM', Q .. 'finished', id)
 end
-return #ids`
-  },
-  close: {
-    sha: 'dbcc0d3d9ac80003d2c948cb9448c77045444919',
-    source: `#!lua flags=allow-oom
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
+return #ids`,
+  'close': `#!lua flags=allow-oom
+--- @include "close"`,
+  'contents': `#!lua flags=no-writes
+--- @include "base"
+local contents, room = {}, tonumber(ARGV[2])
+for i = 3, #ARGV do
+  local key = P .. 'chart:' .. ARGV[i]
+  local bytes = call('STRLEN', key)
+  if bytes == 0 then
+    contents[#contents + 1] = false
+  elseif bytes <= room then
+    room = room - bytes
+    contents[#contents + 1] = call('GET', key)
+  else
+    contents[#contents + 1] = bytes
+    break
   end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
 end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
+return contents`,
+  'dequeue': `#!lua
+--- @include "plain-exchange"
+local _, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+if claimed then return claimed end
+--- @include "base"
+--- @include "queue"
+--- @include "index"
+--- @include "leave"
+--- @include "finish"
+--- @include "commit"
+--- @include "clock"
+--- @include "take"
+return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`,
+  'ended': `#!lua flags=no-writes
+--- @include "base"
+--- @include "ref"
+local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
+local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
+local PAGE, MOST_READ = 100, 2000
+local ended = {}
+for offset = 0, MOST_READ - PAGE, PAGE do
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
+  each_ref(ids, function(ref)
+    if tonumber(ref[3] or 0) >= since then ended[#ended + 1] = ref end
+    return #ended == limit
+  end)
+  if #ids < PAGE or #ended == limit then break end
 end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
+return { ended, tostring(now) }`,
+  'enqueue': `#!lua
+--- @include "start"
+--- @include "tenants"
+--- @include "index"
+--- @include "plain-enqueue"
+local plain = enqueue_plain()
+if plain then return plain end
+--- @include "base"
+--- @include "queue"
+--- @include "decide"
+--- @include "create"
+--- @include "bind"
+--- @include "commit"
+--- @include "weigh"
+local function cancel_older(older, owners, kept)
+--- @include "leave"
+--- @include "finish"
+  fetch(older)
+  for _, id in ipairs(older) do put_cancelled(id) end
+  for _, owner in ipairs(owners) do supersede(owner, kept) end
+  local unsettled = settle(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
+  return others, unsettled and 1 or 0
 end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
+local room = 2 ^ 20
+local function known_task(id)
+  if room <= 0 then return find_kept(id) and id end
+  local known = shown(id)
+  if known then room = room - weigh(known) end
+  return known
 end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+local function to_request(i)
+  local request = {
+    user = ARGV[i], tenant = ARGV[i + 1], key = ARGV[i + 2], body = ARGV[i + 3], batch = ARGV[i + 8], stores_content = ARGV[i + 7] == '1', drafts = {},
+    limits = { waiting = tonumber(ARGV[i + 4]), ready = tonumber(ARGV[i + 5]), scheduled = tonumber(ARGV[i + 6]) },
+    asked = { tenant = ARGV[i + 1], queue_timeout = tonumber(ARGV[i + 9]), weight = tonumber(ARGV[i + 10]) }
   }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
+  local n = tonumber(ARGV[i + 11])
+  i = i + 12
+  for d = 1, n do
+    request.drafts[d] = {
+      id = ARGV[i], message = ARGV[i + 1], user = request.user, head = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
+      asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
+      needs = ARGV[i + 11], retry_of = ARGV[i + 12], few = ARGV[i + 13] == '' and {} or cjson.decode(ARGV[i + 13])
+    }
+    i = i + 14
   end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
+  return request, i
 end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ROUND = 60
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
+local function find_repeated(request)
+  local drafts, batch, key = request.drafts, request.batch, request.key
+  local before = drafts[1].known and drafts[1].id
+  if batch ~= '' then before = call('HGET', Q .. 'batch:' .. batch, 'ids') end
+  if before then
+    return function()
+      local repeated = {}
+      for id in string.gmatch(before, '%S+') do
+        local task = find(id)
+        local outcome = task and task.state.completed and 'chart_exists' or 'already_active'
+        if id == drafts[#repeated + 1].id then outcome = 'queued' end
+        repeated[#repeated + 1] = { outcome, known_task(id) }
       end
+      return { 'accepted', repeated, {} }
     end
   end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-local function leave_marker()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
-end
-local RANK = 2 ^ 44
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
+  local seen = key ~= '' and call('GET', Q .. 'idempotency:' .. key)
+  if not seen then return end
+  local bound, ids = string.sub(seen, 1, 36), {}
+  for id in string.gmatch(call('HGET', Q .. 'batch:' .. bound, 'ids') or bound, '%S+') do
+    if find_kept(id) then ids[#ids + 1] = id end
+  end
+  if #ids == 0 then return end
+  if string.sub(seen, 37) ~= request.body then return { 'key_reused' } end
+  return function()
+    local found = {}
+    for n, id in ipairs(ids) do found[n] = { 'replayed', known_task(id) } end
+    return { 'replayed', found, {}, bound }
   end
 end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
-local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
-local function set_aside(tenant, by)
-  if tenant then add('scheduled', tenant, by) end
-  add('scheduled', '', by)
-end
-local function wake() notify_workers = true end
-local entering, heads = {}, {}
-local function settle_queues()
-  for name, head in pairs(heads) do
-    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
-  end
-  heads = {}
-  for name, members in pairs(entering) do
-    open_queue(name)
-    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
-  end
-  entering = {}
-end
-local function enter(name, id, score)
-  local members = entering[name] or {}
-  entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local any_timed
-local function is_any_timed()
-  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
-  return any_timed
-end
-local function add_timed(key, time, id)
-  call('ZADD', Q .. key, time, id)
-  any_timed = true
-end
-local function queue_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
-  turns[priority][tenant] = turn
-  enter(priority, id, place_in(turn))
-  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
-end
-local function admit(id, asked)
-  if (asked.run_at or 0) > now then
-    add_timed('delayed', asked.run_at, id)
-    return 'scheduled', asked.run_at
-  end
-  queue_back(id, asked)
-  return 'queued', now
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
-end
-local MAX_ATTEMPTS = 20
-local MAX_ASIDE = 100
-local unparked = 0
-local function any_queued()
-  settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
-end
-local MAX_PAGE = 50
-local function head_of(name, n)
-  local head = heads[name]
-  if not head then
-    head = { used = 0, read = 0 }
-    heads[name] = head
-  end
-  if head.used == head.read and not head.is_end then
-    n = math.min(n, MAX_PAGE)
-    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
-    head.read = head.read + #head.page / 2
-    head.is_end = #head.page < 2 * n
-    local ids = {}
-    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
-    fetch(ids)
-  end
-  if head.used < head.read then return head end
-end
-local function pop(n)
-  if next(entering) then settle_queues() end
-  local best = head_of('again', n) and 1
-  if not best then
-    local due
-    for i, priority in ipairs(PRIORITIES) do
-      local its = share(priority)
-      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
-    end
-    if not best then return end
-  end
-  local head = heads[QUEUES[best]]
-  local at = 2 * (head.used - head.first)
-  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
-  head.used = head.used + 1
-  if best > 1 then
-    local priority = QUEUES[best]
-    set_share('clock', share(priority))
-    set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
-  end
-  return id, best, score
-end
-local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
-end
-local function next_parked(key, tenant)
-  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
-  if asked % 5 > 0 then return head end
-  local at = asked == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
-  if not lower[1] then return head end
-  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
-  return lower
-end
-local function preferred(tenant)
-  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
-  if not id then return end
-  settle_queues()
-  call('HDEL', Q .. 'turns:low', '=' .. tenant)
-  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
-end
-local function unpark(tenant, cap)
-  local key = Q .. 'capped:' .. tenant
-  if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
-  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
-    unparked = unparked + 1
-    local id, score = unpack(next_parked(key, tenant))
-    if not id then break end
-    call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
-  end
-  wake()
-end
-local function give_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
-  local turn = turn_of(priority, tenant)
-  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
-end
-local function unqueue(task)
-  local id, asked, step = task.id, task.asked, task.state.step
-  settle_queues()
-  give_back(id, asked)
-  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', Q .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
-  if is_scheduled(step) then
-    set_aside(asked.tenant, -1)
-  elseif delayed then
-    set_aside(nil, -1)
-  end
-  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
-  count('waiting', asked.tenant, -1)
-  unpark(asked.tenant)
-end
-local function close_lease(task, verb, cap)
-  leases[task.id], task.state.closed = false, verb
-  change(task)
-  count('running', task.asked.tenant, -1)
-  unpark(task.asked.tenant, cap)
-end
-local function requeue(task, step, delay, verb, code, message)
-  local id, state, few = task.id, task.state, rare(task.state)
-  local key = Q .. 'attempts:' .. id
-  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
-  call('LTRIM', key, -MAX_ATTEMPTS, -1)
-  if verb == 'expire' then
-    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
-  elseif verb ~= 'release' then
-    few.losses, few.lost_worker = nil, nil
-  end
-  if verb == 'release' then state.attempt = state.attempt - 1 end
-  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
-  few.steps, few.tried = nil, true
-  count('waiting', task.asked.tenant, 1)
-  if delay > 0 then
-    add_timed('delayed', digits[now + delay], id)
-    set_aside(nil, 1)
-  else
-    enter('again', id, digits[now])
-  end
-  announce(task)
-  wake()
-end
-local ended, has_ended, untold = {}, {}, {}
-local MAX_MOVED = 25
-local moved = 0
-local function others(own)
-  local records = {}
-  for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = shown(id) or nil end
-  end
-  return records
-end
-local MAX_KEPT = 1024
-local function shorten(task)
-  local raw = task.apart and call('GET', request_key(task.id))
-  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
-  local params = query and string.find(raw, ',"params":', query, true)
-  if not query then return end
-  local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MAX_KEPT then value = 'null' end
-  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
-  doomed[#doomed + 1] = request_key(task.id)
-  rare(task.state).shortened = true
-  change(task)
-end
-local MAX_UNRUN, MAX_WHOLE = 10000, 1000
-local function forget(id)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  for _, key in ipairs(rare(state).keys or {}) do
-    local answer = call('GET', Q .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
-  end
-  for _, batch in ipairs(rare(state).batches or {}) do
-    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
-    end
-  end
-  call('ZREM', messages_of(asked), id)
-  call('ZREM', Q .. 'finished', id)
-  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
-  task.gone, tasks[id] = true, false
-end
-local function keep_latest(id, tenant, keep)
-  local key = Q .. 'unrun:' .. tenant
-  local length = call('RPUSH', key, id)
-  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if length > MAX_WHOLE then
-    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
-    if old and old.state.completed then shorten(old) end
-  end
-  if length > MAX_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(task, status)
-  local id, asked, state = task.id, task.asked, task.state
-  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
-  state.status, state.step, state.completed = status, string.lower(status), now
-  few.waits = nil
-  if status == 'CANCELLED' then shorten(task) end
-  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
-  announce(task)
-  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
-  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
-  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
-  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-  listed[id], finished[id] = false, now + keep_task
-  finished_keep = math.max(finished_keep, keep_task)
-  index_finished(messages_of(asked), id, keep_task, keep_index)
-  local same = Q .. 'same:' .. asked.same
-  if status == 'COMPLETED' then
-    index_answer(same, id, keep_task)
-    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
-  else
-    index_remove(same, id, keep_task)
-  end
-  for _, batch in ipairs(few.batches or {}) do
-    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-    end
-  end
-end
-local function put_cancelled(id)
-  local task = find(id)
-  local status = task and task.state.status
-  if status == 'PENDING' then
-    unqueue(task)
-  elseif status == 'PROCESSING' then
-    close_lease(task, 'cancel')
-    call('PUBLISH', P .. 'cancelled', id)
-  else
-    return false
-  end
-  put_final(task, 'CANCELLED')
-  return true
-end
-local function tell_one(id, completed)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  if is_superseded(id, asked) then
-    put_cancelled(id)
-  elseif not completed then
-    unqueue(task)
-    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
-    put_final(task, 'FAILED')
-  else
-    moved = moved + 1
-    local waits = (rare(state).waits or 1) - 1
-    rare(state).waits = waits > 0 and waits or nil
-    change(task)
-    if waits > 0 then return end
-    state.step, state.at = admit(id, asked)
-    if state.step == 'queued' then set_aside(asked.tenant, -1) end
-    announce(task)
-    wake()
-  end
-end
-local function tell(id, completed)
-  local key = Q .. 'dependents:' .. id
-  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
-  fetch(dependents)
-  for _, dependent in ipairs(dependents) do
-    if moved >= MAX_MOVED then return false end
-    call('ZREM', key, dependent)
-    tell_one(dependent, completed)
-  end
-  return true
-end
-local function tell_all()
-  local left = {}
-  for _, one in ipairs(untold) do
-    local id, completed = unpack(one)
-    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
-  end
-  untold = {}
-  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
-  return #left > 0
-end
-local function supersede(owner, kept)
-  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
-  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
-  local staying = {}
-  for id, asked in pairs(kept) do
-    local score = asked and asked.message == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
-  end
-  table.sort(staying, function(a, b) return a[2] > b[2] end)
-  for _, one in ipairs(staying) do
-    index_active(index, one[1])
-    index_active(Q .. 'same:' .. one[3].same, one[1])
-  end
-  call('ZADD', Q .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MAX_MOVED then break end
-    local task = find(id)
-    if task and is_superseded(id, task.asked) then put_cancelled(id) end
-  end
-end
-local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
-  if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
-  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    if not put_cancelled(id) then call('ZREM', index, id) end
-  end
-  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
-  return true
-end
-local function settle(unsettled)
-  local left = tell_all()
-  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MAX_MOVED do
-    local one = call('LPOP', Q .. 'untold')
-    if not one then break end
-    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
-    tell_all()
-  end
-  if not (left or unsettled) then return false end
-  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
-    call('DEL', Q .. 'unsettled')
-    return false
-  end
-  if not unsettled then wake() end
-  call('SET', Q .. 'unsettled', 1)
-  return true
-end
-local function write_tasks()
-  local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
-    if task.gone then
-      ended_ids[#ended_ids + 1] = task.id
-    elseif until_then then
-      task.record, task.text = text .. body_of(task), false
-      if task.had_ended then
-        call('SET', task.key, task.record, 'KEEPTTL')
+local function accept(request, any_replaced)
+  local drafts, user, tenant, batch, key = request.drafts, request.user, request.tenant, request.batch, request.key
+  local repeated = find_repeated(request)
+  if repeated then return repeated end
+  local by_id, fresh, unasked = match_alike(drafts, request.stores_content, any_replaced)
+  if unasked then return unasked end
+  local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
+  if refusal then return refusal end
+  local older, owners, kept = find_older(drafts, user)
+  refusal = find_full(fresh, older, owners, kept, tenant, request.limits)
+  if refusal then return refusal end
+  local superseded, unsettled = nil, 0
+  if #older + #owners > 0 then superseded, unsettled = cancel_older(older, owners, kept) end
+  for _, draft in ipairs(fresh) do create(draft, user, tenant, request.asked, batch, key, any_replaced or #owners > 0) end
+  if #fresh > 0 then wake() end
+  bind(drafts, user, batch, key, request.body)
+  return function()
+    local answers = {}
+    for i, draft in ipairs(drafts) do
+      if draft.fresh then
+        local place = draft.step == 'queued' and position(draft.id, draft.priority) or false
+        answers[i] = { 'queued', false, digits[now], draft.step, digits[draft.at], place, table.concat(draft.deps, ' ') }
       else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+        answers[i] = { draft.outcome, known_task(draft.becomes) }
       end
-      ended_ids[#ended_ids + 1] = task.id
-    else
-      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
+    return { 'accepted', answers, superseded and superseded({}) or {}, false, unsettled }
+  end
+end
+local requests, names, i = {}, { Q .. 'superseded' }, 2
+while i <= #ARGV do
+  requests[#requests + 1], i = to_request(i)
+  for _, draft in ipairs(requests[#requests].drafts) do names[#names + 1] = P .. 'task:' .. draft.id end
+end
+local any_replaced = false
+if call('EXISTS', unpack(names)) > 0 then
+  any_replaced = call('EXISTS', Q .. 'superseded') == 1
+  for _, request in ipairs(requests) do
+    for _, draft in ipairs(request.drafts) do draft.known = call('EXISTS', P .. 'task:' .. draft.id) == 1 end
+  end
+end
+local answers = {}
+for n, request in ipairs(requests) do answers[n] = accept(request, any_replaced) end
+if #records > 0 then
+  write_dependents()
+  write_new()
+end
+commit()
+for n, answer in ipairs(answers) do
+  if type(answer) == 'function' then answers[n] = answer() end
+end
+return answers`,
+  'extend': `#!lua flags=allow-oom
+--- @include "base"
+--- @include "clock"
+local answers, ids, scores = {}, {}, {}
+for i = 3, #ARGV - 1, 2 do ids[#ids + 1] = ARGV[i] end
+fetch(ids)
+for i, id in ipairs(ids) do
+  local task, lease = find(id), tonumber(ARGV[2 * i + 2])
+  local state = task and task.state.lease == lease and task.state
+  answers[i] = 'stale'
+  if state and state.status == 'PROCESSING' then
+    answers[i], scores[#scores + 1], scores[#scores + 2] = 'ok', now + ARGV[2], id
+  elseif state and state.status == 'CANCELLED' then
+    answers[i] = 'cancelled'
+  end
+end
+if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
+return { answers, tostring(now) }`,
+  'inspect': `#!lua flags=no-writes
+--- @include "base"
+local found = shown(ARGV[2])
+return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }`,
+  'list': `#!lua flags=no-writes
+--- @include "base"
+--- @include "weigh"
+--- @include "ref"
+local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
+local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
+local function find_fitting(ids)
+  local keys, fitting = {}, {}
+  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
+  local records = #ids > 0 and call('MGET', unpack(keys)) or {}
+  local states = #ids > 0 and status ~= '' and not FINISHED[status] and call('HMGET', Q .. 'states', unpack(ids)) or {}
+  for i, id in ipairs(ids) do
+    local ref, ended_as, its_user, its_tenant = to_ref(id, records[i])
+    local its_status = ended_as or (states[i] and string.match(states[i], '^%d+ (%u+)')) or 'PENDING'
+    fitting[id] = ref and (status == '' or its_status == status) and (user == '' or its_user == user) and (tenant == '' or its_tenant == tenant)
+  end
+  return fitting
+end
+local function first_of(key)
+  if index ~= key then return 0 end
+  local rank = call('ZREVRANK', Q .. key, last)
+  return rank and rank + 1 or call('ZCOUNT', Q .. key, '(' .. score, '+inf')
+end
+local records, bytes, looked, reached = {}, 0, 0, false
+for _, key in ipairs({ 'active', 'finished' }) do
+  local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
+  local from = first_of(key)
+  while wanted and not (index == 'finished' and key == 'active') do
+    local page = call('ZREVRANGE', Q .. key, from, from + PAGE - 1, 'WITHSCORES')
+    local ids = {}
+    for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
+    local fitting = find_fitting(ids)
+    for i = 1, #page, 2 do
+      local known = fitting[page[i]] and shown(page[i])
+      if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
+      records[#records + 1] = known or nil
+      bytes = bytes + (known and weigh(known) or 0)
+      looked, reached = looked + 1, { key, page[i + 1], page[i] }
+    end
+    if #page < 2 * PAGE then break end
+    from = from + PAGE
+  end
+end
+return { records, false }`,
+  'message': `#!lua flags=no-writes
+--- @include "base"
+--- @include "ref"
+local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
+local limit = tonumber(ARGV[5])
+local PAGE, MOST_READ = 100, 1000
+local active = {}
+each_ref(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
+if ARGV[6] then return { active } end
+local found = { COMPLETED = {}, FAILED = {} }
+local offset = 0
+while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  each_ref(ids, function(ref, status)
+    local list = found[status]
+    if list and #list < limit then list[#list + 1] = ref end
+  end)
+  if #ids < PAGE then break end
+  offset = offset + PAGE
+end
+local others = {}
+if ARGV[4] ~= '' then
+  local ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
+  each_ref(ids, function(ref, _, user)
+    if user ~= ARGV[3] then others[#others + 1] = ref end
+    return #others == limit
+  end)
+end
+return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`,
+  'outlook': `#!lua flags=no-writes
+--- @include "base"
+local MOST, MOST_READ, PAGE = 100, 500, 100
+local since
+for _, name in ipairs(QUEUES) do
+  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
+  if head and (not since or head.state.at < since) then since = head.state.at end
+end
+local RUNNING, COMPLETED = '^%d+ PROCESSING %d+ (%S+) (%d+)', '^%d+ COMPLETED %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) %S* %S* %S* %l* (%S*)'
+local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
+for _, text in ipairs(#ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}) do
+  local step, at = string.match(text or '', RUNNING)
+  if step then running[#running + 1] = { step, at } end
+end
+local completed = {}
+for from = 0, MOST_READ - 1, PAGE do
+  ids = call('ZREVRANGEBYSCORE', Q .. 'finished', '+inf', '(' .. digits[now], 'LIMIT', from, PAGE)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
+  for _, record in ipairs(#ids > 0 and call('MGET', unpack(keys)) or {}) do
+    local ended_at, trace = string.match(record or '', COMPLETED)
+    if ended_at and #completed < MOST then completed[#completed + 1] = { trace, ended_at } end
+  end
+  if #completed == MOST or #ids < PAGE then break end
+end
+return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`,
+  'pause': `#!lua flags=allow-oom
+--- @include "base"
+--- @include "queue"
+--- @include "index"
+--- @include "leave"
+--- @include "commit"
+if ARGV[2] == '1' then
+  call('SET', Q .. 'paused', now)
+elseif call('DEL', Q .. 'paused') == 1 and any_queued() then
+  wake()
+end
+commit()
+return 1`,
+  'probe': `#!lua
+local key = KEYS[1] .. 'probe'
+redis.call('SET', key, 1, 'PX', 1000)
+return redis.call('DEL', key)`,
+  'progress': `#!lua
+--- @include "base"
+--- @include "queue"
+--- @include "commit"
+local MAX_STEPS = 64
+local function put(steps, first, last)
+  local moved, at = false, {}
+  for i = 1, #steps, 2 do at[steps[i]] = i + 1 end
+  for j = first, last, 2 do
+    local name, percent = ARGV[j], tonumber(ARGV[j + 1])
+    if not at[name] and #steps < 2 * MAX_STEPS then
+      at[name], steps[#steps + 1], steps[#steps + 2] = #steps + 2, name, percent
+      moved = true
+    elseif at[name] and steps[at[name]] ~= percent then
+      steps[at[name]] = percent
+      moved = true
     end
   end
-  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
-  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
-  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
+  return moved
 end
-local function write_index(key, scores)
-  local added, removed = {}, {}
-  for id, score in pairs(scores) do
-    if score then
-      added[#added + 1], added[#added + 2] = digits[score], id
-    else
-      removed[#removed + 1] = id
-    end
-    if #added + #removed >= MAX_FETCHED then
-      if #removed > 0 then call('ZREM', key, unpack(removed)) end
-      if #added > 0 then call('ZADD', key, unpack(added)) end
-      added, removed = {}, {}
+local function report(task, progress, step, first, last)
+  local state = task.state
+  local reached, steps = math.max(progress or 0, state.progress), rare(state).steps or {}
+  local moved = put(steps, first, last)
+  if #steps > 0 then rare(state).steps = steps end
+  local begins = step ~= '' and step ~= state.step
+  if not (moved or begins or reached > state.progress) then return end
+  state.progress, state.moved = reached, now
+  if begins then
+    state.step, state.at, state.from = step, now, reached
+    if select(2, string.gsub(state.trace, ';', '')) < MAX_STEPS - 1 then state.trace = state.trace .. ';' .. step .. ',' .. digits[now] .. ',' .. digits[reached] end
+  end
+  announce(task)
+end
+local ids, i = {}, 2
+while i <= #ARGV do
+  ids[#ids + 1] = ARGV[i]
+  i = i + 5 + 2 * ARGV[i + 4]
+end
+fetch(ids)
+local answers = {}
+i = 2
+while i <= #ARGV do
+  local task, n = find(ARGV[i]), tonumber(ARGV[i + 4])
+  local current = task and task.state.lease == tonumber(ARGV[i + 1]) and task.state.status == 'PROCESSING'
+  if current then report(task, tonumber(ARGV[i + 2]), word(ARGV[i + 3]), i + 5, i + 4 + 2 * n) end
+  answers[#answers + 1] = current and 1 or 0
+  i = i + 5 + 2 * n
+end
+commit()
+return answers`,
+  'read': `#!lua flags=no-writes
+--- @include "base"
+--- @include "weigh"
+local ids, found, room = { unpack(ARGV, 3) }, {}, tonumber(ARGV[2])
+fetch(ids)
+for i, id in ipairs(ids) do
+  found[i] = shown(id)
+  if i < #ids and found[i] then
+    room = room - weigh(found[i])
+    if room <= 0 then break end
+  end
+end
+return found`,
+  'settleAndClaim': `#!lua
+--- @include "plain-exchange"
+local settled, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+if settled then return { settled, claimed } end
+--- @include "close"`,
+  'stats': `#!lua flags=no-writes
+--- @include "base"
+local oldest = false
+for _, name in ipairs(QUEUES) do
+  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
+  if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
+end
+return {
+  tonumber(call('HGET', Q .. 'waiting', '') or 0),
+  call('ZCARD', Q .. 'processing'),
+  call('ZCARD', Q .. 'delayed'),
+  oldest and tostring(oldest),
+  tostring(now),
+  call('EXISTS', Q .. 'paused')
+}`
+} as const
+
+/** What scripts include, by its name. */
+export const fragments: Readonly<Record<string, string>> = {
+  'base': `--- @include "start"
+--- @include "tasks"
+--- @include "order"
+--- @include "shown"`,
+  'bind': `local function note(task, field, value)
+  local few = rare(task.state)
+  local list = few[field] or {}
+  for _, known in ipairs(list) do
+    if known == value then return false end
+  end
+  few[field], list[#list + 1] = list, value
+  change(task)
+  return true
+end
+local function bind(drafts, user, batch, key, body)
+  if batch == '' and key == '' then return end
+  local ids, unfinished, last, crowded = {}, 0, now, false
+  for i, draft in ipairs(drafts) do
+    local id = draft.becomes
+    ids[i] = id
+    if draft.fresh then
+      unfinished = unfinished + 1
+    elseif not draft.is_twin then
+      local task = find(id)
+      local until_then = expires(task)
+      if until_then then last = math.max(last, until_then) end
+      if batch == '' then
+        if answers_for(id, 'keys') >= MAX_ANSWERED then return end
+        note(task, 'keys', key)
+        unfinished = until_then and 0 or 1
+      elseif until_then and answers_for(id, 'batches') >= MAX_ANSWERED then
+        crowded = true
+      elseif note(task, 'batches', batch) and not until_then then
+        unfinished = unfinished + 1
+      end
     end
   end
-  if #removed > 0 then call('ZREM', key, unpack(removed)) end
-  if #added > 0 then call('ZADD', key, unpack(added)) end
-end
-local function commit()
-  settle_queues()
-  write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
-end
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
+  local bound = {}
+  if batch ~= '' then
+    bound[1] = Q .. 'batch:' .. batch
+    call('HSET', bound[1], 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
+  end
+  if key ~= '' then
+    bound[#bound + 1] = Q .. 'idempotency:' .. key
+    call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
+  end
+  if crowded then last = math.min(last, now + 60000) end
+  for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
+end`,
+  'clock': `--- @include "expected"
 local MAX_SHIFTED = 1000
 local function shift(key, by, shifts)
   local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
@@ -2690,180 +541,15 @@ local function set_back(by)
     return task and task.state.step == 'retrying'
   end)
 end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local MAX_DUE = 25
-local SETTLE_IN = 100
-local collected = 0
-local function due_in(key, time)
-  local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)
-  collected = collected + #ids
-  fetch(ids)
-  return ids
-end
-local function lost_workers(task, attempt)
-  local few = task.state.rare
-  local times = few and few.losses
-  if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
-end
-local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
-local expired = {}
-local function expire(cap, unsettled)
-  for _, id in ipairs(due_in('processing', ended_by)) do
-    local task = find(id)
-    if not task or task.state.status ~= 'PROCESSING' then
-      leases[id] = false
-    elseif unsettled and is_superseded(id, task.asked) then
-      put_cancelled(id)
-    elseif was_held(task.state) then
-      close_lease(task, 'release', cap)
-      requeue(task, 'queued', 0, 'release')
-    else
-      local attempt = task.state.attempt
-      expired[#expired + 1] = { id, attempt, task.state.worker }
-      close_lease(task, 'expire', cap)
-      if attempt < task.asked.max then
-        requeue(task, 'queued', 0, 'expire')
-      else
-        rare(task.state).code = 'CHARTS_ERR_WORKER_LOST'
-        put_final(task, 'FAILED')
-      end
-    end
-  end
-  for _, id in ipairs(is_any_timed() and due_in('deadlines', ended_by) or {}) do
-    call('ZREM', Q .. 'deadlines', id)
-    local task = find(id)
-    if task and unsettled and is_superseded(id, task.asked) then
-      put_cancelled(id)
-    elseif task and task.state.status == 'PENDING' then
-      unqueue(task)
-      rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
-      put_final(task, 'FAILED')
-    end
-  end
-end
-local function promote()
-  for _, id in ipairs(is_any_timed() and due_in('delayed', now) or {}) do
-    call('ZREM', Q .. 'delayed', id)
-    local task = find(id)
-    if not task then
-      set_aside(nil, -1)
-    elseif task.state.step == 'scheduled' then
-      set_aside(task.asked.tenant, -1)
-      task.state.step, task.state.at = 'queued', now
-      queue_back(id, task.asked)
-      announce(task)
-    else
-      set_aside(nil, -1)
-      enter('again', id, digits[now])
-    end
-  end
-end
-local function next_due(unsettled)
-  local due = unsettled and SETTLE_IN or -1
-  for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
-    local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
-    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
-    if left and (due < 0 or left < due) then due = left end
-  end
-  return due
-end
-local function handed(task, lost)
-  local request = task.apart and call('GET', request_key(task.id)) or nil
-  local bytes = #task.record + #(request or '')
-  if task.state.lease == 1 then return { task, false, false, request }, bytes end
-  local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
-  for _, text in ipairs(steps) do bytes = bytes + #text end
-  return { task, steps, lost or false, request }, bytes
-end
-local function start(task, worker, claim, lease_duration, step)
-  local state = task.state
-  if state.lease == 0 and task.asked.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
-  count('waiting', task.asked.tenant, -1)
-  count('running', task.asked.tenant, 1)
-  leases[task.id] = now + lease_duration
-  state.status, state.step, state.at, state.started = 'PROCESSING', step, now, state.started or now
-  state.attempt, state.lease = state.attempt + 1, state.lease + 1
-  state.worker, state.claim, state.closed, state.trace = worker, claim, '', step .. ',' .. digits[now] .. ',0'
-  announce(task)
-end
-local function end_replaced(task, at, score)
-  if not is_superseded(task.id, task.asked) then return false end
-  local name = QUEUES[at]
-  settle_queues()
-  call('ZADD', queue(name), string.format('%.17g', score), task.id)
-  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
-  return put_cancelled(task.id)
-end
-local function notes_for(worker) return call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled') end
-local function as_reply(claimed)
-  local replies = {}
-  for i, one in ipairs(claimed) do
-    local task, steps, lost, request = unpack(one)
-    replies[i] = (steps or lost or request) and { task.record, task.text, steps, lost, request } or { task.record, task.text }
-  end
-  return replies
-end
-local function reply(claimed, own, unsettled, lost)
-  commit()
-  return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
-end
-local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
-  local claimed = {}
-  local before, paused, unsettled = unpack(notes)
-  if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
-    local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
-    for id in string.gmatch(again, '%S+') do
-      local task = find(id)
-      if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
-        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
-      end
-    end
-    for id in string.gmatch(gone, '%S+') do
-      if not own[id] then ended[#ended + 1] = id end
-    end
-    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
-  end
-  expire(running_per_tenant, unsettled)
-  promote()
-  unsettled = settle(unsettled)
-  local ids, aside, bytes = {}, 0, 0
-  wanted = math.min(wanted, MAX_CLAIMED)
-  local capped = running_per_tenant > 0
-  while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
-    local id, at, score = pop(wanted - #claimed)
-    if not id then break end
-    local task = find(id)
-    if not task then
-      aside = aside + 1
-    elseif unsettled and end_replaced(task, at, score) then
-      aside = aside + 1
-    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
-      park(id, task.asked.tenant, at, score)
-      aside = aside + 1
-    else
-      local other = capped and at > 1 and preferred(task.asked.tenant)
-      other = other and find(other)
-      if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
-        park(id, task.asked.tenant, at, score)
-        task = other
-      end
-      local lost = lost_workers(task, task.state.attempt + 1)
-      local alone = lost and lost[3] == 1
-      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
-      local size
-      claimed[#claimed + 1], size = handed(task, lost)
-      ids[#ids + 1], bytes = task.id, bytes + size
-      if alone then break end
-    end
-  end
-  if #untold > 0 then unsettled = settle(unsettled) end
-  if #claimed + #ended + #expired > 0 then
-    local lost = #expired > 0 and cjson.encode(expired) or ''
-    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
-  end
-  if not paused and any_queued() then wake() end
-  return reply(claimed, own, unsettled, expired)
-end
+if expected and expected - now > TOLERANCE then set_back(expected - now) end`,
+  'close': `--- @include "base"
+--- @include "queue"
+--- @include "index"
+--- @include "leave"
+--- @include "finish"
+--- @include "commit"
+--- @include "clock"
+--- @include "take"
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
   delay, max, jitter = tonumber(delay), tonumber(max), tonumber(jitter)
@@ -2919,1001 +605,8 @@ if ARGV[2] == '' then
 else
   rest = take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
 end
-return { answers(), rest }`
-  },
-  contents: {
-    sha: 'f33fd2bf50e988ebf143607648c65dae202a1995',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local contents, room = {}, tonumber(ARGV[2])
-for i = 3, #ARGV do
-  local key = P .. 'chart:' .. ARGV[i]
-  local bytes = call('STRLEN', key)
-  if bytes == 0 then
-    contents[#contents + 1] = false
-  elseif bytes <= room then
-    room = room - bytes
-    contents[#contents + 1] = call('GET', key)
-  else
-    contents[#contents + 1] = bytes
-    break
-  end
-end
-return contents`
-  },
-  dequeue: {
-    sha: '59665d3b74f0f4acca250ea0736062cdc63d616f',
-    source: `#!lua
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local ROUND = 60
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-local function leave_marker()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
-end
-local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
-local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
-local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
-local function read_rare(rest, keep_details)
-  if rest == '' then return false, false end
-  local key, batch = string.match(rest, '"keys":%["([%w_-]+)"%]'), string.match(rest, '"batches":%["([%w_-]+)"%]')
-  local left, steps = string.gsub(rest, '"steps":%[[^%]]*%]', '', 1)
-  left = string.gsub(string.gsub(left, '"keys":%["[%w_-]+"%]', '', 1), '"batches":%["[%w_-]+"%]', '', 1)
-  if (steps > 0 and keep_details == '0') or not string.find(left, '^{,*}$') then return nil end
-  return key or false, batch or false
-end
-local function read_ends()
-  local ends, ids, keys, others = {}, {}, {}, {}
-  for i = 8, #ARGV - 1, 7 do
-    local id = ARGV[i]
-    if ARGV[i + 2] ~= 'complete' or others[id] then return nil end
-    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-    others[id], others[#others + 1] = true, Q .. 'dependents:' .. id
-  end
-  if #ids == 0 then return ends end
-  local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids))
-  for n, id in ipairs(ids) do
-    local i = 1 + 7 * n
-    local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
-    local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
-    if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
-    local key, batch = read_rare(rest, keep_details)
-    if key == nil then return nil end
-    local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
-      ' ' .. claim .. ' complete ' .. trace .. rest
-    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch }
-    if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
-  end
-  if call('EXISTS', unpack(others)) > 0 then return nil end
-  return ends
-end
-local function read_next(wanted)
-  local ids, keys, pages, used, due, rounds, clock = {}, {}, {}, {}, {}, {}, nil
-  if wanted == 0 then return { ids } end
-  for _, name in ipairs(PRIORITIES) do
-    due[name], used[name] = share(name), 0
-    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted - 1], 'WITHSCORES') or {}
-  end
-  while #ids < wanted do
-    local best
-    for _, name in ipairs(PRIORITIES) do
-      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
-    end
-    if not best then break end
-    local id, score = pages[best][2 * used[best] + 1], pages[best][2 * used[best] + 2]
-    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
-  end
-  if #ids == 0 then return { ids } end
-  local records, states, tenants, requests, rest, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, {}, 0
-  for n, id in ipairs(ids) do
-    local record = records[n] or ''
-    local tenant, few, request = string.match(record, WAITING)
-    if not tenant or states[n] or string.find(few, '"queue_timeout"', 1, true) then return nil end
-    local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
-    rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
-    tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
-    bytes = bytes + #record + #(requests[n] or '')
-    if bytes > MAX_CLAIMED_BYTES then return nil end
-  end
-  return { ids, records, tenants, requests, rest }, used, due, rounds, clock
-end
-local function end_in_batch(batch, keep_task)
-  local name = Q .. 'batch:' .. batch
-  if call('HINCRBY', name, 'left', '-1') > 0 then return end
-  call('PEXPIRE', name, keep_task)
-  local key = call('HGET', name, 'key')
-  if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-end
-local function write_end(one)
-  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch = unpack(one)
-  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
-  one[2] = text .. record
-  call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
-  if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
-  if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-  if batch then end_in_batch(batch, keep_task) end
-  count('running', tenant, -1)
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
-  index_answer(Q .. 'same:' .. hash, id, keep_task)
-  if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
-  call('PUBLISH', P .. 'updates:' .. id, text)
-end
-local function write_ends(ends)
-  if #ends == 0 then return end
-  local ids, keys, finished, longest = {}, {}, {}, 0
-  for n, one in ipairs(ends) do
-    write_end(one)
-    ids[n], keys[n] = one[1], Q .. 'checkpoints:' .. one[1]
-    finished[2 * n - 1], finished[2 * n] = digits[now + one[7]], one[1]
-    longest = math.max(longest, tonumber(one[7]))
-  end
-  call('HDEL', Q .. 'states', unpack(ids))
-  call('ZREM', Q .. 'processing', unpack(ids))
-  call('ZREM', Q .. 'active', unpack(ids))
-  call('ZADD', Q .. 'finished', unpack(finished))
-  if call('PEXPIRE', Q .. 'finished', digits[longest], 'NX') == 0 then call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') end
-  call('DEL', unpack(keys))
-end
-local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
-  local ids, records, tenants, requests, rest = unpack(next_ones)
-  if #ids == 0 then return {} end
-  for _, name in ipairs(PRIORITIES) do
-    if used[name] > 0 then
-      call('ZREMRANGEBYRANK', queue(name), '0', digits[used[name] - 1])
-      set_share(name, due[name])
-      set_share('round:' .. name, math.floor(rounds[name]))
-    end
-  end
-  set_share('clock', clock)
-  local at, until_then = digits[now], digits[now + lease_duration]
-  local start = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
-  local states, leases, claimed = {}, {}, {}
-  for n, id in ipairs(ids) do
-    local text = start .. rest[n]
-    states[2 * n - 1], states[2 * n] = id, text
-    leases[2 * n - 1], leases[2 * n] = until_then, id
-    count('waiting', tenants[n], -1)
-    count('running', tenants[n], 1)
-    call('PUBLISH', P .. 'updates:' .. id, text)
-    claimed[n] = requests[n] and { records[n], text, false, false, requests[n] } or { records[n], text }
-  end
-  call('HSET', Q .. 'states', unpack(states))
-  call('ZADD', Q .. 'processing', unpack(leases))
-  return claimed
-end
-local function exchange_plain(worker, claim, wanted, lease_duration, cap)
-  if expected and expected - now > TOLERANCE then return nil end
-  local before, paused, unsettled = unpack(call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled'))
-  if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
-  if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
-  local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  if first and tonumber(first) <= ended_by then return nil end
-  local ends = read_ends()
-  if not ends then return nil end
-  local next_ones, used, due, rounds, clock = read_next(math.min(wanted, MAX_CLAIMED))
-  if not next_ones then return nil end
-  write_ends(ends)
-  local claimed = write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
-  write_tenants()
-  local settled, answers = {}, {}
-  for n, one in ipairs(ends) do
-    settled[n] = one[1]
-    answers[n] = { 'ok', { one[2], false, false, one[4] and call('GET', P .. 'request:' .. one[1]) or nil } }
-  end
-  if #claimed + #settled > 0 then
-    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
-  end
-  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > 0 then leave_marker() end
-  local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
-end
-local _, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
-if claimed then return claimed end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local RANK = 2 ^ 44
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
-local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
-local function set_aside(tenant, by)
-  if tenant then add('scheduled', tenant, by) end
-  add('scheduled', '', by)
-end
-local function wake() notify_workers = true end
-local entering, heads = {}, {}
-local function settle_queues()
-  for name, head in pairs(heads) do
-    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
-  end
-  heads = {}
-  for name, members in pairs(entering) do
-    open_queue(name)
-    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
-  end
-  entering = {}
-end
-local function enter(name, id, score)
-  local members = entering[name] or {}
-  entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local any_timed
-local function is_any_timed()
-  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
-  return any_timed
-end
-local function add_timed(key, time, id)
-  call('ZADD', Q .. key, time, id)
-  any_timed = true
-end
-local function queue_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
-  turns[priority][tenant] = turn
-  enter(priority, id, place_in(turn))
-  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
-end
-local function admit(id, asked)
-  if (asked.run_at or 0) > now then
-    add_timed('delayed', asked.run_at, id)
-    return 'scheduled', asked.run_at
-  end
-  queue_back(id, asked)
-  return 'queued', now
-end
-local MAX_ATTEMPTS = 20
-local MAX_ASIDE = 100
-local unparked = 0
-local function any_queued()
-  settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
-end
-local MAX_PAGE = 50
-local function head_of(name, n)
-  local head = heads[name]
-  if not head then
-    head = { used = 0, read = 0 }
-    heads[name] = head
-  end
-  if head.used == head.read and not head.is_end then
-    n = math.min(n, MAX_PAGE)
-    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
-    head.read = head.read + #head.page / 2
-    head.is_end = #head.page < 2 * n
-    local ids = {}
-    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
-    fetch(ids)
-  end
-  if head.used < head.read then return head end
-end
-local function pop(n)
-  if next(entering) then settle_queues() end
-  local best = head_of('again', n) and 1
-  if not best then
-    local due
-    for i, priority in ipairs(PRIORITIES) do
-      local its = share(priority)
-      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
-    end
-    if not best then return end
-  end
-  local head = heads[QUEUES[best]]
-  local at = 2 * (head.used - head.first)
-  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
-  head.used = head.used + 1
-  if best > 1 then
-    local priority = QUEUES[best]
-    set_share('clock', share(priority))
-    set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
-  end
-  return id, best, score
-end
-local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
-end
-local function next_parked(key, tenant)
-  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
-  if asked % 5 > 0 then return head end
-  local at = asked == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
-  if not lower[1] then return head end
-  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
-  return lower
-end
-local function preferred(tenant)
-  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
-  if not id then return end
-  settle_queues()
-  call('HDEL', Q .. 'turns:low', '=' .. tenant)
-  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
-end
-local function unpark(tenant, cap)
-  local key = Q .. 'capped:' .. tenant
-  if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
-  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
-    unparked = unparked + 1
-    local id, score = unpack(next_parked(key, tenant))
-    if not id then break end
-    call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
-  end
-  wake()
-end
-local function give_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
-  local turn = turn_of(priority, tenant)
-  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
-end
-local function unqueue(task)
-  local id, asked, step = task.id, task.asked, task.state.step
-  settle_queues()
-  give_back(id, asked)
-  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', Q .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
-  if is_scheduled(step) then
-    set_aside(asked.tenant, -1)
-  elseif delayed then
-    set_aside(nil, -1)
-  end
-  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
-  count('waiting', asked.tenant, -1)
-  unpark(asked.tenant)
-end
-local function close_lease(task, verb, cap)
-  leases[task.id], task.state.closed = false, verb
-  change(task)
-  count('running', task.asked.tenant, -1)
-  unpark(task.asked.tenant, cap)
-end
-local function requeue(task, step, delay, verb, code, message)
-  local id, state, few = task.id, task.state, rare(task.state)
-  local key = Q .. 'attempts:' .. id
-  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
-  call('LTRIM', key, -MAX_ATTEMPTS, -1)
-  if verb == 'expire' then
-    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
-  elseif verb ~= 'release' then
-    few.losses, few.lost_worker = nil, nil
-  end
-  if verb == 'release' then state.attempt = state.attempt - 1 end
-  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
-  few.steps, few.tried = nil, true
-  count('waiting', task.asked.tenant, 1)
-  if delay > 0 then
-    add_timed('delayed', digits[now + delay], id)
-    set_aside(nil, 1)
-  else
-    enter('again', id, digits[now])
-  end
-  announce(task)
-  wake()
-end
-local ended, has_ended, untold = {}, {}, {}
-local MAX_MOVED = 25
-local moved = 0
-local function others(own)
-  local records = {}
-  for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = shown(id) or nil end
-  end
-  return records
-end
-local MAX_KEPT = 1024
-local function shorten(task)
-  local raw = task.apart and call('GET', request_key(task.id))
-  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
-  local params = query and string.find(raw, ',"params":', query, true)
-  if not query then return end
-  local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MAX_KEPT then value = 'null' end
-  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
-  doomed[#doomed + 1] = request_key(task.id)
-  rare(task.state).shortened = true
-  change(task)
-end
-local MAX_UNRUN, MAX_WHOLE = 10000, 1000
-local function forget(id)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  for _, key in ipairs(rare(state).keys or {}) do
-    local answer = call('GET', Q .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
-  end
-  for _, batch in ipairs(rare(state).batches or {}) do
-    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
-    end
-  end
-  call('ZREM', messages_of(asked), id)
-  call('ZREM', Q .. 'finished', id)
-  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
-  task.gone, tasks[id] = true, false
-end
-local function keep_latest(id, tenant, keep)
-  local key = Q .. 'unrun:' .. tenant
-  local length = call('RPUSH', key, id)
-  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if length > MAX_WHOLE then
-    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
-    if old and old.state.completed then shorten(old) end
-  end
-  if length > MAX_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(task, status)
-  local id, asked, state = task.id, task.asked, task.state
-  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
-  state.status, state.step, state.completed = status, string.lower(status), now
-  few.waits = nil
-  if status == 'CANCELLED' then shorten(task) end
-  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
-  announce(task)
-  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
-  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
-  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
-  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-  listed[id], finished[id] = false, now + keep_task
-  finished_keep = math.max(finished_keep, keep_task)
-  index_finished(messages_of(asked), id, keep_task, keep_index)
-  local same = Q .. 'same:' .. asked.same
-  if status == 'COMPLETED' then
-    index_answer(same, id, keep_task)
-    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
-  else
-    index_remove(same, id, keep_task)
-  end
-  for _, batch in ipairs(few.batches or {}) do
-    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-    end
-  end
-end
-local function put_cancelled(id)
-  local task = find(id)
-  local status = task and task.state.status
-  if status == 'PENDING' then
-    unqueue(task)
-  elseif status == 'PROCESSING' then
-    close_lease(task, 'cancel')
-    call('PUBLISH', P .. 'cancelled', id)
-  else
-    return false
-  end
-  put_final(task, 'CANCELLED')
-  return true
-end
-local function tell_one(id, completed)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  if is_superseded(id, asked) then
-    put_cancelled(id)
-  elseif not completed then
-    unqueue(task)
-    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
-    put_final(task, 'FAILED')
-  else
-    moved = moved + 1
-    local waits = (rare(state).waits or 1) - 1
-    rare(state).waits = waits > 0 and waits or nil
-    change(task)
-    if waits > 0 then return end
-    state.step, state.at = admit(id, asked)
-    if state.step == 'queued' then set_aside(asked.tenant, -1) end
-    announce(task)
-    wake()
-  end
-end
-local function tell(id, completed)
-  local key = Q .. 'dependents:' .. id
-  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
-  fetch(dependents)
-  for _, dependent in ipairs(dependents) do
-    if moved >= MAX_MOVED then return false end
-    call('ZREM', key, dependent)
-    tell_one(dependent, completed)
-  end
-  return true
-end
-local function tell_all()
-  local left = {}
-  for _, one in ipairs(untold) do
-    local id, completed = unpack(one)
-    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
-  end
-  untold = {}
-  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
-  return #left > 0
-end
-local function supersede(owner, kept)
-  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
-  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
-  local staying = {}
-  for id, asked in pairs(kept) do
-    local score = asked and asked.message == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
-  end
-  table.sort(staying, function(a, b) return a[2] > b[2] end)
-  for _, one in ipairs(staying) do
-    index_active(index, one[1])
-    index_active(Q .. 'same:' .. one[3].same, one[1])
-  end
-  call('ZADD', Q .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MAX_MOVED then break end
-    local task = find(id)
-    if task and is_superseded(id, task.asked) then put_cancelled(id) end
-  end
-end
-local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
-  if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
-  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    if not put_cancelled(id) then call('ZREM', index, id) end
-  end
-  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
-  return true
-end
-local function settle(unsettled)
-  local left = tell_all()
-  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MAX_MOVED do
-    local one = call('LPOP', Q .. 'untold')
-    if not one then break end
-    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
-    tell_all()
-  end
-  if not (left or unsettled) then return false end
-  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
-    call('DEL', Q .. 'unsettled')
-    return false
-  end
-  if not unsettled then wake() end
-  call('SET', Q .. 'unsettled', 1)
-  return true
-end
-local function write_tasks()
+return { answers(), rest }`,
+  'commit': `local function write_tasks()
   local texts, ended_ids = {}, {}
   for _, task in ipairs(changed) do
     local text, until_then = task.hint or to_text(task.state), expires(task)
@@ -3962,812 +655,55 @@ local function commit()
   write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
   if notify_workers then leave_marker() end
+end`,
+  'create': `local dependents = {}
+local function depend(id, dep, order)
+  local members = dependents[dep] or {}
+  dependents[dep], members[#members + 1], members[#members + 2] = members, order, id
 end
-local MAX_SHIFTED = 1000
-local function shift(key, by, shifts)
-  local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
-  for i = 1, #due, 2 do
-    if not shifts or shifts(due[i]) then call('ZADD', Q .. key, due[i + 1] - by, due[i]) end
-  end
+local function write_dependents()
+  for dep, members in pairs(dependents) do call('ZADD', Q .. 'dependents:' .. dep, unpack(members)) end
 end
-local function set_back(by)
-  local mended = tonumber(call('GET', Q .. 'set_back') or nil)
-  if mended and math.abs(mended - by) <= TOLERANCE then return end
-  call('SET', Q .. 'set_back', by, 'PX', 600000)
-  shift('processing', by)
-  shift('deadlines', by)
-  shift('delayed', by, function(id)
-    local task = find(id)
-    return task and task.state.step == 'retrying'
-  end)
-end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local MAX_DUE = 25
-local SETTLE_IN = 100
-local collected = 0
-local function due_in(key, time)
-  local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)
-  collected = collected + #ids
-  fetch(ids)
-  return ids
-end
-local function lost_workers(task, attempt)
-  local few = task.state.rare
-  local times = few and few.losses
-  if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
-end
-local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
-local expired = {}
-local function expire(cap, unsettled)
-  for _, id in ipairs(due_in('processing', ended_by)) do
-    local task = find(id)
-    if not task or task.state.status ~= 'PROCESSING' then
-      leases[id] = false
-    elseif unsettled and is_superseded(id, task.asked) then
-      put_cancelled(id)
-    elseif was_held(task.state) then
-      close_lease(task, 'release', cap)
-      requeue(task, 'queued', 0, 'release')
-    else
-      local attempt = task.state.attempt
-      expired[#expired + 1] = { id, attempt, task.state.worker }
-      close_lease(task, 'expire', cap)
-      if attempt < task.asked.max then
-        requeue(task, 'queued', 0, 'expire')
-      else
-        rare(task.state).code = 'CHARTS_ERR_WORKER_LOST'
-        put_final(task, 'FAILED')
-      end
-    end
-  end
-  for _, id in ipairs(is_any_timed() and due_in('deadlines', ended_by) or {}) do
-    call('ZREM', Q .. 'deadlines', id)
-    local task = find(id)
-    if task and unsettled and is_superseded(id, task.asked) then
-      put_cancelled(id)
-    elseif task and task.state.status == 'PENDING' then
-      unqueue(task)
-      rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
-      put_final(task, 'FAILED')
-    end
-  end
-end
-local function promote()
-  for _, id in ipairs(is_any_timed() and due_in('delayed', now) or {}) do
-    call('ZREM', Q .. 'delayed', id)
-    local task = find(id)
-    if not task then
-      set_aside(nil, -1)
-    elseif task.state.step == 'scheduled' then
-      set_aside(task.asked.tenant, -1)
-      task.state.step, task.state.at = 'queued', now
-      queue_back(id, task.asked)
-      announce(task)
-    else
-      set_aside(nil, -1)
-      enter('again', id, digits[now])
-    end
-  end
-end
-local function next_due(unsettled)
-  local due = unsettled and SETTLE_IN or -1
-  for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
-    local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
-    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
-    if left and (due < 0 or left < due) then due = left end
-  end
-  return due
-end
-local function handed(task, lost)
-  local request = task.apart and call('GET', request_key(task.id)) or nil
-  local bytes = #task.record + #(request or '')
-  if task.state.lease == 1 then return { task, false, false, request }, bytes end
-  local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
-  for _, text in ipairs(steps) do bytes = bytes + #text end
-  return { task, steps, lost or false, request }, bytes
-end
-local function start(task, worker, claim, lease_duration, step)
-  local state = task.state
-  if state.lease == 0 and task.asked.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
-  count('waiting', task.asked.tenant, -1)
-  count('running', task.asked.tenant, 1)
-  leases[task.id] = now + lease_duration
-  state.status, state.step, state.at, state.started = 'PROCESSING', step, now, state.started or now
-  state.attempt, state.lease = state.attempt + 1, state.lease + 1
-  state.worker, state.claim, state.closed, state.trace = worker, claim, '', step .. ',' .. digits[now] .. ',0'
-  announce(task)
-end
-local function end_replaced(task, at, score)
-  if not is_superseded(task.id, task.asked) then return false end
-  local name = QUEUES[at]
-  settle_queues()
-  call('ZADD', queue(name), string.format('%.17g', score), task.id)
-  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
-  return put_cancelled(task.id)
-end
-local function notes_for(worker) return call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled') end
-local function as_reply(claimed)
-  local replies = {}
-  for i, one in ipairs(claimed) do
-    local task, steps, lost, request = unpack(one)
-    replies[i] = (steps or lost or request) and { task.record, task.text, steps, lost, request } or { task.record, task.text }
-  end
-  return replies
-end
-local function reply(claimed, own, unsettled, lost)
-  commit()
-  return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
-end
-local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
-  local claimed = {}
-  local before, paused, unsettled = unpack(notes)
-  if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
-    local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
-    for id in string.gmatch(again, '%S+') do
-      local task = find(id)
-      if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
-        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
-      end
-    end
-    for id in string.gmatch(gone, '%S+') do
-      if not own[id] then ended[#ended + 1] = id end
-    end
-    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
-  end
-  expire(running_per_tenant, unsettled)
-  promote()
-  unsettled = settle(unsettled)
-  local ids, aside, bytes = {}, 0, 0
-  wanted = math.min(wanted, MAX_CLAIMED)
-  local capped = running_per_tenant > 0
-  while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
-    local id, at, score = pop(wanted - #claimed)
-    if not id then break end
-    local task = find(id)
-    if not task then
-      aside = aside + 1
-    elseif unsettled and end_replaced(task, at, score) then
-      aside = aside + 1
-    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
-      park(id, task.asked.tenant, at, score)
-      aside = aside + 1
-    else
-      local other = capped and at > 1 and preferred(task.asked.tenant)
-      other = other and find(other)
-      if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
-        park(id, task.asked.tenant, at, score)
-        task = other
-      end
-      local lost = lost_workers(task, task.state.attempt + 1)
-      local alone = lost and lost[3] == 1
-      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
-      local size
-      claimed[#claimed + 1], size = handed(task, lost)
-      ids[#ids + 1], bytes = task.id, bytes + size
-      if alone then break end
-    end
-  end
-  if #untold > 0 then unsettled = settle(unsettled) end
-  if #claimed + #ended + #expired > 0 then
-    local lost = #expired > 0 and cjson.encode(expired) or ''
-    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
-  end
-  if not paused and any_queued() then wake() end
-  return reply(claimed, own, unsettled, expired)
-end
-return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`
-  },
-  ended: {
-    sha: 'fb713bf591302679d3930d2e6685d98c5ec92f4f',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
-local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
-local function to_ref(id, record)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
-  local status, completed = string.match(record, ENDED_IN_REF)
-  if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user, tenant
-end
-local function each_ref(ids, visit)
-  for from = 1, #ids, MAX_FETCHED do
-    local names = {}
-    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
-    for i, record in ipairs(call('MGET', unpack(names))) do
-      local ref, status, user = to_ref(ids[from + i - 1], record)
-      if ref and visit(ref, status, user) then return end
-    end
-  end
-end
-local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
-local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
-local PAGE, MOST_READ = 100, 2000
-local ended = {}
-for offset = 0, MOST_READ - PAGE, PAGE do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
-  each_ref(ids, function(ref)
-    if tonumber(ref[3] or 0) >= since then ended[#ended + 1] = ref end
-    return #ended == limit
-  end)
-  if #ids < PAGE or #ended == limit then break end
-end
-return { ended, tostring(now) }`
-  },
-  enqueue: {
-    sha: '3b5855d9bbfc72d383b7ded994e0480e9d947e2a',
-    source: `#!lua
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local ROUND = 60
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-local function leave_marker()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
-end
-local PER_REQUEST, PER_DRAFT = 12, 14
-local function within(count, limit) return limit == '0' or count <= tonumber(limit) end
-local function read_request(i, names)
-  local tenant, key, batch, timeout, n, drafts = ARGV[i + 1], ARGV[i + 2], ARGV[i + 8], ARGV[i + 9], tonumber(ARGV[i + 11]), {}
-  if timeout ~= '' or string.find(key, '[^%w_-]') then return nil end
-  for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (n - 1), PER_DRAFT do
-    local same = Q .. 'same:' .. ARGV[d + 3]
-    local is_plain = ARGV[d + 6] == '' and ARGV[d + 9] == '' and ARGV[d + 10] == '0' and ARGV[d + 11] == '' and ARGV[d + 12] == '' and ARGV[d + 13] == ''
-    if names[same] or not is_plain then return nil end
-    names[same], names[#names + 1], names[#names + 2] = true, P .. 'task:' .. ARGV[d], same
-    drafts[#drafts + 1] = d
-  end
-  if key ~= '' then
-    local name = Q .. 'idempotency:' .. key
-    if names[name] then return nil end
-    names[name], names[#names + 1] = true, name
-  end
-  if batch ~= '' then names[#names + 1] = Q .. 'batch:' .. batch end
-  return { at = i, user = ARGV[i], tenant = tenant, key = key, batch = batch, drafts = drafts }
-end
-local function read_requests()
-  local requests, names, of_tenant, of_all, i = {}, { Q .. 'superseded' }, {}, 0, 2
-  while i <= #ARGV do
-    local request = read_request(i, names)
-    if not request then return nil end
-    local tenant, n = request.tenant, #request.drafts
-    of_all, of_tenant[tenant] = of_all + n, (of_tenant[tenant] or 0) + n
-    if not (within(counted('waiting', tenant) + of_tenant[tenant], ARGV[i + 4]) and within(counted('waiting', '') + of_all, ARGV[i + 5])) then return nil end
-    requests[#requests + 1] = request
-    i = i + PER_REQUEST + n * PER_DRAFT
-  end
-  return call('EXISTS', unpack(names)) == 0 and requests or nil
-end
-local created, entering, active, grown = {}, {}, {}, {}
-local function create_plain(d, user, tenant, few)
-  local id, message, hash, request, priority, at = ARGV[d], ARGV[d + 1], ARGV[d + 3], ARGV[d + 5], ARGV[d + 8], digits[now]
-  count('waiting', tenant, 1)
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
-  turns[priority][tenant] = turn
-  local members = entering[priority] or {}
-  entering[priority], members[#members + 1], members[#members + 2] = members, place_in(turn), id
-  local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. ARGV[d + 2] .. few .. '\\n'
-  if #request <= MAX_INLINE then
-    record = record .. request
-  else
-    created[#created + 1], created[#created + 2] = P .. 'request:' .. id, request
-  end
-  created[#created + 1], created[#created + 2] = P .. 'task:' .. id, record
-  active[#active + 1], active[#active + 2] = at, id
-  index_active(Q .. 'same:' .. hash, id, nil, false)
-  local owner = message .. ':' .. user
-  index_active(P .. 'message_tasks:' .. owner, id)
-  grown[owner] = true
-end
-local function bind_plain(request)
-  local ids, key, batch = {}, request.key, request.batch
-  for n, d in ipairs(request.drafts) do ids[n] = ARGV[d] end
-  if batch ~= '' then call('HSET', Q .. 'batch:' .. batch, 'user', request.user, 'ids', table.concat(ids, ' '), 'left', digits[#ids], 'key', key) end
-  if key ~= '' then call('SET', Q .. 'idempotency:' .. key, (batch ~= '' and batch or ids[1]) .. ARGV[request.at + 3]) end
-end
-local function enqueue_plain()
-  local requests = read_requests()
-  if not requests then return nil end
-  for _, request in ipairs(requests) do
-    local few = request.batch ~= '' and ' {"batch":"' .. request.batch .. '"}' or request.key ~= '' and ' {"key":"' .. request.key .. '"}' or ''
-    for _, d in ipairs(request.drafts) do create_plain(d, request.user, request.tenant, few) end
-    bind_plain(request)
-  end
-  call('MSET', unpack(created))
-  call('ZADD', Q .. 'active', unpack(active))
-  for priority, members in pairs(entering) do
-    open_queue(priority)
-    call('ZADD', queue(priority), unpack(members))
-  end
-  write_tenants()
+local grown, records = {}, {}
+local function write_new()
+  for i = 1, #records, MAX_FETCHED do call('MSET', unpack(records, i, math.min(i + MAX_FETCHED - 1, #records))) end
   for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
-  leave_marker()
-  local at, answers = digits[now], {}
-  for n, request in ipairs(requests) do
-    local tasks = {}
-    for i, d in ipairs(request.drafts) do tasks[i] = { 'queued', false, at, 'queued', at, position(ARGV[d], ARGV[d + 8]), '' } end
-    answers[n] = { 'accepted', tasks, {}, false, 0 }
+end
+local function create(draft, user, tenant, asked, batch, key, any_replaced)
+  local id, few = draft.id, draft.few
+  draft.step, draft.at = 'waiting_for_dependencies', now
+  count('waiting', tenant, 1)
+  if #draft.waits == 0 then
+    asked.priority, asked.run_at = draft.priority, draft.run_at
+    draft.step, draft.at = admit(id, asked)
   end
-  return answers
-end
-local plain = enqueue_plain()
-if plain then return plain end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  if draft.step ~= 'queued' then set_aside(tenant, 1) end
+  local order = #draft.waits > 0 and next_order()
+  for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
+  if #draft.deps > 0 then few.deps = draft.deps end
+  if #draft.waits > 0 then few.waits = #draft.waits end
+  if batch ~= '' then few.batch = batch elseif key ~= '' then few.key = key end
+  local record = '\\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. digits[draft.at] .. ' ' .. draft.same .. ' ' .. draft.head ..
+    (next(few) and ' ' .. cjson.encode(few) or '') .. '\\n'
+  if #draft.request <= MAX_INLINE then
+    record = record .. draft.request
+  else
+    records[#records + 1], records[#records + 2] = request_key(id), draft.request
   end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
+  local name = P .. 'task:' .. id
+  records[#records + 1], records[#records + 2], written[name], tasks[id] = name, record, record, nil
+  local failed = draft.retry_of ~= '' and find(draft.retry_of)
+  if failed then
+    rare(failed.state).retried_as = id
+    change(failed)
   end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local RANK = 2 ^ 44
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
-local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
-local function set_aside(tenant, by)
-  if tenant then add('scheduled', tenant, by) end
-  add('scheduled', '', by)
-end
-local function wake() notify_workers = true end
-local entering, heads = {}, {}
-local function settle_queues()
-  for name, head in pairs(heads) do
-    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
-  end
-  heads = {}
-  for name, members in pairs(entering) do
-    open_queue(name)
-    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
-  end
-  entering = {}
-end
-local function enter(name, id, score)
-  local members = entering[name] or {}
-  entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local any_timed
-local function is_any_timed()
-  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
-  return any_timed
-end
-local function add_timed(key, time, id)
-  call('ZADD', Q .. key, time, id)
-  any_timed = true
-end
-local function queue_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
-  turns[priority][tenant] = turn
-  enter(priority, id, place_in(turn))
-  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
-end
-local function admit(id, asked)
-  if (asked.run_at or 0) > now then
-    add_timed('delayed', asked.run_at, id)
-    return 'scheduled', asked.run_at
-  end
-  queue_back(id, asked)
-  return 'queued', now
-end
-local function find_alike(draft, charts_inside, any_replaced)
+  listed[id] = now
+  index_active(Q .. 'same:' .. draft.same, id, nil, draft.newest)
+  local owner = draft.message .. ':' .. user
+  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', Q .. 'superseded', owner))
+  grown[owner] = true
+end`,
+  'decide': `local function find_alike(draft, charts_inside, any_replaced)
   local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
   draft.newest = score or false
   if not id then return end
@@ -4952,285 +888,11 @@ local function find_full(fresh, older, owners, kept, tenant, most)
   if room.waiting < needed.waiting then return { 'tenant_full', ready } end
   if room.scheduled < needed.scheduled or room.waiting + room.scheduled < needed.both then return { 'scheduled_full', later } end
   if room.ready < needed.ready then return { 'queue_full', ready } end
-end
-local dependents = {}
-local function depend(id, dep, order)
-  local members = dependents[dep] or {}
-  dependents[dep], members[#members + 1], members[#members + 2] = members, order, id
-end
-local function write_dependents()
-  for dep, members in pairs(dependents) do call('ZADD', Q .. 'dependents:' .. dep, unpack(members)) end
-end
-local grown, records = {}, {}
-local function write_new()
-  for i = 1, #records, MAX_FETCHED do call('MSET', unpack(records, i, math.min(i + MAX_FETCHED - 1, #records))) end
-  for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
-end
-local function create(draft, user, tenant, asked, batch, key, any_replaced)
-  local id, few = draft.id, draft.few
-  draft.step, draft.at = 'waiting_for_dependencies', now
-  count('waiting', tenant, 1)
-  if #draft.waits == 0 then
-    asked.priority, asked.run_at = draft.priority, draft.run_at
-    draft.step, draft.at = admit(id, asked)
-  end
-  if draft.step ~= 'queued' then set_aside(tenant, 1) end
-  local order = #draft.waits > 0 and next_order()
-  for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
-  if #draft.deps > 0 then few.deps = draft.deps end
-  if #draft.waits > 0 then few.waits = #draft.waits end
-  if batch ~= '' then few.batch = batch elseif key ~= '' then few.key = key end
-  local record = '\\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. digits[draft.at] .. ' ' .. draft.same .. ' ' .. draft.head ..
-    (next(few) and ' ' .. cjson.encode(few) or '') .. '\\n'
-  if #draft.request <= MAX_INLINE then
-    record = record .. draft.request
-  else
-    records[#records + 1], records[#records + 2] = request_key(id), draft.request
-  end
-  local name = P .. 'task:' .. id
-  records[#records + 1], records[#records + 2], written[name], tasks[id] = name, record, record, nil
-  local failed = draft.retry_of ~= '' and find(draft.retry_of)
-  if failed then
-    rare(failed.state).retried_as = id
-    change(failed)
-  end
-  listed[id] = now
-  index_active(Q .. 'same:' .. draft.same, id, nil, draft.newest)
-  local owner = draft.message .. ':' .. user
-  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', Q .. 'superseded', owner))
-  grown[owner] = true
-end
-local function note(task, field, value)
-  local few = rare(task.state)
-  local list = few[field] or {}
-  for _, known in ipairs(list) do
-    if known == value then return false end
-  end
-  few[field], list[#list + 1] = list, value
-  change(task)
-  return true
-end
-local function bind(drafts, user, batch, key, body)
-  if batch == '' and key == '' then return end
-  local ids, unfinished, last, crowded = {}, 0, now, false
-  for i, draft in ipairs(drafts) do
-    local id = draft.becomes
-    ids[i] = id
-    if draft.fresh then
-      unfinished = unfinished + 1
-    elseif not draft.is_twin then
-      local task = find(id)
-      local until_then = expires(task)
-      if until_then then last = math.max(last, until_then) end
-      if batch == '' then
-        if answers_for(id, 'keys') >= MAX_ANSWERED then return end
-        note(task, 'keys', key)
-        unfinished = until_then and 0 or 1
-      elseif until_then and answers_for(id, 'batches') >= MAX_ANSWERED then
-        crowded = true
-      elseif note(task, 'batches', batch) and not until_then then
-        unfinished = unfinished + 1
-      end
-    end
-  end
-  local bound = {}
-  if batch ~= '' then
-    bound[1] = Q .. 'batch:' .. batch
-    call('HSET', bound[1], 'user', user, 'ids', table.concat(ids, ' '), 'left', unfinished, 'key', key)
-  end
-  if key ~= '' then
-    bound[#bound + 1] = Q .. 'idempotency:' .. key
-    call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
-  end
-  if crowded then last = math.min(last, now + 60000) end
-  for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
-end
-local function write_tasks()
-  local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
-    if task.gone then
-      ended_ids[#ended_ids + 1] = task.id
-    elseif until_then then
-      task.record, task.text = text .. body_of(task), false
-      if task.had_ended then
-        call('SET', task.key, task.record, 'KEEPTTL')
-      else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
-      end
-      ended_ids[#ended_ids + 1] = task.id
-    else
-      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
-    end
-  end
-  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
-  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
-  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
-end
-local function write_index(key, scores)
-  local added, removed = {}, {}
-  for id, score in pairs(scores) do
-    if score then
-      added[#added + 1], added[#added + 2] = digits[score], id
-    else
-      removed[#removed + 1] = id
-    end
-    if #added + #removed >= MAX_FETCHED then
-      if #removed > 0 then call('ZREM', key, unpack(removed)) end
-      if #added > 0 then call('ZADD', key, unpack(added)) end
-      added, removed = {}, {}
-    end
-  end
-  if #removed > 0 then call('ZREM', key, unpack(removed)) end
-  if #added > 0 then call('ZADD', key, unpack(added)) end
-end
-local function commit()
-  settle_queues()
-  write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
-end
-local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
-local function cancel_older(older, owners, kept)
-local MAX_ATTEMPTS = 20
-local MAX_ASIDE = 100
-local unparked = 0
-local function any_queued()
-  settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
-end
-local MAX_PAGE = 50
-local function head_of(name, n)
-  local head = heads[name]
-  if not head then
-    head = { used = 0, read = 0 }
-    heads[name] = head
-  end
-  if head.used == head.read and not head.is_end then
-    n = math.min(n, MAX_PAGE)
-    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
-    head.read = head.read + #head.page / 2
-    head.is_end = #head.page < 2 * n
-    local ids = {}
-    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
-    fetch(ids)
-  end
-  if head.used < head.read then return head end
-end
-local function pop(n)
-  if next(entering) then settle_queues() end
-  local best = head_of('again', n) and 1
-  if not best then
-    local due
-    for i, priority in ipairs(PRIORITIES) do
-      local its = share(priority)
-      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
-    end
-    if not best then return end
-  end
-  local head = heads[QUEUES[best]]
-  local at = 2 * (head.used - head.first)
-  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
-  head.used = head.used + 1
-  if best > 1 then
-    local priority = QUEUES[best]
-    set_share('clock', share(priority))
-    set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
-  end
-  return id, best, score
-end
-local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
-end
-local function next_parked(key, tenant)
-  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
-  if asked % 5 > 0 then return head end
-  local at = asked == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
-  if not lower[1] then return head end
-  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
-  return lower
-end
-local function preferred(tenant)
-  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
-  if not id then return end
-  settle_queues()
-  call('HDEL', Q .. 'turns:low', '=' .. tenant)
-  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
-end
-local function unpark(tenant, cap)
-  local key = Q .. 'capped:' .. tenant
-  if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
-  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
-    unparked = unparked + 1
-    local id, score = unpack(next_parked(key, tenant))
-    if not id then break end
-    call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
-  end
-  wake()
-end
-local function give_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
-  local turn = turn_of(priority, tenant)
-  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
-end
-local function unqueue(task)
-  local id, asked, step = task.id, task.asked, task.state.step
-  settle_queues()
-  give_back(id, asked)
-  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', Q .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
-  if is_scheduled(step) then
-    set_aside(asked.tenant, -1)
-  elseif delayed then
-    set_aside(nil, -1)
-  end
-  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
-  count('waiting', asked.tenant, -1)
-  unpark(asked.tenant)
-end
-local function close_lease(task, verb, cap)
-  leases[task.id], task.state.closed = false, verb
-  change(task)
-  count('running', task.asked.tenant, -1)
-  unpark(task.asked.tenant, cap)
-end
-local function requeue(task, step, delay, verb, code, message)
-  local id, state, few = task.id, task.state, rare(task.state)
-  local key = Q .. 'attempts:' .. id
-  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
-  call('LTRIM', key, -MAX_ATTEMPTS, -1)
-  if verb == 'expire' then
-    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
-  elseif verb ~= 'release' then
-    few.losses, few.lost_worker = nil, nil
-  end
-  if verb == 'release' then state.attempt = state.attempt - 1 end
-  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
-  few.steps, few.tried = nil, true
-  count('waiting', task.asked.tenant, 1)
-  if delay > 0 then
-    add_timed('delayed', digits[now + delay], id)
-    set_aside(nil, 1)
-  else
-    enter('again', id, digits[now])
-  end
-  announce(task)
-  wake()
-end
-local ended, has_ended, untold = {}, {}, {}
+end`,
+  'expected': `local expected = tonumber(ARGV[#ARGV])
+local ended_by = expected and math.min(now, expected) or now
+local TOLERANCE = 2000`,
+  'finish': `local ended, has_ended, untold = {}, {}, {}
 local MAX_MOVED = 25
 local moved = 0
 local function others(own)
@@ -5421,1376 +1083,8 @@ local function settle(unsettled)
   if not unsettled then wake() end
   call('SET', Q .. 'unsettled', 1)
   return true
-end
-  fetch(older)
-  for _, id in ipairs(older) do put_cancelled(id) end
-  for _, owner in ipairs(owners) do supersede(owner, kept) end
-  local unsettled = settle(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
-  return others, unsettled and 1 or 0
-end
-local room = 2 ^ 20
-local function known_task(id)
-  if room <= 0 then return find_kept(id) and id end
-  local known = shown(id)
-  if known then room = room - weigh(known) end
-  return known
-end
-local function to_request(i)
-  local request = {
-    user = ARGV[i], tenant = ARGV[i + 1], key = ARGV[i + 2], body = ARGV[i + 3], batch = ARGV[i + 8], stores_content = ARGV[i + 7] == '1', drafts = {},
-    limits = { waiting = tonumber(ARGV[i + 4]), ready = tonumber(ARGV[i + 5]), scheduled = tonumber(ARGV[i + 6]) },
-    asked = { tenant = ARGV[i + 1], queue_timeout = tonumber(ARGV[i + 9]), weight = tonumber(ARGV[i + 10]) }
-  }
-  local n = tonumber(ARGV[i + 11])
-  i = i + 12
-  for d = 1, n do
-    request.drafts[d] = {
-      id = ARGV[i], message = ARGV[i + 1], user = request.user, head = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-      asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
-      needs = ARGV[i + 11], retry_of = ARGV[i + 12], few = ARGV[i + 13] == '' and {} or cjson.decode(ARGV[i + 13])
-    }
-    i = i + 14
-  end
-  return request, i
-end
-local function find_repeated(request)
-  local drafts, batch, key = request.drafts, request.batch, request.key
-  local before = drafts[1].known and drafts[1].id
-  if batch ~= '' then before = call('HGET', Q .. 'batch:' .. batch, 'ids') end
-  if before then
-    return function()
-      local repeated = {}
-      for id in string.gmatch(before, '%S+') do
-        local task = find(id)
-        local outcome = task and task.state.completed and 'chart_exists' or 'already_active'
-        if id == drafts[#repeated + 1].id then outcome = 'queued' end
-        repeated[#repeated + 1] = { outcome, known_task(id) }
-      end
-      return { 'accepted', repeated, {} }
-    end
-  end
-  local seen = key ~= '' and call('GET', Q .. 'idempotency:' .. key)
-  if not seen then return end
-  local bound, ids = string.sub(seen, 1, 36), {}
-  for id in string.gmatch(call('HGET', Q .. 'batch:' .. bound, 'ids') or bound, '%S+') do
-    if find_kept(id) then ids[#ids + 1] = id end
-  end
-  if #ids == 0 then return end
-  if string.sub(seen, 37) ~= request.body then return { 'key_reused' } end
-  return function()
-    local found = {}
-    for n, id in ipairs(ids) do found[n] = { 'replayed', known_task(id) } end
-    return { 'replayed', found, {}, bound }
-  end
-end
-local function accept(request, any_replaced)
-  local drafts, user, tenant, batch, key = request.drafts, request.user, request.tenant, request.batch, request.key
-  local repeated = find_repeated(request)
-  if repeated then return repeated end
-  local by_id, fresh, unasked = match_alike(drafts, request.stores_content, any_replaced)
-  if unasked then return unasked end
-  local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
-  if refusal then return refusal end
-  local older, owners, kept = find_older(drafts, user)
-  refusal = find_full(fresh, older, owners, kept, tenant, request.limits)
-  if refusal then return refusal end
-  local superseded, unsettled = nil, 0
-  if #older + #owners > 0 then superseded, unsettled = cancel_older(older, owners, kept) end
-  for _, draft in ipairs(fresh) do create(draft, user, tenant, request.asked, batch, key, any_replaced or #owners > 0) end
-  if #fresh > 0 then wake() end
-  bind(drafts, user, batch, key, request.body)
-  return function()
-    local answers = {}
-    for i, draft in ipairs(drafts) do
-      if draft.fresh then
-        local place = draft.step == 'queued' and position(draft.id, draft.priority) or false
-        answers[i] = { 'queued', false, digits[now], draft.step, digits[draft.at], place, table.concat(draft.deps, ' ') }
-      else
-        answers[i] = { draft.outcome, known_task(draft.becomes) }
-      end
-    end
-    return { 'accepted', answers, superseded and superseded({}) or {}, false, unsettled }
-  end
-end
-local requests, names, i = {}, { Q .. 'superseded' }, 2
-while i <= #ARGV do
-  requests[#requests + 1], i = to_request(i)
-  for _, draft in ipairs(requests[#requests].drafts) do names[#names + 1] = P .. 'task:' .. draft.id end
-end
-local any_replaced = false
-if call('EXISTS', unpack(names)) > 0 then
-  any_replaced = call('EXISTS', Q .. 'superseded') == 1
-  for _, request in ipairs(requests) do
-    for _, draft in ipairs(request.drafts) do draft.known = call('EXISTS', P .. 'task:' .. draft.id) == 1 end
-  end
-end
-local answers = {}
-for n, request in ipairs(requests) do answers[n] = accept(request, any_replaced) end
-if #records > 0 then
-  write_dependents()
-  write_new()
-end
-commit()
-for n, answer in ipairs(answers) do
-  if type(answer) == 'function' then answers[n] = answer() end
-end
-return answers`
-  },
-  extend: {
-    sha: 'dc05322f70925cbf6d7364e33b0bb3d6285a035c',
-    source: `#!lua flags=allow-oom
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
-local MAX_SHIFTED = 1000
-local function shift(key, by, shifts)
-  local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
-  for i = 1, #due, 2 do
-    if not shifts or shifts(due[i]) then call('ZADD', Q .. key, due[i + 1] - by, due[i]) end
-  end
-end
-local function set_back(by)
-  local mended = tonumber(call('GET', Q .. 'set_back') or nil)
-  if mended and math.abs(mended - by) <= TOLERANCE then return end
-  call('SET', Q .. 'set_back', by, 'PX', 600000)
-  shift('processing', by)
-  shift('deadlines', by)
-  shift('delayed', by, function(id)
-    local task = find(id)
-    return task and task.state.step == 'retrying'
-  end)
-end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local answers, ids, scores = {}, {}, {}
-for i = 3, #ARGV - 1, 2 do ids[#ids + 1] = ARGV[i] end
-fetch(ids)
-for i, id in ipairs(ids) do
-  local task, lease = find(id), tonumber(ARGV[2 * i + 2])
-  local state = task and task.state.lease == lease and task.state
-  answers[i] = 'stale'
-  if state and state.status == 'PROCESSING' then
-    answers[i], scores[#scores + 1], scores[#scores + 2] = 'ok', now + ARGV[2], id
-  elseif state and state.status == 'CANCELLED' then
-    answers[i] = 'cancelled'
-  end
-end
-if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
-return { answers, tostring(now) }`
-  },
-  inspect: {
-    sha: 'ab39240171cb9867a6197fae80062d42076680db',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local found = shown(ARGV[2])
-return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }`
-  },
-  list: {
-    sha: '93e1b14e1281082bf302da00ae669c204643c276',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
-local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
-local function to_ref(id, record)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
-  local status, completed = string.match(record, ENDED_IN_REF)
-  if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user, tenant
-end
-local function each_ref(ids, visit)
-  for from = 1, #ids, MAX_FETCHED do
-    local names = {}
-    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
-    for i, record in ipairs(call('MGET', unpack(names))) do
-      local ref, status, user = to_ref(ids[from + i - 1], record)
-      if ref and visit(ref, status, user) then return end
-    end
-  end
-end
-local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
-local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
-local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
-local function find_fitting(ids)
-  local keys, fitting = {}, {}
-  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
-  local records = #ids > 0 and call('MGET', unpack(keys)) or {}
-  local states = #ids > 0 and status ~= '' and not FINISHED[status] and call('HMGET', Q .. 'states', unpack(ids)) or {}
-  for i, id in ipairs(ids) do
-    local ref, ended_as, its_user, its_tenant = to_ref(id, records[i])
-    local its_status = ended_as or (states[i] and string.match(states[i], '^%d+ (%u+)')) or 'PENDING'
-    fitting[id] = ref and (status == '' or its_status == status) and (user == '' or its_user == user) and (tenant == '' or its_tenant == tenant)
-  end
-  return fitting
-end
-local function first_of(key)
-  if index ~= key then return 0 end
-  local rank = call('ZREVRANK', Q .. key, last)
-  return rank and rank + 1 or call('ZCOUNT', Q .. key, '(' .. score, '+inf')
-end
-local records, bytes, looked, reached = {}, 0, 0, false
-for _, key in ipairs({ 'active', 'finished' }) do
-  local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
-  local from = first_of(key)
-  while wanted and not (index == 'finished' and key == 'active') do
-    local page = call('ZREVRANGE', Q .. key, from, from + PAGE - 1, 'WITHSCORES')
-    local ids = {}
-    for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
-    local fitting = find_fitting(ids)
-    for i = 1, #page, 2 do
-      local known = fitting[page[i]] and shown(page[i])
-      if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
-      records[#records + 1] = known or nil
-      bytes = bytes + (known and weigh(known) or 0)
-      looked, reached = looked + 1, { key, page[i + 1], page[i] }
-    end
-    if #page < 2 * PAGE then break end
-    from = from + PAGE
-  end
-end
-return { records, false }`
-  },
-  message: {
-    sha: '5e9371d5837008131b31b8db5528d08dd632165c',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
-local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
-local function to_ref(id, record)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
-  local status, completed = string.match(record, ENDED_IN_REF)
-  if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user, tenant
-end
-local function each_ref(ids, visit)
-  for from = 1, #ids, MAX_FETCHED do
-    local names = {}
-    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
-    for i, record in ipairs(call('MGET', unpack(names))) do
-      local ref, status, user = to_ref(ids[from + i - 1], record)
-      if ref and visit(ref, status, user) then return end
-    end
-  end
-end
-local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
-local limit = tonumber(ARGV[5])
-local PAGE, MOST_READ = 100, 1000
-local active = {}
-each_ref(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
-if ARGV[6] then return { active } end
-local found = { COMPLETED = {}, FAILED = {} }
-local offset = 0
-while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
-  each_ref(ids, function(ref, status)
-    local list = found[status]
-    if list and #list < limit then list[#list + 1] = ref end
-  end)
-  if #ids < PAGE then break end
-  offset = offset + PAGE
-end
-local others = {}
-if ARGV[4] ~= '' then
-  local ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
-  each_ref(ids, function(ref, _, user)
-    if user ~= ARGV[3] then others[#others + 1] = ref end
-    return #others == limit
-  end)
-end
-return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
-  },
-  outlook: {
-    sha: 'e7872f698185a897b44f575f0bdb63a8cb897573',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local MOST, MOST_READ, PAGE = 100, 500, 100
-local since
-for _, name in ipairs(QUEUES) do
-  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
-  if head and (not since or head.state.at < since) then since = head.state.at end
-end
-local RUNNING, COMPLETED = '^%d+ PROCESSING %d+ (%S+) (%d+)', '^%d+ COMPLETED %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) %S* %S* %S* %l* (%S*)'
-local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
-for _, text in ipairs(#ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}) do
-  local step, at = string.match(text or '', RUNNING)
-  if step then running[#running + 1] = { step, at } end
-end
-local completed = {}
-for from = 0, MOST_READ - 1, PAGE do
-  ids = call('ZREVRANGEBYSCORE', Q .. 'finished', '+inf', '(' .. digits[now], 'LIMIT', from, PAGE)
-  local keys = {}
-  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
-  for _, record in ipairs(#ids > 0 and call('MGET', unpack(keys)) or {}) do
-    local ended_at, trace = string.match(record or '', COMPLETED)
-    if ended_at and #completed < MOST then completed[#completed + 1] = { trace, ended_at } end
-  end
-  if #completed == MOST or #ids < PAGE then break end
-end
-return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`
-  },
-  pause: {
-    sha: '8b8e24f674606f5a69aa8b000140e7d5dadbc97c',
-    source: `#!lua flags=allow-oom
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ROUND = 60
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-local function leave_marker()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
-end
-local RANK = 2 ^ 44
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
-  end
-end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
-local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
-local function set_aside(tenant, by)
-  if tenant then add('scheduled', tenant, by) end
-  add('scheduled', '', by)
-end
-local function wake() notify_workers = true end
-local entering, heads = {}, {}
-local function settle_queues()
-  for name, head in pairs(heads) do
-    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
-  end
-  heads = {}
-  for name, members in pairs(entering) do
-    open_queue(name)
-    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
-  end
-  entering = {}
-end
-local function enter(name, id, score)
-  local members = entering[name] or {}
-  entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local any_timed
-local function is_any_timed()
-  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
-  return any_timed
-end
-local function add_timed(key, time, id)
-  call('ZADD', Q .. key, time, id)
-  any_timed = true
-end
-local function queue_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
-  turns[priority][tenant] = turn
-  enter(priority, id, place_in(turn))
-  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
-end
-local function admit(id, asked)
-  if (asked.run_at or 0) > now then
-    add_timed('delayed', asked.run_at, id)
-    return 'scheduled', asked.run_at
-  end
-  queue_back(id, asked)
-  return 'queued', now
-end
-local function index_active(key, id, replaced, newest)
+end`,
+  'index': `local function index_active(key, id, replaced, newest)
   if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
   call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
   if newest then call('PERSIST', key) end
@@ -6836,8 +1130,8 @@ local function is_superseded(id, asked)
   local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
   local score = newest and call('ZSCORE', messages_of(asked), id)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
-end
-local MAX_ATTEMPTS = 20
+end`,
+  'leave': `local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
 local function any_queued()
@@ -6969,177 +1263,8 @@ local function requeue(task, step, delay, verb, code, message)
   end
   announce(task)
   wake()
-end
-local function write_tasks()
-  local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
-    if task.gone then
-      ended_ids[#ended_ids + 1] = task.id
-    elseif until_then then
-      task.record, task.text = text .. body_of(task), false
-      if task.had_ended then
-        call('SET', task.key, task.record, 'KEEPTTL')
-      else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
-      end
-      ended_ids[#ended_ids + 1] = task.id
-    else
-      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
-    end
-  end
-  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
-  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
-  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
-end
-local function write_index(key, scores)
-  local added, removed = {}, {}
-  for id, score in pairs(scores) do
-    if score then
-      added[#added + 1], added[#added + 2] = digits[score], id
-    else
-      removed[#removed + 1] = id
-    end
-    if #added + #removed >= MAX_FETCHED then
-      if #removed > 0 then call('ZREM', key, unpack(removed)) end
-      if #added > 0 then call('ZADD', key, unpack(added)) end
-      added, removed = {}, {}
-    end
-  end
-  if #removed > 0 then call('ZREM', key, unpack(removed)) end
-  if #added > 0 then call('ZADD', key, unpack(added)) end
-end
-local function commit()
-  settle_queues()
-  write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
-end
-if ARGV[2] == '1' then
-  call('SET', Q .. 'paused', now)
-elseif call('DEL', Q .. 'paused') == 1 and any_queued() then
-  wake()
-end
-commit()
-return 1`
-  },
-  probe: {
-    sha: '7b4a0a11719f91151c9a183df5eecd9133d82505',
-    source: `#!lua
-local key = KEYS[1] .. 'probe'
-redis.call('SET', key, 1, 'PX', 1000)
-return redis.call('DEL', key)`
-  },
-  progress: {
-    sha: '1f6edc7f0dafb21d99ad79eddb9df376d55bb273',
-    source: `#!lua
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
+end`,
+  'order': `local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
@@ -7181,586 +1306,96 @@ local function position(id, priority)
     end
   end
   return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
+end`,
+  'plain-enqueue': `local PER_REQUEST, PER_DRAFT = 12, 14
+local function within(count, limit) return limit == '0' or count <= tonumber(limit) end
+local function read_request(i, names)
+  local tenant, key, batch, timeout, n, drafts = ARGV[i + 1], ARGV[i + 2], ARGV[i + 8], ARGV[i + 9], tonumber(ARGV[i + 11]), {}
+  if timeout ~= '' or string.find(key, '[^%w_-]') then return nil end
+  for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (n - 1), PER_DRAFT do
+    local same = Q .. 'same:' .. ARGV[d + 3]
+    local is_plain = ARGV[d + 6] == '' and ARGV[d + 9] == '' and ARGV[d + 10] == '0' and ARGV[d + 11] == '' and ARGV[d + 12] == '' and ARGV[d + 13] == ''
+    if names[same] or not is_plain then return nil end
+    names[same], names[#names + 1], names[#names + 2] = true, P .. 'task:' .. ARGV[d], same
+    drafts[#drafts + 1] = d
   end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ROUND = 60
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
+  if key ~= '' then
+    local name = Q .. 'idempotency:' .. key
+    if names[name] then return nil end
+    names[name], names[#names + 1] = true, name
   end
+  if batch ~= '' then names[#names + 1] = Q .. 'batch:' .. batch end
+  return { at = i, user = ARGV[i], tenant = tenant, key = key, batch = batch, drafts = drafts }
 end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-local function leave_marker()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
-end
-local RANK = 2 ^ 44
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
-local notify_workers = false
-local hints = {}
-local function change(task)
-  task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
+local function read_requests()
+  local requests, names, of_tenant, of_all, i = {}, { Q .. 'superseded' }, {}, 0, 2
+  while i <= #ARGV do
+    local request = read_request(i, names)
+    if not request then return nil end
+    local tenant, n = request.tenant, #request.drafts
+    of_all, of_tenant[tenant] = of_all + n, (of_tenant[tenant] or 0) + n
+    if not (within(counted('waiting', tenant) + of_tenant[tenant], ARGV[i + 4]) and within(counted('waiting', '') + of_all, ARGV[i + 5])) then return nil end
+    requests[#requests + 1] = request
+    i = i + PER_REQUEST + n * PER_DRAFT
   end
+  return call('EXISTS', unpack(names)) == 0 and requests or nil
 end
-local function announce(task)
-  task.state.version = task.state.version + 1
-  change(task)
-  task.hint = to_text(task.state)
-  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
-end
-local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
-local function set_aside(tenant, by)
-  if tenant then add('scheduled', tenant, by) end
-  add('scheduled', '', by)
-end
-local function wake() notify_workers = true end
-local entering, heads = {}, {}
-local function settle_queues()
-  for name, head in pairs(heads) do
-    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
-  end
-  heads = {}
-  for name, members in pairs(entering) do
-    open_queue(name)
-    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
-  end
-  entering = {}
-end
-local function enter(name, id, score)
-  local members = entering[name] or {}
-  entering[name], members[#members + 1], members[#members + 2] = members, score, id
-end
-local any_timed
-local function is_any_timed()
-  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
-  return any_timed
-end
-local function add_timed(key, time, id)
-  call('ZADD', Q .. key, time, id)
-  any_timed = true
-end
-local function queue_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+local created, entering, active, grown = {}, {}, {}, {}
+local function create_plain(d, user, tenant, few)
+  local id, message, hash, request, priority, at = ARGV[d], ARGV[d + 1], ARGV[d + 3], ARGV[d + 5], ARGV[d + 8], digits[now]
+  count('waiting', tenant, 1)
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
   turns[priority][tenant] = turn
-  enter(priority, id, place_in(turn))
-  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
-end
-local function admit(id, asked)
-  if (asked.run_at or 0) > now then
-    add_timed('delayed', asked.run_at, id)
-    return 'scheduled', asked.run_at
+  local members = entering[priority] or {}
+  entering[priority], members[#members + 1], members[#members + 2] = members, place_in(turn), id
+  local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. ARGV[d + 2] .. few .. '\\n'
+  if #request <= MAX_INLINE then
+    record = record .. request
+  else
+    created[#created + 1], created[#created + 2] = P .. 'request:' .. id, request
   end
-  queue_back(id, asked)
-  return 'queued', now
+  created[#created + 1], created[#created + 2] = P .. 'task:' .. id, record
+  active[#active + 1], active[#active + 2] = at, id
+  index_active(Q .. 'same:' .. hash, id, nil, false)
+  local owner = message .. ':' .. user
+  index_active(P .. 'message_tasks:' .. owner, id)
+  grown[owner] = true
 end
-local function write_tasks()
-  local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
-    if task.gone then
-      ended_ids[#ended_ids + 1] = task.id
-    elseif until_then then
-      task.record, task.text = text .. body_of(task), false
-      if task.had_ended then
-        call('SET', task.key, task.record, 'KEEPTTL')
-      else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
-      end
-      ended_ids[#ended_ids + 1] = task.id
-    else
-      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
-    end
+local function bind_plain(request)
+  local ids, key, batch = {}, request.key, request.batch
+  for n, d in ipairs(request.drafts) do ids[n] = ARGV[d] end
+  if batch ~= '' then call('HSET', Q .. 'batch:' .. batch, 'user', request.user, 'ids', table.concat(ids, ' '), 'left', digits[#ids], 'key', key) end
+  if key ~= '' then call('SET', Q .. 'idempotency:' .. key, (batch ~= '' and batch or ids[1]) .. ARGV[request.at + 3]) end
+end
+local function enqueue_plain()
+  local requests = read_requests()
+  if not requests then return nil end
+  for _, request in ipairs(requests) do
+    local few = request.batch ~= '' and ' {"batch":"' .. request.batch .. '"}' or request.key ~= '' and ' {"key":"' .. request.key .. '"}' or ''
+    for _, d in ipairs(request.drafts) do create_plain(d, request.user, request.tenant, few) end
+    bind_plain(request)
   end
-  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
-  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
-  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
-end
-local function write_index(key, scores)
-  local added, removed = {}, {}
-  for id, score in pairs(scores) do
-    if score then
-      added[#added + 1], added[#added + 2] = digits[score], id
-    else
-      removed[#removed + 1] = id
-    end
-    if #added + #removed >= MAX_FETCHED then
-      if #removed > 0 then call('ZREM', key, unpack(removed)) end
-      if #added > 0 then call('ZADD', key, unpack(added)) end
-      added, removed = {}, {}
-    end
+  call('MSET', unpack(created))
+  call('ZADD', Q .. 'active', unpack(active))
+  for priority, members in pairs(entering) do
+    open_queue(priority)
+    call('ZADD', queue(priority), unpack(members))
   end
-  if #removed > 0 then call('ZREM', key, unpack(removed)) end
-  if #added > 0 then call('ZADD', key, unpack(added)) end
-end
-local function commit()
-  settle_queues()
-  write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
   write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
-end
-local MAX_STEPS = 64
-local function put(steps, first, last)
-  local moved, at = false, {}
-  for i = 1, #steps, 2 do at[steps[i]] = i + 1 end
-  for j = first, last, 2 do
-    local name, percent = ARGV[j], tonumber(ARGV[j + 1])
-    if not at[name] and #steps < 2 * MAX_STEPS then
-      at[name], steps[#steps + 1], steps[#steps + 2] = #steps + 2, name, percent
-      moved = true
-    elseif at[name] and steps[at[name]] ~= percent then
-      steps[at[name]] = percent
-      moved = true
-    end
+  for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
+  leave_marker()
+  local at, answers = digits[now], {}
+  for n, request in ipairs(requests) do
+    local tasks = {}
+    for i, d in ipairs(request.drafts) do tasks[i] = { 'queued', false, at, 'queued', at, position(ARGV[d], ARGV[d + 8]), '' } end
+    answers[n] = { 'accepted', tasks, {}, false, 0 }
   end
-  return moved
-end
-local function report(task, progress, step, first, last)
-  local state = task.state
-  local reached, steps = math.max(progress or 0, state.progress), rare(state).steps or {}
-  local moved = put(steps, first, last)
-  if #steps > 0 then rare(state).steps = steps end
-  local begins = step ~= '' and step ~= state.step
-  if not (moved or begins or reached > state.progress) then return end
-  state.progress, state.moved = reached, now
-  if begins then
-    state.step, state.at, state.from = step, now, reached
-    if select(2, string.gsub(state.trace, ';', '')) < MAX_STEPS - 1 then state.trace = state.trace .. ';' .. step .. ',' .. digits[now] .. ',' .. digits[reached] end
-  end
-  announce(task)
-end
-local ids, i = {}, 2
-while i <= #ARGV do
-  ids[#ids + 1] = ARGV[i]
-  i = i + 5 + 2 * ARGV[i + 4]
-end
-fetch(ids)
-local answers = {}
-i = 2
-while i <= #ARGV do
-  local task, n = find(ARGV[i]), tonumber(ARGV[i + 4])
-  local current = task and task.state.lease == tonumber(ARGV[i + 1]) and task.state.status == 'PROCESSING'
-  if current then report(task, tonumber(ARGV[i + 2]), word(ARGV[i + 3]), i + 5, i + 4 + 2 * n) end
-  answers[#answers + 1] = current and 1 or 0
-  i = i + 5 + 2 * n
-end
-commit()
-return answers`
-  },
-  read: {
-    sha: '46a497aa58a211d041653ff30614072a6f4ad94d',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end
-local ids, found, room = { unpack(ARGV, 3) }, {}, tonumber(ARGV[2])
-fetch(ids)
-for i, id in ipairs(ids) do
-  found[i] = shown(id)
-  if i < #ids and found[i] then
-    room = room - weigh(found[i])
-    if room <= 0 then break end
-  end
-end
-return found`
-  },
-  settleAndClaim: {
-    sha: 'a3bf58ed0a8fdcb2f69287a58d355e820fba767c',
-    source: `#!lua
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local ROUND = 60
-local counts = { waiting = {}, running = {}, scheduled = {} }
-local turns = { high = {}, normal = {}, low = {} }
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
-local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
-  return known[tenant]
-end
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
-      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
-        call('HDEL', Q .. key, tenant)
-        if key == 'waiting' and tenant == '' then
-          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
-          changed_shares = {}
-        elseif key == 'waiting' then
-          for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
-            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
-          end
-        end
-      end
-    end
-  end
-end
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-local function leave_marker()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
-end
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
-end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
-  end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
-end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep_index])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
-  end
-  index_expire(key, id, first, keep_index)
-end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
-end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
-end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
-  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
-end
+  return answers
+end`,
+  'plain-exchange': `--- @include "start"
+--- @include "expected"
+--- @include "tenants"
+--- @include "index"
 local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
 local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
@@ -7917,105 +1552,8 @@ local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if call('EXISTS', queue('high'), queue('normal'), queue('low')) > 0 then leave_marker() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
-end
-local settled, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
-if settled then return { settled, claimed } end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
+end`,
+  'queue': `--- @include "tenants"
 local RANK = 2 ^ 44
 local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
 local finished_keep = 0
@@ -8078,402 +1616,57 @@ local function admit(id, asked)
   end
   queue_back(id, asked)
   return 'queued', now
+end`,
+  'ref': `local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
+local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
+local function to_ref(id, record)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
+  local status, completed = string.match(record, ENDED_IN_REF)
+  if not created or (completed and completed + keep <= now) then return false end
+  return { id, created, completed or false }, status, user, tenant
 end
-local MAX_ATTEMPTS = 20
-local MAX_ASIDE = 100
-local unparked = 0
-local function any_queued()
-  settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
-end
-local MAX_PAGE = 50
-local function head_of(name, n)
-  local head = heads[name]
-  if not head then
-    head = { used = 0, read = 0 }
-    heads[name] = head
-  end
-  if head.used == head.read and not head.is_end then
-    n = math.min(n, MAX_PAGE)
-    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
-    head.read = head.read + #head.page / 2
-    head.is_end = #head.page < 2 * n
-    local ids = {}
-    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
-    fetch(ids)
-  end
-  if head.used < head.read then return head end
-end
-local function pop(n)
-  if next(entering) then settle_queues() end
-  local best = head_of('again', n) and 1
-  if not best then
-    local due
-    for i, priority in ipairs(PRIORITIES) do
-      local its = share(priority)
-      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
-    end
-    if not best then return end
-  end
-  local head = heads[QUEUES[best]]
-  local at = 2 * (head.used - head.first)
-  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
-  head.used = head.used + 1
-  if best > 1 then
-    local priority = QUEUES[best]
-    set_share('clock', share(priority))
-    set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
-  end
-  return id, best, score
-end
-local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
-end
-local function next_parked(key, tenant)
-  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
-  if asked % 5 > 0 then return head end
-  local at = asked == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
-  if not lower[1] then return head end
-  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
-  return lower
-end
-local function preferred(tenant)
-  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
-  if not id then return end
-  settle_queues()
-  call('HDEL', Q .. 'turns:low', '=' .. tenant)
-  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
-end
-local function unpark(tenant, cap)
-  local key = Q .. 'capped:' .. tenant
-  if call('EXISTS', key) == 0 then return end
-  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
-  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
-    unparked = unparked + 1
-    local id, score = unpack(next_parked(key, tenant))
-    if not id then break end
-    call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
-  end
-  wake()
-end
-local function give_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
-  local turn = turn_of(priority, tenant)
-  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
-end
-local function unqueue(task)
-  local id, asked, step = task.id, task.asked, task.state.step
-  settle_queues()
-  give_back(id, asked)
-  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
-  local delayed = call('ZREM', Q .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
-  if is_scheduled(step) then
-    set_aside(asked.tenant, -1)
-  elseif delayed then
-    set_aside(nil, -1)
-  end
-  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
-  count('waiting', asked.tenant, -1)
-  unpark(asked.tenant)
-end
-local function close_lease(task, verb, cap)
-  leases[task.id], task.state.closed = false, verb
-  change(task)
-  count('running', task.asked.tenant, -1)
-  unpark(task.asked.tenant, cap)
-end
-local function requeue(task, step, delay, verb, code, message)
-  local id, state, few = task.id, task.state, rare(task.state)
-  local key = Q .. 'attempts:' .. id
-  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
-  call('LTRIM', key, -MAX_ATTEMPTS, -1)
-  if verb == 'expire' then
-    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
-  elseif verb ~= 'release' then
-    few.losses, few.lost_worker = nil, nil
-  end
-  if verb == 'release' then state.attempt = state.attempt - 1 end
-  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
-  few.steps, few.tried = nil, true
-  count('waiting', task.asked.tenant, 1)
-  if delay > 0 then
-    add_timed('delayed', digits[now + delay], id)
-    set_aside(nil, 1)
-  else
-    enter('again', id, digits[now])
-  end
-  announce(task)
-  wake()
-end
-local ended, has_ended, untold = {}, {}, {}
-local MAX_MOVED = 25
-local moved = 0
-local function others(own)
-  local records = {}
-  for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = shown(id) or nil end
-  end
-  return records
-end
-local MAX_KEPT = 1024
-local function shorten(task)
-  local raw = task.apart and call('GET', request_key(task.id))
-  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
-  local params = query and string.find(raw, ',"params":', query, true)
-  if not query then return end
-  local value = string.sub(raw, query + 20, (params or #raw) - 1)
-  if #value > MAX_KEPT then value = 'null' end
-  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
-  doomed[#doomed + 1] = request_key(task.id)
-  rare(task.state).shortened = true
-  change(task)
-end
-local MAX_UNRUN, MAX_WHOLE = 10000, 1000
-local function forget(id)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  for _, key in ipairs(rare(state).keys or {}) do
-    local answer = call('GET', Q .. 'idempotency:' .. key)
-    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
-  end
-  for _, batch in ipairs(rare(state).batches or {}) do
-    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
-    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+local function each_ref(ids, visit)
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local ref, status, user = to_ref(ids[from + i - 1], record)
+      if ref and visit(ref, status, user) then return end
     end
   end
-  call('ZREM', messages_of(asked), id)
-  call('ZREM', Q .. 'finished', id)
-  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
-  task.gone, tasks[id] = true, false
+end`,
+  'shown': `local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    task.record = to_text(state) .. body_of(task)
+  end
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
+end`,
+  'start': `local P = KEYS[1]
+local Q = P .. '2:'
+local call = redis.call
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local function keep_latest(id, tenant, keep)
-  local key = Q .. 'unrun:' .. tenant
-  local length = call('RPUSH', key, id)
-  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
-  if length > MAX_WHOLE then
-    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
-    if old and old.state.completed then shorten(old) end
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
   end
-  if length > MAX_UNRUN then forget(call('LPOP', key)) end
-end
-local function put_final(task, status)
-  local id, asked, state = task.id, task.asked, task.state
-  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
-  state.status, state.step, state.completed = status, string.lower(status), now
-  few.waits = nil
-  if status == 'CANCELLED' then shorten(task) end
-  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
-  announce(task)
-  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
-  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
-  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
-  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-  listed[id], finished[id] = false, now + keep_task
-  finished_keep = math.max(finished_keep, keep_task)
-  index_finished(messages_of(asked), id, keep_task, keep_index)
-  local same = Q .. 'same:' .. asked.same
-  if status == 'COMPLETED' then
-    index_answer(same, id, keep_task)
-    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
-  else
-    index_remove(same, id, keep_task)
-  end
-  for _, batch in ipairs(few.batches or {}) do
-    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-    end
-  end
-end
-local function put_cancelled(id)
-  local task = find(id)
-  local status = task and task.state.status
-  if status == 'PENDING' then
-    unqueue(task)
-  elseif status == 'PROCESSING' then
-    close_lease(task, 'cancel')
-    call('PUBLISH', P .. 'cancelled', id)
-  else
-    return false
-  end
-  put_final(task, 'CANCELLED')
-  return true
-end
-local function tell_one(id, completed)
-  local task = find(id)
-  if not task then return end
-  local asked, state = task.asked, task.state
-  if is_superseded(id, asked) then
-    put_cancelled(id)
-  elseif not completed then
-    unqueue(task)
-    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
-    put_final(task, 'FAILED')
-  else
-    moved = moved + 1
-    local waits = (rare(state).waits or 1) - 1
-    rare(state).waits = waits > 0 and waits or nil
-    change(task)
-    if waits > 0 then return end
-    state.step, state.at = admit(id, asked)
-    if state.step == 'queued' then set_aside(asked.tenant, -1) end
-    announce(task)
-    wake()
-  end
-end
-local function tell(id, completed)
-  local key = Q .. 'dependents:' .. id
-  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
-  fetch(dependents)
-  for _, dependent in ipairs(dependents) do
-    if moved >= MAX_MOVED then return false end
-    call('ZREM', key, dependent)
-    tell_one(dependent, completed)
-  end
-  return true
-end
-local function tell_all()
-  local left = {}
-  for _, one in ipairs(untold) do
-    local id, completed = unpack(one)
-    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
-  end
-  untold = {}
-  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
-  return #left > 0
-end
-local function supersede(owner, kept)
-  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
-  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
-  local staying = {}
-  for id, asked in pairs(kept) do
-    local score = asked and asked.message == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
-  end
-  table.sort(staying, function(a, b) return a[2] > b[2] end)
-  for _, one in ipairs(staying) do
-    index_active(index, one[1])
-    index_active(Q .. 'same:' .. one[3].same, one[1])
-  end
-  call('ZADD', Q .. 'superseded', newest, owner)
-  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MAX_MOVED then break end
-    local task = find(id)
-    if task and is_superseded(id, task.asked) then put_cancelled(id) end
-  end
-end
-local function cancel_superseded()
-  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
-  if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
-  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    if not put_cancelled(id) then call('ZREM', index, id) end
-  end
-  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
-  return true
-end
-local function settle(unsettled)
-  local left = tell_all()
-  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MAX_MOVED do
-    local one = call('LPOP', Q .. 'untold')
-    if not one then break end
-    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
-    tell_all()
-  end
-  if not (left or unsettled) then return false end
-  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
-    call('DEL', Q .. 'unsettled')
-    return false
-  end
-  if not unsettled then wake() end
-  call('SET', Q .. 'unsettled', 1)
-  return true
-end
-local function write_tasks()
-  local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
-    if task.gone then
-      ended_ids[#ended_ids + 1] = task.id
-    elseif until_then then
-      task.record, task.text = text .. body_of(task), false
-      if task.had_ended then
-        call('SET', task.key, task.record, 'KEEPTTL')
-      else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
-      end
-      ended_ids[#ended_ids + 1] = task.id
-    else
-      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
-    end
-  end
-  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
-  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
-  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
-end
-local function write_index(key, scores)
-  local added, removed = {}, {}
-  for id, score in pairs(scores) do
-    if score then
-      added[#added + 1], added[#added + 2] = digits[score], id
-    else
-      removed[#removed + 1] = id
-    end
-    if #added + #removed >= MAX_FETCHED then
-      if #removed > 0 then call('ZREM', key, unpack(removed)) end
-      if #added > 0 then call('ZADD', key, unpack(added)) end
-      added, removed = {}, {}
-    end
-  end
-  if #removed > 0 then call('ZREM', key, unpack(removed)) end
-  if #added > 0 then call('ZADD', key, unpack(added)) end
-end
-local function commit()
-  settle_queues()
-  write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
-  write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
-end
-local MAX_SHIFTED = 1000
-local function shift(key, by, shifts)
-  local due = call('ZRANGE', Q .. key, 0, MAX_SHIFTED - 1, 'WITHSCORES')
-  for i = 1, #due, 2 do
-    if not shifts or shifts(due[i]) then call('ZADD', Q .. key, due[i + 1] - by, due[i]) end
-  end
-end
-local function set_back(by)
-  local mended = tonumber(call('GET', Q .. 'set_back') or nil)
-  if mended and math.abs(mended - by) <= TOLERANCE then return end
-  call('SET', Q .. 'set_back', by, 'PX', 600000)
-  shift('processing', by)
-  shift('deadlines', by)
-  shift('delayed', by, function(id)
-    local task = find(id)
-    return task and task.state.step == 'retrying'
-  end)
-end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end
-local MAX_DUE = 25
+})
+local MAX_INLINE = 1024
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20`,
+  'take': `local MAX_DUE = 25
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
@@ -8645,85 +1838,8 @@ local function take(own, worker, claim, wanted, lease_duration, running_per_tena
   end
   if not paused and any_queued() then wake() end
   return reply(claimed, own, unsettled, expired)
-end
-local function backoff(policy, attempt, random)
-  local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
-  delay, max, jitter = tonumber(delay), tonumber(max), tonumber(jitter)
-  if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
-  return math.floor(math.min(delay, max) * (1 - jitter * random))
-end
-local verbs = {}
-function verbs.complete(task, chart, content)
-  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', digits[task.asked.keep_task]) end
-  task.state.chart, task.state.progress = chart, 100
-  put_final(task, 'COMPLETED')
-end
-function verbs.fail(task, code, message, delay, random)
-  local state = task.state
-  if delay == 'never' or state.attempt >= task.asked.max then
-    rare(state).code, rare(state).error = code, message ~= '' and message or nil
-    put_final(task, 'FAILED')
-  else
-    requeue(task, 'retrying', tonumber(delay) or backoff(task.asked.backoff, state.attempt, tonumber(random)), 'fail', code, message)
-  end
-end
-function verbs.release(task)
-  requeue(task, 'queued', 0, 'release')
-end
-local closed, own, cap, ids = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil, {}
-local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', Q .. 'unsettled') }
-for i = 8, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
-fetch(ids)
-for n, id in ipairs(ids) do
-  local i = 1 + 7 * n
-  local task, lease, verb = find(id), tonumber(ARGV[i + 1]), ARGV[i + 2]
-  local state = task and task.state
-  closed[n] = 'stale'
-  if state and notes[3] and state.status == 'PROCESSING' and is_superseded(id, task.asked) then put_cancelled(id) end
-  if state and state.lease == lease and state.status == 'PROCESSING' then
-    close_lease(task, verb, cap)
-    verbs[verb](task, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-    closed[n] = has_ended[id] and 'ended' or 'ok'
-  elseif state and state.lease == lease and state.closed == verb then
-    closed[n] = (state.status == 'COMPLETED' or state.status == 'FAILED') and 'ended' or 'ok'
-  end
-  own[id] = own[id] or closed[n] ~= 'stale'
-end
-moved = 0
-local function answers()
-  local replies = {}
-  for n, answer in ipairs(closed) do replies[n] = answer == 'ended' and { 'ok', shown(ids[n]) } or { answer } end
-  return replies
-end
-local rest
-if ARGV[2] == '' then
-  rest = reply({}, own, settle(false) or notes[3], {})
-else
-  rest = take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
-end
-return { answers(), rest }`
-  },
-  stats: {
-    sha: 'bffc1fb1278252cffbd5c31bb8e93b1ecb578067',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+end`,
+  'tasks': `local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
@@ -8806,74 +1922,68 @@ local function expires(task) return task.state.completed and task.state.complete
 local function find_kept(id)
   local task = find(id)
   return task and (expires(task) or math.huge) > now and task
+end`,
+  'tenants': `--- @include "order"
+local ROUND = 60
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
 end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
+local function count(key, tenant, by)
+  add(key, tenant, by)
+  add(key, '', by)
 end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  return known[tenant] + (counts[key][tenant] or 0)
 end
-local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  return known[tenant]
 end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
     end
   end
-  return ahead + 1
 end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
 end
-local oldest = false
-for _, name in ipairs(QUEUES) do
-  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
-  if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
+local function write_tenants()
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
 end
-return {
-  tonumber(call('HGET', Q .. 'waiting', '') or 0),
-  call('ZCARD', Q .. 'processing'),
-  call('ZCARD', Q .. 'delayed'),
-  oldest and tostring(oldest),
-  tostring(now),
-  call('EXISTS', Q .. 'paused')
-}`
-  }
+local function leave_marker()
+  if call('LLEN', Q .. 'wake') > 0 then return end
+  call('LPUSH', Q .. 'wake', 1)
+  call('PEXPIRE', Q .. 'wake', 60000)
+end`,
+  'weigh': `local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end`
 }

@@ -11,7 +11,7 @@ import { ClockWatch } from './clock.ts'
 import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } from './connections.ts'
 import { countFitting, Gatherer } from './gatherer.ts'
 import { keyspace, type Keyspace } from './keys.ts'
-import { scripts } from './lua.generated.ts'
+import { scripts } from './scripts.ts'
 import { fromWord, packed, parseHint, requestOf, toClaimed, toDetails, toSteps, toTask, toWord, type RawClaimed, type RawTask } from './records.ts'
 import { Subscriber } from './subscriber.ts'
 

@@ -1,0 +1,27 @@
+import { createHash } from 'node:crypto'
+import { entries, fragments } from './lua.generated.ts'
+
+/** A script as Redis is given it, and the name by which it finds it again. */
+export interface Script {
+  readonly sha: string
+  readonly source: string
+}
+
+export type ScriptName = keyof typeof entries
+
+/** Each fragment stands where it is first asked for, and nowhere else. */
+function expand (source: string, included: Set<string>): string {
+  return source.replace(/^ *--- @include "([\w-]+)"$/gm, (_, name: string) => {
+    if (included.has(name)) return ''
+    included.add(name)
+    return expand(fragments[name]!, included)
+  })
+}
+
+function compose (entry: string): Script {
+  const source = expand(entry, new Set()).replace(/\n{2,}/g, '\n')
+  return { sha: createHash('sha1').update(source).digest('hex'), source }
+}
+
+/** Composed once in a process: most fragments are part of many scripts. */
+export const scripts = Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, compose(entry)])) as Readonly<Record<ScriptName, Script>>
