@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { Redis } from 'ioredis'
-import { memoryOf, meter, type Work } from './redis-meter.ts'
+import { memoryOf } from './redis-info.ts'
+import { meter, type Work } from './redis-meter.ts'
 
 export interface Figure {
   readonly name: string
@@ -14,8 +15,6 @@ export interface Figure {
 const USERS = 50
 /** ms after which an idle worker surely waits again. */
 const IDLE = 2
-/** ms until Redis has moved all keys to a larger table: meanwhile there are two. */
-const SETTLED = 300
 
 /** `turns`: how often in a round. Many short ones, as what disturbs the machine mostly lasts for longer than one of them. */
 const scenes: ReadonlyArray<{ turns: number, run: () => Promise<Figure[]> }> = [
@@ -88,11 +87,9 @@ async function startingWhenIdle (count: number): Promise<Figure[]> {
 async function remembering (count: number): Promise<Figure[]> {
   const empty = await memoryOf(redis)
   await enqueue(count, 100)
-  await delay(SETTLED)
   const waiting = await memoryOf(redis) - empty
   const { worker } = await processAll(count, 100)
   await worker.stop()
-  await delay(SETTLED)
   const finished = await memoryOf(redis) - empty
   return [
     { name: 'a waiting task', unit: 'bytes', value: waiting / count },

@@ -1,4 +1,6 @@
+// Tells what was sent from what scripts called: for one build in this process, whose commands it counts as they are sent.
 import { Redis } from 'ioredis'
+import { callsOf, numberIn } from './redis-info.ts'
 
 /** What Redis has done meanwhile. */
 export interface Work {
@@ -32,27 +34,6 @@ export async function meter (redis: Redis): Promise<() => Promise<Work>> {
   }
 }
 
-/** Bytes of everything but the buffers of connections, which come and go. */
-export async function memoryOf (redis: Redis): Promise<number> {
-  const info = await redis.info('memory')
-  return numberIn(info, 'used_memory') - numberIn(info, 'mem_clients_normal')
-}
-
 function cpuOf (info: string): number {
   return 1e6 * (numberIn(info, 'used_cpu_user_main_thread') + numberIn(info, 'used_cpu_sys_main_thread'))
-}
-
-function callsOf (info: string): number {
-  let calls = 0
-  for (const [, command, count] of info.matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm)) {
-    // Our own, which comes after the statistics that it has emptied.
-    if (command !== 'config|resetstat') calls += Number(count)
-  }
-  return calls
-}
-
-function numberIn (info: string, field: string): number {
-  const value = new RegExp(`^${field}:([\\d.]+)`, 'm').exec(info)?.[1]
-  if (value === undefined) throw new Error(`Redis does not say ${field}`)
-  return Number(value)
 }
