@@ -1,12 +1,14 @@
-// What a task costs on the plain path (no dependencies, no batches). With `--against <dist/lib/index.js of another build>`,
-// both are measured in turn, and the ratios are of neighbours in time: what the machine does besides concerns both alike.
+// What a task costs on the plain path (no dependencies, no batches) in this build and in another. Both are measured in turn, and the
+// ratios are of neighbours in time: what else the machine does concerns both alike.
 import { fork, type ChildProcess } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
-import { startRedis } from '../test/helpers/redis.ts'
 import type { Figure } from './build-process.ts'
+import type { StartRedis } from './redis-starter.ts'
+import { median, ratios } from './statistics.ts'
+import { textTable } from './tables.ts'
+import { UsageError } from './usage-error.ts'
 
 const HERE = fileURLToPath(new URL('../lib/index.js', import.meta.url))
 const PROCESS = new URL('build-process.js', import.meta.url)
@@ -19,26 +21,23 @@ interface Row {
   readonly other: number[]
 }
 
-const { values: { against, rounds: given } } = parseArgs({
-  options: { against: { type: 'string' }, rounds: { type: 'string', default: '5' } }
-})
-const rounds = Number(given)
-if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds must be a whole number from 1, got ${given}`)
-
-const builds = against === undefined ? [HERE] : [HERE, resolve(against)]
-for (const path of builds) await access(path).catch(() => { throw new Error(`No build at ${path}: npm run build makes it`) })
-const redis = await startRedis({ config: ['--appendonly', 'no'] })
-try {
-  print(await measure(builds))
-} finally {
-  await redis.stop()
+/** @param against its dist/lib/index.js */
+export async function compareBuilds (against: string, rounds: number, start: StartRedis): Promise<void> {
+  const builds = [HERE, resolve(against)]
+  for (const path of builds) await access(path).catch(() => { throw new UsageError(`No build at ${path}: npm run build makes it`) })
+  const redis = await start()
+  try {
+    print(await measure(builds, rounds, redis.url))
+  } finally {
+    await redis.stop()
+  }
 }
 
-async function measure (paths: readonly string[]): Promise<Row[]> {
+async function measure (paths: readonly string[], rounds: number, url: string): Promise<Row[]> {
   const rows = new Map<string, Row>()
   for (let round = 1; round <= rounds; round++) {
     // New ones each time: of two processes alike, one may be some percent faster for as long as it lives.
-    const children = paths.map(path => fork(PROCESS, [redis.url, path], { execArgv: ['--expose-gc'] }))
+    const children = paths.map(path => fork(PROCESS, [url, path], { execArgv: ['--expose-gc'] }))
     const [scenes] = await Promise.all(children.map(child => answerOf<number[]>(child)))
     for (const [scene, turns] of scenes!.entries()) {
       for (let turn = 0; turn <= turns; turn++) {
@@ -82,24 +81,12 @@ function note (rows: Map<string, Row>, figures: readonly Figure[], side: 'here' 
 }
 
 function print (rows: readonly Row[]): void {
-  const compared = builds.length > 1
   const ratio = (value: number) => value.toFixed(3)
   const table = rows.map(({ name, unit, here, other }) => {
-    if (!compared) return [name, unit, number(median(here)), around(here, number)]
-    const ratios = here.map((value, i) => value / other[i]!)
-    return [name, unit, number(median(here)), number(median(other)), ratio(median(ratios)), around(ratios, ratio)]
+    const compared = ratios(here, other)
+    return [name, unit, number(median(here)), number(median(other)), ratio(median(compared)), around(compared, ratio)]
   })
-  const head = ['', '', 'this build', ...compared ? ['other build', 'this/other'] : [], '95 % sure']
-  const widths = head.map((_, column) => Math.max(...[head, ...table].map(line => line[column]!.length)))
-  for (const line of [head, ...table]) {
-    console.log(line.map((text, column) => column < 2 ? text.padEnd(widths[column]!) : text.padStart(widths[column]!)).join('  '))
-  }
-}
-
-function median (values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+  console.log(textTable({ head: ['', '', 'this build', 'other build', 'this/other', '95 % sure'], rows: table }))
 }
 
 /** Where the median is in 95 of 100 cases, whatever the distribution: so many ranks to either side of the middle. */
