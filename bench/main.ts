@@ -54,9 +54,9 @@ async function main (options: BenchOptions): Promise<void> {
   const start = redisStarter(port)
   if (mode === 'against') return compareBuilds(path, rounds, start)
   const run = mode === 'from' ? readRun(path) : await measure(mode, options, start)
+  console.log(`${summaryOf(run)}\n\n${textTable(tableOf(run))}`)
   if (json !== null) writeFileSync(json, `${JSON.stringify(run, null, 2)}\n`)
   if (write) writePage(run)
-  console.log(`${summaryOf(run)}\n\n${textTable(tableOf(run))}`)
 }
 
 async function measure (kind: Kind, options: BenchOptions, start: StartRedis): Promise<Run> {
@@ -92,7 +92,9 @@ async function readVersion (url: string): Promise<string> {
 
 function readRun (path: string): Run {
   try {
-    return JSON.parse(readFileSync(path, 'utf8'))
+    const run: Run = JSON.parse(readFileSync(path, 'utf8'))
+    if (!(run.kind in MEASURE)) throw new Error('it has none of the kinds that are measured')
+    return run
   } catch (error) {
     throw new UsageError(`No figures in ${path}: ${(error as Error).message}`)
   }

@@ -49,6 +49,7 @@ const ALLOWED: Readonly<Record<Mode, readonly string[]>> = {
   against: ['rounds', 'port'],
   from: ['write']
 }
+const MAX_PORT = 65_535
 const DEFAULT_TASKS = { peers: 4_000, features: 2_000 }
 const CHOICES: Partial<Record<Mode, readonly string[]>> = { peers: SCENARIO_NAMES, features: FEATURE_NAMES }
 
@@ -71,7 +72,7 @@ export function parseOptions (args: readonly string[]): BenchOptions {
     waiting: wholeNumber('waiting', values.waiting, 100_000),
     idle: wholeNumber('idle', values.idle, 30),
     only: choose(CHOICES[mode] ?? [], values.only),
-    port: values.port === undefined ? null : wholeNumber('port', values.port, 0),
+    port: values.port === undefined ? null : wholeNumber('port', values.port, NaN, MAX_PORT),
     json: values.json ?? null,
     write: values.write ?? false
   }
@@ -90,9 +91,11 @@ function parse (args: readonly string[]) {
   }
 }
 
-function wholeNumber (name: string, given: string | undefined, standard: number): number {
+function wholeNumber (name: string, given: string | undefined, standard: number, max = Infinity): number {
   const value = Number(given ?? standard)
-  if (!Number.isInteger(value) || value < 1) throw new UsageError(`--${name} must be a whole number from 1, got ${given}`)
+  if (!Number.isInteger(value) || value < 1 || value > max) {
+    throw new UsageError(`--${name} must be a whole number from 1${max === Infinity ? '' : ` to ${max}`}, got ${given}`)
+  }
   return value
 }
 
@@ -103,5 +106,5 @@ function choose (names: readonly string[], given: string | undefined): string[] 
   for (const start of wanted) {
     if (!names.some(name => name.startsWith(start))) throw new UsageError(`--only knows no ${start}; there are ${names.join(', ')}`)
   }
-  return names.filter(name => wanted.some(start => name.startsWith(start)))
+  return names.filter(name => wanted.some(start => names.includes(start) ? name === start : name.startsWith(start)))
 }

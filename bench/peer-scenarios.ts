@@ -22,6 +22,7 @@ const GAP_MS = 5
 const WARM_UP_TASKS = 500
 const MAX_LATENCY_TASKS = 500
 const IDLE_CONCURRENCY = 10
+const MEMORY_CONCURRENCY = 100
 /** ms after which a process has no start left to do. */
 const START_MS = 3_000
 
@@ -62,9 +63,7 @@ async function enqueueing (context: Context, mode: EnqueueMode, tasks: number): 
 async function processing (context: Context, concurrency: number, tasks: number): Promise<Reading[]> {
   const { redis } = context
   const worker = context.client('worker')
-  await enqueue(context, 'bulk', warmUp(tasks))
-  await worker.call('process', { count: warmUp(tasks), concurrency })
-  await worker.call('close')
+  await enqueueAndProcess(context, concurrency, warmUp(tasks))
   await redis.flushall()
   await enqueue(context, 'bulk', tasks)
   // The start of the worker is in its costs: a dozen commands.
@@ -89,6 +88,17 @@ async function enqueue (context: Context, mode: EnqueueMode, count: number): Pro
   await producer.call('openProducer')
   await producer.call('enqueue', { count, mode })
   await producer.call('close')
+}
+
+async function processAll (context: Context, concurrency: number, count: number): Promise<void> {
+  const worker = context.client('worker')
+  await worker.call('process', { count, concurrency })
+  await worker.call('close')
+}
+
+async function enqueueAndProcess (context: Context, concurrency: number, count: number): Promise<void> {
+  await enqueue(context, 'bulk', count)
+  await processAll(context, concurrency, count)
 }
 
 function warmUp (tasks: number): number {
@@ -130,12 +140,13 @@ function latencies (name: string, times: readonly number[]): Reading[] {
 
 async function memory (context: Context): Promise<Reading[]> {
   const { redis, tasks } = context
+  // Redis then knows the scripts, which are no task's.
+  await enqueueAndProcess(context, MEMORY_CONCURRENCY, warmUp(tasks))
+  await redis.flushall()
   const empty = await memoryOf(redis)
   await enqueue(context, 'bulk', tasks)
   const waiting = await memoryOf(redis) - empty
-  const worker = context.client('worker')
-  await worker.call('process', { count: tasks, concurrency: 100 })
-  await worker.call('close')
+  await processAll(context, MEMORY_CONCURRENCY, tasks)
   const finished = await memoryOf(redis) - empty
   return [
     { name: 'memory of a waiting task', unit: 'bytes', value: waiting / tasks },

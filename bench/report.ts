@@ -1,7 +1,7 @@
 // The figures of a run as tables.
 import { PLAIN, WITH } from './measure-features.ts'
 import type { Figure, Kind, Run } from './results.ts'
-import { differences, median, ratios } from './statistics.ts'
+import { differences, ratios } from './statistics.ts'
 import { OURS, REFERENCE } from './systems/index.ts'
 import { number, ratio, signed, spread, type Table } from './tables.ts'
 
@@ -53,6 +53,6 @@ function growthTable (figures: readonly Figure[]): Table {
   const sizes = Object.keys(figures[0]?.values ?? {})
   return {
     head: ['', '', '', ...sizes.map(size => `${Number(size).toLocaleString('en')} waiting`)],
-    rows: figures.map(({ scenario, name, unit, values }) => [scenario, name, unit, ...sizes.map(size => number(median(values[size]!)))])
+    rows: figures.map(({ scenario, name, unit, values }) => [scenario, name, unit, ...sizes.map(size => spread(values[size]!, number))])
   }
 }
