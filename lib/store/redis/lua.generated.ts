@@ -147,20 +147,24 @@ local function known_task(id)
   return known
 end
 local function to_request(i)
+  local waiting, ready, scheduled, inside, timeout, weight = string.match(ARGV[i + 2], '(%d+) (%d+) (%d+) (%d) (%d+) (%d+)')
+  local key, body = string.match(ARGV[i + 3], '(%S+) (%S+)')
   local request = {
-    user = ARGV[i], tenant = ARGV[i + 1], key = ARGV[i + 2], body = ARGV[i + 3], batch = ARGV[i + 8], stores_content = ARGV[i + 7] == '1', drafts = {},
-    limits = { waiting = tonumber(ARGV[i + 4]), ready = tonumber(ARGV[i + 5]), scheduled = tonumber(ARGV[i + 6]) },
-    asked = { tenant = ARGV[i + 1], queue_timeout = tonumber(ARGV[i + 9]), weight = tonumber(ARGV[i + 10]) }
+    user = ARGV[i], tenant = ARGV[i + 1], key = key or '', body = body or '', batch = ARGV[i + 4], stores_content = inside == '1', drafts = {},
+    limits = { waiting = tonumber(waiting), ready = tonumber(ready), scheduled = tonumber(scheduled) },
+    asked = { tenant = ARGV[i + 1], queue_timeout = timeout ~= '0' and tonumber(timeout) or nil, weight = tonumber(weight) }
   }
-  local n = tonumber(ARGV[i + 11])
-  i = i + 12
+  local n = tonumber(ARGV[i + 5])
+  i = i + PER_REQUEST
   for d = 1, n do
+    local rest = ARGV[i + 4] == '' and {} or cjson.decode(ARGV[i + 4])
+    local message, priority = string.match(ARGV[i + 1], '^(%S+) (%l+)')
     request.drafts[d] = {
-      id = ARGV[i], message = ARGV[i + 1], user = request.user, head = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-      asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
-      needs = ARGV[i + 11], retry_of = ARGV[i + 12], few = ARGV[i + 13] == '' and {} or cjson.decode(ARGV[i + 13])
+      id = ARGV[i], message = message, user = request.user, head = ARGV[i + 1], same = ARGV[i + 2], force = rest.force, request = ARGV[i + 3],
+      asked = rest.asked or '', kept = rest.kept, priority = priority, run_at = rest.run_at or 0, supersede = rest.supersede,
+      needs = rest.needs or '', retry_of = rest.retry_of or '', few = rest.few or {}
     }
-    i = i + 14
+    i = i + PER_DRAFT
   end
   return request, i
 end
@@ -1307,34 +1311,42 @@ local function position(id, priority)
   end
   return ahead + 1
 end`,
-  'plain-enqueue': `local PER_REQUEST, PER_DRAFT = 12, 14
-local function within(count, limit) return limit == '0' or count <= tonumber(limit) end
+  'plain-enqueue': `local PER_REQUEST, PER_DRAFT = 6, 5
+local function within(count, limit) return limit == 0 or count <= limit end
+local known_terms = {}
+local function to_terms(text)
+  if not known_terms[text] then
+    local waiting, ready, timeout = string.match(text, '(%d+) (%d+) %d+ %d (%d+)')
+    known_terms[text] = { waiting = tonumber(waiting), ready = tonumber(ready), is_plain = timeout == '0' }
+  end
+  return known_terms[text]
+end
 local function read_request(i, names)
-  local tenant, key, batch, timeout, n, drafts = ARGV[i + 1], ARGV[i + 2], ARGV[i + 8], ARGV[i + 9], tonumber(ARGV[i + 11]), {}
-  if timeout ~= '' or string.find(key, '[^%w_-]') then return nil end
-  for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (n - 1), PER_DRAFT do
-    local same = Q .. 'same:' .. ARGV[d + 3]
-    local is_plain = ARGV[d + 6] == '' and ARGV[d + 9] == '' and ARGV[d + 10] == '0' and ARGV[d + 11] == '' and ARGV[d + 12] == '' and ARGV[d + 13] == ''
-    if names[same] or not is_plain then return nil end
+  local terms, batch, drafts = to_terms(ARGV[i + 2]), ARGV[i + 4], {}
+  local key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$')
+  if not terms.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
+  for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
+    local same, rest = Q .. 'same:' .. ARGV[d + 2], ARGV[d + 4]
+    if names[same] or (rest ~= '' and rest ~= '{"force":true}') then return nil end
     names[same], names[#names + 1], names[#names + 2] = true, P .. 'task:' .. ARGV[d], same
     drafts[#drafts + 1] = d
   end
-  if key ~= '' then
+  if key then
     local name = Q .. 'idempotency:' .. key
     if names[name] then return nil end
     names[name], names[#names + 1] = true, name
   end
   if batch ~= '' then names[#names + 1] = Q .. 'batch:' .. batch end
-  return { at = i, user = ARGV[i], tenant = tenant, key = key, batch = batch, drafts = drafts }
+  return { user = ARGV[i], tenant = ARGV[i + 1], terms = terms, key = key or '', body = body, batch = batch, drafts = drafts }
 end
 local function read_requests()
   local requests, names, of_tenant, of_all, i = {}, { Q .. 'superseded' }, {}, 0, 2
   while i <= #ARGV do
     local request = read_request(i, names)
     if not request then return nil end
-    local tenant, n = request.tenant, #request.drafts
+    local tenant, terms, n = request.tenant, request.terms, #request.drafts
     of_all, of_tenant[tenant] = of_all + n, (of_tenant[tenant] or 0) + n
-    if not (within(counted('waiting', tenant) + of_tenant[tenant], ARGV[i + 4]) and within(counted('waiting', '') + of_all, ARGV[i + 5])) then return nil end
+    if not (within(counted('waiting', tenant) + of_tenant[tenant], terms.waiting) and within(counted('waiting', '') + of_all, terms.ready)) then return nil end
     requests[#requests + 1] = request
     i = i + PER_REQUEST + n * PER_DRAFT
   end
@@ -1342,13 +1354,14 @@ local function read_requests()
 end
 local created, entering, active, grown = {}, {}, {}, {}
 local function create_plain(d, user, tenant, few)
-  local id, message, hash, request, priority, at = ARGV[d], ARGV[d + 1], ARGV[d + 3], ARGV[d + 5], ARGV[d + 8], digits[now]
+  local id, head, hash, request, at = ARGV[d], ARGV[d + 1], ARGV[d + 2], ARGV[d + 3], digits[now]
+  local message, priority = string.match(head, '^(%S+) (%l+)')
   count('waiting', tenant, 1)
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
   turns[priority][tenant] = turn
   local members = entering[priority] or {}
   entering[priority], members[#members + 1], members[#members + 2] = members, place_in(turn), id
-  local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. ARGV[d + 2] .. few .. '\\n'
+  local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. head .. few .. '\\n'
   if #request <= MAX_INLINE then
     record = record .. request
   else
@@ -1365,7 +1378,7 @@ local function bind_plain(request)
   local ids, key, batch = {}, request.key, request.batch
   for n, d in ipairs(request.drafts) do ids[n] = ARGV[d] end
   if batch ~= '' then call('HSET', Q .. 'batch:' .. batch, 'user', request.user, 'ids', table.concat(ids, ' '), 'left', digits[#ids], 'key', key) end
-  if key ~= '' then call('SET', Q .. 'idempotency:' .. key, (batch ~= '' and batch or ids[1]) .. ARGV[request.at + 3]) end
+  if key ~= '' then call('SET', Q .. 'idempotency:' .. key, (batch ~= '' and batch or ids[1]) .. request.body) end
 end
 local function enqueue_plain()
   local requests = read_requests()
@@ -1384,13 +1397,11 @@ local function enqueue_plain()
   write_tenants()
   for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
   leave_marker()
-  local at, answers = digits[now], {}
-  for n, request in ipairs(requests) do
-    local tasks = {}
-    for i, d in ipairs(request.drafts) do tasks[i] = { 'queued', false, at, 'queued', at, position(ARGV[d], ARGV[d + 8]), '' } end
-    answers[n] = { 'accepted', tasks, {}, false, 0 }
+  local answer = { 'plain', digits[now] }
+  for _, request in ipairs(requests) do
+    for _, d in ipairs(request.drafts) do answer[#answer + 1] = position(ARGV[d], string.match(ARGV[d + 1], ' (%l+)')) end
   end
-  return answers
+  return answer
 end`,
   'plain-exchange': `--- @include "start"
 --- @include "expected"

@@ -276,18 +276,30 @@ export function parseHint (message: string): TaskState | null {
   }
 }
 
-/** What the scripts read of a draft: the words behind `same` of ASKED in tasks.lua, and what few are asked for, as JSON. */
-export function packed (draft: TaskDraft): [words: string, rare: string] {
-  const { message_id, user_id, tenant, shared_with, priority, run_at, timeInQueue, weight, retry_of, retention, retry: { attempts, backoff } } = draft
-  const rare = {
+/** What is asked for with a draft: the words behind `same` of ASKED in tasks.lua. */
+export function toWords ({ message_id, user_id, tenant, shared_with, priority, retention, retry: { attempts, backoff } }: TaskDraft): string {
+  return [
+    message_id, priority, attempts, retention.task * 1000, retention.status * 1000, retention.messageIndex * 1000,
+    [backoff.type, backoff.delay, backoff.max, backoff.jitter].join(','), toWord(tenant), toWord(user_id), shared_with === null ? '' : toWord(shared_with)
+  ].join(' ')
+}
+
+/** What few drafts ask for, as JSON; empty where one asks for nothing of it. `few` is what the record gets of it. */
+export function toRare ({ force, asked, run_at, supersede, depends_on, timeInQueue, weight, retry_of }: TaskDraft): string {
+  const few = {
     ...(run_at === null ? {} : { run_at }),
     ...(timeInQueue === 0 ? {} : { queue_timeout: timeInQueue }),
     ...(weight === 1 ? {} : { weight }),
     ...(retry_of === null ? {} : { retry_of })
   }
-  const words = [
-    message_id, priority, attempts, retention.task * 1000, retention.status * 1000, retention.messageIndex * 1000,
-    [backoff.type, backoff.delay, backoff.max, backoff.jitter].join(','), toWord(tenant), toWord(user_id), shared_with === null ? '' : toWord(shared_with)
-  ]
-  return [words.join(' '), Object.keys(rare).length === 0 ? '' : JSON.stringify(rare)]
+  const rare = {
+    ...(force ? { force } : {}),
+    ...(asked ? { asked: asked.chart_id, kept: asked.kept } : {}),
+    ...(run_at === null ? {} : { run_at }),
+    ...(supersede ? { supersede } : {}),
+    ...(depends_on.length === 0 ? {} : { needs: depends_on.join(' ') }),
+    ...(retry_of === null ? {} : { retry_of }),
+    ...(Object.keys(few).length === 0 ? {} : { few })
+  }
+  return Object.keys(rare).length === 0 ? '' : JSON.stringify(rare)
 }

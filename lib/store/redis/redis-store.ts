@@ -12,7 +12,7 @@ import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } 
 import { countFitting, Gatherer } from './gatherer.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './scripts.ts'
-import { fromWord, packed, parseHint, requestOf, toClaimed, toDetails, toSteps, toTask, toWord, type RawClaimed, type RawTask } from './records.ts'
+import { fromWord, parseHint, requestOf, toClaimed, toDetails, toRare, toSteps, toTask, toWord, toWords, type RawClaimed, type RawTask } from './records.ts'
 import { Subscriber } from './subscriber.ts'
 
 export interface RedisStoreOptions {
@@ -62,16 +62,19 @@ const takeArguments = (take: Take | null): Argument[] =>
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
   const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, timeInQueue, weight, charts_inside } = drafts[0]!
   return [
-    toWord(user_id), toWord(tenant), idempotency?.key ?? '', idempotency?.body ?? '', waitingPerTenant, queueLength, scheduledPerTenant, charts_inside ? 1 : 0, batch_id,
-    timeInQueue || '', weight === 1 ? '' : weight, drafts.length,
-    ...drafts.flatMap(draft => {
-      const [words, rare] = packed(draft)
-      return [
-        draft.task_id, draft.message_id, words, draft.same, draft.force ? 1 : 0, draft.request, draft.asked?.chart_id ?? '', draft.asked?.kept ? 1 : 0,
-        draft.priority, draft.run_at ?? '', draft.supersede ? 1 : 0, draft.depends_on.join(' '), draft.retry_of ?? '', rare
-      ]
-    })
+    toWord(user_id), toWord(tenant), [waitingPerTenant, queueLength, scheduledPerTenant, charts_inside ? 1 : 0, timeInQueue, weight].join(' '),
+    idempotency ? `${idempotency.key} ${idempotency.body}` : '', batch_id, drafts.length,
+    ...drafts.flatMap(draft => [draft.task_id, toWords(draft), draft.same, draft.request, toRare(draft)])
   ]
+}
+
+type PlainAnswer = ['plain', now: string, ...positions: number[]]
+
+/** `sizes`: how many tasks each request has. */
+function toAnswers (raw: EnqueueAnswer[] | PlainAnswer, sizes: readonly number[]): EnqueueAnswer[] {
+  if (raw[0] !== 'plain') return raw as EnqueueAnswer[]
+  const [, now, ...positions] = raw as PlainAnswer
+  return sizes.map(size => ['accepted', positions.splice(0, size).map(position => ['queued', null, now, 'queued', now, position])])
 }
 
 function closingArguments (closing: Closing): Argument[] {
@@ -105,7 +108,7 @@ export class RedisStore implements TaskStore {
     this.#now = options.now
     this.#clock = new ClockWatch(options.monotonic ?? options.now ?? (() => performance.now()), jump => this.#warnOfJump(jump))
     this.#commands = duplicate(options.redis, 'commands')
-    this.#creates = new Gatherer(drafts => this.#run('enqueue', drafts.flatMap(draft => enqueueArguments([draft], ''))))
+    this.#creates = new Gatherer(drafts => this.#enqueue(drafts.map(draft => [draft]), ''))
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
@@ -393,8 +396,13 @@ export class RedisStore implements TaskStore {
   }
 
   async #enqueueAlone (drafts: readonly TaskDraft[], batch_id: string): Promise<EnqueueAnswer> {
-    const [answer] = await this.#run<EnqueueAnswer[]>('enqueue', enqueueArguments(drafts, batch_id))
+    const [answer] = await this.#enqueue([drafts], batch_id)
     return answer!
+  }
+
+  async #enqueue (requests: ReadonlyArray<readonly TaskDraft[]>, batch_id: string): Promise<EnqueueAnswer[]> {
+    const raw = await this.#run<EnqueueAnswer[] | PlainAnswer>('enqueue', requests.flatMap(drafts => enqueueArguments(drafts, batch_id)))
+    return toAnswers(raw, requests.map(({ length }) => length))
   }
 
   async #toOutcome (drafts: readonly TaskDraft[], batch_id: string, [answer, found, ended, replayed_batch, unsettled]: EnqueueAnswer): Promise<BatchOutcome> {
@@ -412,7 +420,7 @@ export class RedisStore implements TaskStore {
       // One whose retention has passed since is no longer part of the answer.
       const tasksFound = enqueued.filter((item): item is EnqueuedTask => item.task != null)
       const more = unsettled === 1 ? { unsettled: true as const } : {}
-      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: tasksFound, superseded: tasks(ended as Found[]), ...more }
+      return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: tasksFound, superseded: tasks(ended ?? []), ...more }
     }
     switch (answer) {
       case 'key_reused': return { outcome: answer }

@@ -1,13 +1,14 @@
 #!lua
 -- enqueue: accepts the tasks of requests, of each request all or none, or answers with those that there are already.
 -- KEYS[1] prefix
--- ARGV[1] now (ms, '' = TIME), then for each request twelve: user_id  tenant  hash of the Idempotency-Key or ''  hash of the body
---   most waiting of a tenant  most that could run, of everybody  most of a tenant that wait for a time or for others
---   1: charts are kept in here  batch_id or ''  most ms in the queue or ''  weight of the tenant or '' for 1  n
---   and n times fourteen: task_id  message_id  what is asked: the words behind `same`  hash of what makes two requests the same
---   force 0|1  request  chart that the host was asked for or ''  1: it has it  priority  when it may run at the earliest (ms) or ''
---   1: instead of the caller's older tasks of the message  task_ids that it needs  the task that it repeats or ''  what few are asked for, as JSON, or ''
--- Returns for each request { 'accepted' | 'replayed', { { outcome, task, or its id where the tasks before have a MiB } or { 'queued', false, now, step, at, position or false, what it needs } … }, tasks that were cancelled for it, the batch that a key leads to or false, 1 if more is to be settled }, or { why not, which }
+-- ARGV[1] now (ms, '' = TIME), then for each request six: user_id  tenant  the terms: most waiting of a tenant, most that could run, of everybody,
+--   most of a tenant that wait for a time or for others, 1 where charts are kept in here, most ms in the queue (0 = off), weight of the tenant
+--   hashes of the Idempotency-Key and of the body, or ''  batch_id or ''  n
+--   and n times five: task_id  what is asked: the words behind `same`  hash of what makes two requests the same  request  what few ask for, as JSON, or '':
+--   force, asked (chart that the host was asked for), kept (it has it), run_at (when it may run at the earliest, ms), supersede (instead of the
+--   caller's older tasks of the message), needs (task_ids), retry_of (the task that it repeats), few (what few records have)
+-- Returns for each request { 'accepted' | 'replayed', { { outcome, task, or its id where the tasks before have a MiB } or { 'queued', false, now, step, at, position or false, what it needs } … }, tasks that were cancelled for it, the batch that a key leads to or false, 1 if more is to be settled }, or { why not, which };
+--   where all was plain, { 'plain', now, position … } of all tasks of all requests
 -- What is refused of one request changes nothing of the others.
 -- Atomic because fifty equal requests at once must make one task, and a key must belong to one task for good.
 --- @include "start"
@@ -46,20 +47,24 @@ local function known_task(id)
 end
 
 local function to_request(i)
+  local waiting, ready, scheduled, inside, timeout, weight = string.match(ARGV[i + 2], '(%d+) (%d+) (%d+) (%d) (%d+) (%d+)')
+  local key, body = string.match(ARGV[i + 3], '(%S+) (%S+)')
   local request = {
-    user = ARGV[i], tenant = ARGV[i + 1], key = ARGV[i + 2], body = ARGV[i + 3], batch = ARGV[i + 8], stores_content = ARGV[i + 7] == '1', drafts = {},
-    limits = { waiting = tonumber(ARGV[i + 4]), ready = tonumber(ARGV[i + 5]), scheduled = tonumber(ARGV[i + 6]) },
-    asked = { tenant = ARGV[i + 1], queue_timeout = tonumber(ARGV[i + 9]), weight = tonumber(ARGV[i + 10]) }
+    user = ARGV[i], tenant = ARGV[i + 1], key = key or '', body = body or '', batch = ARGV[i + 4], stores_content = inside == '1', drafts = {},
+    limits = { waiting = tonumber(waiting), ready = tonumber(ready), scheduled = tonumber(scheduled) },
+    asked = { tenant = ARGV[i + 1], queue_timeout = timeout ~= '0' and tonumber(timeout) or nil, weight = tonumber(weight) }
   }
-  local n = tonumber(ARGV[i + 11])
-  i = i + 12
+  local n = tonumber(ARGV[i + 5])
+  i = i + PER_REQUEST
   for d = 1, n do
+    local rest = ARGV[i + 4] == '' and {} or cjson.decode(ARGV[i + 4])
+    local message, priority = string.match(ARGV[i + 1], '^(%S+) (%l+)')
     request.drafts[d] = {
-      id = ARGV[i], message = ARGV[i + 1], user = request.user, head = ARGV[i + 2], same = ARGV[i + 3], force = ARGV[i + 4] == '1', request = ARGV[i + 5],
-      asked = ARGV[i + 6], kept = ARGV[i + 7] == '1', priority = ARGV[i + 8], run_at = tonumber(ARGV[i + 9]) or 0, supersede = ARGV[i + 10] == '1',
-      needs = ARGV[i + 11], retry_of = ARGV[i + 12], few = ARGV[i + 13] == '' and {} or cjson.decode(ARGV[i + 13])
+      id = ARGV[i], message = message, user = request.user, head = ARGV[i + 1], same = ARGV[i + 2], force = rest.force, request = ARGV[i + 3],
+      asked = rest.asked or '', kept = rest.kept, priority = priority, run_at = rest.run_at or 0, supersede = rest.supersede,
+      needs = rest.needs or '', retry_of = rest.retry_of or '', few = rest.few or {}
     }
-    i = i + 14
+    i = i + PER_DRAFT
   end
   return request, i
 end
