@@ -40,10 +40,13 @@ async function readAll (redis: Redis, prefix: string): Promise<Kept> {
   return Object.fromEntries(kept.sort(([a], [b]) => a < b ? -1 : 1))
 }
 
+/** What few states have stands behind the words as JSON: in which order is nobody's business. */
+const inOrder = (text: string) => text.replace(/ (\{.*\})$/gm, (_, json: string) => ` ${JSON.stringify(Object.entries(JSON.parse(json)).sort())}`)
+
 async function readOne (redis: Redis, key: string): Promise<unknown> {
   switch (await redis.type(key)) {
-    case 'string': return redis.get(key)
-    case 'hash': return Object.entries(await redis.hgetall(key)).sort()
+    case 'string': return inOrder((await redis.get(key))!)
+    case 'hash': return Object.entries(await redis.hgetall(key)).map(([field, value]) => [field, inOrder(value)]).sort()
     case 'zset': return redis.zrange(key, '0', '-1', 'WITHSCORES')
     default: return redis.lrange(key, 0, -1)
   }

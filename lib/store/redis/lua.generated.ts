@@ -89,6 +89,8 @@ end
 return contents`,
   'dequeue': `#!lua
 --- @include "plain-exchange"
+local any = call('EXISTS', Q .. 'take:' .. ARGV[2], Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed', queue('again'), queue('high'), queue('normal'), queue('low'))
+if any == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
 if claimed then return claimed end
 --- @include "base"

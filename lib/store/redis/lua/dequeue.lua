@@ -7,6 +7,9 @@
 --   { task_id, attempt, worker } of leases that expired }
 -- Atomic because a task between two lists is lost when its worker dies there.
 --- @include "plain-exchange"
+-- What an idle worker finds again and again.
+local any = call('EXISTS', Q .. 'take:' .. ARGV[2], Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed', queue('again'), queue('high'), queue('normal'), queue('low'))
+if any == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
 if claimed then return claimed end
 --- @include "base"
