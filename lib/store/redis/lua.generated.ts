@@ -1,6 +1,6 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 
-export type ScriptName = 'access' | 'batch' | 'cancelAll' | 'cancel' | 'checkpoint' | 'cleanup' | 'close' | 'contents' | 'dequeue' | 'ended' | 'enqueue' | 'extend' | 'inspect' | 'list' | 'message' | 'outlook' | 'pause' | 'probe' | 'progress' | 'read' | 'settleAndClaim' | 'stats'
+export type ScriptName = 'access' | 'batch' | 'cancelAll' | 'cancel' | 'checkpoint' | 'cleanup' | 'close' | 'contents' | 'dequeue' | 'ended' | 'enqueue' | 'extend' | 'inspect' | 'list' | 'lose' | 'mend' | 'message' | 'outlook' | 'pause' | 'probe' | 'progress' | 'read' | 'settleAndClaim' | 'stats'
 
 // Typed, lest the declarations of the package repeat every source.
 export const scripts: Readonly<Record<ScriptName, { readonly sha: string, readonly source: string }>> = {
@@ -15,11 +15,30 @@ end
 return refused`
   },
   batch: {
-    sha: 'ab4874ac08f9404ef64b8a28ce88c9242f574eaa',
+    sha: 'c1a2a4909df1557678263b136c641c1fa0d7eaa5',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -29,6 +48,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -46,6 +66,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -53,20 +94,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -79,13 +133,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -95,7 +157,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -118,7 +180,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -127,7 +189,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -159,7 +228,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -189,7 +258,7 @@ local function each_ref(ids, visit)
   end
 end
 local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
-if not t[1] then return { false } end
+if not t[1] or not t[2] then return { false } end
 local ids, refs = {}, {}
 for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
 each_ref(ids, function(ref) refs[#refs + 1] = ref end)
@@ -197,11 +266,30 @@ if #refs == 0 then return { false } end
 return { t[1], refs }`
   },
   cancelAll: {
-    sha: 'a7c9adb0baea8b914b771ed63b40bc6abd3a294e',
+    sha: 'a9787f59bfaa8df8608f9fc385de746a0521f790',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -211,6 +299,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -228,6 +317,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -235,20 +345,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -261,13 +384,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -277,7 +408,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -300,7 +431,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -309,7 +440,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -341,7 +479,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -378,10 +516,14 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
@@ -397,7 +539,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -408,7 +550,7 @@ local function enter(name, id, score)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()
@@ -490,9 +632,31 @@ end
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
-local function any_queued()
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
@@ -531,12 +695,13 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -565,7 +730,13 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end
@@ -655,7 +826,7 @@ local function forget(id)
   for _, batch in ipairs(rare(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
   call('ZREM', messages_of(asked), id)
@@ -705,6 +876,37 @@ local function put_final(task, status)
     end
   end
 end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
 local function put_cancelled(id)
   local task = find(id)
   local status = task and task.state.status
@@ -713,6 +915,9 @@ local function put_cancelled(id)
   elseif status == 'PROCESSING' then
     close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
   else
     return false
   end
@@ -723,6 +928,8 @@ local function tell_one(id, completed)
   local task = find(id)
   if not task then return end
   local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
   if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
@@ -742,6 +949,8 @@ local function tell_one(id, completed)
   end
 end
 local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
   local key = Q .. 'dependents:' .. id
   local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
   fetch(dependents)
@@ -898,11 +1107,30 @@ commit()
 return others({})`
   },
   cancel: {
-    sha: '2d8eab3b47b9c1088bd5ea368201adb30a057046',
+    sha: '370f2a72a3d5ee0a34d5fe70c5d589223e6dba52',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -912,6 +1140,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -929,6 +1158,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -936,20 +1186,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -962,13 +1225,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -978,7 +1249,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -1001,7 +1272,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -1010,7 +1281,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -1042,7 +1320,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -1079,10 +1357,14 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
@@ -1098,7 +1380,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -1109,7 +1391,7 @@ local function enter(name, id, score)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()
@@ -1191,9 +1473,31 @@ end
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
-local function any_queued()
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
@@ -1232,12 +1536,13 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -1266,7 +1571,13 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end
@@ -1356,7 +1667,7 @@ local function forget(id)
   for _, batch in ipairs(rare(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
   call('ZREM', messages_of(asked), id)
@@ -1406,6 +1717,37 @@ local function put_final(task, status)
     end
   end
 end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
 local function put_cancelled(id)
   local task = find(id)
   local status = task and task.state.status
@@ -1414,6 +1756,9 @@ local function put_cancelled(id)
   elseif status == 'PROCESSING' then
     close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
   else
     return false
   end
@@ -1424,6 +1769,8 @@ local function tell_one(id, completed)
   local task = find(id)
   if not task then return end
   local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
   if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
@@ -1443,6 +1790,8 @@ local function tell_one(id, completed)
   end
 end
 local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
   local key = Q .. 'dependents:' .. id
   local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
   fetch(dependents)
@@ -1598,11 +1947,30 @@ commit()
 return { shown(id), others({}), unsettled and 1 or 0 }`
   },
   checkpoint: {
-    sha: '033fa605f4cebcc17a2f2f439d18dc3d266257f1',
+    sha: '065bf5e5b26977c8498564056caebd471a6a6e04',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -1612,6 +1980,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -1629,6 +1998,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -1636,20 +2026,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -1662,13 +2065,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -1678,7 +2089,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -1701,7 +2112,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -1710,7 +2121,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -1742,7 +2160,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -1764,11 +2182,30 @@ call('HSET', key, name, value)
 return 'ok'`
   },
   cleanup: {
-    sha: 'ee116bd753540144634f85f5fe4280169f5c6161',
+    sha: '32fb4a8b2e34b594dbbda2dec83228a29ef9735b',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -1778,6 +2215,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -1795,6 +2233,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -1802,20 +2261,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -1828,13 +2300,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -1844,7 +2324,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -1867,7 +2347,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -1876,7 +2356,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -1908,7 +2395,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -1921,18 +2408,44 @@ local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonu
 fetch(ids)
 for _, id in ipairs(ids) do
   local task = find(id)
-  if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
-  call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
-  call('ZREM', Q .. 'finished', id)
+  local until_then = task and expires(task)
+  if until_then and until_then > now then
+    call('ZADD', Q .. 'finished', digits[until_then], id)
+  else
+    if not task or until_then then
+      if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
+      call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
+    end
+    call('ZREM', Q .. 'finished', id)
+  end
 end
 return #ids`
   },
   close: {
-    sha: 'f2fd1cccb2d74d9651b9538c0541b3728ea9f04a',
+    sha: 'd0f362d319d6597b52e30d75a0ed37bf320080a6',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -1942,6 +2455,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -1959,6 +2473,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -1966,20 +2501,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -1992,13 +2540,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -2008,7 +2564,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -2031,7 +2587,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -2040,7 +2596,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -2072,7 +2635,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -2109,10 +2672,14 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
@@ -2128,7 +2695,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -2139,7 +2706,7 @@ local function enter(name, id, score)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()
@@ -2221,9 +2788,31 @@ end
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
-local function any_queued()
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
@@ -2262,12 +2851,13 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -2296,7 +2886,13 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end
@@ -2386,7 +2982,7 @@ local function forget(id)
   for _, batch in ipairs(rare(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
   call('ZREM', messages_of(asked), id)
@@ -2436,6 +3032,37 @@ local function put_final(task, status)
     end
   end
 end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
 local function put_cancelled(id)
   local task = find(id)
   local status = task and task.state.status
@@ -2444,6 +3071,9 @@ local function put_cancelled(id)
   elseif status == 'PROCESSING' then
     close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
   else
     return false
   end
@@ -2454,6 +3084,8 @@ local function tell_one(id, completed)
   local task = find(id)
   if not task then return end
   local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
   if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
@@ -2473,6 +3105,8 @@ local function tell_one(id, completed)
   end
 end
 local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
   local key = Q .. 'dependents:' .. id
   local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
   fetch(dependents)
@@ -2658,11 +3292,17 @@ local function lost_workers(task, attempt)
   if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
 end
 local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
+local function has_lost_state(task)
+  local state = task.state
+  return state.status == 'LOST' or (state.status == 'PENDING' and state.lease == 0 and not is_placed(task))
+end
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local task = find(id)
-    if not task or task.state.status ~= 'PROCESSING' then
+    if task and has_lost_state(task) then
+      put_lost(task)
+    elseif not task or task.state.status ~= 'PROCESSING' then
       leases[id] = false
     elseif unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
@@ -2686,7 +3326,7 @@ local function expire(cap, unsettled)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif task and task.state.status == 'PENDING' then
+    elseif task and task.state.status == 'PENDING' and task.asked.queue_timeout then
       unqueue(task)
       rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
       put_final(task, 'FAILED')
@@ -2699,6 +3339,12 @@ local function promote()
     local task = find(id)
     if not task then
       set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' and task.asked.run_at and task.asked.run_at > now then
+      add_timed('delayed', digits[task.asked.run_at], id)
+    elseif task.state.step ~= 'scheduled' and has_lost_state(task) then
+      put_lost(task)
+    elseif task.state.status ~= 'PENDING' or queue_of(id) then
+      set_aside(nil, -1)
     elseif task.state.step == 'scheduled' then
       set_aside(task.asked.tenant, -1)
       task.state.step, task.state.at = 'queued', now
@@ -2710,18 +3356,23 @@ local function promote()
     end
   end
 end
+local MAX_DUE_IN = 86400000
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
-    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    local left = head and math.min(math.max(0, head - (key == 'delayed' and now or ended_by)), MAX_DUE_IN)
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
 local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
-local function handed(task, lost)
-  local request = task.apart and call('GET', request_key(task.id)) or nil
+local function request_of(task)
+  if not task.apart then return is_request(task.record, task.request), nil end
+  local request = call('GET', request_key(task.id))
+  return is_request(request, 1), request or nil
+end
+local function handed(task, lost, request)
   local bytes = #task.record + #(request or '')
   if task.state.lease == 1 then return { task, false, false, request }, bytes end
   local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
@@ -2760,66 +3411,102 @@ local function reply(claimed, own, unsettled, lost)
   commit()
   return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
 end
+local function running_of(tenant, cap)
+  local known = counted('running', tenant)
+  if known < cap or stored.running[tenant] == 0 then return known end
+  local all = call('ZCARD', Q .. 'processing')
+  if stored.running[tenant] > all then
+    local ids, number = call('ZRANGE', Q .. 'processing', 0, MAX_FETCHED - 1), 0
+    fetch(ids)
+    for _, id in ipairs(ids) do
+      local task = find(id)
+      if task and task.asked.tenant == tenant then number = number + 1 end
+    end
+    stored.running[tenant] = number
+    call('HSET', Q .. 'running', tenant, digits[number])
+  end
+  return counted('running', tenant)
+end
 local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
   local claimed = {}
   local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
     local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
+    if not again then again, gone, lost = '', '', '' end
     for id in string.gmatch(again, '%S+') do
       local task = find(id)
       if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
-        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
+        local has_request, request = request_of(task)
+        if has_request then claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt), request) else put_lost(task, false) end
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and decoded(lost) or {})
   end
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
-  local ids, aside, bytes = {}, 0, 0
+  local ids, aside, bytes, left = {}, 0, 0, nil
   wanted = math.min(wanted, MAX_CLAIMED)
   local capped = running_per_tenant > 0
   while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
     local id, at, score = pop(wanted - #claimed)
-    if not id then break end
+    if not id then
+      left = count_queues()
+      if left == 0 or not mend_shares() then break end
+      left, id, at, score = nil, pop(wanted - #claimed)
+      if not id then break end
+    end
     local task = find(id)
-    if not task then
+    local status = task and task.state.status
+    if status == 'LOST' or (status == 'PENDING' and at == 1 and task.state.lease == 0) then
+      put_lost(task)
+      aside = aside + 1
+    elseif status ~= 'PENDING' then
       aside = aside + 1
     elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+    elseif capped and running_of(task.asked.tenant, running_per_tenant) >= running_per_tenant then
       park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
       local other = capped and at > 1 and preferred(task.asked.tenant)
       other = other and find(other)
+      if other and other.state.status ~= 'PENDING' then other = nil end
       if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
         park(id, task.asked.tenant, at, score)
         task = other
       end
       local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
-      local size
-      claimed[#claimed + 1], size = handed(task, lost)
-      ids[#ids + 1], bytes = task.id, bytes + size
-      if alone then break end
+      local has_request, request = request_of(task)
+      if has_request then
+        start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
+        local size
+        claimed[#claimed + 1], size = handed(task, lost, request)
+        ids[#ids + 1], bytes = task.id, bytes + size
+        if alone then break end
+      else
+        put_lost(task, false)
+        aside = aside + 1
+      end
     end
   end
-  if #untold > 0 then unsettled = settle(unsettled) end
+  if #untold > 0 then unsettled, left = settle(unsettled), nil end
   if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
     call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
-  if not paused and any_queued() then wake() end
+  left = left or (paused and 0 or count_queues())
+  if shares and left > (shares.high and 1 or 0) + (shares.normal and 1 or 0) + (shares.low and 1 or 0) then mend_shares() end
+  if not paused and left > 0 then wake() end
   return reply(claimed, own, unsettled, expired)
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
-  delay, max, jitter = tonumber(delay), tonumber(max), tonumber(jitter)
+  delay, max, jitter = to_count(delay), to_count(max), to_count(jitter)
   if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
   return math.floor(math.min(delay, max) * (1 - jitter * random))
 end
@@ -2875,11 +3562,30 @@ end
 return { answers(), rest }`
   },
   contents: {
-    sha: 'bdc7b8de31103dd531929481602e6ea3987235fb',
+    sha: 'ad50679fec85af22b38d64a9e497ec37c13007a3',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -2889,6 +3595,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -2906,6 +3613,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -2913,20 +3641,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -2939,13 +3680,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -2955,7 +3704,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -2978,7 +3727,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -2987,7 +3736,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -3019,7 +3775,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -3045,11 +3801,30 @@ end
 return contents`
   },
   dequeue: {
-    sha: 'f7d3bdcd815482e244d7ce02f6a4e6140ff3c0a9',
+    sha: '253cf0f97410e0a4f64df4302fe719b0fee1f369',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -3059,6 +3834,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -3076,6 +3852,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -3083,20 +3880,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -3109,13 +3919,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -3125,7 +3943,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -3148,7 +3966,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -3157,7 +3975,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -3189,7 +4014,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -3226,10 +4051,14 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
@@ -3245,7 +4074,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -3256,7 +4085,7 @@ local function enter(name, id, score)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()
@@ -3338,9 +4167,31 @@ end
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
-local function any_queued()
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
@@ -3379,12 +4230,13 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -3413,7 +4265,13 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end
@@ -3503,7 +4361,7 @@ local function forget(id)
   for _, batch in ipairs(rare(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
   call('ZREM', messages_of(asked), id)
@@ -3553,6 +4411,37 @@ local function put_final(task, status)
     end
   end
 end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
 local function put_cancelled(id)
   local task = find(id)
   local status = task and task.state.status
@@ -3561,6 +4450,9 @@ local function put_cancelled(id)
   elseif status == 'PROCESSING' then
     close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
   else
     return false
   end
@@ -3571,6 +4463,8 @@ local function tell_one(id, completed)
   local task = find(id)
   if not task then return end
   local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
   if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
@@ -3590,6 +4484,8 @@ local function tell_one(id, completed)
   end
 end
 local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
   local key = Q .. 'dependents:' .. id
   local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
   fetch(dependents)
@@ -3775,11 +4671,17 @@ local function lost_workers(task, attempt)
   if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
 end
 local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
+local function has_lost_state(task)
+  local state = task.state
+  return state.status == 'LOST' or (state.status == 'PENDING' and state.lease == 0 and not is_placed(task))
+end
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local task = find(id)
-    if not task or task.state.status ~= 'PROCESSING' then
+    if task and has_lost_state(task) then
+      put_lost(task)
+    elseif not task or task.state.status ~= 'PROCESSING' then
       leases[id] = false
     elseif unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
@@ -3803,7 +4705,7 @@ local function expire(cap, unsettled)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif task and task.state.status == 'PENDING' then
+    elseif task and task.state.status == 'PENDING' and task.asked.queue_timeout then
       unqueue(task)
       rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
       put_final(task, 'FAILED')
@@ -3816,6 +4718,12 @@ local function promote()
     local task = find(id)
     if not task then
       set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' and task.asked.run_at and task.asked.run_at > now then
+      add_timed('delayed', digits[task.asked.run_at], id)
+    elseif task.state.step ~= 'scheduled' and has_lost_state(task) then
+      put_lost(task)
+    elseif task.state.status ~= 'PENDING' or queue_of(id) then
+      set_aside(nil, -1)
     elseif task.state.step == 'scheduled' then
       set_aside(task.asked.tenant, -1)
       task.state.step, task.state.at = 'queued', now
@@ -3827,18 +4735,23 @@ local function promote()
     end
   end
 end
+local MAX_DUE_IN = 86400000
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
-    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    local left = head and math.min(math.max(0, head - (key == 'delayed' and now or ended_by)), MAX_DUE_IN)
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
 local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
-local function handed(task, lost)
-  local request = task.apart and call('GET', request_key(task.id)) or nil
+local function request_of(task)
+  if not task.apart then return is_request(task.record, task.request), nil end
+  local request = call('GET', request_key(task.id))
+  return is_request(request, 1), request or nil
+end
+local function handed(task, lost, request)
   local bytes = #task.record + #(request or '')
   if task.state.lease == 1 then return { task, false, false, request }, bytes end
   local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
@@ -3877,71 +4790,126 @@ local function reply(claimed, own, unsettled, lost)
   commit()
   return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
 end
+local function running_of(tenant, cap)
+  local known = counted('running', tenant)
+  if known < cap or stored.running[tenant] == 0 then return known end
+  local all = call('ZCARD', Q .. 'processing')
+  if stored.running[tenant] > all then
+    local ids, number = call('ZRANGE', Q .. 'processing', 0, MAX_FETCHED - 1), 0
+    fetch(ids)
+    for _, id in ipairs(ids) do
+      local task = find(id)
+      if task and task.asked.tenant == tenant then number = number + 1 end
+    end
+    stored.running[tenant] = number
+    call('HSET', Q .. 'running', tenant, digits[number])
+  end
+  return counted('running', tenant)
+end
 local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
   local claimed = {}
   local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
     local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
+    if not again then again, gone, lost = '', '', '' end
     for id in string.gmatch(again, '%S+') do
       local task = find(id)
       if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
-        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
+        local has_request, request = request_of(task)
+        if has_request then claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt), request) else put_lost(task, false) end
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and decoded(lost) or {})
   end
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
-  local ids, aside, bytes = {}, 0, 0
+  local ids, aside, bytes, left = {}, 0, 0, nil
   wanted = math.min(wanted, MAX_CLAIMED)
   local capped = running_per_tenant > 0
   while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
     local id, at, score = pop(wanted - #claimed)
-    if not id then break end
+    if not id then
+      left = count_queues()
+      if left == 0 or not mend_shares() then break end
+      left, id, at, score = nil, pop(wanted - #claimed)
+      if not id then break end
+    end
     local task = find(id)
-    if not task then
+    local status = task and task.state.status
+    if status == 'LOST' or (status == 'PENDING' and at == 1 and task.state.lease == 0) then
+      put_lost(task)
+      aside = aside + 1
+    elseif status ~= 'PENDING' then
       aside = aside + 1
     elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+    elseif capped and running_of(task.asked.tenant, running_per_tenant) >= running_per_tenant then
       park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
       local other = capped and at > 1 and preferred(task.asked.tenant)
       other = other and find(other)
+      if other and other.state.status ~= 'PENDING' then other = nil end
       if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
         park(id, task.asked.tenant, at, score)
         task = other
       end
       local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
-      local size
-      claimed[#claimed + 1], size = handed(task, lost)
-      ids[#ids + 1], bytes = task.id, bytes + size
-      if alone then break end
+      local has_request, request = request_of(task)
+      if has_request then
+        start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
+        local size
+        claimed[#claimed + 1], size = handed(task, lost, request)
+        ids[#ids + 1], bytes = task.id, bytes + size
+        if alone then break end
+      else
+        put_lost(task, false)
+        aside = aside + 1
+      end
     end
   end
-  if #untold > 0 then unsettled = settle(unsettled) end
+  if #untold > 0 then unsettled, left = settle(unsettled), nil end
   if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
     call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
-  if not paused and any_queued() then wake() end
+  left = left or (paused and 0 or count_queues())
+  if shares and left > (shares.high and 1 or 0) + (shares.normal and 1 or 0) + (shares.low and 1 or 0) then mend_shares() end
+  if not paused and left > 0 then wake() end
   return reply(claimed, own, unsettled, expired)
 end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`
   },
   ended: {
-    sha: '13ffb9daae4e5d4b5df5b735c52a8c94f8c91b4b',
+    sha: '6d2fdbe8668372dea158b063eed047ffc596397a',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -3951,6 +4919,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -3968,6 +4937,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -3975,20 +4965,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -4001,13 +5004,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -4017,7 +5028,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -4040,7 +5051,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -4049,7 +5060,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -4081,7 +5099,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -4125,11 +5143,30 @@ end
 return { ended, tostring(now) }`
   },
   enqueue: {
-    sha: '6d3327fbe704515e29369c08cf10f951ae12d5b6',
+    sha: '5333d11cf1b07465f1086a2b5724f7a4a0c50bce',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -4139,6 +5176,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -4156,6 +5194,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -4163,20 +5222,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -4189,13 +5261,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -4205,7 +5285,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -4228,7 +5308,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -4237,7 +5317,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -4269,7 +5356,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -4306,10 +5393,14 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
@@ -4325,7 +5416,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -4336,7 +5427,7 @@ local function enter(name, id, score)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()
@@ -4415,8 +5506,16 @@ local function is_superseded(id, asked)
   local score = newest and call('ZSCORE', messages_of(asked), id)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end
+local function is_unfinished(id)
+  local status = find(id) and find(id).state.status
+  return status == 'PENDING' or status == 'PROCESSING'
+end
 local function find_alike(draft, charts_inside, any_replaced)
   local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
+  while id and tonumber(score) < 0 and not is_unfinished(id) do
+    call('ZREM', Q .. 'same:' .. draft.same, id)
+    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
+  end
   draft.newest = score or false
   if not id then return end
   if tonumber(score) < 0 then
@@ -4425,7 +5524,7 @@ local function find_alike(draft, charts_inside, any_replaced)
     if tonumber(score) < 0 then return end
   end
   local known = find_kept(id)
-  if not known then return end
+  if not known or known.state.status ~= 'COMPLETED' then return end
   local chart = known.state.chart
   if chart == draft.asked and not draft.kept then return end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
@@ -4477,7 +5576,7 @@ local function resolve_needs(by_id, fresh, user, any_replaced)
         local task = find_kept(dep)
         if not task or task.asked.user ~= user then return { 'dependency_unknown', need } end
         local status = task.state.status
-        if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return { 'dependency_failed', need } end
+        if status == 'FAILED' or status == 'CANCELLED' or status == 'LOST' or (any_replaced and is_superseded(dep, task.asked)) then return { 'dependency_failed', need } end
         is_completed = status == 'COMPLETED'
       end
       if not is_completed and not draft.waits[dep] then
@@ -4572,11 +5671,77 @@ local function count_room(older, owners, kept, tenant, over)
   end
   return room
 end
+local function mend_counts_now()
+local MAX_COUNTED = 2000
+local TENANT, STEP = '^2 %d+ (%S+) %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+)', '^%d+ (%u+) %d+ (%S+)'
+local function recount()
+  local ids = call('ZRANGE', Q .. 'active', 0, -1)
+  local truth = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = call('ZCARD', Q .. 'delayed') } }
+  local runs = {}
+  for _, id in ipairs(call('ZRANGE', Q .. 'processing', 0, MAX_COUNTED)) do runs[id] = true end
+  local function tally(key, tenant, total)
+    truth[key][tenant] = (truth[key][tenant] or 0) + 1
+    if total then truth[key][''] = truth[key][''] + 1 end
+  end
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    local states = call('HMGET', Q .. 'states', unpack(ids, from, from + #names - 1))
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local first = record and string.find(record, '\\n', 1, true)
+      local step, tenant = string.match(record or '', TENANT, (first or 0) + 1)
+      local known, last = string.match(states[i] or '', STEP)
+      if tenant and (known == 'PROCESSING' or runs[ids[from + i - 1]]) then
+        tally('running', tenant, true)
+      elseif tenant and first == 1 then
+        step = known and last or step
+        tally('waiting', tenant, true)
+        if is_scheduled(step) then tally('scheduled', tenant, step == 'waiting_for_dependencies') end
+      end
+    end
+  end
+  return truth
+end
+local miscounts = 0
+local function write_count(key, tenant, number)
+  if number > 0 then call('HSET', Q .. key, tenant, digits[number]) else call('HDEL', Q .. key, tenant) end
+  miscounts = miscounts + 1
+end
+local function mend_counts()
+  local unfinished = call('ZCARD', Q .. 'active')
+  local truth = unfinished <= MAX_COUNTED and recount()
+  for key in pairs(stored) do
+    local known = call('HGETALL', Q .. key)
+    for i = 1, #known, 2 do
+      local tenant, number = known[i], tonumber(known[i + 1])
+      local right = truth and (truth[key][tenant] or 0) or number
+      if not truth and not (number and number > 0 and number <= unfinished) then right = 0 end
+      if number ~= right or right == 0 then write_count(key, tenant, right) end
+      if truth then truth[key][tenant] = nil end
+    end
+    for tenant, number in pairs(truth and truth[key] or {}) do
+      if number > 0 then write_count(key, tenant, number) end
+    end
+  end
+  if not truth then
+    local running = call('ZCARD', Q .. 'processing')
+    call('HSET', Q .. 'waiting', '', digits[math.max(0, unfinished - running)])
+    call('HSET', Q .. 'running', '', digits[running])
+  end
+  for key in pairs(stored) do stored[key] = {} end
+end
+  mend_counts()
+end
 local function find_full(fresh, older, owners, kept, tenant, most)
   if #fresh == 0 or most.waiting + most.scheduled + most.ready == 0 then return end
   local all_of_tenant, all = counted('waiting', tenant), counted('waiting', '')
   local function within(count, limit) return limit == 0 or count + #fresh <= limit end
   if within(all_of_tenant, most.waiting) and within(all_of_tenant, most.scheduled) and within(all, most.ready) then return end
+  local unfinished = call('ZCARD', Q .. 'active')
+  if stored.waiting[tenant] > unfinished or stored.waiting[''] > unfinished then
+    mend_counts_now()
+    all_of_tenant, all = counted('waiting', tenant), counted('waiting', '')
+  end
   local scheduled = math.min(counted('scheduled', tenant), all_of_tenant)
   local ready_now = all - math.min(counted('scheduled', ''), all)
   local later = 0
@@ -4772,9 +5937,31 @@ local function cancel_older(older, owners, kept)
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
-local function any_queued()
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
@@ -4813,12 +6000,13 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -4847,7 +6035,13 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end
@@ -4937,7 +6131,7 @@ local function forget(id)
   for _, batch in ipairs(rare(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
   call('ZREM', messages_of(asked), id)
@@ -4987,6 +6181,37 @@ local function put_final(task, status)
     end
   end
 end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
 local function put_cancelled(id)
   local task = find(id)
   local status = task and task.state.status
@@ -4995,6 +6220,9 @@ local function put_cancelled(id)
   elseif status == 'PROCESSING' then
     close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
   else
     return false
   end
@@ -5005,6 +6233,8 @@ local function tell_one(id, completed)
   local task = find(id)
   if not task then return end
   local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
   if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
@@ -5024,6 +6254,8 @@ local function tell_one(id, completed)
   end
 end
 local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
   local key = Q .. 'dependents:' .. id
   local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
   fetch(dependents)
@@ -5209,11 +6441,30 @@ end
 return answers`
   },
   extend: {
-    sha: '003bea48506eed9bf837011c2be3b87a7f367bfd',
+    sha: 'f30f63d56d7c0470903d1015f9c30dbc4b9d97b0',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -5223,6 +6474,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -5240,6 +6492,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -5247,20 +6520,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -5273,13 +6559,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -5289,7 +6583,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -5312,7 +6606,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -5321,7 +6615,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -5353,7 +6654,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -5401,11 +6702,30 @@ if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
 return { answers, tostring(now) }`
   },
   inspect: {
-    sha: 'bc2dc04f654cf2dab2719aba3741274495d213dc',
+    sha: '1da5ff2317006340dd7e66e98671ca0e0b369ca2',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -5415,6 +6735,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -5432,6 +6753,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -5439,20 +6781,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -5465,13 +6820,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -5481,7 +6844,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -5504,7 +6867,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -5513,7 +6876,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -5545,7 +6915,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -5558,11 +6928,30 @@ local found = shown(ARGV[2])
 return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }`
   },
   list: {
-    sha: '6c71f30d0b54b8be0d771635fecc3d9f907fa127',
+    sha: '32f7da7d6d6d1d500e945576afaad7998c482095',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -5572,6 +6961,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -5589,6 +6979,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -5596,20 +7007,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -5622,13 +7046,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -5638,7 +7070,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -5661,7 +7093,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -5670,7 +7102,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -5702,7 +7141,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -5738,7 +7177,7 @@ for _, key in ipairs({ 'active', 'finished' }) do
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
       bytes = bytes + (known and weigh(known) or 0)
-      looked, reached = looked + 1, { key, page[i + 1], page[i] }
+      if #page[i] == 36 and string.find(page[i + 1], '^%d+$') then looked, reached = looked + 1, { key, page[i + 1], page[i] } end
     end
     if #page < 2 * PAGE then break end
     from = from + PAGE
@@ -5746,392 +7185,31 @@ for _, key in ipairs({ 'active', 'finished' }) do
 end
 return { records, false }`
   },
-  message: {
-    sha: 'cd82ba015389a6e08bf8240f1b9fcbc822111042',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
-local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
-local function to_ref(id, record)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
-  local status, completed = string.match(record, ENDED_IN_REF)
-  if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user
-end
-local function each_ref(ids, visit)
-  for from = 1, #ids, MAX_FETCHED do
-    local names = {}
-    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
-    for i, record in ipairs(call('MGET', unpack(names))) do
-      local ref, status, user = to_ref(ids[from + i - 1], record)
-      if ref and visit(ref, status, user) then return end
-    end
-  end
-end
-local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
-local limit = tonumber(ARGV[5])
-local PAGE, MOST_READ = 100, 1000
-local active = {}
-each_ref(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
-if ARGV[6] then return { active } end
-local found = { COMPLETED = {}, FAILED = {} }
-local offset = 0
-while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
-  each_ref(ids, function(ref, status)
-    local list = found[status]
-    if list and #list < limit then list[#list + 1] = ref end
-  end)
-  if #ids < PAGE then break end
-  offset = offset + PAGE
-end
-local others = {}
-if ARGV[4] ~= '' then
-  local ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
-  each_ref(ids, function(ref, _, user)
-    if user ~= ARGV[3] then others[#others + 1] = ref end
-    return #others == limit
-  end)
-end
-return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
-  },
-  outlook: {
-    sha: 'ccdf4867537b9433cb9fca2800a22b0dd03b9e2f',
-    source: `#!lua flags=no-writes
-local P = KEYS[1]
-local Q = P .. '2:'
-local call = redis.call
-local now = tonumber(ARGV[1])
-if not now then
-  local t = call('TIME')
-  now = t[1] * 1000 + math.floor(t[2] / 1000)
-end
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local digits = setmetatable({}, {
-  __index = function(known, number)
-    local text = string.format('%.0f', number)
-    known[number] = text
-    return text
-  end
-})
-local function word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decoded(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
-end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
-  end
-  return state
-end
-local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
-    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
-  }
-end
-local function to_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
-  if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
-  if first > 1 then text = string.sub(record, 1, first - 1) end
-  local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
-end
-local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
-local MAX_FETCHED = 1000
-local function fetch(ids)
-  local missing, keys = {}, {}
-  local function read()
-    if #missing == 0 then return end
-    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
-    missing, keys = {}, {}
-  end
-  for _, id in ipairs(ids) do
-    if tasks[id] == nil then
-      tasks[id] = false
-      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-      if #missing == MAX_FETCHED then read() end
-    end
-  end
-  read()
-end
-local function find(id)
-  if tasks[id] == nil then fetch({ id }) end
-  return tasks[id]
-end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
-local function find_kept(id)
-  local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
-end
-local PRIORITIES = { 'high', 'normal', 'low' }
-local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
-local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
-local shares
-local changed_shares = {}
-local function share(field)
-  if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
-  end
-  return shares[field]
-end
-local function set_share(field, value)
-  if share(field) == value then return end
-  shares[field], changed_shares[field] = value, value
-end
-local queues_in_use
-local function position(id, priority)
-  local rank = call('ZRANK', queue(priority), id)
-  if not rank then
-    rank = call('ZRANK', queue('again'), id)
-    return rank and rank + 1
-  end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
-  if queues_in_use == 1 then return rank + 1 end
-  local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
-  for i, other in ipairs(PRIORITIES) do
-    local due = share(other)
-    if other ~= priority and due then
-      local before = (turn - due) / STRIDE[other]
-      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
-      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
-    end
-  end
-  return ahead + 1
-end
-local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
-  local task = find_kept(id)
-  if not task then return false end
-  local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
-    task.record = to_text(state) .. body_of(task)
-  end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
-  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
-end
-local MOST, MOST_READ, PAGE = 100, 500, 100
-local since
-for _, name in ipairs(QUEUES) do
-  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
-  if head and (not since or head.state.at < since) then since = head.state.at end
-end
-local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
-fetch(ids)
-for _, id in ipairs(ids) do
-  local task = find(id)
-  if task then running[#running + 1] = { task.state.step, digits[task.state.at] } end
-end
-local completed = {}
-for from = 0, MOST_READ - 1, PAGE do
-  ids = call('ZREVRANGE', Q .. 'finished', from, from + PAGE - 1)
-  fetch(ids)
-  for _, id in ipairs(ids) do
-    local task = find_kept(id)
-    local state = task and task.state
-    if state and #completed < MOST and state.status == 'COMPLETED' then completed[#completed + 1] = { state.trace, digits[state.completed] } end
-  end
-  if #completed == MOST or #ids < PAGE then break end
-end
-return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`
-  },
-  pause: {
-    sha: '62fec9146ebd5ef9bebcdfb825215a9b0ae67624',
+  lose: {
+    sha: '785ded6eac359dc7bea3a899f77da86b0c1b4f49',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -6141,6 +7219,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -6158,6 +7237,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -6165,20 +7265,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -6191,13 +7304,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -6207,7 +7328,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -6230,7 +7351,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -6239,7 +7360,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -6271,7 +7399,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -6308,10 +7436,14 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
@@ -6327,7 +7459,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -6338,7 +7470,7 @@ local function enter(name, id, score)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()
@@ -6420,9 +7552,31 @@ end
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
-local function any_queued()
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
@@ -6461,12 +7615,13 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -6495,7 +7650,2517 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
+  end
+  wake()
+end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
+end
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
+  if is_scheduled(step) then
+    set_aside(asked.tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
+end
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
+end
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
+  if delay > 0 then
+    add_timed('delayed', digits[now + delay], id)
+    set_aside(nil, 1)
+  else
+    enter('again', id, digits[now])
+  end
+  announce(task)
+  wake()
+end
+local ended, has_ended, untold = {}, {}, {}
+local MAX_MOVED = 25
+local moved = 0
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = shown(id) or nil end
+  end
+  return records
+end
+local MAX_KEPT = 1024
+local function shorten(task)
+  local raw = task.apart and call('GET', request_key(task.id))
+  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
+  local params = query and string.find(raw, ',"params":', query, true)
+  if not query then return end
+  local value = string.sub(raw, query + 20, (params or #raw) - 1)
+  if #value > MAX_KEPT then value = 'null' end
+  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+  change(task)
+end
+local MAX_UNRUN, MAX_WHOLE = 10000, 1000
+local function forget(id)
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  for _, key in ipairs(rare(state).keys or {}) do
+    local answer = call('GET', Q .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
+  end
+  for _, batch in ipairs(rare(state).batches or {}) do
+    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
+    end
+  end
+  call('ZREM', messages_of(asked), id)
+  call('ZREM', Q .. 'finished', id)
+  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
+  task.gone, tasks[id] = true, false
+end
+local function keep_latest(id, tenant, keep)
+  local key = Q .. 'unrun:' .. tenant
+  local length = call('RPUSH', key, id)
+  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if length > MAX_WHOLE then
+    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
+    if old and old.state.completed then shorten(old) end
+  end
+  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+end
+local function put_final(task, status)
+  local id, asked, state = task.id, task.asked, task.state
+  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+  state.status, state.step, state.completed = status, string.lower(status), now
+  few.waits = nil
+  if status == 'CANCELLED' then shorten(task) end
+  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  announce(task)
+  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
+  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  listed[id], finished[id] = false, now + keep_task
+  finished_keep = math.max(finished_keep, keep_task)
+  index_finished(messages_of(asked), id, keep_task, keep_index)
+  local same = Q .. 'same:' .. asked.same
+  if status == 'COMPLETED' then
+    index_answer(same, id, keep_task)
+    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
+  else
+    index_remove(same, id, keep_task)
+  end
+  for _, batch in ipairs(few.batches or {}) do
+    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+    end
+  end
+end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
+local function put_cancelled(id)
+  local task = find(id)
+  local status = task and task.state.status
+  if status == 'PENDING' then
+    unqueue(task)
+  elseif status == 'PROCESSING' then
+    close_lease(task, 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
+  else
+    return false
+  end
+  put_final(task, 'CANCELLED')
+  return true
+end
+local function tell_one(id, completed)
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
+  if is_superseded(id, asked) then
+    put_cancelled(id)
+  elseif not completed then
+    unqueue(task)
+    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    put_final(task, 'FAILED')
+  else
+    moved = moved + 1
+    local waits = (rare(state).waits or 1) - 1
+    rare(state).waits = waits > 0 and waits or nil
+    change(task)
+    if waits > 0 then return end
+    state.step, state.at = admit(id, asked)
+    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    announce(task)
+    wake()
+  end
+end
+local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
+  local key = Q .. 'dependents:' .. id
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  fetch(dependents)
+  for _, dependent in ipairs(dependents) do
+    if moved >= MAX_MOVED then return false end
+    call('ZREM', key, dependent)
+    tell_one(dependent, completed)
+  end
+  return true
+end
+local function tell_all()
+  local left = {}
+  for _, one in ipairs(untold) do
+    local id, completed = unpack(one)
+    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+  end
+  untold = {}
+  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
+  return #left > 0
+end
+local function supersede(owner, kept)
+  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
+  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local staying = {}
+  for id, asked in pairs(kept) do
+    local score = asked and asked.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
+  end
+  table.sort(staying, function(a, b) return a[2] > b[2] end)
+  for _, one in ipairs(staying) do
+    index_active(index, one[1])
+    index_active(Q .. 'same:' .. one[3].same, one[1])
+  end
+  call('ZADD', Q .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MAX_MOVED then break end
+    local task = find(id)
+    if task and is_superseded(id, task.asked) then put_cancelled(id) end
+  end
+end
+local function cancel_superseded()
+  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
+  if not owner then return false end
+  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
+  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  fetch(ids)
+  for _, id in ipairs(ids) do
+    if not put_cancelled(id) then call('ZREM', index, id) end
+  end
+  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
+  return true
+end
+local function settle(unsettled)
+  local left = tell_all()
+  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MAX_MOVED do
+    local one = call('LPOP', Q .. 'untold')
+    if not one then break end
+    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    tell_all()
+  end
+  if not (left or unsettled) then return false end
+  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'unsettled')
+    return false
+  end
+  if not unsettled then wake() end
+  call('SET', Q .. 'unsettled', 1)
+  return true
+end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
+  end
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
+end
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
+local MAX_READ = 1000
+local unreadable = {}
+for i = 3, #ARGV do unreadable[ARGV[i]] = true end
+local function is_readable(task)
+  local request = decoded(task.apart and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request))
+  return request and type(request.task_id) == 'string' and type(request.message_id) == 'string' and type(request.user_id) == 'string'
+end
+local ids = call('ZREVRANGE', Q .. 'processing', 0, MAX_READ - 1)
+fetch(ids)
+for _, id in ipairs(ids) do
+  local task = find(id)
+  if task and task.state.status == 'PROCESSING' and task.state.claim == ARGV[2] and unreadable[task.record] and not is_readable(task) then
+    task.state.attempt = task.state.attempt - 1
+    put_lost(task, false)
+  end
+end
+settle(false)
+commit()
+return others({})`
+  },
+  mend: {
+    sha: '2d4823dbba4fa8c95342f220f6c3b00ad17ce88f',
+    source: `#!lua flags=allow-oom
+local P = KEYS[1]
+local Q = P .. '2:'
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    if number ~= number then return '0' end
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version or not is_status(status) then return nil end
+  local state = {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
+  }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  }
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = STRIDES
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task or task.state.status == 'LOST' then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    task.record = to_text(state) .. body_of(task)
+  end
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
+end
+local RANK = 2 ^ 44
+local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
+local function count(key, tenant, by)
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
+  return known[tenant] + (counts[key][tenant] or 0)
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
+end
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
+  end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
+end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
+end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    add_timed('delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
+  end
+  queue_back(id, asked)
+  return 'queued', now
+end
+local MAX_COUNTED = 2000
+local TENANT, STEP = '^2 %d+ (%S+) %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+)', '^%d+ (%u+) %d+ (%S+)'
+local function recount()
+  local ids = call('ZRANGE', Q .. 'active', 0, -1)
+  local truth = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = call('ZCARD', Q .. 'delayed') } }
+  local runs = {}
+  for _, id in ipairs(call('ZRANGE', Q .. 'processing', 0, MAX_COUNTED)) do runs[id] = true end
+  local function tally(key, tenant, total)
+    truth[key][tenant] = (truth[key][tenant] or 0) + 1
+    if total then truth[key][''] = truth[key][''] + 1 end
+  end
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    local states = call('HMGET', Q .. 'states', unpack(ids, from, from + #names - 1))
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local first = record and string.find(record, '\\n', 1, true)
+      local step, tenant = string.match(record or '', TENANT, (first or 0) + 1)
+      local known, last = string.match(states[i] or '', STEP)
+      if tenant and (known == 'PROCESSING' or runs[ids[from + i - 1]]) then
+        tally('running', tenant, true)
+      elseif tenant and first == 1 then
+        step = known and last or step
+        tally('waiting', tenant, true)
+        if is_scheduled(step) then tally('scheduled', tenant, step == 'waiting_for_dependencies') end
+      end
+    end
+  end
+  return truth
+end
+local miscounts = 0
+local function write_count(key, tenant, number)
+  if number > 0 then call('HSET', Q .. key, tenant, digits[number]) else call('HDEL', Q .. key, tenant) end
+  miscounts = miscounts + 1
+end
+local function mend_counts()
+  local unfinished = call('ZCARD', Q .. 'active')
+  local truth = unfinished <= MAX_COUNTED and recount()
+  for key in pairs(stored) do
+    local known = call('HGETALL', Q .. key)
+    for i = 1, #known, 2 do
+      local tenant, number = known[i], tonumber(known[i + 1])
+      local right = truth and (truth[key][tenant] or 0) or number
+      if not truth and not (number and number > 0 and number <= unfinished) then right = 0 end
+      if number ~= right or right == 0 then write_count(key, tenant, right) end
+      if truth then truth[key][tenant] = nil end
+    end
+    for tenant, number in pairs(truth and truth[key] or {}) do
+      if number > 0 then write_count(key, tenant, number) end
+    end
+  end
+  if not truth then
+    local running = call('ZCARD', Q .. 'processing')
+    call('HSET', Q .. 'waiting', '', digits[math.max(0, unfinished - running)])
+    call('HSET', Q .. 'running', '', digits[running])
+  end
+  for key in pairs(stored) do stored[key] = {} end
+end
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
+end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
+  end
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
+end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
+local unparked = 0
+local function count_queues()
+  settle_queues()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
+end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
+  end
+  return id, best, score
+end
+local function park(id, tenant, at, score)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
+end
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = Q .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
+    unparked = unparked + 1
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
+  end
+  wake()
+end
+local function give_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
+  local turn = turn_of(priority, tenant)
+  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
+end
+local function unqueue(task)
+  local id, asked, step = task.id, task.asked, task.state.step
+  settle_queues()
+  give_back(id, asked)
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  local delayed = call('ZREM', Q .. 'delayed', id) == 1
+  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
+  if is_scheduled(step) then
+    set_aside(asked.tenant, -1)
+  elseif delayed then
+    set_aside(nil, -1)
+  end
+  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', asked.tenant, -1)
+  unpark(asked.tenant)
+end
+local function close_lease(task, verb, cap)
+  leases[task.id], task.state.closed = false, verb
+  change(task)
+  count('running', task.asked.tenant, -1)
+  unpark(task.asked.tenant, cap)
+end
+local function requeue(task, step, delay, verb, code, message)
+  local id, state, few = task.id, task.state, rare(task.state)
+  local key = Q .. 'attempts:' .. id
+  call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
+  call('LTRIM', key, -MAX_ATTEMPTS, -1)
+  if verb == 'expire' then
+    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+  elseif verb ~= 'release' then
+    few.losses, few.lost_worker = nil, nil
+  end
+  if verb == 'release' then state.attempt = state.attempt - 1 end
+  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
+  few.steps, few.tried = nil, true
+  count('waiting', task.asked.tenant, 1)
+  if delay > 0 then
+    add_timed('delayed', digits[now + delay], id)
+    set_aside(nil, 1)
+  else
+    enter('again', id, digits[now])
+  end
+  announce(task)
+  wake()
+end
+local ended, has_ended, untold = {}, {}, {}
+local MAX_MOVED = 25
+local moved = 0
+local function others(own)
+  local records = {}
+  for _, id in ipairs(ended) do
+    if not own[id] then records[#records + 1] = shown(id) or nil end
+  end
+  return records
+end
+local MAX_KEPT = 1024
+local function shorten(task)
+  local raw = task.apart and call('GET', request_key(task.id))
+  local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
+  local params = query and string.find(raw, ',"params":', query, true)
+  if not query then return end
+  local value = string.sub(raw, query + 20, (params or #raw) - 1)
+  if #value > MAX_KEPT then value = 'null' end
+  task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+  change(task)
+end
+local MAX_UNRUN, MAX_WHOLE = 10000, 1000
+local function forget(id)
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  for _, key in ipairs(rare(state).keys or {}) do
+    local answer = call('GET', Q .. 'idempotency:' .. key)
+    if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
+  end
+  for _, batch in ipairs(rare(state).batches or {}) do
+    local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
+    if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
+    end
+  end
+  call('ZREM', messages_of(asked), id)
+  call('ZREM', Q .. 'finished', id)
+  call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
+  task.gone, tasks[id] = true, false
+end
+local function keep_latest(id, tenant, keep)
+  local key = Q .. 'unrun:' .. tenant
+  local length = call('RPUSH', key, id)
+  if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
+  if length > MAX_WHOLE then
+    local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
+    if old and old.state.completed then shorten(old) end
+  end
+  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+end
+local function put_final(task, status)
+  local id, asked, state = task.id, task.asked, task.state
+  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
+  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
+  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+  state.status, state.step, state.completed = status, string.lower(status), now
+  few.waits = nil
+  if status == 'CANCELLED' then shorten(task) end
+  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  announce(task)
+  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
+  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  listed[id], finished[id] = false, now + keep_task
+  finished_keep = math.max(finished_keep, keep_task)
+  index_finished(messages_of(asked), id, keep_task, keep_index)
+  local same = Q .. 'same:' .. asked.same
+  if status == 'COMPLETED' then
+    index_answer(same, id, keep_task)
+    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
+  else
+    index_remove(same, id, keep_task)
+  end
+  for _, batch in ipairs(few.batches or {}) do
+    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
+      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
+      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
+      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+    end
+  end
+end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
+local function put_cancelled(id)
+  local task = find(id)
+  local status = task and task.state.status
+  if status == 'PENDING' then
+    unqueue(task)
+  elseif status == 'PROCESSING' then
+    close_lease(task, 'cancel')
+    call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
+  else
+    return false
+  end
+  put_final(task, 'CANCELLED')
+  return true
+end
+local function tell_one(id, completed)
+  local task = find(id)
+  if not task then return end
+  local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
+  if is_superseded(id, asked) then
+    put_cancelled(id)
+  elseif not completed then
+    unqueue(task)
+    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    put_final(task, 'FAILED')
+  else
+    moved = moved + 1
+    local waits = (rare(state).waits or 1) - 1
+    rare(state).waits = waits > 0 and waits or nil
+    change(task)
+    if waits > 0 then return end
+    state.step, state.at = admit(id, asked)
+    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    announce(task)
+    wake()
+  end
+end
+local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
+  local key = Q .. 'dependents:' .. id
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  fetch(dependents)
+  for _, dependent in ipairs(dependents) do
+    if moved >= MAX_MOVED then return false end
+    call('ZREM', key, dependent)
+    tell_one(dependent, completed)
+  end
+  return true
+end
+local function tell_all()
+  local left = {}
+  for _, one in ipairs(untold) do
+    local id, completed = unpack(one)
+    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+  end
+  untold = {}
+  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
+  return #left > 0
+end
+local function supersede(owner, kept)
+  local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
+  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local staying = {}
+  for id, asked in pairs(kept) do
+    local score = asked and asked.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
+  end
+  table.sort(staying, function(a, b) return a[2] > b[2] end)
+  for _, one in ipairs(staying) do
+    index_active(index, one[1])
+    index_active(Q .. 'same:' .. one[3].same, one[1])
+  end
+  call('ZADD', Q .. 'superseded', newest, owner)
+  for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
+    if moved >= MAX_MOVED then break end
+    local task = find(id)
+    if task and is_superseded(id, task.asked) then put_cancelled(id) end
+  end
+end
+local function cancel_superseded()
+  local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
+  if not owner then return false end
+  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
+  local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
+  fetch(ids)
+  for _, id in ipairs(ids) do
+    if not put_cancelled(id) then call('ZREM', index, id) end
+  end
+  if #ids < room then call('ZREM', Q .. 'superseded', owner) end
+  return true
+end
+local function settle(unsettled)
+  local left = tell_all()
+  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
+  while unsettled and moved < MAX_MOVED do
+    local one = call('LPOP', Q .. 'untold')
+    if not one then break end
+    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    tell_all()
+  end
+  if not (left or unsettled) then return false end
+  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'unsettled')
+    return false
+  end
+  if not unsettled then wake() end
+  call('SET', Q .. 'unsettled', 1)
+  return true
+end
+local function write_tasks()
+  local texts, ended_ids = {}, {}
+  for _, task in ipairs(changed) do
+    local text, until_then = task.hint or to_text(task.state), expires(task)
+    if task.gone then
+      ended_ids[#ended_ids + 1] = task.id
+    elseif until_then then
+      task.record, task.text = text .. body_of(task), false
+      if task.had_ended then
+        call('SET', task.key, task.record, 'KEEPTTL')
+      else
+        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+      end
+      ended_ids[#ended_ids + 1] = task.id
+    else
+      task.text, texts[#texts + 1], texts[#texts + 2] = text, task.id, text
+    end
+  end
+  for i = 1, #texts, 2 * MAX_FETCHED do call('HSET', Q .. 'states', unpack(texts, i, math.min(i + 2 * MAX_FETCHED - 1, #texts))) end
+  for i = 1, #ended_ids, MAX_FETCHED do call('HDEL', Q .. 'states', unpack(ended_ids, i, math.min(i + MAX_FETCHED - 1, #ended_ids))) end
+  for i = 1, #hints, 2 do call('PUBLISH', P .. 'updates:' .. hints[i], hints[i + 1]) end
+end
+local function write_index(key, scores)
+  local added, removed = {}, {}
+  for id, score in pairs(scores) do
+    if score then
+      added[#added + 1], added[#added + 2] = digits[score], id
+    else
+      removed[#removed + 1] = id
+    end
+    if #added + #removed >= MAX_FETCHED then
+      if #removed > 0 then call('ZREM', key, unpack(removed)) end
+      if #added > 0 then call('ZADD', key, unpack(added)) end
+      added, removed = {}, {}
+    end
+  end
+  if #removed > 0 then call('ZREM', key, unpack(removed)) end
+  if #added > 0 then call('ZADD', key, unpack(added)) end
+end
+local function write_counts()
+  for key, deltas in pairs(counts) do
+    for tenant, by in pairs(deltas) do
+      if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
+        call('HDEL', Q .. key, tenant)
+        if key == 'waiting' and tenant == '' then
+          call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
+          changed_shares = {}
+        elseif key == 'waiting' then
+          for _, priority in ipairs(PRIORITIES) do
+            turns[priority][tenant] = nil
+            call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
+          end
+        end
+      end
+    end
+  end
+end
+local function write_pairs(key, values)
+  local flat = {}
+  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
+  if #flat > 0 then call('HSET', key, unpack(flat)) end
+end
+local function commit()
+  settle_queues()
+  write_tasks()
+  write_index(Q .. 'processing', leases)
+  write_index(Q .. 'active', listed)
+  write_index(Q .. 'finished', finished)
+  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  write_counts()
+  write_pairs(Q .. 'shares', changed_shares)
+  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
+  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
+  if notify_workers and call('LLEN', Q .. 'wake') == 0 then
+    call('LPUSH', Q .. 'wake', 1)
+    call('PEXPIRE', Q .. 'wake', 60000)
+  end
+end
+local PAGE, KEYS_ASKED = 50, 150
+local GRACE, LONGEST_LEASE = 60000, 86400000
+local mended = 0
+local function note_mended() mended = mended + 1 end
+local told = {}
+local function leave_to_claim(entry)
+  if told[entry] then return end
+  told[entry] = true
+  call('RPUSH', Q .. 'untold', entry)
+  note_mended()
+end
+local function forget_traces(id)
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'active', 'processing', 'delayed', 'deadlines' }) do call('ZREM', Q .. key, id) end
+  call('HDEL', Q .. 'states', id)
+  call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id, Q .. 'checkpoints:' .. id)
+  leave_to_claim(id)
+end
+local function put_score(key, score, id)
+  call('ZADD', key, digits[score], id)
+  note_mended()
+end
+local function check_dependencies(task)
+  local id, few, seen, left = task.id, rare(task.state), {}, 0
+  fetch(task.asked.deps or {})
+  for _, dep in ipairs(task.asked.deps or {}) do
+    local key = Q .. 'dependents:' .. dep
+    local need = not seen[dep] and find_kept(dep)
+    local status = need and need.state.status
+    local is_told_of = not seen[dep] and call('ZSCORE', key, id)
+    if not seen[dep] and (status ~= 'COMPLETED' or is_told_of) then
+      left = left + 1
+      if not is_told_of then put_score(key, next_order(), id) end
+      if status == 'COMPLETED' then
+        if call('EXISTS', Q .. 'untold') == 0 then leave_to_claim(dep .. '+') end
+      elseif status ~= 'PENDING' and status ~= 'PROCESSING' and status ~= 'LOST' and call('EXISTS', Q .. 'untold') == 0 then
+        leave_to_claim(dep)
+      end
+    end
+    seen[dep] = true
+  end
+  if left == 0 and task.asked.deps and task.asked.deps[1] then
+    left = 1
+    put_score(Q .. 'dependents:' .. task.asked.deps[1], next_order(), id)
+    leave_to_claim(task.asked.deps[1] .. '+')
+  end
+  if left == 0 then
+    leave_to_claim(id .. '!')
+  elseif few.waits ~= left then
+    few.waits = left
+    change(task)
+    note_mended()
+  end
+end
+local function is_far(priority, tenant, turn)
+  return turn < 0 or turn >= RANK or turn > (share('round:' .. priority) or 0) + ROUND * (2 * counted('waiting', tenant) + 100)
+end
+local function check_queued(task)
+  local id, asked, state = task.id, task.asked, task.state
+  local name, score = queue_of(id)
+  if name and (name == 'again') ~= (state.lease > 0) then
+    if state.lease == 0 then leave_to_claim(id .. '!') end
+  elseif name and STRIDE[name] and is_far(name, asked.tenant, score) then
+    call('ZREM', queue(name), id)
+    turns[name][asked.tenant] = nil
+    call('HDEL', Q .. 'turns:' .. name, asked.tenant)
+    queue_back(id, asked)
+    note_mended()
+  elseif not name and call('ZSCORE', Q .. 'capped:' .. asked.tenant, id) then
+    if counted('running', asked.tenant) == 0 then
+      unpark(asked.tenant)
+      note_mended()
+    end
+  elseif not name then
+    if state.lease > 0 then enter('again', id, digits[now]) else queue_back(id, asked) end
+    wake()
+    note_mended()
+  end
+  if asked.queue_timeout and state.lease == 0 then
+    local ends, known = state.at + asked.queue_timeout, tonumber(call('ZSCORE', Q .. 'deadlines', id) or nil)
+    if not known or known > ends then put_score(Q .. 'deadlines', ends, id) end
+  end
+end
+local function check_pending(task)
+  local id, state = task.id, task.state
+  local delayed = call('ZSCORE', Q .. 'delayed', id)
+  if state.step == 'waiting_for_dependencies' then
+    check_dependencies(task)
+  elseif state.step == 'scheduled' or state.step == 'retrying' then
+    if delayed and tonumber(delayed) > state.at then
+      put_score(Q .. 'delayed', state.at, id)
+    elseif not delayed and not is_placed(task) then
+      put_score(Q .. 'delayed', state.at, id)
+    end
+  elseif state.lease == 0 and (delayed or call('ZSCORE', Q .. 'processing', id)) then
+    leave_to_claim(id .. '!')
+  else
+    check_queued(task)
+  end
+end
+local function check_running(task)
+  local ends = tonumber(call('ZSCORE', Q .. 'processing', task.id) or nil)
+  if not ends or ends > now + LONGEST_LEASE then put_score(Q .. 'processing', now + GRACE, task.id) end
+end
+local function check_active(key, task)
+  local score = call('ZSCORE', key, task.id)
+  if score and tonumber(score) < 0 then return end
+  index_active(key, task.id)
+  note_mended()
+end
+local function check(id)
+  local task = find(id)
+  if not task then
+    forget_traces(id)
+    return
+  end
+  local state = task.state
+  if state.completed then
+    call('ZREM', Q .. 'active', id)
+    if not call('ZSCORE', Q .. 'finished', id) then call('ZADD', Q .. 'finished', digits[expires(task)], id) end
+    return note_mended()
+  end
+  if state.status == 'LOST' then return leave_to_claim(id .. '!') end
+  if state.status == 'PROCESSING' then check_running(task) else check_pending(task) end
+  check_active(messages_of(task.asked), task)
+  check_active(Q .. 'same:' .. task.asked.same, task)
+end
+local function look_at_active(from)
+  local key = Q .. 'active'
+  local ids, before = call('ZRANGE', key, from, from + PAGE - 1), call('ZCARD', key)
+  fetch(ids)
+  for _, id in ipairs(ids) do check(id) end
+  if #ids < PAGE then return 's:0' end
+  return 'a:' .. digits[from + PAGE - (before - call('ZCARD', key))]
+end
+local function look_at_record(id)
+  if call('ZSCORE', Q .. 'active', id) or call('ZSCORE', Q .. 'finished', id) then return end
+  local task = find(id)
+  if not task then return end
+  if task.state.completed then
+    put_score(Q .. 'finished', expires(task), id)
+  else
+    put_score(Q .. 'active', task.asked.created, id)
+    check(id)
+  end
+end
+local PARTS = { P .. 'request:', Q .. 'attempts:', Q .. 'checkpoints:', Q .. 'dependents:' }
+local function look_at_part(key)
+  for i, start in ipairs(PARTS) do
+    if string.sub(key, 1, #start) == start then
+      local id = string.sub(key, #start + 1)
+      if call('EXISTS', P .. 'task:' .. id) == 1 then return end
+      if i < #PARTS then call('DEL', key) else leave_to_claim(id) end
+      return note_mended()
+    end
+  end
+end
+local INDEXES = { P .. 'message_tasks:', Q .. 'same:' }
+local function look_at_index(key)
+  for _, start in ipairs(INDEXES) do
+    if string.sub(key, 1, #start) == start then
+      local removed, left = 0, 0
+      for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', '(0', 'LIMIT', 0, PAGE)) do
+        if call('EXISTS', P .. 'task:' .. id) == 0 then removed = removed + call('ZREM', key, id) else left = left + 1 end
+      end
+      if removed > 0 and left == 0 then call('PEXPIRE', key, LONGEST_LEASE, 'NX') end
+      mended = mended + removed
+    end
+  end
+end
+local function look_at_keys(cursor)
+  local ok = redis.pcall('SCAN', cursor, 'MATCH', (string.gsub(P, '[%*%?%[%]\\\\]', '\\\\%0')) .. '*', 'COUNT', KEYS_ASKED)
+  if ok.err then return 'c:' end
+  local start = P .. 'task:'
+  for _, key in ipairs(ok[2]) do
+    if string.sub(key, 1, #start) == start then
+      look_at_record(string.sub(key, #start + 1))
+    else
+      look_at_part(key)
+      look_at_index(key)
+    end
+  end
+  return ok[1] == '0' and 'h:0' or 's:' .. ok[1]
+end
+local function look_at_states(cursor)
+  local ok = redis.pcall('HSCAN', Q .. 'states', cursor, 'COUNT', KEYS_ASKED)
+  if ok.err then return 'c:' end
+  for i = 1, #ok[2], 2 do
+    local id = ok[2][i]
+    if call('EXISTS', P .. 'task:' .. id) == 0 then mended = mended + call('HDEL', Q .. 'states', id) end
+  end
+  return ok[1] == '0' and 'c:' or 'h:' .. ok[1]
+end
+local function mend_turns()
+  for _, priority in ipairs(PRIORITIES) do
+    local key = Q .. 'turns:' .. priority
+    local known = call('HGETALL', key)
+    for i = 1, #known, 2 do
+      local tenant, turn = known[i], tonumber(known[i + 1])
+      local mark = string.sub(tenant, 1, 1)
+      local is_mark = mark == '+' or mark == '='
+      local waits = counted('waiting', is_mark and string.sub(tenant, 2) or tenant) > 0
+      if not waits or (not is_mark and not (turn and not is_far(priority, tenant, turn))) then
+        call('HDEL', key, tenant)
+        note_mended()
+      end
+    end
+  end
+end
+local function is_sound()
+  local unfinished, running = call('ZCARD', Q .. 'active'), call('ZCARD', Q .. 'processing')
+  return counted('waiting', '') + counted('running', '') == unfinished and counted('running', '') == running
+end
+local phase, position = string.match(ARGV[2], '^(%l):(%d*)$')
+local wrong, cursor = 0, ''
+if not phase then
+  wrong = is_sound() and 0 or 1
+  cursor = look_at_active(0)
+elseif phase == 'a' then
+  cursor = look_at_active(tonumber(position))
+elseif phase == 's' then
+  cursor = look_at_keys(position)
+elseif phase == 'h' then
+  cursor = look_at_states(position)
+else
+  mend_counts()
+  mended = mended + miscounts
+  mend_turns()
+  if mend_shares() then note_mended() end
+  if any_queued() then wake() end
+end
+if next(told) then
+  call('SET', Q .. 'unsettled', 1)
+  wake()
+elseif call('EXISTS', Q .. 'untold', Q .. 'superseded') > 0 then
+  call('SET', Q .. 'unsettled', 1)
+end
+commit()
+return { cursor, mended, wrong }`
+  },
+  message: {
+    sha: '790db2c4865d5881e77c7667a54b63683cc6ea4a',
+    source: `#!lua flags=no-writes
+local P = KEYS[1]
+local Q = P .. '2:'
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    if number ~= number then return '0' end
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version or not is_status(status) then return nil end
+  local state = {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
+  }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  }
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = STRIDES
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task or task.state.status == 'LOST' then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    task.record = to_text(state) .. body_of(task)
+  end
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
+end
+local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ %S+ (%S+)'
+local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
+local function to_ref(id, record)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, keep, user = string.match(record, ASKED_IN_REF, first + 1)
+  local status, completed = string.match(record, ENDED_IN_REF)
+  if not created or (completed and completed + keep <= now) then return false end
+  return { id, created, completed or false }, status, user
+end
+local function each_ref(ids, visit)
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local ref, status, user = to_ref(ids[from + i - 1], record)
+      if ref and visit(ref, status, user) then return end
+    end
+  end
+end
+local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
+local limit = tonumber(ARGV[5])
+local PAGE, MOST_READ = 100, 1000
+local active = {}
+each_ref(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
+if ARGV[6] then return { active } end
+local found = { COMPLETED = {}, FAILED = {} }
+local offset = 0
+while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
+  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  each_ref(ids, function(ref, status)
+    local list = found[status]
+    if list and #list < limit then list[#list + 1] = ref end
+  end)
+  if #ids < PAGE then break end
+  offset = offset + PAGE
+end
+local others = {}
+if ARGV[4] ~= '' then
+  local ids = call('ZREVRANGEBYSCORE', P .. 'message_charts:' .. ARGV[2] .. ':' .. ARGV[4], '+inf', '(0', 'LIMIT', 0, 2 * limit)
+  each_ref(ids, function(ref, _, user)
+    if user ~= ARGV[3] then others[#others + 1] = ref end
+    return #others == limit
+  end)
+end
+return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`
+  },
+  outlook: {
+    sha: 'ae05dc006f29e12246460ec8f0b10b9d1bedba35',
+    source: `#!lua flags=no-writes
+local P = KEYS[1]
+local Q = P .. '2:'
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    if number ~= number then return '0' end
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version or not is_status(status) then return nil end
+  local state = {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
+  }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  }
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = STRIDES
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task or task.state.status == 'LOST' then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    task.record = to_text(state) .. body_of(task)
+  end
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
+end
+local MOST, MOST_READ, PAGE = 100, 500, 100
+local since
+for _, name in ipairs(QUEUES) do
+  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
+  if head and (not since or head.state.at < since) then since = head.state.at end
+end
+local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
+fetch(ids)
+for _, id in ipairs(ids) do
+  local task = find(id)
+  if task then running[#running + 1] = { task.state.step, digits[task.state.at] } end
+end
+local completed = {}
+for from = 0, MOST_READ - 1, PAGE do
+  ids = call('ZREVRANGE', Q .. 'finished', from, from + PAGE - 1)
+  fetch(ids)
+  for _, id in ipairs(ids) do
+    local task = find_kept(id)
+    local state = task and task.state
+    if state and #completed < MOST and state.status == 'COMPLETED' then completed[#completed + 1] = { state.trace, digits[state.completed] } end
+  end
+  if #completed == MOST or #ids < PAGE then break end
+end
+return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`
+  },
+  pause: {
+    sha: '9b7428138cb94c889ccf8cbfb94ee4c0e69f8b1e',
+    source: `#!lua flags=allow-oom
+local P = KEYS[1]
+local Q = P .. '2:'
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
+local now = tonumber(ARGV[1])
+if not now then
+  local t = call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local digits = setmetatable({}, {
+  __index = function(known, number)
+    if number ~= number then return '0' end
+    local text = string.format('%.0f', number)
+    known[number] = text
+    return text
+  end
+})
+local function word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function rare(state)
+  if not state.rare then state.rare = {} end
+  return state.rare
+end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
+local function first_state(asked)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
+  if asked.waits or asked.key or asked.batch then
+    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+  end
+  return state
+end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
+local function to_state(text)
+  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  if not version or not is_status(status) then return nil end
+  local state = {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
+  }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
+end
+local function to_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
+    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
+    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, ASKED, first + 1)
+  if not created then return false end
+  local asked = {
+    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
+  if first > 1 then text = string.sub(record, 1, first - 1) end
+  local state
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
+    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+  }
+end
+local function request_key(id) return P .. 'request:' .. id end
+local tasks, written = {}, {}
+local MAX_FETCHED = 1000
+local function fetch(ids)
+  local missing, keys = {}, {}
+  local function read()
+    if #missing == 0 then return end
+    local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
+    missing, keys = {}, {}
+  end
+  for _, id in ipairs(ids) do
+    if tasks[id] == nil then
+      tasks[id] = false
+      missing[#missing + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+      if #missing == MAX_FETCHED then read() end
+    end
+  end
+  read()
+end
+local function find(id)
+  if tasks[id] == nil then fetch({ id }) end
+  return tasks[id]
+end
+local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function find_kept(id)
+  local task = find(id)
+  return task and (expires(task) or math.huge) > now and task
+end
+local PRIORITIES = { 'high', 'normal', 'low' }
+local INDEX = { high = 1, normal = 2, low = 3 }
+local STRIDE = STRIDES
+local QUEUES = { 'again', 'high', 'normal', 'low' }
+local function queue(name) return Q .. 'queue:' .. name end
+local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
+local shares
+local changed_shares = {}
+local function share(field)
+  if not shares then
+    shares = {}
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
+  end
+  return shares[field]
+end
+local function set_share(field, value)
+  if share(field) == value then return end
+  shares[field], changed_shares[field] = value, value
+end
+local queues_in_use
+local function position(id, priority)
+  local rank = call('ZRANK', queue(priority), id)
+  if not rank then
+    rank = call('ZRANK', queue('again'), id)
+    return rank and rank + 1
+  end
+  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  if queues_in_use == 1 then return rank + 1 end
+  local turn = (share(priority) or 0) + rank * STRIDE[priority]
+  local ahead = call('ZCARD', queue('again')) + rank
+  for i, other in ipairs(PRIORITIES) do
+    local due = share(other)
+    if other ~= priority and due then
+      local before = (turn - due) / STRIDE[other]
+      before = i < INDEX[priority] and math.floor(before) + 1 or math.ceil(before)
+      ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
+    end
+  end
+  return ahead + 1
+end
+local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
+local function shown(id)
+  local task = find_kept(id)
+  if not task or task.state.status == 'LOST' then return false end
+  local state = task.state
+  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
+    state.rare.steps = nil
+    task.record = to_text(state) .. body_of(task)
+  end
+  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
+end
+local RANK = 2 ^ 44
+local ROUND = 60
+local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
+local finished_keep = 0
+local counts = { waiting = {}, running = {}, scheduled = {} }
+local turns = { high = {}, normal = {}, low = {} }
+local notify_workers = false
+local hints = {}
+local function change(task)
+  task.hint = nil
+  if not task.changed then
+    task.changed, changed[#changed + 1] = true, task
+  end
+end
+local function announce(task)
+  task.state.version = task.state.version + 1
+  change(task)
+  task.hint = to_text(task.state)
+  hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
+end
+local function add(key, tenant, by)
+  local deltas = counts[key]
+  deltas[tenant] = (deltas[tenant] or 0) + by
+end
+local function count(key, tenant, by)
+  add(key, tenant, by)
+  add(key, '', by)
+end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
+local stored = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local known = stored[key]
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
+  return known[tenant] + (counts[key][tenant] or 0)
+end
+local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
+local function set_aside(tenant, by)
+  if tenant then add('scheduled', tenant, by) end
+  add('scheduled', '', by)
+end
+local function wake() notify_workers = true end
+local entering, heads = {}, {}
+local function settle_queues()
+  for name, head in pairs(heads) do
+    if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
+  end
+  heads = {}
+  for name, members in pairs(entering) do
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
+  end
+  entering = {}
+end
+local function enter(name, id, score)
+  local members = entering[name] or {}
+  entering[name], members[#members + 1], members[#members + 2] = members, score, id
+end
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
+  return known[tenant]
+end
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+local any_timed
+local function is_any_timed()
+  if any_timed == nil then any_timed = call('EXISTS', Q .. 'deadlines', Q .. 'delayed') > 0 end
+  return any_timed
+end
+local function add_timed(key, time, id)
+  call('ZADD', Q .. key, time, id)
+  any_timed = true
+end
+local function queue_back(id, asked)
+  local priority, tenant = asked.priority, asked.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+  turns[priority][tenant] = turn
+  enter(priority, id, string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20))
+  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
+end
+local function admit(id, asked)
+  if (asked.run_at or 0) > now then
+    add_timed('delayed', asked.run_at, id)
+    return 'scheduled', asked.run_at
+  end
+  queue_back(id, asked)
+  return 'queued', now
+end
+local function index_active(key, id, replaced, newest)
+  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
+  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
+  if newest then call('PERSIST', key) end
+end
+local function index_expire(key, id, others, keep)
+  for i = 1, #others, 2 do
+    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
+  end
+  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
+end
+local function index_finished(key, id, keep_task, keep_index)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep_index])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
+  call('ZADD', key, digits[math.max(now, newest + 1)], id)
+  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
+    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  end
+  index_expire(key, id, first, keep_index)
+end
+local function index_answer(key, id, keep)
+  if call('ZCARD', key) == 1 then
+    call('ZADD', key, digits[now], id)
+    call('PEXPIRE', key, digits[keep])
+    return
+  end
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREMRANGEBYSCORE', key, '0', '+inf')
+  call('ZADD', key, digits[now], id)
+  index_expire(key, id, first, keep)
+end
+local function index_remove(key, id, keep)
+  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+  call('ZREM', key, id)
+  if #first > 2 then index_expire(key, id, first, keep) end
+end
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function is_superseded(id, asked)
+  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
+  local score = newest and call('ZSCORE', messages_of(asked), id)
+  return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
+end
+local MAX_ATTEMPTS = 20
+local MAX_ASIDE = 100
+local unparked = 0
+local function count_queues()
+  settle_queues()
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
+end
+local MAX_PAGE = 50
+local function head_of(name, n)
+  local head = heads[name]
+  if not head then
+    head = { used = 0, read = 0 }
+    heads[name] = head
+  end
+  if head.used == head.read and not head.is_end then
+    n = math.min(n, MAX_PAGE)
+    head.page, head.first = call('ZRANGE', queue(name), digits[head.read], digits[head.read + n - 1], 'WITHSCORES'), head.read
+    head.read = head.read + #head.page / 2
+    head.is_end = #head.page < 2 * n
+    local ids = {}
+    for i = 1, #head.page, 2 do ids[#ids + 1] = head.page[i] end
+    fetch(ids)
+  end
+  if head.used < head.read then return head end
+end
+local function pop(n)
+  if next(entering) then settle_queues() end
+  local best = head_of('again', n) and 1
+  if not best then
+    local due
+    for i, priority in ipairs(PRIORITIES) do
+      local its = share(priority)
+      if its and (not due or its < due) and head_of(priority, n) then best, due = i + 1, its end
+    end
+    if not best then return end
+  end
+  local head = heads[QUEUES[best]]
+  local at = 2 * (head.used - head.first)
+  local id, score = head.page[at + 1], tonumber(head.page[at + 2])
+  head.used = head.used + 1
+  if best > 1 then
+    local priority = QUEUES[best]
+    set_share('clock', share(priority))
+    set_share(priority, share(priority) + STRIDE[priority])
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
+  end
+  return id, best, score
+end
+local function park(id, tenant, at, score)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
+end
+local function next_parked(key, tenant)
+  local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
+  if asked % 5 > 0 then return head end
+  local at = asked == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not lower[1] then return head end
+  call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
+  return lower
+end
+local function preferred(tenant)
+  local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
+  if not id then return end
+  settle_queues()
+  call('HDEL', Q .. 'turns:low', '=' .. tenant)
+  return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
+end
+local function unpark(tenant, cap)
+  local key = Q .. 'capped:' .. tenant
+  if call('EXISTS', key) == 0 then return end
+  local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
+    unparked = unparked + 1
+    local id, score = unpack(next_parked(key, tenant))
+    if not id then break end
+    call('ZREM', key, id)
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end
@@ -6644,11 +10309,30 @@ redis.call('SET', key, 1, 'PX', 1000)
 return redis.call('DEL', key)`
   },
   progress: {
-    sha: '673f539a0b51af982aac7bd2c193145716445bdd',
+    sha: 'd79593e0712d76c42c122e138cb4f0c5da6d5442',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -6658,6 +10342,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -6675,6 +10360,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -6682,20 +10388,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -6708,13 +10427,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -6724,7 +10451,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -6747,7 +10474,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -6756,7 +10483,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -6788,7 +10522,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -6825,10 +10559,14 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
@@ -6844,7 +10582,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -6855,7 +10593,7 @@ local function enter(name, id, score)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()
@@ -7014,11 +10752,30 @@ commit()
 return answers`
   },
   read: {
-    sha: 'fb36c2686daa4c80c80bfc8c9035e7167f53353c',
+    sha: 'cfdd92fb0e65baea08fe551652068c42181357e3',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -7028,6 +10785,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -7045,6 +10803,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -7052,20 +10831,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -7078,13 +10870,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -7094,7 +10894,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -7117,7 +10917,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -7126,7 +10926,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -7158,7 +10965,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -7180,11 +10987,30 @@ end
 return found`
   },
   settleAndClaim: {
-    sha: 'e9693a16b0113f283a79a6243fb6686c51844377',
+    sha: '000236443a8d4e692d7521eeecef9c5071de19e6',
     source: `#!lua
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -7194,6 +11020,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -7211,6 +11038,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -7218,20 +11066,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -7244,13 +11105,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -7260,7 +11129,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -7283,7 +11152,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -7292,7 +11161,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -7324,7 +11200,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -7361,10 +11237,14 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
@@ -7380,7 +11260,7 @@ local function settle_queues()
   end
   heads = {}
   for name, members in pairs(entering) do
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -7391,7 +11271,7 @@ local function enter(name, id, score)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()
@@ -7473,9 +11353,31 @@ end
 local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
-local function any_queued()
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
@@ -7514,12 +11416,13 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -7548,7 +11451,13 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end
@@ -7638,7 +11547,7 @@ local function forget(id)
   for _, batch in ipairs(rare(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
   call('ZREM', messages_of(asked), id)
@@ -7688,6 +11597,37 @@ local function put_final(task, status)
     end
   end
 end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
 local function put_cancelled(id)
   local task = find(id)
   local status = task and task.state.status
@@ -7696,6 +11636,9 @@ local function put_cancelled(id)
   elseif status == 'PROCESSING' then
     close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
   else
     return false
   end
@@ -7706,6 +11649,8 @@ local function tell_one(id, completed)
   local task = find(id)
   if not task then return end
   local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
   if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
@@ -7725,6 +11670,8 @@ local function tell_one(id, completed)
   end
 end
 local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
   local key = Q .. 'dependents:' .. id
   local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
   fetch(dependents)
@@ -7910,11 +11857,17 @@ local function lost_workers(task, attempt)
   if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
 end
 local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
+local function has_lost_state(task)
+  local state = task.state
+  return state.status == 'LOST' or (state.status == 'PENDING' and state.lease == 0 and not is_placed(task))
+end
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local task = find(id)
-    if not task or task.state.status ~= 'PROCESSING' then
+    if task and has_lost_state(task) then
+      put_lost(task)
+    elseif not task or task.state.status ~= 'PROCESSING' then
       leases[id] = false
     elseif unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
@@ -7938,7 +11891,7 @@ local function expire(cap, unsettled)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif task and task.state.status == 'PENDING' then
+    elseif task and task.state.status == 'PENDING' and task.asked.queue_timeout then
       unqueue(task)
       rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
       put_final(task, 'FAILED')
@@ -7951,6 +11904,12 @@ local function promote()
     local task = find(id)
     if not task then
       set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' and task.asked.run_at and task.asked.run_at > now then
+      add_timed('delayed', digits[task.asked.run_at], id)
+    elseif task.state.step ~= 'scheduled' and has_lost_state(task) then
+      put_lost(task)
+    elseif task.state.status ~= 'PENDING' or queue_of(id) then
+      set_aside(nil, -1)
     elseif task.state.step == 'scheduled' then
       set_aside(task.asked.tenant, -1)
       task.state.step, task.state.at = 'queued', now
@@ -7962,18 +11921,23 @@ local function promote()
     end
   end
 end
+local MAX_DUE_IN = 86400000
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
-    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    local left = head and math.min(math.max(0, head - (key == 'delayed' and now or ended_by)), MAX_DUE_IN)
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
 local MAX_CLAIMED_BYTES = 4 * 2 ^ 20
-local function handed(task, lost)
-  local request = task.apart and call('GET', request_key(task.id)) or nil
+local function request_of(task)
+  if not task.apart then return is_request(task.record, task.request), nil end
+  local request = call('GET', request_key(task.id))
+  return is_request(request, 1), request or nil
+end
+local function handed(task, lost, request)
   local bytes = #task.record + #(request or '')
   if task.state.lease == 1 then return { task, false, false, request }, bytes end
   local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
@@ -8012,66 +11976,102 @@ local function reply(claimed, own, unsettled, lost)
   commit()
   return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
 end
+local function running_of(tenant, cap)
+  local known = counted('running', tenant)
+  if known < cap or stored.running[tenant] == 0 then return known end
+  local all = call('ZCARD', Q .. 'processing')
+  if stored.running[tenant] > all then
+    local ids, number = call('ZRANGE', Q .. 'processing', 0, MAX_FETCHED - 1), 0
+    fetch(ids)
+    for _, id in ipairs(ids) do
+      local task = find(id)
+      if task and task.asked.tenant == tenant then number = number + 1 end
+    end
+    stored.running[tenant] = number
+    call('HSET', Q .. 'running', tenant, digits[number])
+  end
+  return counted('running', tenant)
+end
 local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
   local claimed = {}
   local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
     local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
+    if not again then again, gone, lost = '', '', '' end
     for id in string.gmatch(again, '%S+') do
       local task = find(id)
       if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
-        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
+        local has_request, request = request_of(task)
+        if has_request then claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt), request) else put_lost(task, false) end
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and decoded(lost) or {})
   end
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
-  local ids, aside, bytes = {}, 0, 0
+  local ids, aside, bytes, left = {}, 0, 0, nil
   wanted = math.min(wanted, MAX_CLAIMED)
   local capped = running_per_tenant > 0
   while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
     local id, at, score = pop(wanted - #claimed)
-    if not id then break end
+    if not id then
+      left = count_queues()
+      if left == 0 or not mend_shares() then break end
+      left, id, at, score = nil, pop(wanted - #claimed)
+      if not id then break end
+    end
     local task = find(id)
-    if not task then
+    local status = task and task.state.status
+    if status == 'LOST' or (status == 'PENDING' and at == 1 and task.state.lease == 0) then
+      put_lost(task)
+      aside = aside + 1
+    elseif status ~= 'PENDING' then
       aside = aside + 1
     elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+    elseif capped and running_of(task.asked.tenant, running_per_tenant) >= running_per_tenant then
       park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
       local other = capped and at > 1 and preferred(task.asked.tenant)
       other = other and find(other)
+      if other and other.state.status ~= 'PENDING' then other = nil end
       if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
         park(id, task.asked.tenant, at, score)
         task = other
       end
       local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
-      local size
-      claimed[#claimed + 1], size = handed(task, lost)
-      ids[#ids + 1], bytes = task.id, bytes + size
-      if alone then break end
+      local has_request, request = request_of(task)
+      if has_request then
+        start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
+        local size
+        claimed[#claimed + 1], size = handed(task, lost, request)
+        ids[#ids + 1], bytes = task.id, bytes + size
+        if alone then break end
+      else
+        put_lost(task, false)
+        aside = aside + 1
+      end
     end
   end
-  if #untold > 0 then unsettled = settle(unsettled) end
+  if #untold > 0 then unsettled, left = settle(unsettled), nil end
   if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
     call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
-  if not paused and any_queued() then wake() end
+  left = left or (paused and 0 or count_queues())
+  if shares and left > (shares.high and 1 or 0) + (shares.normal and 1 or 0) + (shares.low and 1 or 0) then mend_shares() end
+  if not paused and left > 0 then wake() end
   return reply(claimed, own, unsettled, expired)
 end
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
-  delay, max, jitter = tonumber(delay), tonumber(max), tonumber(jitter)
+  delay, max, jitter = to_count(delay), to_count(max), to_count(jitter)
   if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
   return math.floor(math.min(delay, max) * (1 - jitter * random))
 end
@@ -8127,11 +12127,30 @@ end
 return { answers(), rest }`
   },
   stats: {
-    sha: '127b704569f243aeb2a4d9891bef2b9dd7e90d76',
+    sha: '96774f273fc180fe0c8a08e1b0ba18525aba6ed1',
     source: `#!lua flags=no-writes
 local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -8141,6 +12160,7 @@ local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -8158,6 +12178,27 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -8165,20 +12206,33 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local STRIDES = { high = 1, normal = 4, low = 16 }
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -8191,13 +12245,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDES[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -8207,7 +12269,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -8230,7 +12292,7 @@ local function find_kept(id)
 end
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -8239,7 +12301,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -8271,7 +12340,7 @@ end
 local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -8285,8 +12354,10 @@ for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
   if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
 end
+local waiting = tonumber(call('HGET', Q .. 'waiting', ''))
+if waiting and not is_number(waiting) then waiting = nil end
 return {
-  tonumber(call('HGET', Q .. 'waiting', '') or 0),
+  waiting or call('ZCARD', Q .. 'active') - call('ZCARD', Q .. 'processing'),
   call('ZCARD', Q .. 'processing'),
   call('ZCARD', Q .. 'delayed'),
   oldest and tostring(oldest),

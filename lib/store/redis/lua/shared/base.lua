@@ -2,7 +2,7 @@
 local P = KEYS[1]
 -- The prefix of the queue has the format of its records, so that versions of the package with different formats do not share a queue.
 local Q = P .. '2:'
-local call = redis.call
+--- @include "call"
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')

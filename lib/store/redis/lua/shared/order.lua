@@ -2,7 +2,7 @@
 -- 1 low one (stride scheduling: Waldspurger and Weihl, 1995); within a priority the tenants take turns (see queue.lua).
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = STRIDES
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 
@@ -13,7 +13,15 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    -- A priority is due within its stride: one that is later has lost its share or the clock, and would wait for as long as others come.
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -56,7 +64,7 @@ local function body_of(task) return string.sub(task.record, string.find(task.rec
 -- if that is apart. False where there is none.
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil

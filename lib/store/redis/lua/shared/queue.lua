@@ -36,11 +36,17 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+-- 0 where it was lost, or is no count.
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
+
 -- Read once: what other calls have counted.
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 
@@ -67,7 +73,7 @@ local function settle_queues()
   heads = {}
   for name, members in pairs(entering) do
     -- The first turn of a priority comes when its share is due, not at once: whatever is higher goes before.
-    if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+    if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
   entering = {}
@@ -80,7 +86,7 @@ end
 
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 
