@@ -466,6 +466,23 @@ t.test('workers live through a Redis that was emptied, or went back to an old sn
   t.same(logger.said(/store does not answer/), [])
 })
 
+t.test('a batch and its key go with the last of its tasks, also where one was lost', { skip }, async t => {
+  const queue = await startQueue(t, 'redis')
+  const redis = queue.redis!
+  const prefix = `{${queue.keyPrefix}}:`
+  const message_id = randomUUID()
+  const { tasks } = await queue.service.enqueueChartTasks([{ message_id }, { message_id, adjustment_query: 'b' }], ADA, { idempotencyKey: 'key' })
+  const [lost, other] = tasks.map(({ task }) => task.task_id) as [string, string]
+  await redis.del(`${prefix}task:${lost}`)
+  await queue.service.cancelTask(other)
+  await queue.service.cleanupExpiredTasks()
+  const bound = async () => [...await redis.keys(`${prefix}2:batch:*`), ...await redis.keys(`${prefix}2:idempotency:*`)].length
+  t.equal(await bound(), 2, 'the other is still kept')
+  await redis.del(`${prefix}task:${other}`)
+  await queue.service.cleanupExpiredTasks()
+  t.equal(await bound(), 0)
+})
+
 t.test('what cannot be read of many tasks is looked for in parts that are short', { skip }, async t => {
   const queue = await startQueue(t, 'redis')
   const redis = queue.redis!

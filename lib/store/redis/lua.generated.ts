@@ -8040,7 +8040,7 @@ commit()
 return others({})`
   },
   mend: {
-    sha: '2d4823dbba4fa8c95342f220f6c3b00ad17ce88f',
+    sha: '8c8cfd764dfab210792a62718e79cf7b83172a3e',
     source: `#!lua flags=allow-oom
 local P = KEYS[1]
 local Q = P .. '2:'
@@ -9101,6 +9101,21 @@ local function look_at_index(key)
     end
   end
 end
+local BATCHES, BOUND = Q .. 'batch:', Q .. 'idempotency:'
+local function look_at_binding(key)
+  local names = {}
+  if string.sub(key, 1, #BATCHES) == BATCHES then
+    for id in string.gmatch(call('HGET', key, 'ids') or '', '%S+') do
+      if #names < MAX_FETCHED then names[#names + 1] = P .. 'task:' .. id end
+    end
+  elseif string.sub(key, 1, #BOUND) == BOUND then
+    local id = string.sub(call('GET', key) or '', 1, 36)
+    names = { P .. 'task:' .. id, BATCHES .. id }
+  else
+    return
+  end
+  if #names == 0 or call('EXISTS', unpack(names)) == 0 then mended = mended + call('DEL', key) end
+end
 local function look_at_keys(cursor)
   local ok = redis.pcall('SCAN', cursor, 'MATCH', (string.gsub(P, '[%*%?%[%]\\\\]', '\\\\%0')) .. '*', 'COUNT', KEYS_ASKED)
   if ok.err then return 'c:' end
@@ -9111,6 +9126,7 @@ local function look_at_keys(cursor)
     else
       look_at_part(key)
       look_at_index(key)
+      look_at_binding(key)
     end
   end
   return ok[1] == '0' and 'h:0' or 's:' .. ok[1]

@@ -212,6 +212,23 @@ local function look_at_index(key)
   end
 end
 
+-- A batch or an Idempotency-Key of which the tasks are gone: what counts them had lost one, so that they never expire.
+local BATCHES, BOUND = Q .. 'batch:', Q .. 'idempotency:'
+local function look_at_binding(key)
+  local names = {}
+  if string.sub(key, 1, #BATCHES) == BATCHES then
+    for id in string.gmatch(call('HGET', key, 'ids') or '', '%S+') do
+      if #names < MAX_FETCHED then names[#names + 1] = P .. 'task:' .. id end
+    end
+  elseif string.sub(key, 1, #BOUND) == BOUND then
+    local id = string.sub(call('GET', key) or '', 1, 36)
+    names = { P .. 'task:' .. id, BATCHES .. id }
+  else
+    return
+  end
+  if #names == 0 or call('EXISTS', unpack(names)) == 0 then mended = mended + call('DEL', key) end
+end
+
 local function look_at_keys(cursor)
   local ok = redis.pcall('SCAN', cursor, 'MATCH', (string.gsub(P, '[%*%?%[%]\\]', '\\%0')) .. '*', 'COUNT', KEYS_ASKED)
   -- A user that may not: then only what is in `active` is looked at.
@@ -223,6 +240,7 @@ local function look_at_keys(cursor)
     else
       look_at_part(key)
       look_at_index(key)
+      look_at_binding(key)
     end
   end
   return ok[1] == '0' and 'h:0' or 's:' .. ok[1]
