@@ -49,7 +49,8 @@ export const failures = {
   CHARTS_ERR_OUT_OF_MEMORY: 'Chart generation needs too much memory',
   CHARTS_ERR_DEPENDENCY_FAILED: 'A chart that this one needs has failed',
   CHARTS_ERR_QUEUE_TIMEOUT: 'The chart has waited too long for its turn',
-  CHARTS_ERR_WORKER_LOST: 'Chart generation was interrupted too often'
+  CHARTS_ERR_WORKER_LOST: 'Chart generation was interrupted too often',
+  CHARTS_ERR_RECORD_LOST: 'The chart request was lost'
 } as const
 export type FailureCode = keyof typeof failures
 

@@ -1,9 +1,18 @@
 import type { TaskStore } from '../store/task-store.ts'
-import { ChartVisibility, type Chart, type ChartTask } from '../task.ts'
+import { ChartVisibility, type Chart, type ChartTask, type JsonValue } from '../task.ts'
 import type { HostCharts } from './host-charts.ts'
 import { LargeReads } from './large-reads.ts'
 import { describe, type Caller, type ChartText, type MessageChartsOptions } from './listed-charts.ts'
 import { MessageListing } from './message-listing.ts'
+
+/** The content of a chart; null where what is stored is no JSON. */
+export function toContent (text: string): { content: JsonValue } | null {
+  try {
+    return { content: JSON.parse(text) }
+  } catch {
+    return null
+  }
+}
 
 /** Finished charts: beside the tasks, or in the host's store. A chart that its task does not name is never shown. */
 export class Charts {
@@ -21,7 +30,8 @@ export class Charts {
   async of (task: ChartTask): Promise<Chart | null> {
     if (task.chart_id !== null && this.#hostCharts) return this.#hostCharts.get(task.chart_id)
     const found = await this.textOf(task)
-    return found && { ...found.chart, content: JSON.parse(found.content!) }
+    const content = found && toContent(found.content!)
+    return content ? { ...found.chart, ...content } : null
   }
 
   /** The same, its content as it is stored. */

@@ -4,7 +4,7 @@ import { errors } from '../errors.ts'
 import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, isFinished, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { hostIdOf, idOf, leaseOf, messageIdOf } from './arguments.ts'
-import { Charts } from './charts.ts'
+import { Charts, toContent } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { Estimates } from './estimates.ts'
@@ -266,7 +266,7 @@ export class QueueService {
     const active_tasks = await this.#estimates.ofAll(await collect(listing.active()))
     const failed_tasks = await collect(listing.failed())
     const charts: ListedChart[] = []
-    for await (const { chart, content } of listing.charts()) charts.push(content === undefined ? chart : { ...chart, content: JSON.parse(content) })
+    for await (const { chart, content } of listing.charts()) charts.push(content === undefined ? chart : { ...chart, ...toContent(content) })
     return { charts, active_tasks, failed_tasks, content_complete: listing.contentComplete, cursor: listing.cursor }
   }
 

@@ -1,4 +1,5 @@
 import type { AbortCode, GenerateChart, GenerateContext, Logger, ProgressUpdate } from '../generator.ts'
+import { toContent } from '../service/charts.ts'
 import { UNSAVED_CHART, type Leases } from '../service/leases.ts'
 import { AttemptError, SerializedContent, type Outcome } from '../service/outcome.ts'
 import { merge, toReport, type Report } from '../service/progress.ts'
@@ -145,7 +146,7 @@ export class Attempt {
   /** The chart that an earlier attempt has made and could not save. */
   #unsaved (): Outcome | null {
     const json = this.#options.taken.checkpoints.get(UNSAVED_CHART)
-    if (json === undefined) return null
+    if (json === undefined || !toContent(json)) return null
     this.log.info({}, 'the chart of an earlier attempt is saved')
     return { content: new SerializedContent(json) }
   }

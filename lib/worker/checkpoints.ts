@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger, ProgressUpdate } from '../generator.ts'
+import { toContent } from '../service/charts.ts'
 import type { Leases } from '../service/leases.ts'
 import { AttemptError, serializeValue } from '../service/outcome.ts'
 import type { TakenTask } from '../store/task-store.ts'
@@ -51,10 +52,10 @@ export class Checkpoints {
   async #run<T> (name: string, fn: () => T | Promise<T>): Promise<T> {
     const { taken, signal, progress } = this.#options
     signal.throwIfAborted()
-    const remembered = taken.checkpoints.get(name)
-    if (remembered !== undefined) {
+    const remembered = savedStep(taken.checkpoints.get(name))
+    if (remembered) {
       progress({ step: name, step_progress: 100 })
-      return JSON.parse(remembered).value
+      return remembered.value as T
     }
     progress({ step: name, step_progress: 0 })
     const value = await fn()
@@ -83,6 +84,12 @@ export class Checkpoints {
       return
     }
   }
+}
+
+/** What a step returned, from the text that is remembered of it; null where there is none, or it cannot be read: then the step runs again. */
+function savedStep (text: string | undefined): { value?: unknown } | null {
+  const { content } = (text === undefined ? null : toContent(text)) ?? {}
+  return typeof content === 'object' && content !== null && !Array.isArray(content) ? content : null
 }
 
 /**

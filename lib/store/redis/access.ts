@@ -3,9 +3,9 @@ import { scripts } from './scripts.ts'
 /** Commands about channels. */
 const ON_CHANNELS = ['publish', 'subscribe']
 /** Commands about neither keys nor channels; to unsubscribe is free for all channels. */
-const ON_NOTHING = ['eval', 'evalsha', 'info', 'ping', 'time', 'unsubscribe']
-/** Commands about keys that are sent beside the scripts. */
-const SENT = ['blpop', 'get']
+const ON_NOTHING = ['eval', 'evalsha', 'info', 'ping', 'scan', 'time', 'unsubscribe']
+/** Commands about keys that are sent beside the scripts, or that a script can do without. */
+const SENT = ['blpop', 'get', 'hscan']
 
 const commandsOnKeys = () => {
   const called = Object.values(scripts).flatMap(({ source }) => [...source.matchAll(/\bcall\('([A-Z]+)'/g)].map(([, name]) => name!.toLowerCase()))

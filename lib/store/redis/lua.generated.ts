@@ -13,7 +13,7 @@ return refused`,
 --- @include "base"
 --- @include "ref"
 local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
-if not t[1] then return { false } end
+if not t[1] or not t[2] then return { false } end
 local ids, refs = {}, {}
 for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
 each_ref(ids, function(ref) refs[#refs + 1] = ref end)
@@ -63,9 +63,16 @@ local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonu
 fetch(ids)
 for _, id in ipairs(ids) do
   local task = find(id)
-  if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
-  call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
-  call('ZREM', Q .. 'finished', id)
+  local until_then = task and expires(task)
+  if until_then and until_then > now then
+    call('ZADD', Q .. 'finished', digits[until_then], id)
+  else
+    if not task or until_then then
+      if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
+      call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
+    end
+    call('ZREM', Q .. 'finished', id)
+  end
 end
 return #ids`,
   'close': `#!lua flags=allow-oom
@@ -312,13 +319,302 @@ for _, key in ipairs({ 'active', 'finished' }) do
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
       bytes = bytes + (known and weigh(known) or 0)
-      looked, reached = looked + 1, { key, page[i + 1], page[i] }
+      if #page[i] == 36 and string.find(page[i + 1], '^%d+$') then looked, reached = looked + 1, { key, page[i + 1], page[i] } end
     end
     if #page < 2 * PAGE then break end
     from = from + PAGE
   end
 end
 return { records, false }`,
+  'lose': `#!lua flags=allow-oom
+--- @include "base"
+--- @include "queue"
+--- @include "index"
+--- @include "leave"
+--- @include "finish"
+--- @include "commit"
+local MAX_READ = 1000
+local unreadable = {}
+for i = 3, #ARGV do unreadable[ARGV[i]] = true end
+local function is_readable(task)
+  local request = decoded(task.apart and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request))
+  return request and type(request.task_id) == 'string' and type(request.message_id) == 'string' and type(request.user_id) == 'string'
+end
+local ids = call('ZREVRANGE', Q .. 'processing', 0, MAX_READ - 1)
+fetch(ids)
+for _, id in ipairs(ids) do
+  local task = find(id)
+  if task and task.state.status == 'PROCESSING' and task.state.claim == ARGV[2] and unreadable[task.record] and not is_readable(task) then
+    task.state.attempt = task.state.attempt - 1
+    put_lost(task, false)
+  end
+end
+settle(false)
+commit()
+return others({})`,
+  'mend': `#!lua flags=allow-oom
+--- @include "base"
+--- @include "queue"
+--- @include "counts"
+--- @include "index"
+--- @include "leave"
+--- @include "finish"
+--- @include "commit"
+local PAGE, KEYS_ASKED = 50, 150
+local GRACE, LONGEST_LEASE = 60000, 86400000
+local mended = 0
+local function note_mended() mended = mended + 1 end
+local told = {}
+local function leave_to_claim(entry)
+  if told[entry] then return end
+  told[entry] = true
+  call('RPUSH', Q .. 'untold', entry)
+  note_mended()
+end
+local function forget_traces(id)
+  for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
+  for _, key in ipairs({ 'active', 'processing', 'delayed', 'deadlines' }) do call('ZREM', Q .. key, id) end
+  call('HDEL', Q .. 'states', id)
+  call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id, Q .. 'checkpoints:' .. id)
+  leave_to_claim(id)
+end
+local function put_score(key, score, id)
+  call('ZADD', key, digits[score], id)
+  note_mended()
+end
+local function check_dependencies(task)
+  local id, few, seen, left = task.id, rare(task.state), {}, 0
+  fetch(task.asked.deps or {})
+  for _, dep in ipairs(task.asked.deps or {}) do
+    local key = Q .. 'dependents:' .. dep
+    local need = not seen[dep] and find_kept(dep)
+    local status = need and need.state.status
+    local is_told_of = not seen[dep] and call('ZSCORE', key, id)
+    if not seen[dep] and (status ~= 'COMPLETED' or is_told_of) then
+      left = left + 1
+      if not is_told_of then put_score(key, next_order(), id) end
+      if status == 'COMPLETED' then
+        if call('EXISTS', Q .. 'untold') == 0 then leave_to_claim(dep .. '+') end
+      elseif status ~= 'PENDING' and status ~= 'PROCESSING' and status ~= 'LOST' and call('EXISTS', Q .. 'untold') == 0 then
+        leave_to_claim(dep)
+      end
+    end
+    seen[dep] = true
+  end
+  if left == 0 and task.asked.deps and task.asked.deps[1] then
+    left = 1
+    put_score(Q .. 'dependents:' .. task.asked.deps[1], next_order(), id)
+    leave_to_claim(task.asked.deps[1] .. '+')
+  end
+  if left == 0 then
+    leave_to_claim(id .. '!')
+  elseif few.waits ~= left then
+    few.waits = left
+    change(task)
+    note_mended()
+  end
+end
+local function is_far(priority, tenant, turn)
+  return turn < 0 or turn >= RANK or turn > (share('round:' .. priority) or 0) + ROUND * (2 * counted('waiting', tenant) + 100)
+end
+local function check_queued(task)
+  local id, asked, state = task.id, task.asked, task.state
+  local name, score = queue_of(id)
+  if name and (name == 'again') ~= (state.lease > 0) then
+    if state.lease == 0 then leave_to_claim(id .. '!') end
+  elseif name and STRIDE[name] and is_far(name, asked.tenant, score) then
+    call('ZREM', queue(name), id)
+    turns[name][asked.tenant] = nil
+    call('HDEL', Q .. 'turns:' .. name, asked.tenant)
+    queue_back(id, asked)
+    note_mended()
+  elseif not name and call('ZSCORE', Q .. 'capped:' .. asked.tenant, id) then
+    if counted('running', asked.tenant) == 0 then
+      unpark(asked.tenant)
+      note_mended()
+    end
+  elseif not name then
+    if state.lease > 0 then enter('again', id, digits[now]) else queue_back(id, asked) end
+    wake()
+    note_mended()
+  end
+  if asked.queue_timeout and state.lease == 0 then
+    local ends, known = state.at + asked.queue_timeout, tonumber(call('ZSCORE', Q .. 'deadlines', id) or nil)
+    if not known or known > ends then put_score(Q .. 'deadlines', ends, id) end
+  end
+end
+local function check_pending(task)
+  local id, state = task.id, task.state
+  local delayed = call('ZSCORE', Q .. 'delayed', id)
+  if state.step == 'waiting_for_dependencies' then
+    check_dependencies(task)
+  elseif state.step == 'scheduled' or state.step == 'retrying' then
+    if delayed and tonumber(delayed) > state.at then
+      put_score(Q .. 'delayed', state.at, id)
+    elseif not delayed and not is_placed(task) then
+      put_score(Q .. 'delayed', state.at, id)
+    end
+  elseif state.lease == 0 and (delayed or call('ZSCORE', Q .. 'processing', id)) then
+    leave_to_claim(id .. '!')
+  else
+    check_queued(task)
+  end
+end
+local function check_running(task)
+  local ends = tonumber(call('ZSCORE', Q .. 'processing', task.id) or nil)
+  if not ends or ends > now + LONGEST_LEASE then put_score(Q .. 'processing', now + GRACE, task.id) end
+end
+local function check_active(key, task)
+  local score = call('ZSCORE', key, task.id)
+  if score and tonumber(score) < 0 then return end
+  index_active(key, task.id)
+  note_mended()
+end
+local function check(id)
+  local task = find(id)
+  if not task then
+    forget_traces(id)
+    return
+  end
+  local state = task.state
+  if state.completed then
+    call('ZREM', Q .. 'active', id)
+    if not call('ZSCORE', Q .. 'finished', id) then call('ZADD', Q .. 'finished', digits[expires(task)], id) end
+    return note_mended()
+  end
+  if state.status == 'LOST' then return leave_to_claim(id .. '!') end
+  if state.status == 'PROCESSING' then check_running(task) else check_pending(task) end
+  check_active(messages_of(task.asked), task)
+  check_active(Q .. 'same:' .. task.asked.same, task)
+end
+local function look_at_active(from)
+  local key = Q .. 'active'
+  local ids, before = call('ZRANGE', key, from, from + PAGE - 1), call('ZCARD', key)
+  fetch(ids)
+  for _, id in ipairs(ids) do check(id) end
+  if #ids < PAGE then return 's:0' end
+  return 'a:' .. digits[from + PAGE - (before - call('ZCARD', key))]
+end
+local function look_at_record(id)
+  if call('ZSCORE', Q .. 'active', id) or call('ZSCORE', Q .. 'finished', id) then return end
+  local task = find(id)
+  if not task then return end
+  if task.state.completed then
+    put_score(Q .. 'finished', expires(task), id)
+  else
+    put_score(Q .. 'active', task.asked.created, id)
+    check(id)
+  end
+end
+local PARTS = { P .. 'request:', Q .. 'attempts:', Q .. 'checkpoints:', Q .. 'dependents:' }
+local function look_at_part(key)
+  for i, start in ipairs(PARTS) do
+    if string.sub(key, 1, #start) == start then
+      local id = string.sub(key, #start + 1)
+      if call('EXISTS', P .. 'task:' .. id) == 1 then return end
+      if i < #PARTS then call('DEL', key) else leave_to_claim(id) end
+      return note_mended()
+    end
+  end
+end
+local INDEXES = { P .. 'message_tasks:', Q .. 'same:' }
+local function look_at_index(key)
+  for _, start in ipairs(INDEXES) do
+    if string.sub(key, 1, #start) == start then
+      local removed, left = 0, 0
+      for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', '(0', 'LIMIT', 0, PAGE)) do
+        if call('EXISTS', P .. 'task:' .. id) == 0 then removed = removed + call('ZREM', key, id) else left = left + 1 end
+      end
+      if removed > 0 and left == 0 then call('PEXPIRE', key, LONGEST_LEASE, 'NX') end
+      mended = mended + removed
+    end
+  end
+end
+local BATCHES, BOUND = Q .. 'batch:', Q .. 'idempotency:'
+local function look_at_binding(key)
+  local names = {}
+  if string.sub(key, 1, #BATCHES) == BATCHES then
+    for id in string.gmatch(call('HGET', key, 'ids') or '', '%S+') do
+      if #names < MAX_FETCHED then names[#names + 1] = P .. 'task:' .. id end
+    end
+  elseif string.sub(key, 1, #BOUND) == BOUND then
+    local id = string.sub(call('GET', key) or '', 1, 36)
+    names = { P .. 'task:' .. id, BATCHES .. id }
+  else
+    return
+  end
+  if #names == 0 or call('EXISTS', unpack(names)) == 0 then mended = mended + call('DEL', key) end
+end
+local function look_at_keys(cursor)
+  local ok = redis.pcall('SCAN', cursor, 'MATCH', (string.gsub(P, '[%*%?%[%]\\\\]', '\\\\%0')) .. '*', 'COUNT', KEYS_ASKED)
+  if ok.err then return 'c:' end
+  local start = P .. 'task:'
+  for _, key in ipairs(ok[2]) do
+    if string.sub(key, 1, #start) == start then
+      look_at_record(string.sub(key, #start + 1))
+    else
+      look_at_part(key)
+      look_at_index(key)
+      look_at_binding(key)
+    end
+  end
+  return ok[1] == '0' and 'h:0' or 's:' .. ok[1]
+end
+local function look_at_states(cursor)
+  local ok = redis.pcall('HSCAN', Q .. 'states', cursor, 'COUNT', KEYS_ASKED)
+  if ok.err then return 'c:' end
+  for i = 1, #ok[2], 2 do
+    local id = ok[2][i]
+    if call('EXISTS', P .. 'task:' .. id) == 0 then mended = mended + call('HDEL', Q .. 'states', id) end
+  end
+  return ok[1] == '0' and 'c:' or 'h:' .. ok[1]
+end
+local function mend_turns()
+  for _, priority in ipairs(PRIORITIES) do
+    local key = Q .. 'turns:' .. priority
+    local known = call('HGETALL', key)
+    for i = 1, #known, 2 do
+      local tenant, turn = known[i], tonumber(known[i + 1])
+      local mark = string.sub(tenant, 1, 1)
+      local is_mark = mark == '+' or mark == '='
+      local waits = counted('waiting', is_mark and string.sub(tenant, 2) or tenant) > 0
+      if not waits or (not is_mark and not (turn and not is_far(priority, tenant, turn))) then
+        call('HDEL', key, tenant)
+        note_mended()
+      end
+    end
+  end
+end
+local function is_sound()
+  local unfinished, running = call('ZCARD', Q .. 'active'), call('ZCARD', Q .. 'processing')
+  return counted('waiting', '') + counted('running', '') == unfinished and counted('running', '') == running
+end
+local phase, position = string.match(ARGV[2], '^(%l):(%d*)$')
+local wrong, cursor = 0, ''
+if not phase then
+  wrong = is_sound() and 0 or 1
+  cursor = look_at_active(0)
+elseif phase == 'a' then
+  cursor = look_at_active(tonumber(position))
+elseif phase == 's' then
+  cursor = look_at_keys(position)
+elseif phase == 'h' then
+  cursor = look_at_states(position)
+else
+  mend_counts()
+  mended = mended + miscounts
+  mend_turns()
+  if mend_shares() then note_mended() end
+  if any_queued() then wake() end
+end
+if next(told) then
+  call('SET', Q .. 'unsettled', 1)
+  wake()
+elseif call('EXISTS', Q .. 'untold', Q .. 'superseded') > 0 then
+  call('SET', Q .. 'unsettled', 1)
+end
+commit()
+return { cursor, mended, wrong }`,
   'message': `#!lua flags=no-writes
 --- @include "base"
 --- @include "ref"
@@ -467,8 +763,10 @@ for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
   if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
 end
+local waiting = tonumber(call('HGET', Q .. 'waiting', ''))
+if waiting and not is_number(waiting) then waiting = nil end
 return {
-  tonumber(call('HGET', Q .. 'waiting', '') or 0),
+  waiting or call('ZCARD', Q .. 'active') - call('ZCARD', Q .. 'processing'),
   call('ZCARD', Q .. 'processing'),
   call('ZCARD', Q .. 'delayed'),
   oldest and tostring(oldest),
@@ -480,8 +778,8 @@ return {
 /** What scripts include, by its name. */
 export const fragments: Readonly<Record<string, string>> = {
   'base': `--- @include "start"
---- @include "tasks"
 --- @include "order"
+--- @include "tasks"
 --- @include "shown"`,
   'bind': `local function note(task, field, value)
   local few = rare(task.state)
@@ -528,6 +826,26 @@ local function bind(drafts, user, batch, key, body)
   if crowded then last = math.min(last, now + 60000) end
   for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
 end`,
+  'call': `local try = redis.pcall
+local function without_damage(failure, command, key, ...)
+  local why, deleted = failure.err
+  if string.find(why, 'WRONGTYPE', 1, true) then
+    deleted = command ~= 'ZINTER' and try('DEL', key)
+  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
+    deleted = try('HDEL', key, (...))
+  else
+    error(failure)
+  end
+  if type(deleted) == 'number' then return redis.call(command, key, ...) end
+  if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
+  if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
+  return {}
+end
+local function call(...)
+  local reply = try(...)
+  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
+  return reply
+end`,
   'clock': `--- @include "expected"
 local MAX_SHIFTED = 1000
 local function shift(key, by, shifts)
@@ -558,7 +876,7 @@ if expected and expected - now > TOLERANCE then set_back(expected - now) end`,
 --- @include "take"
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
-  delay, max, jitter = tonumber(delay), tonumber(max), tonumber(jitter)
+  delay, max, jitter = to_count(delay), to_count(max), to_count(jitter)
   if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
   return math.floor(math.min(delay, max) * (1 - jitter * random))
 end
@@ -662,6 +980,64 @@ local function commit()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
   if notify_workers then leave_marker() end
 end`,
+  'counts': `local MAX_COUNTED = 2000
+local TENANT, STEP = '^2 %d+ (%S+) %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+)', '^%d+ (%u+) %d+ (%S+)'
+local function recount()
+  local ids = call('ZRANGE', Q .. 'active', 0, -1)
+  local truth = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = call('ZCARD', Q .. 'delayed') } }
+  local runs = {}
+  for _, id in ipairs(call('ZRANGE', Q .. 'processing', 0, MAX_COUNTED)) do runs[id] = true end
+  local function tally(key, tenant, total)
+    truth[key][tenant] = (truth[key][tenant] or 0) + 1
+    if total then truth[key][''] = truth[key][''] + 1 end
+  end
+  for from = 1, #ids, MAX_FETCHED do
+    local names = {}
+    for i = from, math.min(from + MAX_FETCHED - 1, #ids) do names[#names + 1] = P .. 'task:' .. ids[i] end
+    local states = call('HMGET', Q .. 'states', unpack(ids, from, from + #names - 1))
+    for i, record in ipairs(call('MGET', unpack(names))) do
+      local first = record and string.find(record, '\\n', 1, true)
+      local step, tenant = string.match(record or '', TENANT, (first or 0) + 1)
+      local known, last = string.match(states[i] or '', STEP)
+      if tenant and (known == 'PROCESSING' or runs[ids[from + i - 1]]) then
+        tally('running', tenant, true)
+      elseif tenant and first == 1 then
+        step = known and last or step
+        tally('waiting', tenant, true)
+        if is_scheduled(step) then tally('scheduled', tenant, step == 'waiting_for_dependencies') end
+      end
+    end
+  end
+  return truth
+end
+local miscounts = 0
+local function write_count(key, tenant, number)
+  if number > 0 then call('HSET', Q .. key, tenant, digits[number]) else call('HDEL', Q .. key, tenant) end
+  miscounts = miscounts + 1
+end
+local function mend_counts()
+  local unfinished = call('ZCARD', Q .. 'active')
+  local truth = unfinished <= MAX_COUNTED and recount()
+  for key in pairs(stored) do
+    local known = call('HGETALL', Q .. key)
+    for i = 1, #known, 2 do
+      local tenant, number = known[i], tonumber(known[i + 1])
+      local right = truth and (truth[key][tenant] or 0) or number
+      if not truth and not (number and number > 0 and number <= unfinished) then right = 0 end
+      if number ~= right or right == 0 then write_count(key, tenant, right) end
+      if truth then truth[key][tenant] = nil end
+    end
+    for tenant, number in pairs(truth and truth[key] or {}) do
+      if number > 0 then write_count(key, tenant, number) end
+    end
+  end
+  if not truth then
+    local running = call('ZCARD', Q .. 'processing')
+    call('HSET', Q .. 'waiting', '', digits[math.max(0, unfinished - running)])
+    call('HSET', Q .. 'running', '', digits[running])
+  end
+  for key in pairs(stored) do stored[key] = {} end
+end`,
   'create': `local dependents = {}
 local function depend(id, dep, order)
   local members = dependents[dep] or {}
@@ -709,8 +1085,16 @@ local function create(draft, user, tenant, asked, batch, key, any_replaced)
   index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', Q .. 'superseded', owner))
   grown[owner] = true
 end`,
-  'decide': `local function find_alike(draft, charts_inside, any_replaced)
+  'decide': `local function is_unfinished(id)
+  local status = find(id) and find(id).state.status
+  return status == 'PENDING' or status == 'PROCESSING'
+end
+local function find_alike(draft, charts_inside, any_replaced)
   local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
+  while id and tonumber(score) < 0 and not is_unfinished(id) do
+    call('ZREM', Q .. 'same:' .. draft.same, id)
+    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
+  end
   draft.newest = score or false
   if not id then return end
   if tonumber(score) < 0 then
@@ -719,7 +1103,7 @@ end`,
     if tonumber(score) < 0 then return end
   end
   local known = find_kept(id)
-  if not known then return end
+  if not known or known.state.status ~= 'COMPLETED' then return end
   local chart = known.state.chart
   if chart == draft.asked and not draft.kept then return end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
@@ -758,7 +1142,7 @@ local function judge_need(dep, user, any_replaced)
   local task = find_kept(dep)
   if not task or task.asked.user ~= user then return 'unknown' end
   local status = task.state.status
-  if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return 'failed' end
+  if status == 'FAILED' or status == 'CANCELLED' or status == 'LOST' or (any_replaced and is_superseded(dep, task.asked)) then return 'failed' end
   return status == 'COMPLETED' and 'completed' or 'open'
 end
 local function resolve_needs(by_id, fresh, user, any_replaced)
@@ -871,11 +1255,20 @@ local function count_room(older, owners, kept, tenant, over)
   end
   return room
 end
+local function mend_counts_now()
+--- @include "counts"
+  mend_counts()
+end
 local function find_full(fresh, older, owners, kept, tenant, most)
   if #fresh == 0 or most.waiting + most.scheduled + most.ready == 0 then return end
   local all_of_tenant, all = counted('waiting', tenant), counted('waiting', '')
   local function within(count, limit) return limit == 0 or count + #fresh <= limit end
   if within(all_of_tenant, most.waiting) and within(all_of_tenant, most.scheduled) and within(all, most.ready) then return end
+  local unfinished = call('ZCARD', Q .. 'active')
+  if stored.waiting[tenant] > unfinished or stored.waiting[''] > unfinished then
+    mend_counts_now()
+    all_of_tenant, all = counted('waiting', tenant), counted('waiting', '')
+  end
   local scheduled = math.min(counted('scheduled', tenant), all_of_tenant)
   local ready_now = all - math.min(counted('scheduled', ''), all)
   local later = 0
@@ -933,7 +1326,7 @@ local function forget(id)
   for _, batch in ipairs(rare(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
   call('ZREM', messages_of(asked), id)
@@ -983,6 +1376,37 @@ local function put_final(task, status)
     end
   end
 end
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
 local function put_cancelled(id)
   local task = find(id)
   local status = task and task.state.status
@@ -991,6 +1415,9 @@ local function put_cancelled(id)
   elseif status == 'PROCESSING' then
     close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
   else
     return false
   end
@@ -1001,6 +1428,8 @@ local function tell_one(id, completed)
   local task = find(id)
   if not task then return end
   local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
   if is_superseded(id, asked) then
     put_cancelled(id)
   elseif not completed then
@@ -1020,6 +1449,8 @@ local function tell_one(id, completed)
   end
 end
 local function tell(id, completed)
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
   local key = Q .. 'dependents:' .. id
   local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
   fetch(dependents)
@@ -1140,9 +1571,31 @@ end`,
   'leave': `local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
-local function any_queued()
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
@@ -1181,12 +1634,13 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
@@ -1215,7 +1669,13 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end
@@ -1281,7 +1741,14 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -1290,7 +1757,7 @@ local function set_share(field, value)
   shares[field], changed_shares[field] = value, value
 end
 local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+  if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
 local function position(id, priority)
@@ -1412,6 +1879,7 @@ end`,
 local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
 local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+local OPENING, CLOSING = string.byte('{}', 1, 2)
 local function read_rare(rest, keep_details)
   if rest == '' then return false, false end
   local key, batch = string.match(rest, '"keys":%["([%w_-]+)"%]'), string.match(rest, '"batches":%["([%w_-]+)"%]')
@@ -1435,6 +1903,7 @@ local function read_ends()
     local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
     local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
+    if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
     local key, batch = read_rare(rest, keep_details)
     if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
@@ -1446,23 +1915,27 @@ local function read_ends()
   return ends
 end
 local function read_next(wanted)
-  local ids, keys, pages, used, due, rounds, clock = {}, {}, {}, {}, {}, {}, nil
-  if wanted == 0 then return { ids } end
+  local ids, keys, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do
     due[name], used[name] = share(name), 0
-    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted - 1], 'WITHSCORES') or {}
+    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
+    if #pages[name] > 0 then shares_in_use = shares_in_use + 1 end
   end
+  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > shares_in_use then return nil end
   while #ids < wanted do
     local best
     for _, name in ipairs(PRIORITIES) do
       if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
     end
     if not best then break end
-    local id, score = pages[best][2 * used[best] + 1], pages[best][2 * used[best] + 2]
+    local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
+    if score < 0 or score >= RANK then return nil end
     ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
-  if #ids == 0 then return { ids } end
+  local is_left = false
+  for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
+  if #ids == 0 then return { ids, is_left = is_left } end
   local records, states, tenants, requests, rest, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[n] or ''
@@ -1470,11 +1943,13 @@ local function read_next(wanted)
     if not tenant or states[n] or string.find(few, '"queue_timeout"', 1, true) then return nil end
     local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
     rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
-    tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
+    local apart = request > #record and (call('GET', P .. 'request:' .. id) or '')
+    if string.byte(apart or record, apart and 1 or request) ~= OPENING or string.byte(apart or record, -1) ~= CLOSING then return nil end
+    tenants[n], requests[n] = tenant, apart
     bytes = bytes + #record + #(requests[n] or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
-  return { ids, records, tenants, requests, rest }, used, due, rounds, clock
+  return { ids, records, tenants, requests, rest, is_left = is_left }, used, due, rounds, clock
 end
 local function end_in_batch(batch, keep_task)
   local name = Q .. 'batch:' .. batch
@@ -1562,12 +2037,11 @@ local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if #claimed + #settled > 0 then
     call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
   end
-  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > 0 then leave_marker() end
+  if next_ones.is_left then leave_marker() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
 end`,
   'queue': `--- @include "tenants"
-local RANK = 2 ^ 44
 local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
 local finished_keep = 0
 local notify_workers = false
@@ -1653,7 +2127,7 @@ end`,
   'shown': `local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil
@@ -1664,7 +2138,7 @@ local function shown(id)
 end`,
   'start': `local P = KEYS[1]
 local Q = P .. '2:'
-local call = redis.call
+--- @include "call"
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -1672,13 +2146,16 @@ if not now then
 end
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
   end
 })
 local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20`,
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end`,
   'take': `local MAX_DUE = 25
 local SETTLE_IN = 100
 local collected = 0
@@ -1694,11 +2171,17 @@ local function lost_workers(task, attempt)
   if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
 end
 local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
+local function has_lost_state(task)
+  local state = task.state
+  return state.status == 'LOST' or (state.status == 'PENDING' and state.lease == 0 and not is_placed(task))
+end
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local task = find(id)
-    if not task or task.state.status ~= 'PROCESSING' then
+    if task and has_lost_state(task) then
+      put_lost(task)
+    elseif not task or task.state.status ~= 'PROCESSING' then
       leases[id] = false
     elseif unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
@@ -1722,7 +2205,7 @@ local function expire(cap, unsettled)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif task and task.state.status == 'PENDING' then
+    elseif task and task.state.status == 'PENDING' and task.asked.queue_timeout then
       unqueue(task)
       rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
       put_final(task, 'FAILED')
@@ -1735,6 +2218,12 @@ local function promote()
     local task = find(id)
     if not task then
       set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' and task.asked.run_at and task.asked.run_at > now then
+      add_timed('delayed', digits[task.asked.run_at], id)
+    elseif task.state.step ~= 'scheduled' and has_lost_state(task) then
+      put_lost(task)
+    elseif task.state.status ~= 'PENDING' or queue_of(id) then
+      set_aside(nil, -1)
     elseif task.state.step == 'scheduled' then
       set_aside(task.asked.tenant, -1)
       task.state.step, task.state.at = 'queued', now
@@ -1746,17 +2235,22 @@ local function promote()
     end
   end
 end
+local MAX_DUE_IN = 86400000
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
-    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    local left = head and math.min(math.max(0, head - (key == 'delayed' and now or ended_by)), MAX_DUE_IN)
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
-local function handed(task, lost)
-  local request = task.apart and call('GET', request_key(task.id)) or nil
+local function request_of(task)
+  if not task.apart then return is_request(task.record, task.request), nil end
+  local request = call('GET', request_key(task.id))
+  return is_request(request, 1), request or nil
+end
+local function handed(task, lost, request)
   local bytes = #task.record + #(request or '')
   if task.state.lease == 1 then return { task, false, false, request }, bytes end
   local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
@@ -1795,61 +2289,97 @@ local function reply(claimed, own, unsettled, lost)
   commit()
   return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
 end
+local function running_of(tenant, cap)
+  local known = counted('running', tenant)
+  if known < cap or stored.running[tenant] == 0 then return known end
+  local all = call('ZCARD', Q .. 'processing')
+  if stored.running[tenant] > all then
+    local ids, number = call('ZRANGE', Q .. 'processing', 0, MAX_FETCHED - 1), 0
+    fetch(ids)
+    for _, id in ipairs(ids) do
+      local task = find(id)
+      if task and task.asked.tenant == tenant then number = number + 1 end
+    end
+    stored.running[tenant] = number
+    call('HSET', Q .. 'running', tenant, digits[number])
+  end
+  return counted('running', tenant)
+end
 local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
   local claimed = {}
   local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
     local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
+    if not again then again, gone, lost = '', '', '' end
     for id in string.gmatch(again, '%S+') do
       local task = find(id)
       if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
-        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
+        local has_request, request = request_of(task)
+        if has_request then claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt), request) else put_lost(task, false) end
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and decoded(lost) or {})
   end
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
-  local ids, aside, bytes = {}, 0, 0
+  local ids, aside, bytes, left = {}, 0, 0, nil
   wanted = math.min(wanted, MAX_CLAIMED)
   local capped = running_per_tenant > 0
   while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
     local id, at, score = pop(wanted - #claimed)
-    if not id then break end
+    if not id then
+      left = count_queues()
+      if left == 0 or not mend_shares() then break end
+      left, id, at, score = nil, pop(wanted - #claimed)
+      if not id then break end
+    end
     local task = find(id)
-    if not task then
+    local status = task and task.state.status
+    if status == 'LOST' or (status == 'PENDING' and at == 1 and task.state.lease == 0) then
+      put_lost(task)
+      aside = aside + 1
+    elseif status ~= 'PENDING' then
       aside = aside + 1
     elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+    elseif capped and running_of(task.asked.tenant, running_per_tenant) >= running_per_tenant then
       park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
       local other = capped and at > 1 and preferred(task.asked.tenant)
       other = other and find(other)
+      if other and other.state.status ~= 'PENDING' then other = nil end
       if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
         park(id, task.asked.tenant, at, score)
         task = other
       end
       local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
-      local size
-      claimed[#claimed + 1], size = handed(task, lost)
-      ids[#ids + 1], bytes = task.id, bytes + size
-      if alone then break end
+      local has_request, request = request_of(task)
+      if has_request then
+        start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
+        local size
+        claimed[#claimed + 1], size = handed(task, lost, request)
+        ids[#ids + 1], bytes = task.id, bytes + size
+        if alone then break end
+      else
+        put_lost(task, false)
+        aside = aside + 1
+      end
     end
   end
-  if #untold > 0 then unsettled = settle(unsettled) end
+  if #untold > 0 then unsettled, left = settle(unsettled), nil end
   if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
     call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
-  if not paused and any_queued() then wake() end
+  left = left or (paused and 0 or count_queues())
+  if shares and left > (shares.high and 1 or 0) + (shares.normal and 1 or 0) + (shares.low and 1 or 0) then mend_shares() end
+  if not paused and left > 0 then wake() end
   return reply(claimed, own, unsettled, expired)
 end`,
   'tasks': `local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
@@ -1866,6 +2396,25 @@ local function rare(state)
   if not state.rare then state.rare = {} end
   return state.rare
 end
+local function to_rare(rest)
+  local few = decoded(rest)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -1873,20 +2422,32 @@ local function first_state(asked)
   end
   return state
 end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
     ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
     ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+end
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
 end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
@@ -1899,13 +2460,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDE[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 local function request_key(id) return P .. 'request:' .. id end
 local tasks, written = {}, {}
@@ -1915,7 +2484,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -1938,6 +2507,7 @@ local function find_kept(id)
 end`,
   'tenants': `--- @include "order"
 local ROUND = 60
+local RANK = 2 ^ 44
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
 local function add(key, tenant, by)
@@ -1948,15 +2518,19 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 local function next_order()

@@ -76,10 +76,23 @@ export const toWord = (text: string): string =>
   text.replace(/[\x00-\x20\x7f%,;]/g, char => `%${char.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`)
 export const fromWord = (word: string): string => word.includes('%') ? word.replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))) : word
 
+/** Thrown for what is no record of this format: whoever reads takes it for gone. */
+class UnreadableError extends Error {}
+
 /** The words of a line, and what is behind the last of them as JSON. */
 function split (line: string, count: number): { words: string[], rare: object } {
   const words = line.split(' ')
+  if (words.length < count) throw new UnreadableError('words are missing')
   return { words, rare: words.length > count ? JSON.parse(words.slice(count).join(' ')) : {} }
+}
+
+/** null where `read` throws: what is stored can be no record, because somebody else has written there, or a part was lost. */
+function readable<T> (read: () => T): T | null {
+  try {
+    return read()
+  } catch {
+    return null
+  }
 }
 
 function parseAsked (line: string): Asked {
@@ -164,6 +177,12 @@ const toState = (state: State): TaskState => ({
   error_message: messageOf(state.rare.code, state.rare.error)
 })
 
+function toRequest (raw: string): ChartRequest {
+  const request = JSON.parse(raw) as ChartRequest
+  if (typeof request.task_id !== 'string' || typeof request.message_id !== 'string' || typeof request.user_id !== 'string') throw new UnreadableError('no request')
+  return request
+}
+
 function taskOf ({ asked, state }: Parsed, request: ChartRequest, position: number | null): ChartTask {
   return shownCancelled({
     task_id: request.task_id,
@@ -182,17 +201,22 @@ function taskOf ({ asked, state }: Parsed, request: ChartRequest, position: numb
   })
 }
 
-/** A stored task as everybody sees it. */
-export function toTask ([record, text, position, apart]: RawTask): ChartTask {
+/** A stored task as everybody sees it; null where it cannot be read. */
+export const toTask = (found: RawTask): ChartTask | null => readable(() => readTask(found))
+
+function readTask ([record, text, position, apart]: RawTask): ChartTask {
   const parsed = parse(record, text, apart)
-  return taskOf(parsed, JSON.parse(parsed.request), position)
+  return taskOf(parsed, toRequest(parsed.request), position)
 }
 
 export const requestOf = ([record,,, request]: RawTask): string => request ?? record.slice(startOfRequest(record))
 
-export function toClaimed ([record, text, flat, lost, request]: RawClaimed): TakenTask {
+/** A claimed task; null where its request cannot be read. */
+export const toClaimed = (claimed: RawClaimed): TakenTask | null => readable(() => readClaimed(claimed))
+
+function readClaimed ([record, text, flat, lost, request]: RawClaimed): TakenTask {
   const parsed = parse(record, text, request)
-  const asked = JSON.parse(parsed.request) as ChartRequest
+  const asked = toRequest(parsed.request)
   const checkpoints = new Map<string, string>()
   for (const [i, name] of (flat ?? []).entries()) if (i % 2 === 0) checkpoints.set(name, flat![i + 1]!)
   return {
@@ -229,13 +253,15 @@ function toAttempt ([attempt, lease, worker_id, started, ended, verb, last_step,
   }
 }
 
-/** A stored task with all that an operator may want to know. `history`: its earlier attempts. */
-export function toDetails ([record, text, position, apart]: RawTask, history: readonly string[]): TaskDetails {
+/** A stored task with all that an operator may want to know; null where it cannot be read. `history`: its earlier attempts. */
+export const toDetails = (found: RawTask, history: readonly string[]): TaskDetails | null => readable(() => readDetails(found, history))
+
+function readDetails ([record, text, position, apart]: RawTask, history: readonly string[]): TaskDetails {
   const parsed = parse(record, text, apart)
   const { asked, state } = parsed
-  const request = JSON.parse(parsed.request) as ChartRequest
+  const request = toRequest(parsed.request)
   const task = taskOf(parsed, request, position)
-  const attempts = history.map(entry => toAttempt(JSON.parse(entry)))
+  const attempts = history.map(entry => readable(() => toAttempt(JSON.parse(entry)))).filter(attempt => attempt !== null)
   // The last attempt is in the state itself, until the task goes back to the queue.
   const trace = toSteps(state.trace)
   if (trace.length > 0 && attempts.at(-1)?.lease !== state.lease) {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { errors } from '../../errors.ts'
 import type { Logger } from '../../generator.ts'
 import type { ChartTask } from '../../task.ts'
 import type {
@@ -37,11 +38,14 @@ const FULL_RETRY_MS = 1_000
 /** Leases that one script ends, and bytes of their charts at most: Redis serves nobody else meanwhile. */
 const MAX_CLOSED = { items: 100, bytes: 2 ** 22 }
 
+/** Parts of the search for what was lost that one clean-up does: usually, and where counts show that something is. */
+const MEND_PARTS = { usual: 40, most: 2_000 }
+
 type Argument = string | number
 type Found = RawTask | null
 type RawRef = [task_id: string, created: string, completed: string | null]
 
-const tasks = (found: Found[]): ChartTask[] => found.filter(one => one !== null).map(toTask)
+const tasks = (found: Found[]): ChartTask[] => found.map(one => one && toTask(one)).filter(task => task !== null)
 const toRefs = (refs: readonly RawRef[]): TaskRef[] =>
   refs.map(([task_id, created, completed]) => ({ task_id, created_at: Number(created), completed_at: completed === null ? null : Number(completed) }))
 type Unasked = [task_id: string, chart_id: string]
@@ -50,7 +54,7 @@ type EnqueueAnswer = [BatchOutcome['outcome'], DraftAnswer[] | Unasked[] | strin
 type RawExpired = [task_id: string, attempt: number, worker_id: string]
 type RawTaken = [claimed: RawClaimed[], lost: RawTask[], due: number, now: string, unsettled: number, expired: RawExpired[]]
 const toTaken = ([claimed, lost, due, , unsettled, expired]: RawTaken): Taken => ({
-  tasks: claimed.map(toClaimed),
+  tasks: claimed.map(toClaimed).filter(task => task !== null),
   lost: tasks(lost),
   due: due < 0 ? null : due,
   expired: expired.map(([task_id, attempt, worker_id]) => ({ task_id, attempt, worker_id: fromWord(worker_id) })),
@@ -97,6 +101,8 @@ export class RedisStore implements TaskStore {
   readonly #now: (() => number) | undefined
   readonly #clock: ClockWatch
   readonly #creates: Gatherer<TaskDraft, EnqueueAnswer>
+  /** Where the search for what was lost goes on. */
+  #mendCursor = ''
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
   #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
@@ -118,7 +124,9 @@ export class RedisStore implements TaskStore {
     const result = await this.#toOutcome([draft], '', answer)
     if (!('tasks' in result)) return result
     const { tasks: [enqueued], superseded, unsettled } = result
-    return { ...enqueued!, superseded, ...(unsettled ? { unsettled } : {}) }
+    // It was lost between the decision and the answer.
+    if (!enqueued) throw new errors.CHARTS_ERR_STORE_UNAVAILABLE()
+    return { ...enqueued, superseded, ...(unsettled ? { unsettled } : {}) }
   }
 
   async enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
@@ -126,7 +134,7 @@ export class RedisStore implements TaskStore {
   }
 
   async dequeue (take: Take): Promise<Taken> {
-    return toTaken(await this.#runOnTime<RawTaken>('dequeue', takeArguments(take), take.leaseDuration, ([,,, now]) => now))
+    return this.#taken(await this.#runOnTime<RawTaken>('dequeue', takeArguments(take), take.leaseDuration, ([,,, now]) => now), take)
   }
 
   async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
@@ -168,7 +176,8 @@ export class RedisStore implements TaskStore {
 
   async cancel (task_id: string): Promise<Cancelled | null> {
     const [record, ended, unsettled] = await this.#run<[Found, Found[], number]>('cancel', [task_id])
-    return record && { task: toTask(record), ended: tasks(ended), ...(unsettled === 1 ? { unsettled: true } : {}) }
+    const task = record && toTask(record)
+    return task && { task, ended: tasks(ended), ...(unsettled === 1 ? { unsettled: true } : {}) }
   }
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
@@ -187,8 +196,14 @@ export class RedisStore implements TaskStore {
     return record ? requestOf(record) : null
   }
 
-  readContent (chart_id: string): Promise<string | null> {
-    return within(this.#commands, () => this.#commands.get(this.#keys.chart(chart_id)))
+  async readContent (chart_id: string): Promise<string | null> {
+    try {
+      return await within(this.#commands, () => this.#commands.get(this.#keys.chart(chart_id)))
+    } catch (error) {
+      // Somebody else has written there: the chart is lost, and the store is not.
+      if (isReplyError(error, 'WRONGTYPE')) return null
+      throw error
+    }
   }
 
   async readContents (chart_ids: readonly string[], bytes: number): Promise<Array<string | number | null>> {
@@ -268,7 +283,21 @@ export class RedisStore implements TaskStore {
       last = await this.#run<number>('cleanup', [page])
       removed += last
     } while (last === page)
+    await this.#mend()
     return removed
+  }
+
+  /** Looks for what was lost of indexes and counts, from where it stopped the last time: a few parts, or many where much is wrong. */
+  async #mend (): Promise<void> {
+    let mended = 0
+    for (let parts = 0, most = MEND_PARTS.usual; parts < most; parts++) {
+      const [cursor, more, wrong] = await this.#run<[cursor: string, mended: number, wrong: number]>('mend', [this.#mendCursor])
+      this.#mendCursor = cursor
+      mended += more
+      if (wrong === 1) most = MEND_PARTS.most
+      if (cursor === '') break
+    }
+    if (mended > 0) this.#logger?.warn({ mended }, 'Redis had lost entries of indexes or counts, or they were unreadable: they have been rebuilt')
   }
 
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
@@ -348,7 +377,22 @@ export class RedisStore implements TaskStore {
     const [closed, taken] = await this.#runOnTime<[Array<[string, Found?]>, RawTaken]>(script, args, take?.leaseDuration ?? 0, ([, [,,, now]]) => now)
     return {
       closed: closed.map(([answer, record]) => ({ current: answer === 'ok', finished: record ? toTask(record) : null })),
-      taken: toTaken(taken)
+      taken: take ? await this.#taken(taken, take) : toTaken(taken)
+    }
+  }
+
+  /** What was claimed. A task with a request that is no JSON is ended by itself: no attempt of it begins. */
+  async #taken (raw: RawTaken, { take_id }: Take): Promise<Taken> {
+    const taken = toTaken(raw)
+    const [claimed] = raw
+    if (taken.tasks.length === claimed.length) return taken
+    const unreadable = claimed.filter(one => toClaimed(one) === null).map(([record]) => record)
+    try {
+      return { ...taken, lost: [...taken.lost, ...tasks(await this.#run<Found[]>('lose', [toWord(take_id), ...unreadable]))] }
+    } catch (error) {
+      // Their leases end by themselves.
+      this.#logger?.warn({ err: error }, 'tasks with unreadable requests could not be ended, they are claimed again')
+      return taken
     }
   }
 
@@ -415,7 +459,7 @@ export class RedisStore implements TaskStore {
           ? read.get(record)
           : record
             ? toTask(record)
-            : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: deps ? deps.split(' ') : [] })
+            : now === undefined ? null : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: deps ? deps.split(' ') : [] })
       }))
       // One whose retention has passed since is no longer part of the answer.
       const tasksFound = enqueued.filter((item): item is EnqueuedTask => item.task != null)

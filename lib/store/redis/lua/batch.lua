@@ -6,7 +6,7 @@
 --- @include "base"
 --- @include "ref"
 local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
-if not t[1] then return { false } end
+if not t[1] or not t[2] then return { false } end
 local ids, refs = {}, {}
 for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
 each_ref(ids, function(ref) refs[#refs + 1] = ref end)

@@ -8,8 +8,17 @@ local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonu
 fetch(ids)
 for _, id in ipairs(ids) do
   local task = find(id)
-  if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
-  call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
-  call('ZREM', Q .. 'finished', id)
+  local until_then = task and expires(task)
+  if until_then and until_then > now then
+    -- It was not its time that was there.
+    call('ZADD', Q .. 'finished', digits[until_then], id)
+  else
+    -- A task that has not ended stays.
+    if not task or until_then then
+      if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
+      call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)
+    end
+    call('ZREM', Q .. 'finished', id)
+  end
 end
 return #ids

@@ -46,7 +46,8 @@ for _, key in ipairs({ 'active', 'finished' }) do
       if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
       bytes = bytes + (known and weigh(known) or 0)
-      looked, reached = looked + 1, { key, page[i + 1], page[i] }
+      -- A member that no store has written is nothing to go on from.
+      if #page[i] == 36 and string.find(page[i + 1], '^%d+$') then looked, reached = looked + 1, { key, page[i + 1], page[i] } end
     end
     if #page < 2 * PAGE then break end
     from = from + PAGE

@@ -9,8 +9,10 @@ for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
   if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
 end
+local waiting = tonumber(call('HGET', Q .. 'waiting', ''))
+if waiting and not is_number(waiting) then waiting = nil end
 return {
-  tonumber(call('HGET', Q .. 'waiting', '') or 0),
+  waiting or call('ZCARD', Q .. 'active') - call('ZCARD', Q .. 'processing'),
   call('ZCARD', Q .. 'processing'),
   call('ZCARD', Q .. 'delayed'),
   oldest and tostring(oldest),

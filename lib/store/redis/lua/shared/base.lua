@@ -1,4 +1,4 @@
 --- @include "start"
---- @include "tasks"
 --- @include "order"
+--- @include "tasks"
 --- @include "shown"

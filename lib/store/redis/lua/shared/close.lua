@@ -16,7 +16,8 @@
 --- @include "take"
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
-  delay, max, jitter = tonumber(delay), tonumber(max), tonumber(jitter)
+  -- What cannot be read is no wait.
+  delay, max, jitter = to_count(delay), to_count(max), to_count(jitter)
   if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
   return math.floor(math.min(delay, max) * (1 - jitter * random))
 end

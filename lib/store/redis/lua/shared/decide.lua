@@ -1,10 +1,20 @@
 -- What becomes of drafts that are accepted together is decided before anything is written: all of them, or none.
 -- A draft gets `deps`, `becomes` (the task that answers it) and `outcome`; a new one also `waits`: the deps that have not completed.
 
+local function is_unfinished(id)
+  local status = find(id) and find(id).state.status
+  return status == 'PENDING' or status == 'PROCESSING'
+end
+
 -- The newest active task that is alike, else the one that is COMPLETED, if its chart is there; third, the chart if only the host knows.
 local function find_alike(draft, charts_inside, any_replaced)
   -- The index has at most one that is COMPLETED, above all active ones.
   local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
+  -- One that was lost, or has ended, answers nobody.
+  while id and tonumber(score) < 0 and not is_unfinished(id) do
+    call('ZREM', Q .. 'same:' .. draft.same, id)
+    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
+  end
   draft.newest = score or false
   if not id then return end
   if tonumber(score) < 0 then
@@ -14,7 +24,7 @@ local function find_alike(draft, charts_inside, any_replaced)
     if tonumber(score) < 0 then return end
   end
   local known = find_kept(id)
-  if not known then return end
+  if not known or known.state.status ~= 'COMPLETED' then return end
   local chart = known.state.chart
   if chart == draft.asked and not draft.kept then return end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
@@ -58,7 +68,7 @@ local function judge_need(dep, user, any_replaced)
   local task = find_kept(dep)
   if not task or task.asked.user ~= user then return 'unknown' end
   local status = task.state.status
-  if status == 'FAILED' or status == 'CANCELLED' or (any_replaced and is_superseded(dep, task.asked)) then return 'failed' end
+  if status == 'FAILED' or status == 'CANCELLED' or status == 'LOST' or (any_replaced and is_superseded(dep, task.asked)) then return 'failed' end
   return status == 'COMPLETED' and 'completed' or 'open'
 end
 
@@ -191,6 +201,12 @@ local function count_room(older, owners, kept, tenant, over)
   return room
 end
 
+-- Its functions are made only where a count is wrong.
+local function mend_counts_now()
+--- @include "counts"
+  mend_counts()
+end
+
 -- Returns which limit would be passed, and by how many new tasks. `most`: waiting and scheduled tasks of a tenant, and all that could run.
 local function find_full(fresh, older, owners, kept, tenant, most)
   if #fresh == 0 or most.waiting + most.scheduled + most.ready == 0 then return end
@@ -199,6 +215,12 @@ local function find_full(fresh, older, owners, kept, tenant, most)
   -- Mostly all that waits is less than any limit: then it does not matter what it waits for.
   if within(all_of_tenant, most.waiting) and within(all_of_tenant, most.scheduled) and within(all, most.ready) then return end
 
+  -- No more wait than there are: a count that was scrambled must not refuse tasks.
+  local unfinished = call('ZCARD', Q .. 'active')
+  if stored.waiting[tenant] > unfinished or stored.waiting[''] > unfinished then
+    mend_counts_now()
+    all_of_tenant, all = counted('waiting', tenant), counted('waiting', '')
+  end
   local scheduled = math.min(counted('scheduled', tenant), all_of_tenant)
   local ready_now = all - math.min(counted('scheduled', ''), all)
   local later = 0

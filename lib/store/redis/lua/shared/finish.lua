@@ -45,7 +45,7 @@ local function forget(id)
   for _, batch in ipairs(rare(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
-      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. key)
+      call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
   call('ZREM', messages_of(asked), id)
@@ -103,6 +103,43 @@ local function put_final(task, status)
   end
 end
 
+-- Whether the request has the form of one. What is within is read by the worker's process, which gives back what is no JSON (see lose.lua).
+local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+
+-- What is left to say of a task whose request was lost: whose it is, and of which message. As of one that is shortened, it cannot be repeated.
+local function replace_request(task)
+  local asked = task.asked
+  local function from_word(text)
+    return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
+  end
+  local request = cjson.encode({
+    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
+    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+  })
+  task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
+  doomed[#doomed + 1] = request_key(task.id)
+  rare(task.state).shortened = true
+end
+
+-- Ends a task of which a part was lost or cannot be read, and nothing else. `has_request`: false where that is the part.
+local function put_lost(task, has_request)
+  local id, state = task.id, task.state
+  if state.completed then return end
+  settle_queues()
+  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  if was_running then
+    close_lease(task, 'fail')
+    call('PUBLISH', P .. 'cancelled', id)
+  else
+    unqueue(task)
+  end
+  if has_request == false then replace_request(task) end
+  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
+  put_final(task, 'FAILED')
+  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+end
+
 local function put_cancelled(id)
   local task = find(id)
   local status = task and task.state.status
@@ -111,6 +148,9 @@ local function put_cancelled(id)
   elseif status == 'PROCESSING' then
     close_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
+  elseif status == 'LOST' then
+    put_lost(task)
+    return true
   else
     return false
   end
@@ -124,6 +164,8 @@ local function tell_one(id, completed)
   -- A Redis that evicts has lost it.
   if not task then return end
   local asked, state = task.asked, task.state
+  if state.status == 'LOST' then return put_lost(task) end
+  if state.step ~= 'waiting_for_dependencies' then return end
   -- What is replaced together is cancelled together, also where one needs the other.
   if is_superseded(id, asked) then
     put_cancelled(id)
@@ -146,6 +188,9 @@ end
 
 -- Tells the dependents of a task that has ended. False where some are left.
 local function tell(id, completed)
+  -- Clean-up has found it to be lost.
+  local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
+  if lost then put_lost(lost) end
   local key = Q .. 'dependents:' .. id
   local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
   fetch(dependents)
@@ -157,7 +202,8 @@ local function tell(id, completed)
   return true
 end
 
--- In rounds, not by recursion: a chain of dependents may be long. What is left is kept as 'task_id', or 'task_id+' of one that completed.
+-- In rounds, not by recursion: a chain of dependents may be long. What is left is kept as 'task_id', or 'task_id+' of one that completed;
+-- 'task_id!' is a task that clean-up has found to be lost.
 local function tell_all()
   local left = {}
   for _, one in ipairs(untold) do

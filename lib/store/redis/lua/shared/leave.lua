@@ -5,9 +5,38 @@ local MAX_ATTEMPTS = 20
 local MAX_ASIDE = 100
 local unparked = 0
 
-local function any_queued()
+-- How many of the queues have tasks.
+local function count_queues()
   settle_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low')) > 0
+  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+end
+local function any_queued() return count_queues() > 0 end
+
+-- The queue that has it, and its score there; nil where none has it.
+local function queue_of(id)
+  settle_queues()
+  for _, name in ipairs(QUEUES) do
+    local score = call('ZSCORE', queue(name), id)
+    if score then return name, tonumber(score) end
+  end
+end
+
+-- Whether it is where its turn, its time or its dependencies are waited for.
+local function is_placed(task)
+  return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
+    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+end
+
+-- A priority with tasks and without a share would never be served. Whether there was one: its share was lost.
+local function mend_shares()
+  local mended = false
+  for _, priority in ipairs(PRIORITIES) do
+    if not share(priority) and call('EXISTS', queue(priority)) == 1 then
+      set_share(priority, (share('clock') or 0) + STRIDE[priority])
+      mended = true
+    end
+  end
+  return mended
 end
 
 -- Tasks at the head of a queue that are read at once.
@@ -51,14 +80,15 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    set_share('round:' .. priority, math.floor(score))
+    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 
 -- A tenant at its cap waits aside, in its own order.
 local function park(id, tenant, at, score)
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + math.floor(score)), id)
+  local turn = score >= 0 and score < RANK and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
 end
 
 -- By its shares again, lest a tenant's high tasks starve its low ones: the field '+tenant' counts how often it was asked, and
@@ -97,7 +127,13 @@ local function unpark(tenant, cap)
     local id, score = unpack(next_parked(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    enter(QUEUES[math.floor(score / RANK)], id, digits[score % RANK])
+    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local task = not name and find(id)
+    if name then
+      enter(name, id, digits[turn])
+    elseif task and task.state.status == 'PENDING' then
+      queue_back(id, task.asked)
+    end
   end
   wake()
 end

@@ -13,7 +13,15 @@ local changed_shares = {}
 local function share(field)
   if not shares then
     shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do shares[SHARES[i]] = tonumber(value or nil) end
+    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
+      local number = tonumber(value or nil)
+      shares[SHARES[i]] = number and is_number(number) and number or nil
+    end
+    -- A priority is due within its stride: one that is later has lost its share or the clock, and would wait for as long as others come.
+    for _, priority in ipairs(PRIORITIES) do
+      local latest = (shares.clock or 0) + STRIDE[priority]
+      if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
+    end
   end
   return shares[field]
 end
@@ -24,7 +32,7 @@ end
 
 -- Before its first task enters: its turn comes when its share is due, not at once, so that whatever is higher goes before.
 local function open_queue(name)
-  if STRIDE[name] and call('EXISTS', queue(name)) == 0 then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+  if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 
 -- Asked for only once the queues of this call are as they stay.

@@ -11,6 +11,9 @@ local ENDING = '^\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+)
 local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\n]*)\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
 
+-- The braces of a request.
+local OPENING, CLOSING = string.byte('{}', 1, 2)
+
 -- What few states have, where that is no more than a key or a batch, and the progress of steps: it stays as it is. Nil where there is more to it.
 local function read_rare(rest, keep_details)
   if rest == '' then return false, false end
@@ -38,6 +41,7 @@ local function read_ends()
     local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
     local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
+    if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
     local key, batch = read_rare(rest, keep_details)
     if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
@@ -49,26 +53,32 @@ local function read_ends()
   return ends
 end
 
--- The tasks whose turn it is, by the rules of pop in leave.lua: { ids, records, tenants, requests, what few have }, and by priority how many
--- of them, when it is due next, and its round; last the clock. Nil where one has run before or has more to it.
+-- The tasks whose turn it is, by the rules of pop in leave.lua: { ids, records, tenants, requests, what few have, is_left = whether more wait },
+-- and by priority how many of them, when it is due next, and its round; last the clock. Nil where one has run before or has more to it.
 local function read_next(wanted)
-  local ids, keys, pages, used, due, rounds, clock = {}, {}, {}, {}, {}, {}, nil
-  if wanted == 0 then return { ids } end
+  local ids, keys, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do
     due[name], used[name] = share(name), 0
-    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted - 1], 'WITHSCORES') or {}
+    -- One more, which says whether any are left.
+    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
+    if #pages[name] > 0 then shares_in_use = shares_in_use + 1 end
   end
+  -- A priority that has lost its share is found in leave.lua.
+  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > shares_in_use then return nil end
   while #ids < wanted do
     local best
     for _, name in ipairs(PRIORITIES) do
       if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
     end
     if not best then break end
-    local id, score = pages[best][2 * used[best] + 1], pages[best][2 * used[best] + 2]
+    local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
+    if score < 0 or score >= RANK then return nil end
     ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
-  if #ids == 0 then return { ids } end
+  local is_left = false
+  for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
+  if #ids == 0 then return { ids, is_left = is_left } end
   local records, states, tenants, requests, rest, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[n] or ''
@@ -77,11 +87,14 @@ local function read_next(wanted)
     if not tenant or states[n] or string.find(few, '"queue_timeout"', 1, true) then return nil end
     local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
     rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
-    tenants[n], requests[n] = tenant, request > #record and call('GET', P .. 'request:' .. id)
+    local apart = request > #record and (call('GET', P .. 'request:' .. id) or '')
+    -- What was lost or cut off is found out in take.lua.
+    if string.byte(apart or record, apart and 1 or request) ~= OPENING or string.byte(apart or record, -1) ~= CLOSING then return nil end
+    tenants[n], requests[n] = tenant, apart
     bytes = bytes + #record + #(requests[n] or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
-  return { ids, records, tenants, requests, rest }, used, due, rounds, clock
+  return { ids, records, tenants, requests, rest, is_left = is_left }, used, due, rounds, clock
 end
 
 local function end_in_batch(batch, keep_task)
@@ -177,7 +190,7 @@ local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if #claimed + #settled > 0 then
     call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
   end
-  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > 0 then leave_marker() end
+  if next_ones.is_left then leave_marker() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
 end

@@ -1,6 +1,5 @@
 --- @include "tenants"
 -- Waiting tasks come. Within a priority the tenants take turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
-local RANK = 2 ^ 44
 
 -- What this call changes, written once by commit: tasks that are to be stored, in order; tasks in `processing`, `active` and `finished`, each
 -- with its score, or false where it leaves; keys to delete. What is kept per tenant: tenants.lua.

@@ -5,7 +5,7 @@ local function body_of(task) return string.sub(task.record, string.find(task.rec
 -- if that is apart. False where there is none.
 local function shown(id)
   local task = find_kept(id)
-  if not task then return false end
+  if not task or task.state.status == 'LOST' then return false end
   local state = task.state
   if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
     state.rare.steps = nil

@@ -2,7 +2,7 @@
 local P = KEYS[1]
 -- The prefix of the queue has the format of its records, so that versions of the package with different formats do not share a queue.
 local Q = P .. '2:'
-local call = redis.call
+--- @include "call"
 local now = tonumber(ARGV[1])
 if not now then
   local t = call('TIME')
@@ -12,6 +12,7 @@ end
 -- Whole numbers as text: to print a number takes longer than a command does, and most of those that a call prints are alike.
 local digits = setmetatable({}, {
   __index = function(known, number)
+    if number ~= number then return '0' end
     local text = string.format('%.0f', number)
     known[number] = text
     return text
@@ -22,3 +23,7 @@ local digits = setmetatable({}, {
 local MAX_INLINE = 1024
 -- Of what is handed out, so much at once: Redis serves nobody else meanwhile. What is left over wakes the next.
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+
+-- Above it, a number is not a count or a time of ours. Of NaN, no comparison is true.
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end

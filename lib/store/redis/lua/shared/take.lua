@@ -23,11 +23,19 @@ end
 -- Whether a worker still held the attempt back when its lease expired: it waited until the others of the worker had ended.
 local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
 
+-- A task that has a lease, or waits for another attempt, and whose state says that it never ran: its state was lost.
+local function has_lost_state(task)
+  local state = task.state
+  return state.status == 'LOST' or (state.status == 'PENDING' and state.lease == 0 and not is_placed(task))
+end
+
 local expired = {}
 local function expire(cap, unsettled)
   for _, id in ipairs(due_in('processing', ended_by)) do
     local task = find(id)
-    if not task or task.state.status ~= 'PROCESSING' then
+    if task and has_lost_state(task) then
+      put_lost(task)
+    elseif not task or task.state.status ~= 'PROCESSING' then
       -- A Redis that evicts has lost it, or this call has ended its lease.
       leases[id] = false
     elseif unsettled and is_superseded(id, task.asked) then
@@ -52,7 +60,7 @@ local function expire(cap, unsettled)
     local task = find(id)
     if task and unsettled and is_superseded(id, task.asked) then
       put_cancelled(id)
-    elseif task and task.state.status == 'PENDING' then
+    elseif task and task.state.status == 'PENDING' and task.asked.queue_timeout then
       unqueue(task)
       rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
       put_final(task, 'FAILED')
@@ -66,6 +74,12 @@ local function promote()
     local task = find(id)
     if not task then
       set_aside(nil, -1)
+    elseif task.state.step == 'scheduled' and task.asked.run_at and task.asked.run_at > now then
+      add_timed('delayed', digits[task.asked.run_at], id)
+    elseif task.state.step ~= 'scheduled' and has_lost_state(task) then
+      put_lost(task)
+    elseif task.state.status ~= 'PENDING' or queue_of(id) then
+      set_aside(nil, -1)
     elseif task.state.step == 'scheduled' then
       set_aside(task.asked.tenant, -1)
       task.state.step, task.state.at = 'queued', now
@@ -78,19 +92,28 @@ local function promote()
   end
 end
 
+-- ms after which a worker looks again at the latest.
+local MAX_DUE_IN = 86400000
+
 local function next_due(unsettled)
   local due = unsettled and SETTLE_IN or -1
   for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
-    local left = head and math.max(0, head - (key == 'delayed' and now or ended_by))
+    local left = head and math.min(math.max(0, head - (key == 'delayed' and now or ended_by)), MAX_DUE_IN)
     if left and (due < 0 or left < due) then due = left end
   end
   return due
 end
 
+-- Whether its request is there, and the request if it is apart.
+local function request_of(task)
+  if not task.apart then return is_request(task.record, task.request), nil end
+  local request = call('GET', request_key(task.id))
+  return is_request(request, 1), request or nil
+end
+
 -- What its earlier attempts have reached comes with a task, and whether they lost their workers; a first one has none. Returns its bytes, too.
-local function handed(task, lost)
-  local request = task.apart and call('GET', request_key(task.id)) or nil
+local function handed(task, lost, request)
   local bytes = #task.record + #(request or '')
   if task.state.lease == 1 then return { task, false, false, request }, bytes end
   local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
@@ -140,6 +163,24 @@ local function reply(claimed, own, unsettled, lost)
   return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
 end
 
+-- How many of a tenant's tasks run. No more than all that do: a count that was scrambled must not hold the tenant up.
+local function running_of(tenant, cap)
+  local known = counted('running', tenant)
+  if known < cap or stored.running[tenant] == 0 then return known end
+  local all = call('ZCARD', Q .. 'processing')
+  if stored.running[tenant] > all then
+    local ids, number = call('ZRANGE', Q .. 'processing', 0, MAX_FETCHED - 1), 0
+    fetch(ids)
+    for _, id in ipairs(ids) do
+      local task = find(id)
+      if task and task.asked.tenant == tenant then number = number + 1 end
+    end
+    stored.running[tenant] = number
+    call('HSET', Q .. 'running', tenant, digits[number])
+  end
+  return counted('running', tenant)
+end
+
 -- `beside`: attempts that go on in the worker meanwhile.
 local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
   local claimed = {}
@@ -147,59 +188,80 @@ local function take(own, worker, claim, wanted, lease_duration, running_per_tena
   local before, paused, unsettled = unpack(notes)
   if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
     local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
+    if not again then again, gone, lost = '', '', '' end
     for id in string.gmatch(again, '%S+') do
       local task = find(id)
       if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
-        claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt))
+        local has_request, request = request_of(task)
+        if has_request then claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt), request) else put_lost(task, false) end
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and cjson.decode(lost) or {})
+    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and decoded(lost) or {})
   end
 
   expire(running_per_tenant, unsettled)
   promote()
   unsettled = settle(unsettled)
-  local ids, aside, bytes = {}, 0, 0
+  local ids, aside, bytes, left = {}, 0, 0, nil
   wanted = math.min(wanted, MAX_CLAIMED)
   local capped = running_per_tenant > 0
   while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
     local id, at, score = pop(wanted - #claimed)
-    if not id then break end
+    if not id then
+      left = count_queues()
+      if left == 0 or not mend_shares() then break end
+      left, id, at, score = nil, pop(wanted - #claimed)
+      if not id then break end
+    end
     local task = find(id)
-    if not task then
+    local status = task and task.state.status
+    if status == 'LOST' or (status == 'PENDING' and at == 1 and task.state.lease == 0) then
+      put_lost(task)
+      aside = aside + 1
+    elseif status ~= 'PENDING' then
       -- A Redis that evicts has lost it.
       aside = aside + 1
     elseif unsettled and end_replaced(task, at, score) then
       aside = aside + 1
-    elseif capped and counted('running', task.asked.tenant) >= running_per_tenant then
+    elseif capped and running_of(task.asked.tenant, running_per_tenant) >= running_per_tenant then
       park(id, task.asked.tenant, at, score)
       aside = aside + 1
     else
       -- What has run before goes first all the same.
       local other = capped and at > 1 and preferred(task.asked.tenant)
       other = other and find(other)
+      if other and other.state.status ~= 'PENDING' then other = nil end
       if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
         park(id, task.asked.tenant, at, score)
         task = other
       end
       local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
-      start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
-      local size
-      claimed[#claimed + 1], size = handed(task, lost)
-      ids[#ids + 1], bytes = task.id, bytes + size
-      if alone then break end
+      local has_request, request = request_of(task)
+      if has_request then
+        start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
+        local size
+        claimed[#claimed + 1], size = handed(task, lost, request)
+        ids[#ids + 1], bytes = task.id, bytes + size
+        if alone then break end
+      else
+        put_lost(task, false)
+        aside = aside + 1
+      end
     end
   end
-  if #untold > 0 then unsettled = settle(unsettled) end
+  if #untold > 0 then unsettled, left = settle(unsettled), nil end
   if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
     call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   -- A paused queue must not wake those who would find nothing.
-  if not paused and any_queued() then wake() end
+  left = left or (paused and 0 or count_queues())
+  -- More queues than shares: one of them is lost. With what runs again, a queue has none.
+  if shares and left > (shares.high and 1 or 0) + (shares.normal and 1 or 0) + (shares.low and 1 or 0) then mend_shares() end
+  if not paused and left > 0 then wake() end
   return reply(claimed, own, unsettled, expired)
 end

@@ -23,6 +23,28 @@ local function rare(state)
   return state.rare
 end
 
+-- What `rest` holds; nil where it cannot be read. Its fields are used without a further look.
+local function to_rare(rest)
+  local few = decoded(rest)
+  -- Made here, because most tasks have none of them. Elements of a list are texts.
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+  }
+  for field, value in pairs(few or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return few
+end
+
 local function first_state(asked)
   local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
   if asked.waits or asked.key or asked.batch then
@@ -31,14 +53,20 @@ local function first_state(asked)
   return state
 end
 
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
+
 local function to_state(text)
   local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
-  if not version then return nil end
-  return {
+  if not version or not is_status(status) then return nil end
+  local state = {
     version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and (decoded(rest) or {}) or nil
+    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
   }
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.rare) and state or nil
 end
 
 local function to_text(s)
@@ -48,8 +76,19 @@ local function to_text(s)
     (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
 end
 
+-- Turns between two of a priority (see order.lua).
+-- A version that no watcher has seen, where the last one is not known.
+local UNSEEN = 1000000
+local function lost_state(asked, text)
+  local state = first_state(asked)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
+end
+
 -- A task is { id, key, asked, state, record, request, text, had_ended, apart }. `request`: where it begins in the record; `apart`: it has a
--- key of its own. `text`: the state as it is stored in `states`. False where there is no task (any more), or where it cannot be read.
+-- key of its own. `text`: the state as it is stored in `states`. False where there is no task (any more), or where it cannot be read. Where
+-- only its state, or what few tasks have, cannot be read, its status is LOST: it reads as gone until a script that writes ends it (put_lost).
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\n', 1, true)
   if not first then return false end
@@ -61,13 +100,21 @@ local function to_task(id, key, record, text)
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  for field, value in pairs(rest ~= '' and decoded(rest) or {}) do asked[field] = value end
+  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDE[priority] then return false end
+  local is_read = true
+  if rest ~= '' then
+    local few = to_rare(rest)
+    is_read = few ~= nil
+    for field, value in pairs(few or {}) do asked[field] = value end
+  end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text then state = to_state(text) else state = first_state(asked) end
-  return state and {
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if first > 1 and not (state and state.completed) then return false end
+  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  return {
     id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
-  } or false
+  }
 end
 
 local function request_key(id) return P .. 'request:' .. id end
@@ -81,7 +128,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i]) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do

@@ -3,6 +3,8 @@
 -- written once, with the shares, by write_tenants.
 -- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
 local ROUND = 60
+-- All turns are below it.
+local RANK = 2 ^ 44
 
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
@@ -15,17 +17,23 @@ local function count(key, tenant, by)
   add(key, tenant, by)
   add(key, '', by)
 end
+-- 0 where it was lost, or is no count.
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
+
 -- Read once: what other calls have counted.
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. key, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
   return known[tenant] + (counts[key][tenant] or 0)
 end
 
 local function turn_of(priority, tenant)
   local known = turns[priority]
-  known[tenant] = known[tenant] or tonumber(call('HGET', Q .. 'turns:' .. priority, tenant) or 0)
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
   return known[tenant]
 end
 
