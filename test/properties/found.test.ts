@@ -19,6 +19,18 @@ const SHORT = { task: 60, status: 60, messageIndex: 60 }
 
 /** What random sequences have found, each as short as it gets. */
 const found: Record<string, (scene: Scene) => Promise<void>> = {
+  'of charts that an org sees and that ended within one millisecond, the latest is first': async scene => {
+    const [message_id, org_id] = [randomUUID(), randomUUID()]
+    const ended: string[] = []
+    for (let i = 0; i < 4; i++) {
+      const { task_id } = await scene.enqueue({ message_id, user_id: 'ada', org_id, shared_with: org_id })
+      await scene.complete(await scene.take())
+      ended.unshift(task_id)
+    }
+    const { completed } = await scene.store.readMessage(message_id, 'bob', org_id, 10)
+    assert.deepEqual(completed.map(({ task_id }) => task_id), ended)
+  },
+
   'who needs twins of a batch ends once when they fail': async scene => {
     const same = randomUUID()
     const [one, twin] = [scene.draft({ same }), scene.draft({ same })]

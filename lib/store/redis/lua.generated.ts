@@ -1360,7 +1360,7 @@ local function put_final(task, status)
   for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   listed[id], finished[id] = false, now + keep_task
   finished_keep = math.max(finished_keep, keep_task)
-  index_finished(messages_of(asked), id, keep_task, keep_index)
+  index_finished(messages_of(asked), id, keep_task, keep_index, true)
   local same = Q .. 'same:' .. asked.same
   if status == 'COMPLETED' then
     index_answer(same, id, keep_task)
@@ -1532,8 +1532,8 @@ local function index_expire(key, id, others, keep)
   end
   if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
-local function index_finished(key, id, keep_task, keep_index)
-  if call('ZCARD', key) == 1 then
+local function index_finished(key, id, keep_task, keep_index, is_in)
+  if call('ZCARD', key) == (is_in and 1 or 0) then
     call('ZADD', key, digits[now], id)
     call('PEXPIRE', key, digits[keep_index])
     return
@@ -1967,7 +1967,7 @@ local function write_end(one)
   if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   if batch then end_in_batch(batch, keep_task) end
   count('running', tenant, -1)
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
+  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index, true)
   index_answer(Q .. 'same:' .. hash, id, keep_task)
   if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
   call('PUBLISH', P .. 'updates:' .. id, text)

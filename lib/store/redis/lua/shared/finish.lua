@@ -86,7 +86,7 @@ local function put_final(task, status)
   listed[id], finished[id] = false, now + keep_task
   finished_keep = math.max(finished_keep, keep_task)
 
-  index_finished(messages_of(asked), id, keep_task, keep_index)
+  index_finished(messages_of(asked), id, keep_task, keep_index, true)
   local same = Q .. 'same:' .. asked.same
   if status == 'COMPLETED' then
     index_answer(same, id, keep_task)

@@ -18,9 +18,10 @@ local function index_expire(key, id, others, keep)
   if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
 end
 
-local function index_finished(key, id, keep_task, keep_index)
+-- `is_in`: whether the index has had it while it was unfinished.
+local function index_finished(key, id, keep_task, keep_index, is_in)
   -- Mostly it is the only one.
-  if call('ZCARD', key) == 1 then
+  if call('ZCARD', key) == (is_in and 1 or 0) then
     call('ZADD', key, digits[now], id)
     call('PEXPIRE', key, digits[keep_index])
     return

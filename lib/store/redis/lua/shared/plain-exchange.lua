@@ -114,7 +114,7 @@ local function write_end(one)
   if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   if batch then end_in_batch(batch, keep_task) end
   count('running', tenant, -1)
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index)
+  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index, true)
   index_answer(Q .. 'same:' .. hash, id, keep_task)
   if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
   call('PUBLISH', P .. 'updates:' .. id, text)
