@@ -24,6 +24,8 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['store/', [...entities, 'store/memory/', 'type store/task-store']],
   ['service/', [...entities, 'json', 'logging', 'validator', 'service/', 'type store/task-store', 'ajv']],
   ['http/', [...entities, 'validator', 'service/', 'http/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
+  // Runs in browsers: of the server it knows types only.
+  ['client/', ['client/', 'eventsource-parser', 'type task', 'type service/listed-charts']],
   ['worker/run-worker', [...entities, 'options', 'chart-queue-service', 'worker/', 'type service/']],
   ['worker/thread-pool', [...entities, 'service/', 'worker/', 'piscina', 'type piscina']],
   ['worker/', [...entities, 'logging', 'service/', 'worker/', 'type store/task-store']],

@@ -1,0 +1,88 @@
+import { isPassing, jsonOf, offline, valid } from './client-error.ts'
+import { abortable, jittered, pause } from './timing.ts'
+
+type ClientHeaders = NonNullable<ConstructorParameters<typeof Headers>[0]>
+
+export interface ChartsClientOptions {
+  /** Where the plugin's routes hang, its prefix included: `https://host/api/v1/analytics`. Default: `/api/v1/analytics` of the page's origin. */
+  readonly baseUrl?: string | URL | undefined
+  /** Default: the global `fetch`. */
+  readonly fetch?: typeof globalThis.fetch | undefined
+  /**
+   * Headers of every request and of every connection, asked anew for each. `refused` is true when the request was just answered
+   * with 401: it is repeated once, so a token that was kept should be replaced.
+   */
+  readonly headers?: ((context: { readonly refused: boolean }) => ClientHeaders | Promise<ClientHeaders>) | undefined
+  /** @internal What the client's own times are multiplied with: tests are in a hurry. */
+  readonly timeScale?: number
+}
+
+export interface Outgoing {
+  readonly method?: string
+  readonly headers?: Record<string, string>
+  readonly body?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Sends requests below `charts/`. */
+export interface Transport {
+  readonly timeScale: number
+  /** The answer to one request, where that is 2xx or 304. `onSend` is called when the headers are there. */
+  send (path: string, init: Outgoing, onSend?: () => void): Promise<Response>
+  /** The JSON that comes in answer. Repeats what may succeed later: every request of the API may be repeated, as creates carry a key. */
+  json<T> (path: string, init: Outgoing, maxAttempts?: number): Promise<T>
+  /** ms until it is worth asking again after so many failures, the last of them `error`. */
+  waitAfter (error: { readonly retryAfter?: number }, failures: number): number
+}
+
+/** How often a call is attempted. */
+const MAX_ATTEMPTS = 6
+/** ms before the second attempt; twice as long each time, up to the maximum. */
+const BACKOFF_MS = 500
+const MAX_BACKOFF_MS = 30_000
+/** Seconds of `Retry-After` that are waited out. */
+const MAX_RETRY_AFTER = 120
+
+export function createTransport ({ baseUrl = '/api/v1/analytics', headers: ask, timeScale = 1, ...options }: ChartsClientOptions): Transport {
+  const base = String(baseUrl).replace(/\/+$/, '')
+
+  async function send (path: string, { headers, ...init }: Outgoing, onSend?: () => void): Promise<Response> {
+    // Called without its object: browsers refuse that.
+    const { fetch = globalThis.fetch } = options
+    const page = (globalThis as { location?: { href: string } }).location?.href
+    const url = valid('baseUrl must be absolute', () => new URL(`${base}/charts/${path}`, page))
+    for (let refused = false; ; refused = true) {
+      init.signal?.throwIfAborted()
+      const all = new Headers(await ask?.({ refused }))
+      for (const name in headers) all.set(name, headers[name]!)
+      onSend?.()
+      const response = await fetch(url, { ...init, headers: all, cache: 'no-store' } as Parameters<typeof fetch>[1]).catch(offline)
+      if (response.ok || response.status === 304) return response
+      if (response.status !== 401 || !ask || refused) return jsonOf(response)
+      await response.text().catch(offline)
+    }
+  }
+
+  const waitAfter: Transport['waitAfter'] = ({ retryAfter }, failures) => retryAfter
+    // Never before the time, and not all at once.
+    ? Math.min(retryAfter, MAX_RETRY_AFTER) * 1000 + jittered(BACKOFF_MS)
+    : jittered(Math.min(BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS)) * timeScale
+
+  async function repeated<T> (path: string, init: Outgoing, maxAttempts: number): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await jsonOf(await send(path, init))
+      } catch (error) {
+        if (!isPassing(error) || attempt + 1 >= maxAttempts) throw error
+        await pause(waitAfter(error, attempt), init.signal)
+      }
+    }
+  }
+
+  return {
+    timeScale,
+    send,
+    json: (path, init, maxAttempts = MAX_ATTEMPTS) => abortable(init.signal, repeated(path, init, maxAttempts)),
+    waitAfter
+  }
+}
