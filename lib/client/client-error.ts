@@ -71,9 +71,5 @@ export async function jsonOf<T> (response: Response): Promise<T> {
   throw new ChartsClientError(body?.code ?? 'UNEXPECTED_ANSWER' satisfies ClientCode, body?.message ?? `No usable answer (${status})`, details)
 }
 
-/** `Retry-After` in seconds; it may also be a date. */
-export function retryAfterOf ({ headers }: Response): number | undefined {
-  const value = headers.get('retry-after') ?? ''
-  const seconds = Number(value) || (Date.parse(value) - Date.now()) / 1000
-  return seconds > 0 ? seconds : undefined
-}
+/** `Retry-After` in seconds. Where a proxy gives a date, the client's own backoff will do. */
+export const retryAfterOf = ({ headers }: Response): number | undefined => Number(headers.get('retry-after')) || undefined

@@ -43,7 +43,8 @@ const MAX_BACKOFF_MS = 30_000
 /** Seconds of `Retry-After` that are waited out. */
 const MAX_RETRY_AFTER = 120
 
-export function createTransport ({ baseUrl = '/api/v1/analytics', headers: ask, timeScale = 1, ...options }: ChartsClientOptions): Transport {
+export function createTransport (options: ChartsClientOptions): Transport {
+  const { baseUrl = '/api/v1/analytics', headers: ask, timeScale = 1 } = options
   const base = String(baseUrl).replace(/\/+$/, '')
 
   async function send (path: string, { headers, ...init }: Outgoing, onSend?: () => void): Promise<Response> {

@@ -21,11 +21,12 @@ export interface WatchStart {
 export function iterate ({ signal, task_id, version = 0, start }: WatchStart): Watch {
   const pending = new Map<string, PublicChartTask>()
   const waiting: Array<() => void> = []
-  /** Aborted when nothing follows what is pending. */
   const own = new AbortController()
-  let isStarted = false
+  /** Aborted when nothing follows what is pending. Many watches may have one `signal`: none of them adds a listener to it. */
+  let ended: AbortSignal | undefined
   let failure: unknown
 
+  const wake = () => waiting.splice(0).forEach(resolve => resolve())
   const watcher: Watcher = {
     task_id,
     onState (task) {
@@ -34,43 +35,37 @@ export function iterate ({ signal, task_id, version = 0, start }: WatchStart): W
         version = task.version
       }
       pending.set(task.task_id, task)
-      if (task_id && isFinished(task)) watcher.onEnd()
+      if (task_id && isFinished(task)) own.abort()
       wake()
     },
     onEnd (error) {
       if (!own.signal.aborted) failure = error
-      signal?.removeEventListener('abort', leave)
       own.abort()
-      wake()
     }
-  }
-  const wake = () => waiting.splice(0).forEach(resolve => resolve())
-  const leave = () => {
-    pending.clear()
-    watcher.onEnd()
   }
 
   const watch: Watch = {
     async next () {
-      if (signal?.aborted) leave()
-      if (!isStarted) {
-        isStarted = true
-        signal?.addEventListener('abort', leave)
-        if (!own.signal.aborted) start(watcher, own.signal).catch(watcher.onEnd)
+      if (!ended) {
+        ended = AbortSignal.any([own.signal, ...signal ? [signal] : []])
+        ended.addEventListener('abort', wake)
+        if (!ended.aborted) start(watcher, ended).catch(watcher.onEnd)
       }
-      while (pending.size === 0 && !own.signal.aborted) await new Promise<void>(resolve => waiting.push(resolve))
+      while (pending.size === 0 && !ended.aborted) await new Promise<void>(resolve => waiting.push(resolve))
       const [value] = pending.values()
-      if (value) {
+      if (value && !signal?.aborted) {
         pending.delete(value.task_id)
         return { done: false, value }
       }
       const error = failure
       failure = undefined
-      if (error) throw error
+      if (error && !signal?.aborted) throw error
       return { done: true, value: undefined }
     },
     return () {
-      leave()
+      pending.clear()
+      own.abort()
+      failure = undefined
       return watch.next()
     },
     [Symbol.asyncIterator]: () => watch

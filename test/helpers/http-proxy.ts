@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, request as ask, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 
 /**
  * What a proxy does to an answer: keeps it until it is complete, breaks the connection behind its first bytes, swallows it, never
@@ -69,7 +70,7 @@ export async function startHttpProxy (t: { teardown (ended: () => unknown): unkn
     outgoing.on('response', async answer => {
       try {
         if (fault === 'lose') {
-          for await (const _ of answer);
+          await text(answer)
           response.destroy()
           return
         }
