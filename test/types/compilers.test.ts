@@ -42,7 +42,7 @@ before(async () => {
     await mkdir(dirname(path), { recursive: true })
     await symlink(join(root, 'node_modules', dependency), path)
   }
-  await cp(join(root, 'test/types/host.mts'), join(host, 'host.mts'))
+  for (const file of ['host.mts', 'client.mts']) await cp(join(root, 'test/types', file), join(host, file))
 })
 after(() => rm(host, { recursive: true, force: true }))
 
@@ -50,10 +50,27 @@ test('what hosts write compiles', { jobs: 2, timeout: 160_000 }, t => {
   for (const [compiler, flags] of hosts) {
     t.test(`${compiler} ${flags.join(' ')}`, { buffered: true, timeout: 160_000 }, async t => {
       const tsc = join(root, 'node_modules', compiler, 'bin/tsc')
-      const args = [tsc, '--noEmit', '--target', 'es2022', '--lib', 'es2022', '--types', 'node', ...flags, 'host.mts']
+      const args = [tsc, '--noEmit', '--target', 'es2022', '--lib', 'es2022', '--types', 'node', ...flags, 'host.mts', 'client.mts']
       const { stdout } = await run(process.execPath, args, { cwd: host }).catch(error => error)
       t.equal(stdout, '')
     })
   }
   t.end()
+})
+
+test('what pages write compiles, with the types of browsers and none of Node or Fastify', async t => {
+  // Nothing but what the client declares: a page has no Fastify.
+  const page = await mkdtemp(join(tmpdir(), 'charts-page-types-'))
+  t.teardown(() => rm(page, { recursive: true, force: true }))
+  const { name } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
+  await cp(join(host, 'node_modules', name), join(page, 'node_modules', name), { recursive: true })
+  await mkdir(join(page, 'node_modules/@sinclair'))
+  await symlink(join(root, 'node_modules/@sinclair/typebox'), join(page, 'node_modules/@sinclair/typebox'))
+  await cp(join(root, 'test/types/client.mts'), join(page, 'client.mts'))
+  for (const [compiler, flags] of [['typescript54', ['--skipLibCheck']], ['typescript70', LIBRARIES]] as const) {
+    const tsc = join(root, 'node_modules', compiler, 'bin/tsc')
+    const args = [tsc, '--noEmit', '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable,dom.asynciterable', ...BUNDLER, ...STRICT, ...flags, 'client.mts']
+    const { stdout } = await run(process.execPath, args, { cwd: page }).catch(error => error)
+    t.equal(stdout, '', compiler)
+  }
 })
