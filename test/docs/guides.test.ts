@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import Fastify from 'fastify'
 import t from 'tap'
-import { ChartGenerationError, ChartQueueService, memoryStore } from '../../lib/index.ts'
+import asyncCharts, { ChartGenerationError, ChartQueueService, memoryStore } from '../../lib/index.ts'
 import { followGuide } from '../helpers/guide.ts'
 
 interface Test {
@@ -82,6 +83,59 @@ t.test('dependencies and batches: a report comes over one stream, the summary la
   const dependencies = [{ chart_id: 'a', content: 1 }]
   const chart = await generate({ adjustment_query: 'summary' }, { dependencies, progress: () => {} })
   t.same(chart, { title: 'summary', of: dependencies })
+})
+
+t.test('the client: a chart, a message, a token, and a page that is left', async t => {
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(asyncCharts, {
+    store: memoryStore(),
+    identify: ({ headers }) => headers.authorization === 'Bearer secret' ? { user_id: 'ada' } : null,
+    paramsSchema: { type: 'object' },
+    generate: async ({ params = null }) => ({ asked: params })
+  })
+  const origin = await app.listen({ port: 0 })
+  const snippet = await follow(t, 'client')
+  const { chartsOf } = await snippet('token.js')
+  const charts = chartsOf(`${origin}/api/v1/analytics`, async () => 'secret')
+  const message_id = crypto.randomUUID()
+  t.match(await charts.generate({ message_id, params: { year: 2026 } }), { content: { asked: { year: 2026 } } })
+
+  const { showMessage } = await snippet('follow.js')
+  const leaving = new AbortController()
+  const shown: unknown[] = []
+  const tasks: string[] = []
+  const showing = showMessage(charts, message_id, {
+    showTask: ({ status }: { status: string }) => tasks.push(status),
+    showChart ({ content }: { content: unknown }) {
+      shown.push(content)
+      if (shown.length === 2) leaving.abort()
+    },
+    signal: leaving.signal
+  })
+  await charts.create({ message_id, params: { year: 2027 } })
+  await showing
+  t.same(shown, [{ asked: { year: 2026 } }, { asked: { year: 2027 } }])
+  t.equal(tasks.at(-1), 'COMPLETED')
+
+  const { followWhileShown } = await snippet('stop.js')
+  const { task_id } = await charts.create({ message_id })
+  await new Promise<void>(resolve => {
+    const leave = followWhileShown(charts, task_id, {}, (_: object, { status }: { status: string }) => {
+      if (status !== 'COMPLETED') return
+      leave()
+      resolve()
+    })
+  })
+
+  const { draw, charts: ofPage } = await snippet('draw.js')
+  const [bar, step, image] = [{ value: 0 }, { textContent: '' }, { src: '' }]
+  await draw(message_id, null, { bar, step, image }, new AbortController().signal)
+  t.match(step.textContent, /baseUrl/, 'there is no page here')
+  ofPage.generate = charts.generate
+  await draw(message_id, null, { bar, step, image }, new AbortController().signal)
+  t.equal(bar.value, 100)
+  t.match(image.src, /^blob:/)
 })
 
 t.test('expensive steps: a chart that could not be drawn does not ask the model again', async t => {

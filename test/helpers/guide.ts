@@ -21,10 +21,11 @@ export async function followGuide (t: Test, page: string): Promise<{ folder: str
     await writeFile(join(folder, file), content)
   }
   await write('package.json', '{ "type": "module" }')
-  await write('node_modules/fastify-async-charts/package.json', '{ "type": "module", "exports": { "types": "./index.ts", "default": "./index.js" } }')
-  for (const [file, entry] of [['index.js', 'dist/lib/index.js'], ['index.ts', 'lib/index.ts']] as const) {
+  const exported = (name: string) => ({ types: `./${name}.ts`, default: `./${name}.js` })
+  await write('node_modules/fastify-async-charts/package.json', JSON.stringify({ type: 'module', exports: { '.': exported('index'), './client': exported('client') } }))
+  for (const [file, entry] of [['index.js', 'dist/lib/index.js'], ['index.ts', 'lib/index.ts'], ['client.js', 'dist/lib/client/index.js'], ['client.ts', 'lib/client/index.ts']] as const) {
     const lib = JSON.stringify(fileURLToPath(new URL(entry, root)))
-    await write(`node_modules/fastify-async-charts/${file}`, `export * from ${lib}\nexport { default } from ${lib}\n`)
+    await write(`node_modules/fastify-async-charts/${file}`, `export * from ${lib}\n${file.startsWith('index') ? `export { default } from ${lib}\n` : ''}`)
   }
   for (const name of INSTALLED) {
     await mkdir(dirname(join(folder, 'node_modules', name)), { recursive: true })
