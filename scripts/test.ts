@@ -109,7 +109,7 @@ function startChecks (): () => Promise<boolean> {
 // Tests that hang are ended by their file's time limit; tap's own is for people who wait.
 process.env['TAP_TIMEOUT'] = '0'
 if (isQuick) process.env['TEST_STORES'] = 'memory'
-else if (named.length === 0 || named.some(file => /e2e|docs|browser/.test(file))) await shareBrowser()
+else if (named.length === 0 || named.some(file => /e2e|docs|client/.test(file))) await shareBrowser()
 if (!isQuick && !await shareRedis()) {
   console.error('No Redis for the tests: set REDIS_URL, or put a redis-server or valkey-server of version 7 or later on the PATH')
   process.exitCode = 1
