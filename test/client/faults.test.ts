@@ -147,6 +147,24 @@ t.test('too many streams: it waits in line, and polls', async t => {
   for (const states of await Promise.all(ends)) t.equal(states.at(-1)!.status, 'COMPLETED')
 })
 
+t.test('a watch waits out what a call would give up on', async t => {
+  const { charts, host, proxy } = await serveClient(t)
+  const { task_id } = await charts.create({ message_id })
+  const refusals: Array<{ status: number, headers?: Record<string, string> }> = [429, 503].map(status => ({ status, headers: { 'retry-after': '1' } }))
+  refusals.push(...Array.from({ length: 10 }, () => ({ status: 500 })))
+  const times: number[] = []
+  proxy.fault = () => {
+    times.push(performance.now())
+    return refusals.shift()
+  }
+  const watch = charts.watch(task_id)
+  await watch.next()
+  t.equal(refusals.length, 0)
+  t.ok(times[1]! - times[0]! >= 995 && times[2]! - times[1]! >= 995, 'not before the time')
+  await host.finish(task_id, { content: 1 })
+  t.equal((await readAll(watch)).at(-1)!.status, 'COMPLETED')
+})
+
 t.test('answers that overtake each other never take a state back', async t => {
   const { client, host, proxy } = await serveClient(t)
   const { task_id } = await client().create({ message_id })
