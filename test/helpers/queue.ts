@@ -35,6 +35,8 @@ export async function startQueue (t: Test, kind: typeof stores[number], options:
     await removeKeys(redis, keyPrefix).catch(() => {})
     redis.disconnect()
   })
+  // Where many files share a process, to connect may take longer than a call has.
+  if (redis) await queue.service.ready(15_000)
   return queue
 }
 

@@ -532,18 +532,20 @@ local function look_at_index(key)
 end
 local BATCHES, BOUND = Q .. 'batch:', Q .. 'idempotency:'
 local function look_at_binding(key)
-  local names = {}
+  local names, bound = {}, { key }
   if string.sub(key, 1, #BATCHES) == BATCHES then
-    for id in string.gmatch(call('HGET', key, 'ids') or '', '%S+') do
+    local ids, idempotency = unpack(call('HMGET', key, 'ids', 'key'))
+    for id in string.gmatch(ids or '', '%S+') do
       if #names < MAX_FETCHED then names[#names + 1] = P .. 'task:' .. id end
     end
+    if idempotency and idempotency ~= '' then bound[2] = BOUND .. idempotency end
   elseif string.sub(key, 1, #BOUND) == BOUND then
     local id = string.sub(call('GET', key) or '', 1, 36)
     names = { P .. 'task:' .. id, BATCHES .. id }
   else
     return
   end
-  if #names == 0 or call('EXISTS', unpack(names)) == 0 then mended = mended + call('DEL', key) end
+  if #names == 0 or call('EXISTS', unpack(names)) == 0 then mended = mended + call('DEL', unpack(bound)) end
 end
 local function look_at_keys(cursor)
   local ok = redis.pcall('SCAN', cursor, 'MATCH', (string.gsub(P, '[%*%?%[%]\\\\]', '\\\\%0')) .. '*', 'COUNT', KEYS_ASKED)

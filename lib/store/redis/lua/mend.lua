@@ -215,18 +215,21 @@ end
 -- A batch or an Idempotency-Key of which the tasks are gone: what counts them had lost one, so that they never expire.
 local BATCHES, BOUND = Q .. 'batch:', Q .. 'idempotency:'
 local function look_at_binding(key)
-  local names = {}
+  local names, bound = {}, { key }
   if string.sub(key, 1, #BATCHES) == BATCHES then
-    for id in string.gmatch(call('HGET', key, 'ids') or '', '%S+') do
+    local ids, idempotency = unpack(call('HMGET', key, 'ids', 'key'))
+    for id in string.gmatch(ids or '', '%S+') do
       if #names < MAX_FETCHED then names[#names + 1] = P .. 'task:' .. id end
     end
+    -- Its key leads to the batch, and may have been looked at before.
+    if idempotency and idempotency ~= '' then bound[2] = BOUND .. idempotency end
   elseif string.sub(key, 1, #BOUND) == BOUND then
     local id = string.sub(call('GET', key) or '', 1, 36)
     names = { P .. 'task:' .. id, BATCHES .. id }
   else
     return
   end
-  if #names == 0 or call('EXISTS', unpack(names)) == 0 then mended = mended + call('DEL', key) end
+  if #names == 0 or call('EXISTS', unpack(names)) == 0 then mended = mended + call('DEL', unpack(bound)) end
 end
 
 local function look_at_keys(cursor)
