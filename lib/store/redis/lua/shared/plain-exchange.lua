@@ -17,7 +17,9 @@ local OPENING, CLOSING = string.byte('{}', 1, 2)
 -- What few states have, where that is no more than a key or a batch, and the progress of steps: it stays as it is. Nil where there is more to it.
 local function read_rare(rest, keep_details)
   if rest == '' then return false, false end
-  local key, batch = string.match(rest, '"keys":%["([%w_-]+)"%]'), string.match(rest, '"batches":%["([%w_-]+)"%]')
+  local key, batch = string.match(rest, '^{"keys":%["([%w_-]+)"%]}$'), string.match(rest, '^{"batches":%["([%w_-]+)"%]}$')
+  if key or batch then return key or false, batch or false end
+  key, batch = string.match(rest, '"keys":%["([%w_-]+)"%]'), string.match(rest, '"batches":%["([%w_-]+)"%]')
   local left, steps = string.gsub(rest, '"steps":%[[^%]]*%]', '', 1)
   left = string.gsub(string.gsub(left, '"keys":%["[%w_-]+"%]', '', 1), '"batches":%["[%w_-]+"%]', '', 1)
   if (steps > 0 and keep_details == '0') or not string.find(left, '^{,*}$') then return nil end
