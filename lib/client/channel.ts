@@ -88,7 +88,7 @@ export function openChannel (transport: Transport, source: Source, onTask: (task
     }
   }
 
-  /** Asks how all are, then follows the stream to its end, or waits for a change where there is none; ms after which to go on. */
+  /** Lists the tasks, then follows the stream to its end; without a stream, waits for a change. Resolves to the ms until the next round. */
   async function round (signal: AbortSignal, expect: Expect): Promise<number> {
     const hasStream = Date.now() >= streamAt
     expect(SILENCE_MS)

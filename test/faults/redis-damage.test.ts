@@ -423,6 +423,21 @@ t.test('a lost request fails its task alone, once, and no attempt begins', { ski
   t.same(logger.said(/store does not answer/), [])
 })
 
+t.test('a task that is in two queues is run once', { skip }, async t => {
+  const queue = await startQueue(t, 'redis')
+  const twice = await queue.enqueue()
+  const others = [await queue.enqueue({ priority: 'high' }), await queue.enqueue()]
+  await queue.redis!.zadd(`{${queue.keyPrefix}}:2:queue:high`, '1', twice.task_id)
+  const started: string[] = []
+  await queue.work(async ({ task_id }) => {
+    started.push(task_id)
+    return null
+  }, { concurrency: 10 })
+  const ids = [twice, ...others].map(({ task_id }) => task_id)
+  for (const task_id of ids) t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })
+  t.same(started.sort(), ids.sort())
+})
+
 t.test('workers live through a Redis that was emptied, or went back to an old snapshot', { skip }, async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())

@@ -977,7 +977,7 @@ local function commit()
   write_index(Q .. 'processing', leases)
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  if finished_keep > 0 then prolong(Q .. 'finished', digits[finished_keep]) end
   write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
   if notify_workers then leave_marker() end
@@ -1370,13 +1370,7 @@ local function put_final(task, status)
   else
     index_remove(same, id, keep_task)
   end
-  for _, batch in ipairs(few.batches or {}) do
-    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-    end
-  end
+  for _, batch in ipairs(few.batches or {}) do end_in_batch(batch, keep_task) end
 end
 local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
 local function replace_request(task)
@@ -1532,7 +1526,7 @@ local function index_expire(key, id, others, keep)
   for i = 1, #others, 2 do
     if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
+  prolong(key, digits[keep])
 end
 local function index_finished(key, id, keep_task, keep_index, is_in)
   if call('ZCARD', key) == (is_in and 1 or 0) then
@@ -1565,6 +1559,13 @@ local function index_remove(key, id, keep)
   if #first > 2 then index_expire(key, id, first, keep) end
 end
 local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function end_in_batch(batch, keep_task)
+  local name = Q .. 'batch:' .. batch
+  if call('HINCRBY', name, 'left', '-1') > 0 then return end
+  call('PEXPIRE', name, keep_task)
+  local key = call('HGET', name, 'key')
+  if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+end
 local function is_superseded(id, asked)
   local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
   local score = newest and call('ZSCORE', messages_of(asked), id)
@@ -1933,8 +1934,8 @@ local function read_next(wanted)
     end
     if not best then break end
     local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
-    if score < 0 or score >= RANK then return nil end
-    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+    if score < 0 or score >= RANK or ids[id] then return nil end
+    ids[id], ids[#ids + 1], keys[#keys + 1] = true, id, P .. 'task:' .. id
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
   local is_left = false
@@ -1954,13 +1955,6 @@ local function read_next(wanted)
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
   return { ids, records, tenants, requests, rest, is_left = is_left }, used, due, rounds, clock
-end
-local function end_in_batch(batch, keep_task)
-  local name = Q .. 'batch:' .. batch
-  if call('HINCRBY', name, 'left', '-1') > 0 then return end
-  call('PEXPIRE', name, keep_task)
-  local key = call('HGET', name, 'key')
-  if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
 end
 local function write_end(one)
   local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch = unpack(one)
@@ -1989,7 +1983,7 @@ local function write_ends(ends)
   call('ZREM', Q .. 'processing', unpack(ids))
   call('ZREM', Q .. 'active', unpack(ids))
   call('ZADD', Q .. 'finished', unpack(finished))
-  if call('PEXPIRE', Q .. 'finished', digits[longest], 'NX') == 0 then call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') end
+  prolong(Q .. 'finished', digits[longest])
   call('DEL', unpack(keys))
 end
 local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
@@ -2159,7 +2153,10 @@ local digits = setmetatable({}, {
 local MAX_INLINE = 1024
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
 local MAX_NUMBER = 2 ^ 53
-local function is_number(value) return value >= 0 and value < MAX_NUMBER end`,
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function prolong(key, keep)
+  if call('PEXPIRE', key, keep, 'NX') == 0 then call('PEXPIRE', key, keep, 'GT') end
+end`,
   'take': `local MAX_DUE = 25
 local SETTLE_IN = 100
 local collected = 0

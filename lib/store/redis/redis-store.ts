@@ -455,11 +455,9 @@ export class RedisStore implements TaskStore {
       const read = new Map((unread.length > 0 ? await this.read(unread) : []).map((task, i) => [unread[i]!, task]))
       const enqueued = (found as DraftAnswer[]).map(([outcome, record, now, step, at, position, deps], i) => ({
         outcome,
-        task: typeof record === 'string'
-          ? read.get(record)
-          : record
-            ? toTask(record)
-            : now === undefined ? null : newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: deps ? deps.split(' ') : [] })
+        task: now !== undefined
+          ? newTask(drafts[i]!, Number(now), { current_step: step!, step_at: Number(at), queue_position: position!, depends_on: deps ? deps.split(' ') : [] })
+          : typeof record === 'string' ? read.get(record) : record && toTask(record)
       }))
       // One whose retention has passed since is no longer part of the answer.
       const tasksFound = enqueued.filter((item): item is EnqueuedTask => item.task != null)

@@ -47,7 +47,7 @@ local function commit()
   write_index(Q .. 'processing', leases)
   write_index(Q .. 'active', listed)
   write_index(Q .. 'finished', finished)
-  if finished_keep > 0 and call('PEXPIRE', Q .. 'finished', finished_keep, 'NX') == 0 then call('PEXPIRE', Q .. 'finished', finished_keep, 'GT') end
+  if finished_keep > 0 then prolong(Q .. 'finished', digits[finished_keep]) end
   write_tenants()
   for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
   if notify_workers then leave_marker() end

@@ -63,7 +63,7 @@ local function match_alike(drafts, charts_inside, any_replaced)
   return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
 end
 
--- What a task is to those that need it: 'unknown' where it is nobody's or somebody else's, 'failed', 'completed', or 'open'.
+-- How a task stands that is needed: 'unknown' (there is none, or it is another user's), 'failed', 'completed' or 'open'.
 local function judge_need(dep, user, any_replaced)
   local task = find_kept(dep)
   if not task or task.asked.user ~= user then return 'unknown' end

@@ -94,13 +94,7 @@ local function put_final(task, status)
   else
     index_remove(same, id, keep_task)
   end
-  for _, batch in ipairs(few.batches or {}) do
-    if call('HINCRBY', Q .. 'batch:' .. batch, 'left', -1) <= 0 then
-      call('PEXPIRE', Q .. 'batch:' .. batch, keep_task)
-      local key = call('HGET', Q .. 'batch:' .. batch, 'key')
-      if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-    end
-  end
+  for _, batch in ipairs(few.batches or {}) do end_in_batch(batch, keep_task) end
 end
 
 -- Whether the request has the form of one. What is within is read by the worker's process, which gives back what is no JSON (see lose.lua).

@@ -15,7 +15,7 @@ local function index_expire(key, id, others, keep)
     if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
   end
   -- Another finished task in it may be kept longer.
-  if call('PEXPIRE', key, digits[keep], 'NX') == 0 then call('PEXPIRE', key, digits[keep], 'GT') end
+  prolong(key, digits[keep])
 end
 
 -- `is_in`: whether the index has had it while it was unfinished.
@@ -56,6 +56,15 @@ local function index_remove(key, id, keep)
 end
 
 local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+
+-- A batch, and the key that leads to it, are kept as long as the last of its tasks.
+local function end_in_batch(batch, keep_task)
+  local name = Q .. 'batch:' .. batch
+  if call('HINCRBY', name, 'left', '-1') > 0 then return end
+  call('PEXPIRE', name, keep_task)
+  local key = call('HGET', name, 'key')
+  if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+end
 
 -- Whether a task is one of those that a newer one of its message replaced, and that no call has come to yet. `superseded` has for such
 -- a message the score of the newest of them.

@@ -74,8 +74,9 @@ local function read_next(wanted)
     end
     if not best then break end
     local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
-    if score < 0 or score >= RANK then return nil end
-    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
+    -- In two queues, it is claimed by one of them only.
+    if score < 0 or score >= RANK or ids[id] then return nil end
+    ids[id], ids[#ids + 1], keys[#keys + 1] = true, id, P .. 'task:' .. id
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
   local is_left = false
@@ -97,14 +98,6 @@ local function read_next(wanted)
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
   return { ids, records, tenants, requests, rest, is_left = is_left }, used, due, rounds, clock
-end
-
-local function end_in_batch(batch, keep_task)
-  local name = Q .. 'batch:' .. batch
-  if call('HINCRBY', name, 'left', '-1') > 0 then return end
-  call('PEXPIRE', name, keep_task)
-  local key = call('HGET', name, 'key')
-  if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
 end
 
 local function write_end(one)
@@ -135,7 +128,7 @@ local function write_ends(ends)
   call('ZREM', Q .. 'processing', unpack(ids))
   call('ZREM', Q .. 'active', unpack(ids))
   call('ZADD', Q .. 'finished', unpack(finished))
-  if call('PEXPIRE', Q .. 'finished', digits[longest], 'NX') == 0 then call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') end
+  prolong(Q .. 'finished', digits[longest])
   call('DEL', unpack(keys))
 end
 

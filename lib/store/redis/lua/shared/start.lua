@@ -27,3 +27,8 @@ local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
 -- Above it, a number is not a count or a time of ours. Of NaN, no comparison is true.
 local MAX_NUMBER = 2 ^ 53
 local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+
+-- What has entries of many tasks expires with the one that is kept longest.
+local function prolong(key, keep)
+  if call('PEXPIRE', key, keep, 'NX') == 0 then call('PEXPIRE', key, keep, 'GT') end
+end

@@ -1,6 +1,7 @@
 --- @include "order"
 -- What is kept per tenant: how many of its tasks wait, run or are scheduled ('' counts those of all), and its turns. Changed in Lua, and
 -- written once, with the shares, by write_tenants.
+
 -- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
 local ROUND = 60
 -- All turns are below it.
@@ -78,7 +79,7 @@ local function write_tenants()
   for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
 end
 
--- One marker is enough: whoever takes it leaves another if there is more to do. It expires so that an idle store is empty.
+-- One marker is enough: a worker that takes it leaves another if there is more to do. The marker expires, so that an idle store is empty.
 local function leave_marker()
   if call('LLEN', Q .. 'wake') > 0 then return end
   call('LPUSH', Q .. 'wake', 1)
