@@ -113,7 +113,7 @@ export class Leases {
       return this.#fail(task, lease, error, startedAt)
     }
     const chart_id = chartIdOf(task_id, lease)
-    if (!this.#hostCharts) return { task_id, lease, verb: 'complete', chart_id, content: json }
+    if (!this.#hostCharts) return { task_id, lease, verb: 'complete', chart_id, content: json, claimed: task }
     const { signal } = aborting
     const giveUp = new AbortController()
     const abort = () => giveUp.abort(signal.reason)
@@ -126,7 +126,7 @@ export class Leases {
       clearTimeout(deadline)
       signal.removeEventListener('abort', abort)
     }
-    return { task_id, lease, verb: 'complete', chart_id, content: null }
+    return { task_id, lease, verb: 'complete', chart_id, content: null, claimed: task }
   }
 
   /** Best effort: where this fails, or there is no room for it, another attempt generates the chart again. */

@@ -266,8 +266,8 @@ class MemoryStore implements TaskStore {
 
   /** Collects what is due, then hands out tasks. `own`: what the caller knows the end of. */
   #take (take: Take, own: ReadonlySet<string>): Taken {
-    const { worker_id, take_id } = take
-    const before = this.#shelves.takes.get(worker_id)
+    const { worker_id, take_id, lane = 0 } = take
+    const before = this.#shelves.takes.get(`${worker_id}:${lane}`)
     if (before?.take_id === take_id && before.expires > this.#now()) {
       const again = before.ids.map(task_id => this.#shelves.entries.get(task_id)!)
       const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
@@ -281,7 +281,7 @@ class MemoryStore implements TaskStore {
     const ended = this.#lifecycle.drain()
     if (started.length + ended.length + expired.length > 0) {
       const ids = started.map(({ task }) => task.task_id)
-      this.#shelves.takes.set(worker_id, { take_id, ids, ended, expired, expires: this.#now() + take.leaseDuration })
+      this.#shelves.takes.set(`${worker_id}:${lane}`, { take_id, ids, ended, expired, expires: this.#now() + take.leaseDuration })
     }
     // A paused queue must not wake those who would find nothing.
     if (this.#shelves.queue.any && !this.#shelves.paused) this.#bell.ring()

@@ -104,8 +104,10 @@ export type EnqueueOutcome =
 /** One worker's wish for tasks. */
 export interface Take {
   readonly worker_id: string
-  /** Chosen by the caller: a take repeated with the same id hands out the same tasks. */
+  /** Chosen by the caller: the latest take of a lane, repeated with the same id, hands out the same tasks. */
   readonly take_id: string
+  /** 0 unless given; 1 for the second of two takes that a worker has under way. */
+  readonly lane?: 0 | 1 | undefined
   readonly count: number
   /** ms */
   readonly leaseDuration: number
@@ -171,8 +173,11 @@ export interface Cancelled {
 
 /** How a lease ends. */
 export type Closing = { readonly task_id: string, readonly lease: number } & (
-  /** `content`: the chart as JSON, or null where the host's `chartStore` has it. */
-  | { readonly verb: 'complete', readonly chart_id: string, readonly content: string | null }
+  /**
+   * `content`: the chart as JSON, or null where the host's `chartStore` has it. `claimed`: the task as it was claimed, where the caller has
+   * it: then the store need not send it again.
+   */
+  | { readonly verb: 'complete', readonly chart_id: string, readonly content: string | null, readonly claimed?: ChartTask }
   /** `delay`: ms before the next try, null for the task's own backoff, 'never' for no other try. `message` null: the code says it. */
   | { readonly verb: 'fail', readonly code: string, readonly message: string | null, readonly delay: number | null | 'never' }
   /** Hands the task back; the try is not counted. */

@@ -19,6 +19,8 @@ const LAST_WORD = 1_700
 const LONGEST_TIMER = 86_400_000
 /** ms between two clean-ups of one worker. */
 const CLEANUP_INTERVAL = 60_000
+/** Ended attempts that are worth a second exchange while one is under way; a quarter of the concurrency where that is more. */
+const MIN_BESIDE = 16
 
 export interface ConsumerOptions {
   readonly service: QueueService
@@ -36,9 +38,25 @@ interface Ended {
   readonly closing: Closing
 }
 
+/** One of the two exchanges that a worker may have under way. The store keeps what each of them claimed last. */
+class Lane {
+  readonly number: 0 | 1
+  isBusy = false
+  /** Whether the store has not answered, and the exchange is repeated. */
+  isRepeating = false
+  /** What it ends, and how many tasks it may claim. */
+  ended: readonly Ended[] = []
+  wanted = 0
+
+  constructor (number: 0 | 1) {
+    this.number = number
+  }
+}
+
 /**
- * Works tasks until it is stopped. Everything that it says to the store goes through one exchange at a time: what has ended
- * since the last one, and the wish for as many tasks as there are free slots.
+ * Works tasks until it is stopped. It talks to the store in exchanges: what has ended since the last one, and a claim of as many tasks as
+ * there are free slots. While the store works on one exchange, this process works on the tasks of the other: with many short
+ * tasks, neither waits for the other.
  */
 export class Consumer {
   /** Resolves when nothing runs here any more, for whatever reason. */
@@ -50,6 +68,7 @@ export class Consumer {
   readonly #heartbeat: Heartbeat
   readonly #progress: ProgressSender
   readonly #ended: Ended[] = []
+  readonly #lanes = [new Lane(0), new Lane(1)]
   readonly #stopping = new AbortController()
   readonly #offCancelled: () => void
   readonly #offFeed: () => void
@@ -111,8 +130,9 @@ export class Consumer {
     const { logger } = this.#options
     const stopping = this.#stopping.signal
     try {
-      while (!this.#hurry.signal.aborted && !(stopping.aborted && this.#running.size === 0)) {
-        if (this.#ended.length > 0 || (this.#look && !stopping.aborted)) await this.#exchange()
+      while (!this.#hurry.signal.aborted && !(stopping.aborted && this.#running.size === 0 && !this.#lanes.some(lane => lane.isBusy))) {
+        const lane = this.#nextLane()
+        if (lane) this.#exchange(lane)
         else await this.#idle()
       }
     } finally {
@@ -129,60 +149,83 @@ export class Consumer {
     logger.info({}, 'the worker has stopped')
   }
 
+  /** The lane for an exchange that is due; null where there is nothing to say, or it can wait for the exchange that is under way. */
+  #nextLane (): Lane | null {
+    const free = this.#lanes.find(lane => !lane.isBusy)
+    if (!free) return null
+    const other = this.#lanes.find(lane => lane.isBusy)
+    if (!other) return this.#ended.length > 0 || (this.#look && !this.#stopping.signal.aborted) ? free : null
+    // A full Redis refuses claims, but not what ends leases: a chart that is ready must not wait until there is room again.
+    return this.#ended.length >= (other.isRepeating ? 1 : this.#minBeside) ? free : null
+  }
+
+  get #minBeside (): number {
+    return Math.max(MIN_BESIDE, this.#options.concurrency / 4)
+  }
+
+  /** What the next exchange carries: half of many where the other lane has nothing yet. */
+  #nextEnded (): Ended[] {
+    const { length } = this.#ended
+    const isShared = length >= 2 * this.#minBeside && !this.#lanes.some(lane => lane.isBusy)
+    return this.#ended.splice(0, isShared ? Math.ceil(length / 2) : length)
+  }
+
   /** One round trip: ends what has ended, takes what there are slots for. Repeated as it is until the store has answered. */
-  async #exchange (): Promise<void> {
+  async #exchange (lane: Lane): Promise<void> {
+    lane.ended = this.#nextEnded()
+    lane.isBusy = true
+    try {
+      await this.#repeat(lane)
+    } finally {
+      Object.assign(lane, new Lane(lane.number))
+      this.#signal()
+    }
+  }
+
+  async #repeat (lane: Lane): Promise<void> {
+    const { ended } = lane
     const { leaseDuration, logger } = this.#options
     const stopping = this.#stopping.signal
     const hurry = this.#hurry.signal
-    this.#look = false
-    const ended = this.#ended.splice(0)
-    let take = stopping.aborted ? null : this.#wish(ended)
+    // The claim that is being repeated knows nothing of the slots that become free here.
+    this.#look = this.#lanes.some(lane => lane.isRepeating)
+    let take = stopping.aborted || this.#look ? null : this.#wish(lane)
     let sentAt = performance.now()
-    for (let wait = STORE_RETRY.first, failed = false; ; wait = Math.min(wait * 2, STORE_RETRY.longest)) {
+    for (let wait = STORE_RETRY.first; ; wait = Math.min(wait * 2, STORE_RETRY.longest)) {
       try {
-        if (failed) await this.#closeMeanwhile()
         const taken = await this.#unlessHurried(this.#send(ended, take))
         if (hurry.aborted) return
         this.#forget(ended)
         // Leases count from the first time this take was sent: it may have been then that the store gave them.
         if (taken) this.#accept(taken, sentAt)
-        if (failed) {
+        if (lane.isRepeating) {
           logger.info({}, 'the store answers again')
           this.#heartbeat.beat()
         }
         return
       } catch (error) {
-        if (!failed) logger.warn({ err: error }, 'the store does not answer, trying again')
-        failed = true
+        if (!this.#lanes.some(lane => lane.isRepeating)) logger.warn({ err: error }, 'the store does not answer, trying again')
+        lane.isRepeating = true
+        this.#signal()
         await delay(wait, undefined, { signal: hurry }).catch(() => {})
         if (hurry.aborted) return
         if (take && performance.now() - sentAt > leaseDuration) {
           // What the store may have given then has run out.
-          take = stopping.aborted ? null : this.#wish(ended)
+          take = stopping.aborted ? null : this.#wish(lane)
           sentAt = performance.now()
         }
       }
     }
   }
 
-  /** As many tasks as there are slots once those of `ended` are free. */
-  #wish (ended: readonly Ended[]): LeasesTake {
+  /** As many tasks as there are slots once those of attempts that have ended are free, with those that the other lane may claim. */
+  #wish (lane: Lane): LeasesTake {
     const { concurrency, leaseDuration } = this.#options
-    const beside = this.#running.size - ended.length
-    const isSolitary = this.#solitary && !ended.some(({ attempt }) => attempt === this.#solitary)
-    return { worker_id: this.#worker_id, take_id: randomUUID(), count: isSolitary ? 0 : concurrency - beside, leaseDuration, beside }
-  }
-
-  /** A full Redis refuses a take, but not what ends leases: a chart that is ready must not wait until there is room again. */
-  async #closeMeanwhile (): Promise<void> {
-    const ended = [...this.#ended]
-    if (ended.length === 0) return
-    await this.#unlessHurried(this.#send(ended, null))
-    if (this.#hurry.signal.aborted) return
-    this.#ended.splice(0, ended.length)
-    this.#forget(ended)
-    // The take that is being repeated knows nothing of these slots.
-    this.#look = true
+    lane.wanted = 0
+    const beside = this.#lanes.reduce((running, { ended, wanted }) => running - ended.length + wanted, this.#running.size)
+    const isEnding = this.#lanes.some(({ ended }) => ended.some(({ attempt }) => attempt === this.#solitary))
+    lane.wanted = this.#solitary && !isEnding ? 0 : concurrency - beside
+    return { worker_id: this.#worker_id, take_id: randomUUID(), count: lane.wanted, leaseDuration, beside, lane: lane.number }
   }
 
   #forget (ended: readonly Ended[]): void {
@@ -232,9 +275,11 @@ export class Consumer {
       taken, generate, leases: service.leases, leaseDuration, attemptTimeout, logger, onProgress: () => this.#progress.soon()
     }, sentAt)
     this.#running.add(attempt)
-    if (alone) this.#solitary = attempt
+    // The other lane may have claimed it before it was known that nothing else may run here.
+    const isBesideSolitary = this.#solitary !== null
+    if (alone) this.#solitary ??= attempt
     // What is left of the lease must outlast the next heartbeat; handed back, the task comes with a new one.
-    if (this.#stopping.signal.aborted || performance.now() - sentAt > leaseDuration / 2) {
+    if (isBesideSolitary || this.#stopping.signal.aborted || performance.now() - sentAt > leaseDuration / 2) {
       this.#end(attempt, attempt.decline())
       return
     }
@@ -285,7 +330,7 @@ export class Consumer {
 
   /** Waits for something to do: an attempt that ends, a sign of work where there is a slot for it, or the stop. */
   async #idle (): Promise<void> {
-    if (this.#free > 0 && !this.#waiting && !this.#stopping.signal.aborted) this.#waitForWork()
+    if (this.#free > 0 && !this.#waiting && !this.#lanes.some(lane => lane.isBusy) && !this.#stopping.signal.aborted) this.#waitForWork()
     if (!this.#signalled) await new Promise<void>(resolve => { this.#notify = resolve })
     this.#signalled = false
   }

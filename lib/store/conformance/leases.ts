@@ -177,6 +177,18 @@ export const leases = cases('a lease', {
     for (let i = 0; i < 2; i++) assert.deepEqual(idsOf((await scene.store.closeLeases([], wish)).taken.lost), [task_id])
   },
 
+  'is given again by the latest claim of either lane, repeated because its reply was lost': async scene => {
+    await scene.enqueueMany(4)
+    const first = scene.wish({ count: 2, lane: 0 })
+    const second = scene.wish({ count: 2, lane: 1 })
+    const given = await scene.store.dequeue(first)
+    const [one, other] = given.tasks
+    const more = (await scene.store.closeLeases([completion(one!)], second)).taken
+    assert.equal(new Set([...idsOf(given.tasks), ...idsOf(more.tasks)]).size, 4)
+    assert.deepEqual(idsOf((await scene.store.dequeue(second)).tasks), idsOf(more.tasks))
+    assert.deepEqual(idsOf((await scene.store.dequeue(first)).tasks), [other!.task.task_id])
+  },
+
   'has a number that is never given back': async scene => {
     await scene.enqueue({ attempts: 100 })
     const numbers: number[] = []

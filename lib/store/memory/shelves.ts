@@ -36,7 +36,7 @@ export class Shelves {
   /** And what waits for another attempt. */
   readonly retrying = new Set<string>()
   readonly running = new TenantCounts()
-  /** What each worker's latest take handed out, what it ended and found expired: its reply may be lost. */
+  /** By worker and lane: what its latest take handed out, what it ended and found expired: its reply may be lost. */
   readonly takes = new Map<string, {
     readonly take_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expired: readonly ExpiredLease[], readonly expires: number
   }>()
@@ -69,6 +69,6 @@ export class Shelves {
       if (kept.length > 0) this.unrun.set(tenant, kept)
       else this.unrun.delete(tenant)
     }
-    for (const [worker_id, { expires }] of this.takes) if (expires <= now) this.takes.delete(worker_id)
+    for (const [name, { expires }] of this.takes) if (expires <= now) this.takes.delete(name)
   }
 }

@@ -96,7 +96,7 @@ end
 return contents`,
   'dequeue': `#!lua
 --- @include "plain-exchange"
-local any = call('EXISTS', Q .. 'take:' .. ARGV[2], Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed', queue('again'), queue('high'), queue('normal'), queue('low'))
+local any = call('EXISTS', note_of(ARGV[2]), Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed', queue('again'), queue('high'), queue('normal'), queue('low'))
 if any == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
 if claimed then return claimed end
@@ -902,10 +902,10 @@ function verbs.release(task)
 end
 local closed, own, cap, ids = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil, {}
 local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', Q .. 'unsettled') }
-for i = 8, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
+for i = 9, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
 fetch(ids)
 for n, id in ipairs(ids) do
-  local i = 1 + 7 * n
+  local i = 2 + 7 * n
   local task, lease, verb = find(id), tonumber(ARGV[i + 1]), ARGV[i + 2]
   local state = task and task.state
   closed[n] = 'stale'
@@ -1733,6 +1733,7 @@ local function requeue(task, step, delay, verb, code, message)
   announce(task)
   wake()
 end`,
+  'note': `local function note_of(worker) return Q .. 'take:' .. worker .. (ARGV[8] == '0' and '' or ':' .. ARGV[8]) end`,
   'order': `local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
 local STRIDE = { high = 1, normal = 4, low = 16 }
@@ -1877,6 +1878,7 @@ local function enqueue_plain()
 end`,
   'plain-exchange': `--- @include "start"
 --- @include "expected"
+--- @include "note"
 --- @include "tenants"
 --- @include "index"
 local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
@@ -1895,7 +1897,7 @@ local function read_rare(rest, keep_details)
 end
 local function read_ends()
   local ends, ids, keys, others = {}, {}, {}, {}
-  for i = 8, #ARGV - 1, 7 do
+  for i = 9, #ARGV - 1, 7 do
     local id = ARGV[i]
     if ARGV[i + 2] ~= 'complete' or others[id] then return nil end
     ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
@@ -1904,7 +1906,7 @@ local function read_ends()
   if #ids == 0 then return ends end
   local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids))
   for n, id in ipairs(ids) do
-    local i = 1 + 7 * n
+    local i = 2 + 7 * n
     local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
     local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
@@ -1913,7 +1915,7 @@ local function read_ends()
     if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
       ' ' .. claim .. ' complete ' .. trace .. rest
-    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch }
+    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch, ARGV[i + 5] == '1' }
     if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
   end
   if call('EXISTS', unpack(others)) > 0 then return nil end
@@ -1957,10 +1959,10 @@ local function read_next(wanted)
   return { ids, records, tenants, requests, rest, is_left = is_left }, used, due, rounds, clock
 end
 local function write_end(one)
-  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch = unpack(one)
+  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch, is_enough = unpack(one)
   if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
-  one[2] = text .. record
-  call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
+  local ended = text .. record
+  call('SET', P .. 'task:' .. id, ended, 'PX', keep_task)
   if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
   if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   if batch then end_in_batch(batch, keep_task) end
@@ -1969,12 +1971,13 @@ local function write_end(one)
   index_answer(Q .. 'same:' .. hash, id, keep_task)
   if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
   call('PUBLISH', P .. 'updates:' .. id, text)
+  return { 'ok', is_enough and text or { ended, false, false, is_apart and call('GET', P .. 'request:' .. id) or nil } }
 end
 local function write_ends(ends)
-  if #ends == 0 then return end
-  local ids, keys, finished, longest = {}, {}, {}, 0
+  local ids, keys, finished, answers, longest = {}, {}, {}, {}, 0
+  if #ends == 0 then return ids, answers end
   for n, one in ipairs(ends) do
-    write_end(one)
+    answers[n] = write_end(one)
     ids[n], keys[n] = one[1], Q .. 'checkpoints:' .. one[1]
     finished[2 * n - 1], finished[2 * n] = digits[now + one[7]], one[1]
     longest = math.max(longest, tonumber(one[7]))
@@ -1985,6 +1988,7 @@ local function write_ends(ends)
   call('ZADD', Q .. 'finished', unpack(finished))
   prolong(Q .. 'finished', digits[longest])
   call('DEL', unpack(keys))
+  return ids, answers
 end
 local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
   local ids, records, tenants, requests, rest = unpack(next_ones)
@@ -2015,7 +2019,7 @@ local function write_next(next_ones, used, due, rounds, clock, worker, claim, le
 end
 local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if expected and expected - now > TOLERANCE then return nil end
-  local before, paused, unsettled = unpack(call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled'))
+  local before, paused, unsettled = unpack(call('MGET', note_of(worker), Q .. 'paused', Q .. 'unsettled'))
   if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
   if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
   local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
@@ -2024,16 +2028,11 @@ local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if not ends then return nil end
   local next_ones, used, due, rounds, clock = read_next(math.min(wanted, MAX_CLAIMED))
   if not next_ones then return nil end
-  write_ends(ends)
+  local settled, answers = write_ends(ends)
   local claimed = write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
   write_tenants()
-  local settled, answers = {}, {}
-  for n, one in ipairs(ends) do
-    settled[n] = one[1]
-    answers[n] = { 'ok', { one[2], false, false, one[4] and call('GET', P .. 'request:' .. one[1]) or nil } }
-  end
   if #claimed + #settled > 0 then
-    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
+    call('SET', note_of(worker), claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
   end
   if next_ones.is_left then leave_marker() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
@@ -2157,7 +2156,8 @@ local function is_number(value) return value >= 0 and value < MAX_NUMBER end
 local function prolong(key, keep)
   if call('PEXPIRE', key, keep, 'NX') == 0 then call('PEXPIRE', key, keep, 'GT') end
 end`,
-  'take': `local MAX_DUE = 25
+  'take': `--- @include "note"
+local MAX_DUE = 25
 local SETTLE_IN = 100
 local collected = 0
 local function due_in(key, time)
@@ -2277,7 +2277,7 @@ local function end_replaced(task, at, score)
   if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
   return put_cancelled(task.id)
 end
-local function notes_for(worker) return call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled') end
+local function notes_for(worker) return call('MGET', note_of(worker), Q .. 'paused', Q .. 'unsettled') end
 local function as_reply(claimed)
   local replies = {}
   for i, one in ipairs(claimed) do
@@ -2376,7 +2376,7 @@ local function take(own, worker, claim, wanted, lease_duration, running_per_tena
   if #untold > 0 then unsettled, left = settle(unsettled), nil end
   if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
-    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
+    call('SET', note_of(worker), claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   left = left or (paused and 0 or count_queues())
   if shares and left > (shares.high and 1 or 0) + (shares.normal and 1 or 0) + (shares.low and 1 or 0) then mend_shares() end

@@ -204,6 +204,9 @@ function taskOf ({ asked, state }: Parsed, request: ChartRequest, position: numb
 /** A stored task as everybody sees it; null where it cannot be read. */
 export const toTask = (found: RawTask): ChartTask | null => readable(() => readTask(found))
 
+/** A task that was read before, in a later state. */
+export const withState = (task: ChartTask, text: string): ChartTask => ({ ...task, ...toState(parseState(text)) })
+
 function readTask ([record, text, position, apart]: RawTask): ChartTask {
   const parsed = parse(record, text, apart)
   return taskOf(parsed, toRequest(parsed.request), position)

@@ -13,7 +13,7 @@ import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } 
 import { countFitting, Gatherer } from './gatherer.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { scripts } from './scripts.ts'
-import { fromWord, parseHint, requestOf, toClaimed, toDetails, toRare, toSteps, toTask, toWord, toWords, type RawClaimed, type RawTask } from './records.ts'
+import { fromWord, parseHint, requestOf, toClaimed, toDetails, toRare, toSteps, toTask, toWord, toWords, withState, type RawClaimed, type RawTask } from './records.ts'
 import { Subscriber } from './subscriber.ts'
 
 export interface RedisStoreOptions {
@@ -61,7 +61,7 @@ const toTaken = ([claimed, lost, due, , unsettled, expired]: RawTaken): Taken =>
   ...(unsettled === 1 ? { unsettled: true } : {})
 })
 const takeArguments = (take: Take | null): Argument[] =>
-  take ? [toWord(take.worker_id), toWord(take.take_id), take.count, take.leaseDuration, take.runningPerTenant, take.beside] : ['', '', 0, 0, 0, 0]
+  take ? [toWord(take.worker_id), toWord(take.take_id), take.count, take.leaseDuration, take.runningPerTenant, take.beside, take.lane ?? 0] : ['', '', 0, 0, 0, 0, 0]
 
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
   const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, timeInQueue, weight, charts_inside } = drafts[0]!
@@ -84,11 +84,15 @@ function toAnswers (raw: EnqueueAnswer[] | PlainAnswer, sizes: readonly number[]
 function closingArguments (closing: Closing): Argument[] {
   const { task_id, lease, verb } = closing
   switch (verb) {
-    case 'complete': return [task_id, lease, verb, closing.chart_id, closing.content ?? '', '', '']
+    case 'complete': return [task_id, lease, verb, closing.chart_id, closing.content ?? '', closing.claimed ? 1 : '', '']
     case 'fail': return [task_id, lease, verb, closing.code, closing.message ?? '', closing.delay ?? '', Math.random()]
     case 'release': return [task_id, lease, verb, '', '', '', '']
   }
 }
+
+/** `ended`: the task or, where the caller has it as it was claimed, the state in which it ended. */
+const toFinished = (closing: Closing, ended: RawTask | string): ChartTask | null =>
+  typeof ended !== 'string' ? toTask(ended) : closing.verb === 'complete' && closing.claimed ? withState(closing.claimed, ended) : null
 
 const sizeOf = (closing: Closing) => ({ bytes: closing.verb === 'complete' ? Buffer.byteLength(closing.content ?? '') : 0 })
 
@@ -374,9 +378,9 @@ export class RedisStore implements TaskStore {
 
   async #close (script: 'close' | 'settleAndClaim', closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
     const args = [...takeArguments(take), ...closings.flatMap(closingArguments)]
-    const [closed, taken] = await this.#runOnTime<[Array<[string, Found?]>, RawTaken]>(script, args, take?.leaseDuration ?? 0, ([, [,,, now]]) => now)
+    const [closed, taken] = await this.#runOnTime<[Array<[string, (Found | string)?]>, RawTaken]>(script, args, take?.leaseDuration ?? 0, ([, [,,, now]]) => now)
     return {
-      closed: closed.map(([answer, record]) => ({ current: answer === 'ok', finished: record ? toTask(record) : null })),
+      closed: closed.map(([answer, ended], i) => ({ current: answer === 'ok', finished: ended ? toFinished(closings[i]!, ended) : null })),
       taken: take ? await this.#taken(taken, take) : toTaken(taken)
     }
   }

@@ -1,8 +1,8 @@
 -- Ends leases, then claims the next tasks: what close and settle-and-claim do. They differ in whether a full Redis lets them.
 -- ARGV[1] now (ms, '' = TIME)  [2] worker, '' where nothing is to be claimed  [3] claim id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
--- ARGV[7] attempts that go on in the worker meanwhile
+-- ARGV[7] attempts that go on in the worker meanwhile  [8] lane (0 or 1)
 -- then for each lease seven: task_id  lease  verb  and
---   complete: chart_id, content or '' where the host keeps it, '', ''
+--   complete: chart_id, content or '' where the host keeps it, '1' where the state is enough of an answer, ''
 --   fail: code, message, delay (ms; '' = the task's own backoff, 'never' = no more attempts), random 0-1 for the jitter
 --   release: '', '', '', ''
 -- last: what the time should be or ''
@@ -43,10 +43,10 @@ end
 
 local closed, own, cap, ids = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil, {}
 local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', Q .. 'unsettled') }
-for i = 8, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
+for i = 9, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
 fetch(ids)
 for n, id in ipairs(ids) do
-  local i = 1 + 7 * n
+  local i = 2 + 7 * n
   local task, lease, verb = find(id), tonumber(ARGV[i + 1]), ARGV[i + 2]
   local state = task and task.state
   closed[n] = 'stale'

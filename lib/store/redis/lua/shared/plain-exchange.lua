@@ -5,6 +5,7 @@
 -- ARGV as in close.lua.
 --- @include "start"
 --- @include "expected"
+--- @include "note"
 --- @include "tenants"
 --- @include "index"
 local ENDING = '^\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\n]*\n()'
@@ -27,10 +28,10 @@ local function read_rare(rest, keep_details)
 end
 
 -- The attempts that end: each as { id, record, state, whether its request is apart, hash, message, keep_task, keep_index, tenant, user, shared, chart,
--- content, key or false, batch or false }.
+-- content, key or false, batch or false, whether the state is enough of an answer }.
 local function read_ends()
   local ends, ids, keys, others = {}, {}, {}, {}
-  for i = 8, #ARGV - 1, 7 do
+  for i = 9, #ARGV - 1, 7 do
     local id = ARGV[i]
     if ARGV[i + 2] ~= 'complete' or others[id] then return nil end
     ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
@@ -39,7 +40,7 @@ local function read_ends()
   if #ids == 0 then return ends end
   local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids))
   for n, id in ipairs(ids) do
-    local i = 1 + 7 * n
+    local i = 2 + 7 * n
     local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
     local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
@@ -48,7 +49,7 @@ local function read_ends()
     if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
       ' ' .. claim .. ' complete ' .. trace .. rest
-    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch }
+    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch, ARGV[i + 5] == '1' }
     if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
   end
   if call('EXISTS', unpack(others)) > 0 then return nil end
@@ -101,10 +102,10 @@ local function read_next(wanted)
 end
 
 local function write_end(one)
-  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch = unpack(one)
+  local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch, is_enough = unpack(one)
   if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', keep_task) end
-  one[2] = text .. record
-  call('SET', P .. 'task:' .. id, one[2], 'PX', keep_task)
+  local ended = text .. record
+  call('SET', P .. 'task:' .. id, ended, 'PX', keep_task)
   if is_apart then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
   if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   if batch then end_in_batch(batch, keep_task) end
@@ -113,13 +114,15 @@ local function write_end(one)
   index_answer(Q .. 'same:' .. hash, id, keep_task)
   if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
   call('PUBLISH', P .. 'updates:' .. id, text)
+  return { 'ok', is_enough and text or { ended, false, false, is_apart and call('GET', P .. 'request:' .. id) or nil } }
 end
 
+-- Returns what ended, and the answers.
 local function write_ends(ends)
-  if #ends == 0 then return end
-  local ids, keys, finished, longest = {}, {}, {}, 0
+  local ids, keys, finished, answers, longest = {}, {}, {}, {}, 0
+  if #ends == 0 then return ids, answers end
   for n, one in ipairs(ends) do
-    write_end(one)
+    answers[n] = write_end(one)
     ids[n], keys[n] = one[1], Q .. 'checkpoints:' .. one[1]
     finished[2 * n - 1], finished[2 * n] = digits[now + one[7]], one[1]
     longest = math.max(longest, tonumber(one[7]))
@@ -130,6 +133,7 @@ local function write_ends(ends)
   call('ZADD', Q .. 'finished', unpack(finished))
   prolong(Q .. 'finished', digits[longest])
   call('DEL', unpack(keys))
+  return ids, answers
 end
 
 local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
@@ -164,7 +168,7 @@ end
 -- Settles what is in ARGV, claims up to `wanted` more, and returns the answers to what was settled and, as take.lua does, to the claim.
 local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if expected and expected - now > TOLERANCE then return nil end
-  local before, paused, unsettled = unpack(call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled'))
+  local before, paused, unsettled = unpack(call('MGET', note_of(worker), Q .. 'paused', Q .. 'unsettled'))
   if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
   if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
   local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
@@ -174,16 +178,11 @@ local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   local next_ones, used, due, rounds, clock = read_next(math.min(wanted, MAX_CLAIMED))
   if not next_ones then return nil end
 
-  write_ends(ends)
+  local settled, answers = write_ends(ends)
   local claimed = write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
   write_tenants()
-  local settled, answers = {}, {}
-  for n, one in ipairs(ends) do
-    settled[n] = one[1]
-    answers[n] = { 'ok', { one[2], false, false, one[4] and call('GET', P .. 'request:' .. one[1]) or nil } }
-  end
   if #claimed + #settled > 0 then
-    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
+    call('SET', note_of(worker), claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
   end
   if next_ones.is_left then leave_marker() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]

@@ -1,3 +1,4 @@
+--- @include "note"
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
 -- Of what is due, so much at once: Redis serves nobody else meanwhile.
 local MAX_DUE = 25
@@ -145,7 +146,7 @@ local function end_replaced(task, at, score)
 end
 
 -- What this worker claimed last, whether the queue is paused, and whether earlier calls have left something to settle.
-local function notes_for(worker) return call('MGET', Q .. 'take:' .. worker, Q .. 'paused', Q .. 'unsettled') end
+local function notes_for(worker) return call('MGET', note_of(worker), Q .. 'paused', Q .. 'unsettled') end
 
 local function as_reply(claimed)
   local replies = {}
@@ -256,7 +257,7 @@ local function take(own, worker, claim, wanted, lease_duration, running_per_tena
   if #untold > 0 then unsettled, left = settle(unsettled), nil end
   if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
-    call('SET', Q .. 'take:' .. worker, claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
+    call('SET', note_of(worker), claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   -- A paused queue must not wake those who would find nothing.
   left = left or (paused and 0 or count_queues())
