@@ -31,7 +31,7 @@ export interface TaskDraft {
   readonly tenant: string
   /** The org whose members may see the finished chart, or null. */
   readonly shared_with: string | null
-  /** Hash of what makes two requests ask for the same chart; the store adds what they turn out to depend on. */
+  /** Hash of what makes two requests of a user and a message ask for the same chart; the store adds what they turn out to depend on. */
   readonly same: string
   readonly force: boolean
   readonly priority: ChartPriority

@@ -171,7 +171,7 @@ async function damages (redis: Redis, snapshot: Snapshot, byId: ReadonlyMap<stri
       found.push({ what: `${short}: ${what}`, touched: [...touched, ...more], do: act })
     }
     // Records and requests are all looked at; of the others that are named by an id, some of each kind.
-    const kind = short.replace(/(?<=turns:|queue:).*(?<!again)/, '').replace(/[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}.*|(?<=same:|idempotency:).*/g, '')
+    const kind = short.replace(/(?<=turns:|queue:).*(?<!again)/, '').replace(/[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}.*|(?<=idempotency:).*/g, '')
     const nth = (seen.get(kind) ?? 0) + 1
     seen.set(kind, nth)
     if (nth > 1 && !short.startsWith('task:')) continue

@@ -122,6 +122,18 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.deepEqual(lost.map(({ task_id }) => task_id), [needy.task_id])
   },
 
+  'a tenant whose last waiting task is replaced goes on from its turn': async scene => {
+    const [message_id, tenant] = [randomUUID(), 'org:acme']
+    await scene.enqueue({ message_id, tenant })
+    const between = await scene.enqueue({ tenant, weight: 60 })
+    const last = await scene.enqueue({ tenant })
+    await scene.enqueueMany(2)
+    for (const { task_id } of [between, last]) await scene.store.cancel(task_id)
+    const result = await scene.store.enqueue(scene.draft({ message_id, tenant, supersede: true }))
+    assert.ok('task' in result)
+    assert.equal(result.task.queue_position, 3)
+  },
+
   'a first try starts without checkpoints, however often it is handed out': async scene => {
     await scene.enqueue()
     const take = scene.wish()

@@ -60,7 +60,7 @@ export const retained = cases('retention', {
       assert.ok(await scene.store.readRequest(task_id))
       assert.deepEqual(await scene.all(await scene.store.readActive(message_id, 'ada', 10)), [task])
       assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task, superseded: [] })
-      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, same: 'alike' })), { outcome: 'already_active', task, superseded: [] })
+      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, message_id, same: 'alike' })), { outcome: 'already_active', task, superseded: [] })
     }
     await stillThere()
     const { task, lease } = await scene.take()

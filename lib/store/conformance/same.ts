@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
 import type { EnqueueOutcome, TaskDraft } from '../task-store.ts'
 import { cases, type Scene, type Wish } from './scene.ts'
 
@@ -96,14 +95,30 @@ export const same = cases('the same chart', {
 
   'before a chart that the host keeps counts, the host is asked, and nothing is changed': async scene => {
     const { task_id, chart_id } = await scene.completed(alike, null)
-    const older = await scene.enqueue({ message_id: randomUUID() })
+    const older = await scene.enqueue({ message_id: scene.draft(alike).message_id })
     for (const asked of [null, { chart_id: '00000000-0000-0000-0000-000000000000', kept: true }]) {
-      const draft = scene.draft({ ...alike, charts_inside: false, supersede: true, message_id: older.message_id, asked })
+      const draft = scene.draft({ ...alike, charts_inside: false, supersede: true, asked })
       const answer = await scene.unchanged(older.task_id, () => scene.store.enqueue(draft))
       assert.deepEqual(answer, { outcome: 'charts_unasked', charts: [{ task_id: draft.task_id, chart_id }] })
       assert.deepEqual(await scene.store.read([draft.task_id]), [null])
     }
     await answered(scene, 'chart_exists', task_id, { charts_inside: false, asked: { chart_id: chart_id!, kept: true } })
+  },
+
+  'of several that were forced, the newest that is left answers': async scene => {
+    const { task_id: chart } = await scene.completed(alike)
+    const [first, second, third] = await scene.enqueueMany(3, { ...alike, force: true })
+    const { message_id } = scene.draft(alike)
+    // Others of the message do not stand in the way.
+    await scene.enqueueMany(120, { message_id })
+    await answered(scene, 'already_active', third!)
+    await scene.store.cancel(third!)
+    await answered(scene, 'already_active', second!)
+    await scene.store.cancel(first!)
+    await answered(scene, 'already_active', second!)
+    await scene.store.cancel(second!)
+    await answered(scene, 'chart_exists', chart)
+    await answered(scene, 'chart_exists', chart)
   },
 
   'a chart that the host has lost does not count': async scene => {

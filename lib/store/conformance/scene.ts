@@ -30,6 +30,7 @@ export const CONTENT = '{"mark":"bar"}'
 export class Scene {
   readonly store: TaskStore
   readonly #clock: { ms: number }
+  readonly #messages = new Map<string, string>()
 
   private constructor (store: TaskStore, clock: { ms: number }) {
     this.store = store
@@ -58,7 +59,7 @@ export class Scene {
 
   draft (wish: Wish = {}): TaskDraft {
     const { org_id = null, visibility = ChartVisibility.PRIVATE, adjustment_query = null, attempts = 3, backoff, request, ...fields } = wish
-    const { task_id = randomUUID(), message_id = randomUUID(), user_id = 'ada', force = false } = fields
+    const { task_id = randomUUID(), message_id = this.#messageOf(fields.same), user_id = 'ada', force = false } = fields
     return {
       task_id,
       message_id,
@@ -85,6 +86,13 @@ export class Scene {
       depends_on: [],
       ...fields
     }
+  }
+
+  /** What asks for the same chart is of the same message. */
+  #messageOf (same: string | undefined): string {
+    const message_id = (same !== undefined && this.#messages.get(same)) || randomUUID()
+    if (same !== undefined) this.#messages.set(same, message_id)
+    return message_id
   }
 
   /** Accepts a task that must be new. */

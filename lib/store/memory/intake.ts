@@ -38,7 +38,7 @@ export class Intake {
 
   /** All of the drafts, or none of them: first it is decided what becomes of each, then it is done. */
   accept (drafts: readonly TaskDraft[], batch_id: string | null): BatchOutcome {
-    const [{ idempotency, user_id, task_id }] = drafts as [TaskDraft]
+    const [{ idempotency, user_id, tenant, task_id }] = drafts as [TaskDraft]
     const { entries, byKey } = this.#shelves
     const before = this.#before(task_id, batch_id)
     if (before) {
@@ -57,9 +57,13 @@ export class Intake {
     const decision = decide(drafts, batch_id !== null, this.#view)
     if ('outcome' in decision) return decision
     const { becomes, fresh, older, tooMany } = decision
+    const { waiting } = this.#shelves
+    // A tenant whose last waiting task is replaced goes on from its turn: it is not forgotten in between.
+    if (fresh.length > 0) waiting.add(tenant, 1)
     if (tooMany) this.#lifecycle.replace(older)
     else this.#lifecycle.cancel(older)
     const unsettled = older.length > 0 && this.#lifecycle.settle(true)
+    if (fresh.length > 0) waiting.add(tenant, -1)
     for (const { draft, deps, waits } of fresh) this.#lifecycle.create(draft, deps, waits)
     if (fresh.length > 0) this.#bell.ring()
     const tasks = becomes.map(({ outcome, id }) => ({ outcome, entry: entries.get(id)! }))

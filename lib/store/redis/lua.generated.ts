@@ -111,13 +111,14 @@ if claimed then return claimed end
 return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`,
   'ended': `#!lua flags=no-writes
 --- @include "base"
+--- @include "ranges"
 --- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 2000
 local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
+  local ids = call('ZREVRANGEBYSCORE', mine, LAST, string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
   each_ref(ids, function(ref)
     if tonumber(ref[3] or 0) >= since then ended[#ended + 1] = ref end
     return #ended == limit
@@ -464,10 +465,12 @@ local function check_running(task)
   local ends = tonumber(call('ZSCORE', Q .. 'processing', task.id) or nil)
   if not ends or ends > now + LONGEST_LEASE then put_score(Q .. 'processing', now + GRACE, task.id) end
 end
-local function check_active(key, task)
-  local score = call('ZSCORE', key, task.id)
-  if score and tonumber(score) < 0 then return end
-  index_active(key, task.id)
+local function check_index(task)
+  local key, id, hash = messages_of(task.asked), task.id, task.asked.same
+  local score = tonumber(call('ZSCORE', key, id) or nil)
+  if score and score < 0 and is_asked_for(key, hash) then return end
+  index_active(key, id, hash, first_of(key))
+  leave_open(key, hash)
   note_mended()
 end
 local function check(id)
@@ -484,8 +487,7 @@ local function check(id)
   end
   if state.status == 'LOST' then return leave_to_claim(id .. '!') end
   if state.status == 'PROCESSING' then check_running(task) else check_pending(task) end
-  check_active(messages_of(task.asked), task)
-  check_active(Q .. 'same:' .. task.asked.same, task)
+  check_index(task)
 end
 local function look_at_active(from)
   local key = Q .. 'active'
@@ -517,18 +519,21 @@ local function look_at_part(key)
     end
   end
 end
-local INDEXES = { P .. 'message_tasks:', Q .. 'same:' }
+local INDEX = P .. 'message_tasks:'
 local function look_at_index(key)
-  for _, start in ipairs(INDEXES) do
-    if string.sub(key, 1, #start) == start then
-      local removed, left = 0, 0
-      for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', '(0', 'LIMIT', 0, PAGE)) do
-        if call('EXISTS', P .. 'task:' .. id) == 0 then removed = removed + call('ZREM', key, id) else left = left + 1 end
-      end
-      if removed > 0 and left == 0 then call('PEXPIRE', key, LONGEST_LEASE, 'NX') end
-      mended = mended + removed
+  if string.sub(key, 1, #INDEX) ~= INDEX then return end
+  local removed, left, found = 0, 0, call('ZRANGEBYSCORE', key, FIRST, '(0', 'WITHSCORES', 'LIMIT', 0, PAGE)
+  for i = 1, #found, 2 do
+    if call('EXISTS', P .. 'task:' .. found[i]) == 0 then
+      local pointer = digits[found[i + 1] - FAR]
+      call('ZREMRANGEBYSCORE', key, pointer, pointer)
+      removed = removed + call('ZREM', key, found[i])
+    else
+      left = left + 1
     end
   end
+  if removed > 0 and left == 0 then call('PEXPIRE', key, LONGEST_LEASE, 'NX') end
+  mended = mended + removed
 end
 local BATCHES, BOUND = Q .. 'batch:', Q .. 'idempotency:'
 local function look_at_binding(key)
@@ -619,17 +624,18 @@ commit()
 return { cursor, mended, wrong }`,
   'message': `#!lua flags=no-writes
 --- @include "base"
+--- @include "ranges"
 --- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
 local active = {}
-each_ref(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
+each_ref(call('ZRANGEBYSCORE', mine, FIRST, '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
 if ARGV[6] then return { active } end
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
 while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  local ids = call('ZREVRANGEBYSCORE', mine, LAST, '(0', 'LIMIT', offset, PAGE)
   each_ref(ids, function(ref, status)
     local list = found[status]
     if list and #list < limit then list[#list + 1] = ref end
@@ -1082,34 +1088,50 @@ local function create(draft, user, tenant, asked, batch, key, any_replaced)
     change(failed)
   end
   listed[id] = now
-  index_active(Q .. 'same:' .. draft.same, id, nil, draft.newest)
   local owner = draft.message .. ':' .. user
-  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', Q .. 'superseded', owner))
+  local index = P .. 'message_tasks:' .. owner
+  local is_shared = is_asked_for(index, draft.same)
+  index_active(index, id, draft.same, first_of(index), any_replaced and call('ZSCORE', Q .. 'superseded', owner))
+  if is_shared then note_shared(index, draft.same) end
   grown[owner] = true
 end`,
-  'decide': `local function is_unfinished(id)
-  local status = find(id) and find(id).state.status
-  return status == 'PENDING' or status == 'PROCESSING'
+  'decide': `local MAX_LOOKED_AT = 1000
+local function answers_draft(id, draft, any_replaced)
+  local task = find_kept(id)
+  if not task or task.asked.same ~= draft.same then return end
+  local status, chart = task.state.status, task.state.chart
+  if status == 'PENDING' or status == 'PROCESSING' then return not (any_replaced and is_superseded(id, draft)) and 'already_active' or nil end
+  if status == 'COMPLETED' and (chart ~= draft.asked or draft.kept) then return 'chart_exists', chart end
+end
+local function find_shared(key, draft, any_replaced)
+  for _, range in ipairs({ { 'ZRANGEBYSCORE', FIRST, '(0' }, { 'ZREVRANGEBYSCORE', LAST, '(0' } }) do
+    local verb, from, to = unpack(range)
+    for offset = 0, MAX_LOOKED_AT - MAX_FETCHED, MAX_FETCHED do
+      local ids = call(verb, key, from, to, 'LIMIT', offset, MAX_FETCHED)
+      fetch(ids)
+      for _, id in ipairs(ids) do
+        local outcome, chart = answers_draft(id, draft, any_replaced)
+        if outcome then
+          local score = call('ZSCORE', key, id)
+          call('ZADD', key, digits[score + (outcome == 'chart_exists' and FAR or -FAR)], '=' .. draft.same)
+          return id, outcome, chart
+        end
+      end
+      if #ids < MAX_FETCHED then break end
+    end
+  end
+  call('ZREM', key, '=' .. draft.same, '+' .. draft.same)
 end
 local function find_alike(draft, charts_inside, any_replaced)
-  local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
-  while id and tonumber(score) < 0 and not is_unfinished(id) do
-    call('ZREM', Q .. 'same:' .. draft.same, id)
-    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
-  end
-  draft.newest = score or false
-  if not id then return end
-  if tonumber(score) < 0 then
-    if not any_replaced or not is_superseded(id, draft) then return id, 'already_active' end
-    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, -1, -1, 'WITHSCORES'))
-    if tonumber(score) < 0 then return end
-  end
-  local known = find_kept(id)
-  if not known or known.state.status ~= 'COMPLETED' then return end
-  local chart = known.state.chart
-  if chart == draft.asked and not draft.kept then return end
+  local key = messages_of(draft)
+  local pointer = call('ZSCORE', key, '=' .. draft.same)
+  local score = pointer and digits[pointer + (tonumber(pointer) < 0 and FAR or -FAR)]
+  local id, outcome, chart = score and call('ZRANGEBYSCORE', key, score, score, 'LIMIT', '0', '1')[1], nil, nil
+  if id then outcome, chart = answers_draft(id, draft, any_replaced) end
+  if not outcome and call('ZSCORE', key, '+' .. draft.same) then id, outcome, chart = find_shared(key, draft, any_replaced) end
+  if outcome ~= 'chart_exists' then return outcome and id, outcome end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
-  return id, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
+  return id, outcome, not charts_inside and chart ~= draft.asked and chart or nil
 end
 local function match_alike(drafts, charts_inside, any_replaced)
   local by_id, planned, fresh, unasked = {}, {}, {}, {}
@@ -1199,7 +1221,7 @@ local function find_older(drafts, user)
   for _, draft in ipairs(drafts) do
     local owner = draft.message .. ':' .. user
     if draft.supersede and not seen[owner] then
-      local active = call('ZCOUNT', P .. 'message_tasks:' .. owner, '-inf', '(0')
+      local active = call('ZCOUNT', P .. 'message_tasks:' .. owner, FIRST, '(0')
       if active > 0 then owners[#owners + 1] = owner end
       seen[owner], count = true, count + active
     end
@@ -1213,7 +1235,7 @@ local function find_older(drafts, user)
   if count > MAX_ENDED then return {}, owners, kept end
   local older = {}
   for _, owner in ipairs(owners) do
-    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, '-inf', '(0')) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, FIRST, '(0')) do
       if kept[id] == nil then older[#older + 1] = id end
     end
   end
@@ -1249,7 +1271,7 @@ local function count_room(older, owners, kept, tenant, over)
   end
   if look(older) then return room end
   for _, owner in ipairs(owners) do
-    if look_at(owner, '-inf') then return room end
+    if look_at(owner, FIRST) then return room end
   end
   local replaced = call('ZREVRANGE', Q .. 'superseded', 0, 99, 'WITHSCORES')
   for i = 1, #replaced, 2 do
@@ -1331,7 +1353,7 @@ local function forget(id)
       call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
-  call('ZREM', messages_of(asked), id)
+  index_forget(messages_of(asked), id, asked.same)
   call('ZREM', Q .. 'finished', id)
   call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
   task.gone, tasks[id] = true, false
@@ -1362,14 +1384,9 @@ local function put_final(task, status)
   for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   listed[id], finished[id] = false, now + keep_task
   finished_keep = math.max(finished_keep, keep_task)
-  index_finished(messages_of(asked), id, keep_task, keep_index, true)
-  local same = Q .. 'same:' .. asked.same
-  if status == 'COMPLETED' then
-    index_answer(same, id, keep_task)
-    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
-  else
-    index_remove(same, id, keep_task)
-  end
+  local has_chart = status == 'COMPLETED'
+  index_ended(messages_of(asked), id, asked.same, keep_task, keep_index, has_chart)
+  if has_chart and asked.shared ~= '' then index_chart(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
   for _, batch in ipairs(few.batches or {}) do end_in_batch(batch, keep_task) end
 end
 local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
@@ -1469,7 +1486,7 @@ local function tell_all()
 end
 local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
-  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local newest = first_of(index)[2]
   local staying = {}
   for id, asked in pairs(kept) do
     local score = asked and asked.message == message and call('ZSCORE', index, id)
@@ -1477,8 +1494,10 @@ local function supersede(owner, kept)
   end
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
-    index_active(index, one[1])
-    index_active(Q .. 'same:' .. one[3].same, one[1])
+    local id, score, asked = unpack(one)
+    local leads, pointer = digits[score - FAR], call('ZSCORE', index, '=' .. asked.same)
+    index_active(index, id, asked.same, first_of(index))
+    if not pointer or digits[tonumber(pointer)] ~= leads then leave_open(index, asked.same) end
   end
   call('ZADD', Q .. 'superseded', newest, owner)
   for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
@@ -1517,48 +1536,67 @@ local function settle(unsettled)
   call('SET', Q .. 'unsettled', 1)
   return true
 end`,
-  'index': `local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
+  'index': `--- @include "ranges"
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function first_of(key) return call('ZRANGEBYSCORE', key, FIRST, '+inf', 'WITHSCORES', 'LIMIT', '0', '1') end
+local function index_active(key, id, hash, first, replaced)
+  local score = -math.max(now, 1 - tonumber(first[2] or 0), 1 - tonumber(replaced or 0))
+  call('ZADD', key, digits[score], id, digits[score - FAR], '=' .. hash)
+  if first[1] then call('PERSIST', key) end
+  return score
 end
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
+local function is_asked_for(key, hash) return call('ZSCORE', key, '=' .. hash) or call('ZSCORE', key, '+' .. hash) end
+local function note_shared(key, hash) call('ZADD', key, digits[2 * FAR + now], '+' .. hash) end
+local function leave_open(key, hash)
+  note_shared(key, hash)
+  call('ZREM', key, '=' .. hash)
+end
+local function next_finished(key, keep_task)
+  local newest = tonumber(call('ZREVRANGEBYSCORE', key, LAST, '(0', 'WITHSCORES', 'LIMIT', '0', '1')[2] or 0)
+  local gone = now - keep_task
+  local old = newest > 0 and call('ZRANGEBYSCORE', key, '(0', digits[gone], 'WITHSCORES', 'LIMIT', '0', '100') or {}
+  for i = 1, #old, 2 do
+    if call('EXISTS', P .. 'task:' .. old[i]) == 0 then
+      local pointer = digits[old[i + 1] + FAR]
+      call('ZREM', key, old[i])
+      call('ZREMRANGEBYSCORE', key, pointer, pointer)
+    end
   end
-  prolong(key, digits[keep])
+  if #old > 0 then call('ZREMRANGEBYSCORE', key, digits[2 * FAR], digits[2 * FAR + gone]) end
+  return math.max(now, newest + 1)
 end
-local function index_finished(key, id, keep_task, keep_index, is_in)
-  if call('ZCARD', key) == (is_in and 1 or 0) then
-    call('ZADD', key, digits[now], id)
+local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
+  if call('ZCARD', key) == 2 then
+    if has_chart then
+      call('ZADD', key, digits[now], id, digits[now + FAR], '=' .. hash)
+    else
+      call('ZADD', key, digits[now], id)
+      call('ZREM', key, '=' .. hash)
+    end
     call('PEXPIRE', key, digits[keep_index])
     return
   end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  local active = call('ZRANGEBYSCORE', key, FIRST, '(0', 'LIMIT', '0', '2')
+  local score = next_finished(key, keep_task)
+  call('ZADD', key, digits[score], id)
+  if call('ZSCORE', key, '+' .. hash) then
+    leave_open(key, hash)
+  elseif has_chart then
+    call('ZADD', key, digits[score + FAR], '=' .. hash)
+  else
+    call('ZREM', key, '=' .. hash)
   end
-  index_expire(key, id, first, keep_index)
+  if (active[1] or id) == id and (active[2] or id) == id then prolong(key, digits[keep_index]) end
 end
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
+local function index_chart(key, id, keep_task, keep_index)
+  call('ZADD', key, digits[next_finished(key, keep_task)], id)
+  prolong(key, digits[keep_index])
 end
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+local function index_forget(key, id, hash)
+  local score, pointer = call('ZSCORE', key, id), call('ZSCORE', key, '=' .. hash)
+  if score and pointer and math.abs(pointer - score) == FAR then call('ZREM', key, '=' .. hash) end
   call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
 end
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
 local function end_in_batch(batch, keep_task)
   local name = Q .. 'batch:' .. batch
   if call('HINCRBY', name, 'left', '-1') > 0 then return end
@@ -1794,15 +1832,25 @@ local function to_terms(text)
   end
   return known_terms[text]
 end
+local indexes, firsts = {}, {}
+local function read_index(d, user, names)
+  local hash = ARGV[d + 2]
+  local index = P .. 'message_tasks:' .. string.match(ARGV[d + 1], '^%S+') .. ':' .. user
+  if names[index .. hash] then return nil end
+  names[index .. hash] = true
+  if not firsts[index] then firsts[index] = first_of(index) end
+  if firsts[index][1] and is_asked_for(index, hash) then return nil end
+  return index
+end
 local function read_request(i, names)
   local terms, batch, drafts = to_terms(ARGV[i + 2]), ARGV[i + 4], {}
   local key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$')
   if not terms.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
-    local same, rest = Q .. 'same:' .. ARGV[d + 2], ARGV[d + 4]
-    if names[same] or (rest ~= '' and rest ~= '{"force":true}') then return nil end
-    names[same], names[#names + 1], names[#names + 2] = true, P .. 'task:' .. ARGV[d], same
-    drafts[#drafts + 1] = d
+    local rest = ARGV[d + 4]
+    local index = (rest == '' or rest == '{"force":true}') and read_index(d, ARGV[i], names)
+    if not index then return nil end
+    names[#names + 1], drafts[#drafts + 1], indexes[d] = P .. 'task:' .. ARGV[d], d, index
   end
   if key then
     local name = Q .. 'idempotency:' .. key
@@ -1842,10 +1890,9 @@ local function create_plain(d, user, tenant, few)
   end
   created[#created + 1], created[#created + 2] = P .. 'task:' .. id, record
   active[#active + 1], active[#active + 2] = at, id
-  index_active(Q .. 'same:' .. hash, id, nil, false)
-  local owner = message .. ':' .. user
-  index_active(P .. 'message_tasks:' .. owner, id)
-  grown[owner] = true
+  local index = indexes[d]
+  firsts[index] = { id, index_active(index, id, hash, firsts[index]) }
+  grown[message .. ':' .. user] = true
 end
 local function bind_plain(request)
   local ids, key, batch = {}, request.key, request.batch
@@ -1881,6 +1928,8 @@ end`,
 --- @include "note"
 --- @include "tenants"
 --- @include "index"
+local exchange_plain
+do
 local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
 local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
@@ -1967,9 +2016,8 @@ local function write_end(one)
   if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   if batch then end_in_batch(batch, keep_task) end
   count('running', tenant, -1)
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index, true)
-  index_answer(Q .. 'same:' .. hash, id, keep_task)
-  if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
+  index_ended(P .. 'message_tasks:' .. message .. ':' .. user, id, hash, keep_task, keep_index, true)
+  if shared ~= '' then index_chart(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
   call('PUBLISH', P .. 'updates:' .. id, text)
   return { 'ok', is_enough and text or { ended, false, false, is_apart and call('GET', P .. 'request:' .. id) or nil } }
 end
@@ -2017,7 +2065,7 @@ local function write_next(next_ones, used, due, rounds, clock, worker, claim, le
   call('ZADD', Q .. 'processing', unpack(leases))
   return claimed
 end
-local function exchange_plain(worker, claim, wanted, lease_duration, cap)
+function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if expected and expected - now > TOLERANCE then return nil end
   local before, paused, unsettled = unpack(call('MGET', note_of(worker), Q .. 'paused', Q .. 'unsettled'))
   if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
@@ -2037,6 +2085,7 @@ local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if next_ones.is_left then leave_marker() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
+end
 end`,
   'queue': `--- @include "tenants"
 local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
@@ -2101,6 +2150,8 @@ local function admit(id, asked)
   queue_back(id, asked)
   return 'queued', now
 end`,
+  'ranges': `local FAR = 2 ^ 51
+local FIRST, LAST = '(' .. digits[-FAR], '(' .. digits[FAR]`,
   'ref': `local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 local function to_ref(id, record)

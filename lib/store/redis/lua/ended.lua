@@ -5,6 +5,7 @@
 -- Returns { refs, now }
 -- Atomic because what is left out must have ended before, or after now.
 --- @include "base"
+--- @include "ranges"
 --- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -13,7 +14,7 @@ local PAGE, MOST_READ = 100, 2000
 
 local ended = {}
 for offset = 0, MOST_READ - PAGE, PAGE do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
+  local ids = call('ZREVRANGEBYSCORE', mine, LAST, string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
   each_ref(ids, function(ref)
     -- Of many that end within one millisecond, the scores run ahead.
     if tonumber(ref[3] or 0) >= since then ended[#ended + 1] = ref end

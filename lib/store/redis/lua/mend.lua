@@ -135,10 +135,13 @@ local function check_running(task)
   if not ends or ends > now + LONGEST_LEASE then put_score(Q .. 'processing', now + GRACE, task.id) end
 end
 
-local function check_active(key, task)
-  local score = call('ZSCORE', key, task.id)
-  if score and tonumber(score) < 0 then return end
-  index_active(key, task.id)
+local function check_index(task)
+  local key, id, hash = messages_of(task.asked), task.id, task.asked.same
+  local score = tonumber(call('ZSCORE', key, id) or nil)
+  if score and score < 0 and is_asked_for(key, hash) then return end
+  index_active(key, id, hash, first_of(key))
+  -- Whether others ask for the same was lost with it.
+  leave_open(key, hash)
   note_mended()
 end
 
@@ -156,8 +159,7 @@ local function check(id)
   end
   if state.status == 'LOST' then return leave_to_claim(id .. '!') end
   if state.status == 'PROCESSING' then check_running(task) else check_pending(task) end
-  check_active(messages_of(task.asked), task)
-  check_active(Q .. 'same:' .. task.asked.same, task)
+  check_index(task)
 end
 
 -- Tasks, from the oldest; what leaves `active` moves the others up.
@@ -198,18 +200,21 @@ local function look_at_part(key)
 end
 
 -- Unfinished tasks in an index that are gone keep it from expiring.
-local INDEXES = { P .. 'message_tasks:', Q .. 'same:' }
+local INDEX = P .. 'message_tasks:'
 local function look_at_index(key)
-  for _, start in ipairs(INDEXES) do
-    if string.sub(key, 1, #start) == start then
-      local removed, left = 0, 0
-      for _, id in ipairs(call('ZRANGEBYSCORE', key, '-inf', '(0', 'LIMIT', 0, PAGE)) do
-        if call('EXISTS', P .. 'task:' .. id) == 0 then removed = removed + call('ZREM', key, id) else left = left + 1 end
-      end
-      if removed > 0 and left == 0 then call('PEXPIRE', key, LONGEST_LEASE, 'NX') end
-      mended = mended + removed
+  if string.sub(key, 1, #INDEX) ~= INDEX then return end
+  local removed, left, found = 0, 0, call('ZRANGEBYSCORE', key, FIRST, '(0', 'WITHSCORES', 'LIMIT', 0, PAGE)
+  for i = 1, #found, 2 do
+    if call('EXISTS', P .. 'task:' .. found[i]) == 0 then
+      local pointer = digits[found[i + 1] - FAR]
+      call('ZREMRANGEBYSCORE', key, pointer, pointer)
+      removed = removed + call('ZREM', key, found[i])
+    else
+      left = left + 1
     end
   end
+  if removed > 0 and left == 0 then call('PEXPIRE', key, LONGEST_LEASE, 'NX') end
+  mended = mended + removed
 end
 
 -- A batch or an Idempotency-Key of which the tasks are gone: what counts them had lost one, so that they never expire.

@@ -5,19 +5,20 @@
 -- Returns { active, completed, failed, completed of others in the org, now }, each but the last a list of refs
 -- Atomic because a task that completes meanwhile must be found once, not twice or never.
 --- @include "base"
+--- @include "ranges"
 --- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
 local PAGE, MOST_READ = 100, 1000
 
 local active = {}
-each_ref(call('ZRANGEBYSCORE', mine, '-inf', '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
+each_ref(call('ZRANGEBYSCORE', mine, FIRST, '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
 if ARGV[6] then return { active } end
 
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
 while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
-  local ids = call('ZREVRANGEBYSCORE', mine, '+inf', '(0', 'LIMIT', offset, PAGE)
+  local ids = call('ZREVRANGEBYSCORE', mine, LAST, '(0', 'LIMIT', offset, PAGE)
   each_ref(ids, function(ref, status)
     local list = found[status]
     if list and #list < limit then list[#list + 1] = ref end

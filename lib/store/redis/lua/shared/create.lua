@@ -51,8 +51,10 @@ local function create(draft, user, tenant, asked, batch, key, any_replaced)
     change(failed)
   end
   listed[id] = now
-  index_active(Q .. 'same:' .. draft.same, id, nil, draft.newest)
   local owner = draft.message .. ':' .. user
-  index_active(P .. 'message_tasks:' .. owner, id, any_replaced and call('ZSCORE', Q .. 'superseded', owner))
+  local index = P .. 'message_tasks:' .. owner
+  local is_shared = is_asked_for(index, draft.same)
+  index_active(index, id, draft.same, first_of(index), any_replaced and call('ZSCORE', Q .. 'superseded', owner))
+  if is_shared then note_shared(index, draft.same) end
   grown[owner] = true
 end

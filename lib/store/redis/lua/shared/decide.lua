@@ -1,34 +1,50 @@
 -- What becomes of drafts that are accepted together is decided before anything is written: all of them, or none.
 -- A draft gets `deps`, `becomes` (the task that answers it) and `outcome`; a new one also `waits`: the deps that have not completed.
 
-local function is_unfinished(id)
-  local status = find(id) and find(id).state.status
-  return status == 'PENDING' or status == 'PROCESSING'
+-- What an index may have of the tasks of one kind: more are not looked at.
+local MAX_LOOKED_AT = 1000
+
+-- Whether a task answers a draft: 'already_active', 'chart_exists' or nil; second, the chart.
+local function answers_draft(id, draft, any_replaced)
+  local task = find_kept(id)
+  if not task or task.asked.same ~= draft.same then return end
+  local status, chart = task.state.status, task.state.chart
+  if status == 'PENDING' or status == 'PROCESSING' then return not (any_replaced and is_superseded(id, draft)) and 'already_active' or nil end
+  if status == 'COMPLETED' and (chart ~= draft.asked or draft.kept) then return 'chart_exists', chart end
+end
+
+-- Of several that asked for the same: the newest that is unfinished, else the newest that is COMPLETED.
+local function find_shared(key, draft, any_replaced)
+  for _, range in ipairs({ { 'ZRANGEBYSCORE', FIRST, '(0' }, { 'ZREVRANGEBYSCORE', LAST, '(0' } }) do
+    local verb, from, to = unpack(range)
+    for offset = 0, MAX_LOOKED_AT - MAX_FETCHED, MAX_FETCHED do
+      local ids = call(verb, key, from, to, 'LIMIT', offset, MAX_FETCHED)
+      fetch(ids)
+      for _, id in ipairs(ids) do
+        local outcome, chart = answers_draft(id, draft, any_replaced)
+        if outcome then
+          local score = call('ZSCORE', key, id)
+          call('ZADD', key, digits[score + (outcome == 'chart_exists' and FAR or -FAR)], '=' .. draft.same)
+          return id, outcome, chart
+        end
+      end
+      if #ids < MAX_FETCHED then break end
+    end
+  end
+  call('ZREM', key, '=' .. draft.same, '+' .. draft.same)
 end
 
 -- The newest active task that is alike, else the one that is COMPLETED, if its chart is there; third, the chart if only the host knows.
 local function find_alike(draft, charts_inside, any_replaced)
-  -- The index has at most one that is COMPLETED, above all active ones.
-  local id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
-  -- One that was lost, or has ended, answers nobody.
-  while id and tonumber(score) < 0 and not is_unfinished(id) do
-    call('ZREM', Q .. 'same:' .. draft.same, id)
-    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, '0', '0', 'WITHSCORES'))
-  end
-  draft.newest = score or false
-  if not id then return end
-  if tonumber(score) < 0 then
-    if not any_replaced or not is_superseded(id, draft) then return id, 'already_active' end
-    -- The newest active one was replaced, and so were all before it.
-    id, score = unpack(call('ZRANGE', Q .. 'same:' .. draft.same, -1, -1, 'WITHSCORES'))
-    if tonumber(score) < 0 then return end
-  end
-  local known = find_kept(id)
-  if not known or known.state.status ~= 'COMPLETED' then return end
-  local chart = known.state.chart
-  if chart == draft.asked and not draft.kept then return end
+  local key = messages_of(draft)
+  local pointer = call('ZSCORE', key, '=' .. draft.same)
+  local score = pointer and digits[pointer + (tonumber(pointer) < 0 and FAR or -FAR)]
+  local id, outcome, chart = score and call('ZRANGEBYSCORE', key, score, score, 'LIMIT', '0', '1')[1], nil, nil
+  if id then outcome, chart = answers_draft(id, draft, any_replaced) end
+  if not outcome and call('ZSCORE', key, '+' .. draft.same) then id, outcome, chart = find_shared(key, draft, any_replaced) end
+  if outcome ~= 'chart_exists' then return outcome and id, outcome end
   if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
-  return id, 'chart_exists', not charts_inside and chart ~= draft.asked and chart or nil
+  return id, outcome, not charts_inside and chart ~= draft.asked and chart or nil
 end
 
 -- Alike drafts are one task. Returns the drafts by their ids, those that are new, and the charts of which the host must be asked first, if any.
@@ -139,7 +155,7 @@ local function find_older(drafts, user)
   for _, draft in ipairs(drafts) do
     local owner = draft.message .. ':' .. user
     if draft.supersede and not seen[owner] then
-      local active = call('ZCOUNT', P .. 'message_tasks:' .. owner, '-inf', '(0')
+      local active = call('ZCOUNT', P .. 'message_tasks:' .. owner, FIRST, '(0')
       if active > 0 then owners[#owners + 1] = owner end
       seen[owner], count = true, count + active
     end
@@ -153,7 +169,7 @@ local function find_older(drafts, user)
   if count > MAX_ENDED then return {}, owners, kept end
   local older = {}
   for _, owner in ipairs(owners) do
-    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, '-inf', '(0')) do
+    for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, FIRST, '(0')) do
       if kept[id] == nil then older[#older + 1] = id end
     end
   end
@@ -192,7 +208,7 @@ local function count_room(older, owners, kept, tenant, over)
   end
   if look(older) then return room end
   for _, owner in ipairs(owners) do
-    if look_at(owner, '-inf') then return room end
+    if look_at(owner, FIRST) then return room end
   end
   local replaced = call('ZREVRANGE', Q .. 'superseded', 0, 99, 'WITHSCORES')
   for i = 1, #replaced, 2 do

@@ -48,7 +48,7 @@ local function forget(id)
       call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
-  call('ZREM', messages_of(asked), id)
+  index_forget(messages_of(asked), id, asked.same)
   call('ZREM', Q .. 'finished', id)
   call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
   task.gone, tasks[id] = true, false
@@ -86,14 +86,9 @@ local function put_final(task, status)
   listed[id], finished[id] = false, now + keep_task
   finished_keep = math.max(finished_keep, keep_task)
 
-  index_finished(messages_of(asked), id, keep_task, keep_index, true)
-  local same = Q .. 'same:' .. asked.same
-  if status == 'COMPLETED' then
-    index_answer(same, id, keep_task)
-    if asked.shared ~= '' then index_finished(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
-  else
-    index_remove(same, id, keep_task)
-  end
+  local has_chart = status == 'COMPLETED'
+  index_ended(messages_of(asked), id, asked.same, keep_task, keep_index, has_chart)
+  if has_chart and asked.shared ~= '' then index_chart(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
   for _, batch in ipairs(few.batches or {}) do end_in_batch(batch, keep_task) end
 end
 
@@ -213,7 +208,7 @@ end
 -- call may.
 local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
-  local newest = call('ZRANGE', index, 0, 0, 'WITHSCORES')[2]
+  local newest = first_of(index)[2]
   local staying = {}
   for id, asked in pairs(kept) do
     local score = asked and asked.message == message and call('ZSCORE', index, id)
@@ -222,8 +217,11 @@ local function supersede(owner, kept)
   -- What is kept becomes newer than what is replaced, in the order that it had.
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
-    index_active(index, one[1])
-    index_active(Q .. 'same:' .. one[3].same, one[1])
+    local id, score, asked = unpack(one)
+    -- It is what its hash leads to, or another is.
+    local leads, pointer = digits[score - FAR], call('ZSCORE', index, '=' .. asked.same)
+    index_active(index, id, asked.same, first_of(index))
+    if not pointer or digits[tonumber(pointer)] ~= leads then leave_open(index, asked.same) end
   end
   call('ZADD', Q .. 'superseded', newest, owner)
   for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do

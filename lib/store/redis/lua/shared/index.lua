@@ -1,61 +1,84 @@
--- An index of tasks is a sorted set: unfinished ones below zero, finished ones above, the newest outermost on either side. It expires with
--- the last of its tasks, but not while it has an unfinished one: that must be found however long it waits.
+-- Indexes of tasks. One expires with the last of its tasks, but not while it has an unfinished one: that must be found however long it waits.
+--- @include "ranges"
+local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
 
--- `replaced`: the score of the newest that was replaced, which may have left the index before the others.
--- `newest`: the lowest score, if the caller has read it: nil = not read, false = the index is empty.
-local function index_active(key, id, replaced, newest)
-  if newest == nil then newest = call('ZRANGE', key, '0', '0', 'WITHSCORES')[2] end
-  call('ZADD', key, digits[-math.max(now, 1 - tonumber(newest or 0), 1 - tonumber(replaced or 0))], id)
-  if newest then call('PERSIST', key) end
+-- The newest unfinished id and its score or, where there is none, whatever else the index has. Empty where there is no index.
+local function first_of(key) return call('ZRANGEBYSCORE', key, FIRST, '+inf', 'WITHSCORES', 'LIMIT', '0', '1') end
+
+-- Puts an unfinished task before all others. `first`: what first_of has said. `replaced`: the score of the newest that was replaced, which may
+-- have left the index before the others.
+local function index_active(key, id, hash, first, replaced)
+  local score = -math.max(now, 1 - tonumber(first[2] or 0), 1 - tonumber(replaced or 0))
+  call('ZADD', key, digits[score], id, digits[score - FAR], '=' .. hash)
+  if first[1] then call('PERSIST', key) end
+  return score
 end
 
--- After a task has left the unfinished ones: `others` are the two that were first before, with their scores.
-local function index_expire(key, id, others, keep)
-  for i = 1, #others, 2 do
-    if others[i] ~= id and tonumber(others[i + 1]) < 0 then return end
+-- Whether a task has asked for the same before.
+local function is_asked_for(key, hash) return call('ZSCORE', key, '=' .. hash) or call('ZSCORE', key, '+' .. hash) end
+
+local function note_shared(key, hash) call('ZADD', key, digits[2 * FAR + now], '+' .. hash) end
+
+-- Which of several tasks answers is found out when the next one asks.
+local function leave_open(key, hash)
+  note_shared(key, hash)
+  call('ZREM', key, '=' .. hash)
+end
+
+-- The score of a task that finishes now, above all others. A message that goes on for ever must not collect the ids of tasks that are gone.
+local function next_finished(key, keep_task)
+  local newest = tonumber(call('ZREVRANGEBYSCORE', key, LAST, '(0', 'WITHSCORES', 'LIMIT', '0', '1')[2] or 0)
+  local gone = now - keep_task
+  local old = newest > 0 and call('ZRANGEBYSCORE', key, '(0', digits[gone], 'WITHSCORES', 'LIMIT', '0', '100') or {}
+  for i = 1, #old, 2 do
+    if call('EXISTS', P .. 'task:' .. old[i]) == 0 then
+      local pointer = digits[old[i + 1] + FAR]
+      call('ZREM', key, old[i])
+      call('ZREMRANGEBYSCORE', key, pointer, pointer)
+    end
   end
-  -- Another finished task in it may be kept longer.
-  prolong(key, digits[keep])
+  if #old > 0 then call('ZREMRANGEBYSCORE', key, digits[2 * FAR], digits[2 * FAR + gone]) end
+  return math.max(now, newest + 1)
 end
 
--- `is_in`: whether the index has had it while it was unfinished.
-local function index_finished(key, id, keep_task, keep_index, is_in)
-  -- Mostly it is the only one.
-  if call('ZCARD', key) == (is_in and 1 or 0) then
-    call('ZADD', key, digits[now], id)
+-- After a task of a message has ended; the newest chart answers for all that were asked for alike.
+local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
+  -- Mostly there is nothing else in it than the task and what leads to it.
+  if call('ZCARD', key) == 2 then
+    if has_chart then
+      call('ZADD', key, digits[now], id, digits[now + FAR], '=' .. hash)
+    else
+      call('ZADD', key, digits[now], id)
+      call('ZREM', key, '=' .. hash)
+    end
     call('PEXPIRE', key, digits[keep_index])
     return
   end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  local newest = tonumber(call('ZRANGE', key, '-1', '-1', 'WITHSCORES')[2] or 0)
-  call('ZADD', key, digits[math.max(now, newest + 1)], id)
-  -- A message that goes on for ever must not collect the ids of tasks that are gone.
-  for _, old in ipairs(newest > 0 and call('ZRANGEBYSCORE', key, 0, now - keep_task, 'LIMIT', 0, 100) or {}) do
-    if call('EXISTS', P .. 'task:' .. old) == 0 then call('ZREM', key, old) end
+  local active = call('ZRANGEBYSCORE', key, FIRST, '(0', 'LIMIT', '0', '2')
+  local score = next_finished(key, keep_task)
+  call('ZADD', key, digits[score], id)
+  if call('ZSCORE', key, '+' .. hash) then
+    leave_open(key, hash)
+  elseif has_chart then
+    call('ZADD', key, digits[score + FAR], '=' .. hash)
+  else
+    call('ZREM', key, '=' .. hash)
   end
-  index_expire(key, id, first, keep_index)
+  -- Another finished task in it may be kept longer.
+  if (active[1] or id) == id and (active[2] or id) == id then prolong(key, digits[keep_index]) end
 end
 
--- The newest chart answers for all that were asked for alike.
-local function index_answer(key, id, keep)
-  if call('ZCARD', key) == 1 then
-    call('ZADD', key, digits[now], id)
-    call('PEXPIRE', key, digits[keep])
-    return
-  end
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
-  call('ZREMRANGEBYSCORE', key, '0', '+inf')
-  call('ZADD', key, digits[now], id)
-  index_expire(key, id, first, keep)
+-- The charts of a message that an org may see.
+local function index_chart(key, id, keep_task, keep_index)
+  call('ZADD', key, digits[next_finished(key, keep_task)], id)
+  prolong(key, digits[keep_index])
 end
 
-local function index_remove(key, id, keep)
-  local first = call('ZRANGE', key, '0', '1', 'WITHSCORES')
+local function index_forget(key, id, hash)
+  local score, pointer = call('ZSCORE', key, id), call('ZSCORE', key, '=' .. hash)
+  if score and pointer and math.abs(pointer - score) == FAR then call('ZREM', key, '=' .. hash) end
   call('ZREM', key, id)
-  if #first > 2 then index_expire(key, id, first, keep) end
 end
-
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
 
 -- A batch, and the key that leads to it, are kept as long as the last of its tasks.
 local function end_in_batch(batch, keep_task)

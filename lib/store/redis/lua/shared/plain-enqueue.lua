@@ -16,16 +16,30 @@ local function to_terms(text)
   return known_terms[text]
 end
 
+-- The index of the message of each draft, and what each has first, before and while tasks are created.
+local indexes, firsts = {}, {}
+
+-- The index of the message of the draft at ARGV[d]. Nil where the same was asked for before.
+local function read_index(d, user, names)
+  local hash = ARGV[d + 2]
+  local index = P .. 'message_tasks:' .. string.match(ARGV[d + 1], '^%S+') .. ':' .. user
+  if names[index .. hash] then return nil end
+  names[index .. hash] = true
+  if not firsts[index] then firsts[index] = first_of(index) end
+  if firsts[index][1] and is_asked_for(index, hash) then return nil end
+  return index
+end
+
 -- The tasks of the request at ARGV[i]; `names` gets the keys that must not exist. Nil where it is not plain.
 local function read_request(i, names)
   local terms, batch, drafts = to_terms(ARGV[i + 2]), ARGV[i + 4], {}
   local key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$')
   if not terms.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
-    local same, rest = Q .. 'same:' .. ARGV[d + 2], ARGV[d + 4]
-    if names[same] or (rest ~= '' and rest ~= '{"force":true}') then return nil end
-    names[same], names[#names + 1], names[#names + 2] = true, P .. 'task:' .. ARGV[d], same
-    drafts[#drafts + 1] = d
+    local rest = ARGV[d + 4]
+    local index = (rest == '' or rest == '{"force":true}') and read_index(d, ARGV[i], names)
+    if not index then return nil end
+    names[#names + 1], drafts[#drafts + 1], indexes[d] = P .. 'task:' .. ARGV[d], d, index
   end
   if key then
     local name = Q .. 'idempotency:' .. key
@@ -67,10 +81,9 @@ local function create_plain(d, user, tenant, few)
   end
   created[#created + 1], created[#created + 2] = P .. 'task:' .. id, record
   active[#active + 1], active[#active + 2] = at, id
-  index_active(Q .. 'same:' .. hash, id, nil, false)
-  local owner = message .. ':' .. user
-  index_active(P .. 'message_tasks:' .. owner, id)
-  grown[owner] = true
+  local index = indexes[d]
+  firsts[index] = { id, index_active(index, id, hash, firsts[index]) }
+  grown[message .. ':' .. user] = true
 end
 
 -- A key or a batch lasts as long as its tasks, which have not ended.

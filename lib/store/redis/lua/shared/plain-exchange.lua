@@ -8,6 +8,10 @@
 --- @include "note"
 --- @include "tenants"
 --- @include "index"
+-- Settles what is in ARGV, claims up to `wanted` more, and returns the answers to what was settled and, as take.lua does, to the claim.
+local exchange_plain
+-- Lua allows 200 locals: those in here are not needed behind it.
+do
 local ENDING = '^\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\n]*\n()'
 local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\n]*)\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
@@ -110,9 +114,8 @@ local function write_end(one)
   if key then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   if batch then end_in_batch(batch, keep_task) end
   count('running', tenant, -1)
-  index_finished(P .. 'message_tasks:' .. message .. ':' .. user, id, keep_task, keep_index, true)
-  index_answer(Q .. 'same:' .. hash, id, keep_task)
-  if shared ~= '' then index_finished(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
+  index_ended(P .. 'message_tasks:' .. message .. ':' .. user, id, hash, keep_task, keep_index, true)
+  if shared ~= '' then index_chart(P .. 'message_charts:' .. message .. ':' .. shared, id, keep_task, keep_index) end
   call('PUBLISH', P .. 'updates:' .. id, text)
   return { 'ok', is_enough and text or { ended, false, false, is_apart and call('GET', P .. 'request:' .. id) or nil } }
 end
@@ -165,8 +168,7 @@ local function write_next(next_ones, used, due, rounds, clock, worker, claim, le
   return claimed
 end
 
--- Settles what is in ARGV, claims up to `wanted` more, and returns the answers to what was settled and, as take.lua does, to the claim.
-local function exchange_plain(worker, claim, wanted, lease_duration, cap)
+function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if expected and expected - now > TOLERANCE then return nil end
   local before, paused, unsettled = unpack(call('MGET', note_of(worker), Q .. 'paused', Q .. 'unsettled'))
   if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
@@ -187,4 +189,5 @@ local function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if next_ones.is_left then leave_marker() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
+end
 end
