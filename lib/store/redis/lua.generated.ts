@@ -1944,34 +1944,17 @@ local function read_rare(rest, keep_details)
   if (steps > 0 and keep_details == '0') or not string.find(left, '^{,*}$') then return nil end
   return key or false, batch or false
 end
-local function read_ends()
-  local ends, ids, keys, others = {}, {}, {}, {}
+local function ending_ids()
+  local ids, seen = {}, {}
   for i = 9, #ARGV - 1, 7 do
     local id = ARGV[i]
-    if ARGV[i + 2] ~= 'complete' or others[id] then return nil end
-    ids[#ids + 1], keys[#keys + 1] = id, P .. 'task:' .. id
-    others[id], others[#others + 1] = true, Q .. 'dependents:' .. id
+    if ARGV[i + 2] ~= 'complete' or seen[id] then return nil end
+    seen[id], ids[#ids + 1] = true, id
   end
-  if #ids == 0 then return ends end
-  local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids))
-  for n, id in ipairs(ids) do
-    local i = 2 + 7 * n
-    local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(records[n] or '', ENDING)
-    local version, reached, lease, started, claim, trace, rest = string.match(states[n] or '', RUNNING)
-    if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
-    if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
-    local key, batch = read_rare(rest, keep_details)
-    if key == nil then return nil end
-    local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
-      ' ' .. claim .. ' complete ' .. trace .. rest
-    ends[n] = { id, records[n], text, request > #records[n], hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch, ARGV[i + 5] == '1' }
-    if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
-  end
-  if call('EXISTS', unpack(others)) > 0 then return nil end
-  return ends
+  return ids
 end
-local function read_next(wanted)
-  local ids, keys, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, {}, nil, 0
+local function next_ids(wanted)
+  local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do
     due[name], used[name] = share(name), 0
     pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
@@ -1986,17 +1969,47 @@ local function read_next(wanted)
     if not best then break end
     local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
     if score < 0 or score >= RANK or ids[id] then return nil end
-    ids[id], ids[#ids + 1], keys[#keys + 1] = true, id, P .. 'task:' .. id
+    ids[id], ids[#ids + 1] = true, id
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
   local is_left = false
   for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
-  if #ids == 0 then return { ids, is_left = is_left } end
-  local records, states, tenants, requests, rest, bytes = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(ids)), {}, {}, {}, 0
+  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, is_left = is_left }
+end
+local function read_tasks(worker, ending, starting)
+  local names, ids, records, states = { note_of(worker), Q .. 'paused', Q .. 'unsettled' }, {}, {}, {}
+  for _, list in ipairs({ ending, starting }) do
+    for _, id in ipairs(list) do names[#names + 1], ids[#ids + 1] = P .. 'task:' .. id, id end
+  end
+  local found, known = call('MGET', unpack(names)), #ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}
+  for n, id in ipairs(ids) do records[id], states[id] = found[n + 3] or '', known[n] or '' end
+  return found, records, states
+end
+local function read_ends(ids, records, states)
+  local ends, others = {}, {}
   for n, id in ipairs(ids) do
-    local record = records[n] or ''
+    local i, record = 2 + 7 * n, records[id]
+    local hash, message, keep_task, keep_details, keep_index, tenant, user, shared, request = string.match(record, ENDING)
+    local version, reached, lease, started, claim, trace, rest = string.match(states[id], RUNNING)
+    if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
+    if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
+    local key, batch = read_rare(rest, keep_details)
+    if key == nil then return nil end
+    local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
+      ' ' .. claim .. ' complete ' .. trace .. rest
+    ends[n] = { id, record, text, request > #record, hash, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch, ARGV[i + 5] == '1' }
+    others[#others + 1] = Q .. 'dependents:' .. id
+    if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
+  end
+  if #others > 0 and call('EXISTS', unpack(others)) > 0 then return nil end
+  return ends
+end
+local function read_starts(ids, records, states)
+  local tenants, requests, rest, bytes = {}, {}, {}, 0
+  for n, id in ipairs(ids) do
+    local record = records[id]
     local tenant, few, request = string.match(record, WAITING)
-    if not tenant or states[n] or string.find(few, '"queue_timeout"', 1, true) then return nil end
+    if not tenant or states[id] ~= '' or string.find(few, '"queue_timeout"', 1, true) then return nil end
     local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
     rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     local apart = request > #record and (call('GET', P .. 'request:' .. id) or '')
@@ -2005,7 +2018,7 @@ local function read_next(wanted)
     bytes = bytes + #record + #(requests[n] or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
-  return { ids, records, tenants, requests, rest, is_left = is_left }, used, due, rounds, clock
+  return { tenants = tenants, requests = requests, rest = rest }
 end
 local function write_end(one)
   local id, record, text, is_apart, hash, message, keep_task, keep_index, tenant, user, shared, chart, content, key, batch, is_enough = unpack(one)
@@ -2038,51 +2051,52 @@ local function write_ends(ends)
   call('DEL', unpack(keys))
   return ids, answers
 end
-local function write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
-  local ids, records, tenants, requests, rest = unpack(next_ones)
+local function write_starts(turn, starts, records, worker, claim, lease_duration)
+  local ids = turn.ids
   if #ids == 0 then return {} end
   for _, name in ipairs(PRIORITIES) do
-    if used[name] > 0 then
-      call('ZREMRANGEBYRANK', queue(name), '0', digits[used[name] - 1])
-      set_share(name, due[name])
-      set_share('round:' .. name, math.floor(rounds[name]))
+    if turn.used[name] > 0 then
+      call('ZREMRANGEBYRANK', queue(name), '0', digits[turn.used[name] - 1])
+      set_share(name, turn.due[name])
+      set_share('round:' .. name, math.floor(turn.rounds[name]))
     end
   end
-  set_share('clock', clock)
+  set_share('clock', turn.clock)
   local at, until_then = digits[now], digits[now + lease_duration]
   local start = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim .. '  started,' .. at .. ',0'
   local states, leases, claimed = {}, {}, {}
   for n, id in ipairs(ids) do
-    local text = start .. rest[n]
+    local text, tenant, request = start .. starts.rest[n], starts.tenants[n], starts.requests[n]
     states[2 * n - 1], states[2 * n] = id, text
     leases[2 * n - 1], leases[2 * n] = until_then, id
-    count('waiting', tenants[n], -1)
-    count('running', tenants[n], 1)
+    count('waiting', tenant, -1)
+    count('running', tenant, 1)
     call('PUBLISH', P .. 'updates:' .. id, text)
-    claimed[n] = requests[n] and { records[n], text, false, false, requests[n] } or { records[n], text }
+    claimed[n] = request and { records[id], text, false, false, request } or { records[id], text }
   end
   call('HSET', Q .. 'states', unpack(states))
   call('ZADD', Q .. 'processing', unpack(leases))
   return claimed
 end
 function exchange_plain(worker, claim, wanted, lease_duration, cap)
-  if expected and expected - now > TOLERANCE then return nil end
-  local before, paused, unsettled = unpack(call('MGET', note_of(worker), Q .. 'paused', Q .. 'unsettled'))
-  if paused or unsettled or cap > 0 or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
+  if cap > 0 or (expected and expected - now > TOLERANCE) then return nil end
   if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
   local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   if first and tonumber(first) <= ended_by then return nil end
-  local ends = read_ends()
-  if not ends then return nil end
-  local next_ones, used, due, rounds, clock = read_next(math.min(wanted, MAX_CLAIMED))
-  if not next_ones then return nil end
+  local ending, turn = ending_ids(), next_ids(math.min(wanted, MAX_CLAIMED))
+  if not (ending and turn) then return nil end
+  local notes, records, states = read_tasks(worker, ending, turn.ids)
+  local before, paused, unsettled = notes[1], notes[2], notes[3]
+  if paused or unsettled or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
+  local ends, starts = read_ends(ending, records, states), read_starts(turn.ids, records, states)
+  if not (ends and starts) then return nil end
   local settled, answers = write_ends(ends)
-  local claimed = write_next(next_ones, used, due, rounds, clock, worker, claim, lease_duration)
+  local claimed = write_starts(turn, starts, records, worker, claim, lease_duration)
   write_tenants()
   if #claimed + #settled > 0 then
-    call('SET', note_of(worker), claim .. ' ' .. table.concat(next_ones[1], ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
+    call('SET', note_of(worker), claim .. ' ' .. table.concat(turn.ids, ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
   end
-  if next_ones.is_left then leave_marker() end
+  if turn.is_left then leave_marker() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
 end
@@ -2577,7 +2591,10 @@ end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
+  if not known[tenant] then
+    local its, all = unpack(call('HMGET', Q .. key, tenant, ''))
+    known[tenant], known[''] = to_count(its), known[''] or to_count(all)
+  end
   return known[tenant] + (counts[key][tenant] or 0)
 end
 local function turn_of(priority, tenant)

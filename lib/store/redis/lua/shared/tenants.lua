@@ -28,7 +28,11 @@ end
 local stored = { waiting = {}, running = {}, scheduled = {} }
 local function counted(key, tenant)
   local known = stored[key]
-  known[tenant] = known[tenant] or to_count(call('HGET', Q .. key, tenant))
+  if not known[tenant] then
+    -- Who asks for a tenant's mostly asks for that of all, too.
+    local its, all = unpack(call('HMGET', Q .. key, tenant, ''))
+    known[tenant], known[''] = to_count(its), known[''] or to_count(all)
+  end
   return known[tenant] + (counts[key][tenant] or 0)
 end
 
