@@ -75,7 +75,10 @@ for (const kind of stores) {
     const { store, exchanges, hold, letThrough } = heldExchanges(queue)
     const ids = await enqueueMany(queue, 3, 'short')
     const gates = new Map<string, Gate<void>>(ids.map(id => [id, gate()]))
-    await queue.work(async ({ task_id }) => { await gates.get(task_id)!.opened }, { store, concurrency: CONCURRENCY })
+    await queue.work(async ({ task_id }) => {
+      await gates.get(task_id)!.opened
+      return null
+    }, { store, concurrency: CONCURRENCY })
     for (const id of ids) await queue.state(id, ({ status }) => status === 'PROCESSING')
     hold()
     gates.get(ids[0]!)!.open()
