@@ -6,7 +6,10 @@ import { readPage, snippetsOf } from './markdown.ts'
 import { root } from './root.ts'
 
 /** What a reader of the guide has installed. */
-const INSTALLED = ['fastify', 'ioredis', 'pino', '@fastify/cors', '@microsoft/fetch-event-source', '@types/node', 'esbuild']
+const INSTALLED = [
+  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@types/node', 'esbuild',
+  ...['compress', 'cookie', 'cors', 'helmet', 'jwt', 'rate-limit', 'session', 'under-pressure'].map(name => `@fastify/${name}`)
+]
 
 interface Test {
   teardown (ended: () => unknown): unknown
