@@ -87,11 +87,15 @@ const keysTarget = new URL('reference/redis-keys.md', docs)
 const keysPage = readFileSync(keysTarget, 'utf8')
 const commands = neededCommands().map(command => `+${command}`).join(' ')
 const keysGenerated = keysPage.replace(/^(ACL SETUSER charts .* \+client\|setname) .*$/m, (_, before) => `${before} ${commands}`)
+const aclTarget = new URL('../examples/deploy/users.acl', docs)
+const acl = readFileSync(aclTarget, 'utf8')
+const aclGenerated = acl.replace(/^(user charts .* \+client\|setname) .*$/m, (_, before) => `${before} ${commands}`)
 
 if (!process.argv.includes('--check')) {
   writeFileSync(target, generated)
   writeFileSync(keysTarget, keysGenerated)
-} else if (generated !== page || keysGenerated !== keysPage) {
-  console.error('docs/reference/options.md or redis-keys.md is stale: npm run docs')
+  writeFileSync(aclTarget, aclGenerated)
+} else if (generated !== page || keysGenerated !== keysPage || aclGenerated !== acl) {
+  console.error('docs/reference/options.md, redis-keys.md or examples/deploy/users.acl is stale: npm run docs')
   process.exitCode = 1
 }
