@@ -1,4 +1,4 @@
-import { run } from 'node:test'
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Redis } from 'ioredis'
@@ -11,14 +11,11 @@ const { folder, files } = await followGuide(t, 'docs/guides/testing.md')
 
 t.test('the tests of the guide pass under node:test', async t => {
   const tests = files.filter(file => file.endsWith('.test.js'))
-  const passed: string[] = []
-  // A runner inside of another one would take itself for a test of that.
-  delete process.env['NODE_TEST_CONTEXT']
-  for await (const { type, data } of run({ files: tests.map(file => join(folder, file)), concurrency: 1, timeout: 60_000 })) {
-    if (type === 'test:fail') t.fail(data.name, { found: data.details.error })
-    if (type === 'test:pass') passed.push(data.name)
-  }
-  t.ok(passed.length > tests.length, passed.join(', '))
+  // A runner that finds itself inside of another one reports to that.
+  const { NODE_TEST_CONTEXT, ...env } = process.env
+  const { status, stdout } = spawnSync(process.execPath, ['--test', ...tests], { cwd: folder, env, encoding: 'utf8' })
+  t.equal(status, 0, stdout)
+  t.ok(Number(/pass (\d+)/.exec(stdout)?.[1]) > tests.length)
 })
 
 t.test('a queue of its own on Redis leaves nothing behind', async t => {
@@ -29,6 +26,7 @@ t.test('a queue of its own on Redis leaves nothing behind', async t => {
   await withQueue(redis, async (options: { redis: Redis, keyPrefix: string }) => {
     prefix = options.keyPrefix
     const queue = new ChartQueueService(options)
+    await queue.ready(10_000)
     await queue.enqueueChartTask({ message_id: crypto.randomUUID() }, { user_id: 'ada' })
     t.not((await redis.keys(`{${prefix}}:*`)).length, 0)
     await queue.close()
