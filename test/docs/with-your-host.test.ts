@@ -99,7 +99,7 @@ t.test('large answers are compressed, streams are not', async t => {
 })
 
 t.test('a rate limit is for requests, and a stream is never refused by it', async t => {
-  const { app, cookie } = await startHost(t, { max: 3 })
+  const { app, cookie } = await startHost(t, { limits: { max: 3 } })
   const { task_id } = (await create(app, { cookie })).json()
   const status = () => app.inject({ url: `${CHARTS}/async/${task_id}/status`, headers: { cookie } })
   let answer = await status()
@@ -113,12 +113,30 @@ t.test('a rate limit is for requests, and a stream is never refused by it', asyn
 })
 
 t.test('behind a trusted proxy, users have limits of their own', async t => {
-  const { app, cookie } = await startHost(t, { max: 2, trustProxy: true })
+  const { app, cookie } = await startHost(t, { limits: { max: 2 }, trustProxy: true })
   const { task_id } = (await create(app, { cookie, 'x-forwarded-for': '192.0.2.1' })).json()
   const status = (address: string) => app.inject({ url: `${CHARTS}/async/${task_id}/status`, headers: { cookie, 'x-forwarded-for': address } })
   t.equal((await status('192.0.2.1')).statusCode, 200)
   t.equal((await status('192.0.2.1')).statusCode, 429)
   t.equal((await status('192.0.2.2')).statusCode, 200)
+})
+
+t.test('users have limits of their own where they are counted', async t => {
+  const { limits } = await snippet('per-user.js')
+  const { app, cookie } = await startHost(t, { limits: { max: 2, ...limits } })
+  // Who is nobody is refused before anything is counted.
+  for (let i = 0; i < 2; i++) await create(app, {})
+  t.equal((await create(app, { cookie })).statusCode, 200)
+  t.equal((await create(app, { cookie })).statusCode, 200)
+  t.equal((await create(app, { cookie })).statusCode, 429)
+})
+
+t.test('a secure cookie is set behind a proxy that is trusted', async t => {
+  for (const trustProxy of [true, false]) {
+    const { app } = await startHost(t, { secure: true, trustProxy })
+    const { headers } = await app.inject({ method: 'POST', url: '/login', headers: { 'x-forwarded-proto': 'https' } })
+    t.equal(headers['set-cookie'] !== undefined, trustProxy)
+  }
 })
 
 t.test('a 429 ends an EventSource for good', async t => {
