@@ -45,7 +45,7 @@ async function create (app: FastifyInstance, headers: Record<string, string>) {
   return app.inject({ method: 'POST', url: `${CHARTS}/async`, headers: { prefer: 'wait=5', ...headers }, payload })
 }
 
-const pageOf = (app: FastifyInstance, task_id: string) => `${CHARTS}/stream/${task_id}`
+const streamOf = (task_id: string) => `${CHARTS}/stream/${task_id}`
 
 t.test('a session says who it is; headers for other origins and of helmet are on answers and streams', async t => {
   const { app, cookie } = await startHost(t)
@@ -53,7 +53,7 @@ t.test('a session says who it is; headers for other origins and of helmet are on
   const origin = { origin: 'https://app.example' }
   const created = await create(app, { cookie, ...origin })
   t.equal(created.statusCode, 200)
-  const stream = await app.inject({ url: pageOf(app, created.json().task_id), headers: { cookie, ...origin } })
+  const stream = await app.inject({ url: streamOf(created.json().task_id), headers: { cookie, ...origin } })
   t.match(stream.headers['content-type'], /event-stream/)
   for (const { headers } of [created, stream]) {
     t.equal(headers['access-control-allow-origin'], 'https://app.example')
@@ -93,7 +93,7 @@ t.test('large answers are compressed, streams are not', async t => {
   const origin = await app.listen({ port: 0, host: '127.0.0.1' })
   const charts = createChartsClient({ baseUrl: `${origin}/api/v1/analytics`, headers: () => ({ cookie }) })
   t.match(await charts.result(task_id), { content: { rows: { length: 500 } } })
-  const stream = await app.inject({ url: pageOf(app, task_id), headers })
+  const stream = await app.inject({ url: streamOf(task_id), headers })
   t.equal(stream.headers['content-encoding'], undefined)
   t.match(stream.body, /"status":"COMPLETED"/)
 })
@@ -106,7 +106,7 @@ t.test('a rate limit is for requests, and a stream is never refused by it', asyn
   for (let i = 0; i < 3 && answer.statusCode === 200; i++) answer = await status()
   t.equal(answer.statusCode, 429)
   t.ok(Number(answer.headers['retry-after']) > 0)
-  for (let i = 0; i < 5; i++) t.equal((await app.inject({ url: pageOf(app, task_id), headers: { cookie } })).statusCode, 200)
+  for (let i = 0; i < 5; i++) t.equal((await app.inject({ url: streamOf(task_id), headers: { cookie } })).statusCode, 200)
   const origin = await app.listen({ port: 0, host: '127.0.0.1' })
   const socket = await openWebSocket(`${origin}${CHARTS}/ws/${task_id}`, { headers: { cookie } })
   t.match(await socket.task(), { status: 'COMPLETED' })
@@ -153,7 +153,7 @@ t.test('tokens: from a header and from a cookie, and a wrong one is nobody', asy
   const created = await create(app, { authorization: `Bearer ${token}` })
   t.match(created.json(), { status: 'COMPLETED' })
   const { task_id } = created.json()
-  t.equal((await app.inject({ url: pageOf(app, task_id), headers: { cookie: `token=${token}` } })).statusCode, 200)
+  t.equal((await app.inject({ url: streamOf(task_id), headers: { cookie: `token=${token}` } })).statusCode, 200)
   for (const headers of [{}, { authorization: 'Bearer x.y.z' }, { cookie: `token=${app.jwt.sign({ sub: 'ada' }, { expiresIn: -1 })}` }]) {
     t.match((await create(app, headers as Record<string, string>)).json(), { statusCode: 401, code: 'CHARTS_ERR_UNAUTHENTICATED' })
   }
@@ -175,7 +175,7 @@ t.test('an overloaded process refuses requests and lets streams pass', async t =
   }
   t.equal(refused.statusCode, 503)
   t.equal(refused.headers['retry-after'], '10')
-  t.match((await app.inject(pageOf(app, task.task_id))).body, /"status":"CANCELLED"/)
+  t.match((await app.inject(streamOf(task.task_id))).body, /"status":"CANCELLED"/)
 })
 
 t.test('HTTP/2: requests and streams over one connection', async t => {
@@ -190,7 +190,7 @@ t.test('HTTP/2: requests and streams over one connection', async t => {
   const session = connect(origin, { ca: cert, rejectUnauthorized: false })
   t.teardown(() => session.close())
   const bodies = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(async () => {
-    const stream = session.request({ ':path': pageOf(app, task_id) })
+    const stream = session.request({ ':path': streamOf(task_id) })
     let text = ''
     for await (const chunk of stream.setEncoding('utf8')) text += chunk
     return text
@@ -274,16 +274,16 @@ t.test('nginx passes each frame on at once, sockets too, and buffers only where 
   const { task_id } = waiting.task
   const proxy = await startNginx(t, target, { more: 'gzip on; gzip_types application/json;' })
   t.match((await tryWebSocket(`${proxy}${CHARTS}/ws/${task_id}`, { headers: { cookie, origin: proxy } })), { status: 403 }, 'a list replaces the own origin')
-  t.match(await firstFrame(`${proxy}${pageOf(app, task_id)}`, { cookie, 'accept-encoding': 'gzip' }), /"current_step":"scheduled"/)
+  t.match(await firstFrame(`${proxy}${streamOf(task_id)}`, { cookie, 'accept-encoding': 'gzip' }), /"current_step":"scheduled"/)
   const socket = await openWebSocket(`${proxy}${CHARTS}/ws/${task_id}`, { headers: { cookie, origin: 'https://app.example' } })
   t.match(await socket.task(), { current_step: 'scheduled' })
 
   const old = { less: 'proxy_http_version 1.1;' }
   const deaf = await startNginx(t, target, { ...old, more: 'proxy_ignore_headers X-Accel-Buffering;' })
   const arrived: string[] = []
-  const buffered = firstFrame(`${deaf}${pageOf(app, task_id)}`, { cookie }).then(() => arrived.push('buffered'))
+  const buffered = firstFrame(`${deaf}${streamOf(task_id)}`, { cookie }).then(() => arrived.push('buffered'))
   const unbuffered = await startNginx(t, target, { ...old, more: 'proxy_ignore_headers X-Accel-Buffering; proxy_buffering off;' })
-  await firstFrame(`${unbuffered}${pageOf(app, task_id)}`, { cookie })
+  await firstFrame(`${unbuffered}${streamOf(task_id)}`, { cookie })
   arrived.push('unbuffered')
   t.same(arrived, ['unbuffered'], 'asked for first, and kept back until the stream ends')
   await app.asyncCharts.cancelTask(task_id)
