@@ -1,5 +1,6 @@
-import type { ServerResponse } from 'node:http'
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { errors, isStoreUnavailable } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
@@ -11,6 +12,7 @@ import { comeBackIn, type OpenStreams } from './open-streams.ts'
 import { StallDetector } from './stall-detector.ts'
 import { budgetOf } from './store-budget.ts'
 import { groupFrame, sseFrame } from './views.ts'
+import { chunkedConnection, toChunk } from './wire.ts'
 
 /** ms after which a browser comes back when a stream breaks, and when it was refused for now. */
 const RETRY = { broken: 2_000, refused: 5_000 }
@@ -73,7 +75,7 @@ export function taskStream (dependencies: Dependencies) {
     const id = cursorOf(request)
     const after = id !== undefined && /^\d{1,15}$/.test(id) ? Number(id) : undefined
     if (isFinished(task) && after === task.version) return null
-    return signal => map(service.watchTask(task.task_id, { after, signal }), sseFrame)
+    return framesOf(signal => service.watchTask(task.task_id, { after, signal }), sseFrame)
   })
 }
 
@@ -93,7 +95,7 @@ export function messageStream (dependencies: Dependencies) {
       asked.set(task.task_id, answer)
       return answer
     }
-    return signal => map(filter(service.watchMessage(message_id, callerOf(request), { after, signal }), isReadable), groupFrame)
+    return framesOf(signal => filter(service.watchMessage(message_id, callerOf(request), { after, signal }), isReadable), groupFrame)
   })
 }
 
@@ -107,7 +109,7 @@ export function batchStream (dependencies: Dependencies) {
     if (after === END) return null
     // Who has missed the last frame, with its cursor, would come back for ever.
     if (after !== undefined && finished && await budgetOf(request).spend(() => isEmpty(service.watchBatch(batch_id, { after, signal: new AbortController().signal })))) return null
-    return signal => map(service.watchBatch(batch_id, { after, signal }), groupFrame)
+    return framesOf(signal => service.watchBatch(batch_id, { after, signal }), groupFrame)
   })
 }
 
@@ -122,11 +124,18 @@ async function * filter<T> (states: AsyncIterable<T>, passes: (state: T) => Prom
   for await (const state of states) if (await passes(state)) yield state
 }
 
-async function * map<T> (states: AsyncIterable<T>, frame: (state: T) => Buffer): AsyncGenerator<Buffer, void, void> {
-  for await (const state of states) yield frame(state)
-}
+/** Hands each frame to `write` until that says no, or there are no more. */
+type Frames = (signal: AbortSignal, write: (frame: Buffer) => boolean | Promise<boolean>) => Promise<void>
 
-type Frames = (signal: AbortSignal) => AsyncIterable<Buffer>
+function framesOf<T> (watch: (signal: AbortSignal) => AsyncIterable<T>, frameOf: (state: T) => Buffer): Frames {
+  return async (signal, write) => {
+    for await (const state of watch(signal)) {
+      const written = write(frameOf(state))
+      // Mostly there is nothing to wait for.
+      if (written !== true && !await written) return
+    }
+  }
+}
 
 /** Serves what `admit` lets in; null where the reader has seen it all. */
 function serve<R extends FastifyRequest> ({ streams, options }: Dependencies, admit: (request: R) => Promise<Frames | null>) {
@@ -154,9 +163,7 @@ function serve<R extends FastifyRequest> ({ streams, options }: Dependencies, ad
     }, options.maxDuration)
     try {
       writer.start()
-      for await (const frame of frames(stream.signal)) {
-        if (!await writer.write(frame)) break
-      }
+      await frames(stream.signal, frame => writer.write(frame))
     } catch (error) {
       if (!isStoreUnavailable(error)) request.log.error({ err: error }, 'the stream broke')
       retry = RETRY.refused
@@ -174,6 +181,13 @@ class SseWriter {
   readonly #stream: AbortController
   readonly #heartbeat: NodeJS.Timeout
   readonly #stall = new StallDetector()
+  readonly #onTaken = (): void => {
+    this.#pending--
+    this.#taken++
+  }
+
+  /** Where frames are written as they are; null where the response writes them. */
+  #connection: Socket | null = null
   /** Writes that the connection has not taken yet, and how many it has taken. */
   #pending = 0
   #taken = 0
@@ -192,19 +206,30 @@ class SseWriter {
   /** The line becomes the first of the first event. */
   start (): void {
     this.#send(`retry: ${RETRY.broken}\n`)
+    this.#connection = chunkedConnection(this.#raw)
   }
 
   /** False when the reader is gone or the stream is to end. */
-  async write (frame: Buffer): Promise<boolean> {
-    const { signal } = this.#stream
+  write (frame: Buffer): boolean | Promise<boolean> {
+    if (frame.length > SLICE_BYTES) return this.#writeSlices(frame)
+    return this.#sendFrame(frame) ? !this.#stream.signal.aborted : this.#drained()
+  }
+
+  async #writeSlices (frame: Buffer): Promise<boolean> {
     this.#isBetweenFrames = false
     for (let at = 0; at < frame.length; at += SLICE_BYTES) {
-      if (!this.#send(frame.subarray(at, at + SLICE_BYTES))) await once(this.#raw, 'drain', { signal }).catch(() => {})
       // What has begun is no event without its end, and its reader comes back for it.
-      if (signal.aborted) return false
+      if (!this.#send(frame.subarray(at, at + SLICE_BYTES)) && !await this.#drained()) return false
     }
     this.#isBetweenFrames = true
-    return true
+    return !this.#stream.signal.aborted
+  }
+
+  /** Resolves when a slow reader has taken what was written; false when it is gone or the stream is to end. */
+  async #drained (): Promise<boolean> {
+    const { signal } = this.#stream
+    await once(this.#connection ?? this.#raw, 'drain', { signal }).catch(() => {})
+    return !signal.aborted
   }
 
   /**
@@ -233,12 +258,16 @@ class SseWriter {
   }
 
   /** False when the reader is slow. */
+  #sendFrame (frame: Buffer): boolean {
+    if (!this.#connection) return this.#send(frame)
+    this.#pending++
+    return this.#connection.write(toChunk(frame), this.#onTaken)
+  }
+
+  /** False when the reader is slow. */
   #send (chunk: Buffer | string): boolean {
     this.#pending++
-    return this.#raw.write(chunk, 'utf8', () => {
-      this.#pending--
-      this.#taken++
-    })
+    return this.#raw.write(chunk, 'utf8', this.#onTaken)
   }
 
   #beat (): void {

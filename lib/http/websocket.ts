@@ -12,6 +12,7 @@ import type { StreamOptions } from './sse.ts'
 import { StallDetector } from './stall-detector.ts'
 import { leadUpgrades } from './upgrades.ts'
 import { webSocketFrame } from './views.ts'
+import { plainConnection, toTextMessage } from './wire.ts'
 
 /** Bytes of a message of a client; none is expected. */
 const MAX_PAYLOAD = 4_096
@@ -89,12 +90,14 @@ export function webSocketHandler ({ service, streams, options }: Dependencies) {
     const release = streams.open(callerOf(request).user_id, () => end(Close.COME_BACK))
     if (!release) return close(socket, Close.TOO_MANY)
     const heartbeat = beat(socket, request.raw.socket, options.heartbeat)
+    const send = sender(socket, plainConnection(socket, request.raw.socket), stream.signal)
     const expiry = setTimeout(() => end(Close.COME_BACK), options.maxDuration)
     try {
       let last: ChartTask | undefined
       for await (const state of service.watchTask(task.task_id, { signal: stream.signal })) {
         last = state
-        await send(socket, webSocketFrame(state), stream.signal)
+        const sent = send(webSocketFrame(state))
+        if (sent) await sent
       }
       if (!stream.signal.aborted) reason = last && isFinished(last) ? Close.FINISHED : Close.VANISHED
     } catch (error) {
@@ -109,16 +112,21 @@ export function webSocketHandler ({ service, streams, options }: Dependencies) {
   }
 }
 
-/** Resolves when the frame has left for the network: a slow reader gets the newest state next, not all of them. */
-function send (socket: WebSocket, frame: Buffer, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const done = () => {
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    signal.addEventListener('abort', done)
-    socket.send(frame, { binary: false }, done)
-  })
+/**
+ * Sends frames. A promise resolves when the frame has left for the network, so that a slow reader gets the newest state next, not all of
+ * them; undefined where it has left at once, as it mostly has.
+ */
+function sender (socket: WebSocket, connection: Socket | null, signal: AbortSignal): (frame: Buffer) => Promise<void> | undefined {
+  let taken: () => void = () => {}
+  const onTaken = () => taken()
+  signal.addEventListener('abort', onTaken)
+  return frame => {
+    // Behind a close there must be no message.
+    if (connection && socket.readyState === socket.OPEN) connection.write(toTextMessage(frame), onTaken)
+    else socket.send(frame, { binary: false }, onTaken)
+    if (connection?.writableLength === 0 || signal.aborted) return
+    return new Promise(resolve => { taken = resolve })
+  }
 }
 
 /** Pings; cuts a client that misses a pong, and one that takes nothing for two heartbeats, whatever it sends. */
