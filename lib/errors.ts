@@ -17,6 +17,7 @@ export const errors = {
   CHARTS_ERR_TASK_FINISHED: coded('CHARTS_ERR_TASK_FINISHED', 'The chart task has already finished', 409),
   CHARTS_ERR_REQUEST_NOT_KEPT: coded('CHARTS_ERR_REQUEST_NOT_KEPT', 'Of this chart task only part of the request is kept, so it cannot be run again', 409),
   CHARTS_ERR_TASK_NOT_FAILED: coded('CHARTS_ERR_TASK_NOT_FAILED', 'Only a chart task that has failed can be run again', 409),
+  CHARTS_ERR_TASK_RETRIED: coded('CHARTS_ERR_TASK_RETRIED', 'The chart is being generated again, or is there: it is not run once more', 409),
   CHARTS_ERR_RESULT_EXPIRED: coded('CHARTS_ERR_RESULT_EXPIRED', 'The chart is no longer kept', 410),
   CHARTS_ERR_REQUEST_TOO_LARGE: coded<[number, number]>('CHARTS_ERR_REQUEST_TOO_LARGE', 'The request has %d bytes, at most %d are allowed', 413),
   CHARTS_ERR_INVALID_REQUEST: coded<[string]>('CHARTS_ERR_INVALID_REQUEST', '%s', 400),

@@ -12,5 +12,7 @@ export type { ListedChart, MessageCharts, MessageChartsOptions } from './service
 export type { GroupState } from './service/group-feed.ts'
 export type { Outcome } from './service/outcome.ts'
 export type { EnqueueBatchResult, EnqueueResult } from './service/queue-service.ts'
+export type { BulkFilter, BulkOptions, BulkResult } from './service/bulk.ts'
+export type { FailureGroup, Histogram, Percentiles, QueueFailures, QueueHistory, QueueHistoryMinute } from './service/monitoring.ts'
 export type { ListTasksOptions } from './service/task-list.ts'
-export type { AttemptRecord, QueueStats, TaskDetails, TaskPage, TaskStore } from './store/task-store.ts'
+export type { AttemptRecord, QueueStats, RunningAttempt, TaskDetails, TaskPage, TaskStore, WorkerEntry, WorkerList } from './store/task-store.ts'

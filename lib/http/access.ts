@@ -8,7 +8,7 @@ import { isForged, type AllowedOrigins } from './origins.ts'
 import { budgetOf } from './store-budget.ts'
 
 /** What exactly an operator wants. The last four change something. */
-export type Operation = 'stats' | 'list' | 'inspect' | 'retry' | 'cancel' | 'pause' | 'resume'
+export type Operation = 'stats' | 'list' | 'inspect' | 'workers' | 'history' | 'failures' | 'retry' | 'cancel' | 'pause' | 'resume'
 
 /** What a caller wants to do, for the host's `authorize`: told apart by `action`. */
 export type Access = {

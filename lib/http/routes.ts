@@ -10,6 +10,7 @@ import { batchRoutes } from './batches.ts'
 import { MAX_PARTS, isTooManifold } from './body-size.ts'
 import { dropConnectionHeaders, mayCarry } from './connection.ts'
 import { LargeAnswers, chartJson, listPieces } from './large-answers.ts'
+import { monitoringRoutes } from './monitoring.ts'
 import { operatorRoutes } from './operators.ts'
 import { OpenStreams } from './open-streams.ts'
 import type { AllowedOrigins } from './origins.ts'
@@ -85,6 +86,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
 
   // First: its HEAD route brings along the schemas that the document of the others refers to.
   operatorRoutes(fastify, { service, gate, describe })
+  monitoringRoutes(fastify, { service, gate, describe })
 
   fastify.post<{ Body: CreateChartRequest }>('/charts/async', {
     bodyLimit: options.requestBytes || Number.MAX_SAFE_INTEGER,

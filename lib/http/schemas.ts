@@ -1,5 +1,7 @@
 import { Type, type TProperties, type TSchema } from '@sinclair/typebox'
-import { CURSOR } from '../service/task-list.ts'
+import { BULK_CURSOR, BULK_LIMIT, MAX_NAMED_TASKS } from '../service/bulk.ts'
+import { HISTORY_MINUTES } from '../service/monitoring.ts'
+import { CURSOR, ERROR_CODE } from '../service/task-list.ts'
 import { ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, ChartVisibility, MAX_ID_LENGTH, Uuid } from '../task.ts'
 import { NamedSchemas } from './named-schemas.ts'
 
@@ -52,6 +54,8 @@ const Timestamp = Type.String({ format: 'date-time' })
 const owner = { user_id: Type.String(), org_id: nullable(Type.String()) }
 const message = Type.String({ description: 'What came of the request, in words' })
 const shared = { status: ref('ChartStatus'), visibility: ref('ChartVisibility') }
+const Count = Type.Integer({ minimum: 0 })
+const percentiles = (description: string) => Type.Object({ p50: nullable(Count), p95: nullable(Count) }, { description })
 // OpenAPI 3.0 has no `patternProperties`.
 const steps = Type.Object({}, { additionalProperties: Type.Integer({ minimum: 0, maximum: 100 }), description: 'How far each step is that the generator has reported' })
 const chart = { ...ChartSchema.properties, visibility: shared.visibility }
@@ -121,6 +125,79 @@ const schemas = new NamedSchemas({
     weight: Type.Integer({ description: 'Turns of its tenant in a round' }),
     attempts: Type.Array(ref('ChartAttempt'), { description: 'The latest 20, oldest first' })
   }, { description: 'All that is known of a task' }),
+  ChartWorker: Type.Object({
+    worker_id: Type.String(),
+    host: Type.String(),
+    pid: Type.Integer(),
+    version: Type.String({ description: 'Of this package' }),
+    concurrency: Type.Integer({ minimum: 1 }),
+    state: Type.Unsafe<string>({ type: 'string', enum: ['running', 'draining'], description: '`draining`: it takes no more tasks' }),
+    started_at: Timestamp,
+    last_seen_at: Timestamp,
+    running: Type.Array(Type.Object({
+      task_id: Uuid,
+      message_id: Uuid,
+      attempt: Type.Integer({ minimum: 1 }),
+      current_step: Type.String(),
+      progress: Type.Integer({ minimum: 0, maximum: 100 }),
+      started_at: Timestamp
+    }), { description: '100 at most' }),
+    running_count: Count
+  }, { description: 'A worker, and the attempts that run in it' }),
+  ChartWorkers: Type.Object({
+    workers: Type.Array(ref('ChartWorker'), { description: 'By host, then by when they started' }),
+    complete: Type.Boolean({ description: '`false`: there are more workers than 1,000, or more running attempts than were looked at' }),
+    updated_at: Timestamp
+  }, { description: 'The workers that there are' }),
+  ChartDurations: Type.Object({
+    count: Count,
+    sum: Type.Integer({ minimum: 0, description: 'ms, all together' }),
+    buckets: Type.Array(Count, { description: 'How many there are up to each of the bounds, and above the last' })
+  }, { description: 'How long things took' }),
+  ChartHistoryMinute: Type.Object({
+    at: Type.String({ format: 'date-time', description: 'When the minute began' }),
+    created: Count,
+    started: Type.Integer({ minimum: 0, description: 'Attempts' }),
+    completed: Count,
+    cancelled: Count,
+    failed: Type.Object({}, { additionalProperties: Count, description: 'By error code; `other` has those beyond the first 20' }),
+    wait: ref('ChartDurations'),
+    run: ref('ChartDurations')
+  }, { description: 'What happened within a minute' }),
+  ChartQueueHistory: Type.Object({
+    minutes: Type.Array(ref('ChartHistoryMinute'), { description: 'All of the range, the oldest first' }),
+    bounds: Type.Array(Count, { description: 'Upper bounds of the buckets, in ms' }),
+    totals: Type.Object({
+      created: Count,
+      started: Count,
+      completed: Count,
+      cancelled: Count,
+      failed: Count,
+      wait: percentiles('ms from the creation of a task to its first attempt'),
+      run: percentiles('ms from the first attempt of a task to its completion')
+    }),
+    updated_at: Timestamp
+  }, { description: 'What has become of tasks, minute by minute' }),
+  ChartFailures: Type.Object({
+    failures: Type.Array(Type.Object({
+      error_code: Type.String(),
+      count: Count,
+      last_failed_at: Timestamp,
+      tasks: Type.Array(Type.Object({
+        task_id: Uuid,
+        message_id: Uuid,
+        error_message: nullable(Type.String()),
+        completed_at: nullable(Timestamp)
+      }), { description: 'The latest five that are still kept' })
+    }), { description: 'The most first, 100 codes at most' }),
+    updated_at: Timestamp
+  }, { description: 'Failures by their error codes' }),
+  ChartBulkResult: Type.Object({
+    matched: Type.Integer({ minimum: 0, description: 'Tasks that fit, of those that were looked at' }),
+    done: Type.Integer({ minimum: 0, description: 'Those that were run again, or cancelled' }),
+    cursor: nullable(Type.String({ description: 'For the next request; null where nothing is left' })),
+    skipped: Type.Array(Type.Object({ task_id: Uuid, code: Type.String() }), { description: 'Why others were not, 20 at most' })
+  }, { description: 'What came of it' }),
   Error: Type.Object({
     statusCode: Type.Integer(),
     code: Type.String({ description: 'Stable, for programs' }),
@@ -166,12 +243,33 @@ export function withParams<T extends { properties: { params?: unknown } }> (sche
   return { ...schema, properties: paramsSchema ? { ...own, params: paramsSchema } : own }
 }
 
-export const ListQuery = Type.Object({
+const filterFields = {
   status: Type.Optional(Type.Unsafe<ChartStatus>({ type: 'string', enum: Object.values(ChartStatus) })),
   user_id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH })),
   org_id: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_ID_LENGTH })),
+  error_code: Type.Optional(Type.String({ pattern: ERROR_CODE, description: 'Of FAILED tasks' })),
+  created_after: Type.Optional(Type.String({ format: 'date-time', description: 'Created then or later' })),
+  created_before: Type.Optional(Type.String({ format: 'date-time', description: 'Created earlier' }))
+}
+
+export const ListQuery = Type.Object({
+  ...filterFields,
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'Maximum number of tasks in a page' })),
   cursor: Type.Optional(Type.String({ pattern: CURSOR, description: 'Where the page before ended' }))
+}, { additionalProperties: false })
+
+/** `usual`: minutes of the range where none is asked for. */
+export const minutesQuery = (usual: number) => Type.Object({
+  minutes: Type.Optional(Type.Integer({ minimum: 1, maximum: HISTORY_MINUTES.max, default: usual, description: 'Minutes of the range, the current one included' }))
+}, { additionalProperties: false })
+
+export const BulkBody = Type.Object({
+  filter: Type.Object({
+    task_ids: Type.Optional(Type.Array(Uuid, { minItems: 1, maxItems: MAX_NAMED_TASKS })),
+    ...filterFields
+  }, { additionalProperties: false, minProperties: 1, description: 'Tasks that fit all that is named' }),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: BULK_LIMIT.max, default: BULK_LIMIT.usual, description: 'Maximum number of tasks' })),
+  cursor: Type.Optional(nullable(Type.String({ pattern: BULK_CURSOR, description: 'Where the request before ended' })))
 }, { additionalProperties: false })
 
 const body = (name: string, description?: string) => schemas.root(name, description)
@@ -222,6 +320,10 @@ export const responses = {
   stats: { 200: body('QueueStats'), ...refused(401, 403, 503) },
   pause: { 200: body('QueueStats'), ...refused(400, 401, 403, 413, 415, 503) },
   list: { 200: body('OperatorChartTaskPage'), ...refused(400, 401, 403, 503) },
+  workers: { 200: body('ChartWorkers'), ...refused(401, 403, 503) },
+  history: { 200: body('ChartQueueHistory'), ...refused(400, 401, 403, 503) },
+  failures: { 200: body('ChartFailures'), ...refused(400, 401, 403, 503) },
+  bulk: { 200: body('ChartBulkResult'), ...refused(400, 401, 403, 413, 415, 503) },
   inspect: { 200: body('ChartTaskDetails'), ...refused(400, 401, 403, 404, 503) },
   retry: {
     200: body('AnsweredOperatorChartTask', 'The chart exists already'),

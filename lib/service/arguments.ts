@@ -31,3 +31,14 @@ export function leaseOf (lease: unknown): number {
   if (!Number.isSafeInteger(lease)) throw new errors.CHARTS_ERR_INVALID_REQUEST('lease must be a whole number')
   return lease as number
 }
+
+/** RFC 3339, with nothing but a T between date and time. */
+const DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
+
+/** A date in ms since the epoch. @throws CHARTS_ERR_INVALID_REQUEST for what is no date with a time and a zone */
+export function timeOf (date: unknown, name: string): number {
+  const time = typeof date === 'string' && DATE.test(date) ? Date.parse(date) : NaN
+  // The schema of a route takes more for a date than Date does: a leap second, a zone without minutes.
+  if (Number.isNaN(time)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${name} must be a date with time and time zone, such as 2030-01-31T09:00:00Z`)
+  return time
+}

@@ -7,12 +7,10 @@ import {
 } from '../task.ts'
 import { embeddable, isStorable, nameFaults, strictJudge, type Judge } from '../validator.ts'
 import { aFewAtATime } from './a-few-at-a-time.ts'
+import { timeOf } from './arguments.ts'
 import { resolveRefs } from './batch-refs.ts'
 import { digest } from './chart-identity.ts'
 import type { HostCharts } from './host-charts.ts'
-
-/** RFC 3339, with nothing but a T between date and time. */
-const DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i
 
 /** ms ahead that a task may be scheduled. */
 const FARTHEST_AHEAD = 30 * 86_400_000
@@ -26,6 +24,8 @@ export interface IntakeOptions {
   readonly retry: RetryPolicy
   readonly limits: { readonly waitingPerTenant: number, readonly scheduledPerTenant: number, readonly queueLength: number, readonly timeInQueue: number, readonly requestBytes: number }
   readonly tenantWeight: ((identity: Identity) => number) | undefined
+  /** Told of what is new. */
+  readonly created?: (task: ChartTask) => void
   /** Told of what is superseded. */
   readonly ended: (task: ChartTask) => void
   /** Told where more is superseded than one call ends. */
@@ -115,6 +115,7 @@ export class Intake {
     if (!('tasks' in result)) throw this.#refusal(result, task_id => names.get(task_id) ?? (places.has(task_id) ? `request/tasks/${places.get(task_id)}` : task_id))
     result.superseded.forEach(this.#options.ended)
     if (result.unsettled) this.#options.unsettled?.()
+    this.#tellOfNew(result.tasks)
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
   }
 
@@ -131,7 +132,12 @@ export class Intake {
     if (!('task' in result)) throw this.#refusal(result, task_id => task_id)
     result.superseded.forEach(this.#options.ended)
     if (result.unsettled) this.#options.unsettled?.()
+    this.#tellOfNew([result])
     return { task: result.task, outcome: result.outcome }
+  }
+
+  #tellOfNew (enqueued: readonly EnqueuedTask[]): void {
+    for (const { outcome, task } of enqueued) if (outcome === 'queued') this.#options.created?.(task)
   }
 
   /** Asks the host for the charts on which it depends what becomes of the drafts; once more where other ones have come meanwhile. */
@@ -193,11 +199,7 @@ export class Intake {
     const raw = serialize(chartRequest, where)
     const bytes = Buffer.byteLength(raw)
     if (limits.requestBytes > 0 && bytes > limits.requestBytes) throw new errors.CHARTS_ERR_REQUEST_TOO_LARGE(bytes, limits.requestBytes)
-    const earliest = run_at === null ? null : Date.parse(run_at)
-    // The schema takes more for a date than Date does: a leap second, a zone without minutes.
-    if (run_at !== null && (Number.isNaN(earliest) || !DATE.test(run_at))) {
-      throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be a date with time and time zone, such as 2030-01-31T09:00:00Z`)
-    }
+    const earliest = run_at === null ? null : timeOf(run_at, `${where}/run_at`)
     if (earliest !== null && earliest > (this.#options.store.now?.() ?? Date.now()) + FARTHEST_AHEAD) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be at most 30 days ahead`)
     }

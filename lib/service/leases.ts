@@ -1,5 +1,5 @@
 import type { Logger } from '../generator.ts'
-import type { Closed, Closing, ProgressReport, Take, Taken, TaskStore } from '../store/task-store.ts'
+import type { Closed, Closing, ProgressReport, Take, Taken, TakenTask, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
 import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
@@ -28,6 +28,7 @@ export interface LeasesOptions {
   readonly saveTimeout?: number | undefined
   readonly limits: { readonly chartBytes: number, readonly checkpointBytes: number, readonly runningPerTenant: number }
   readonly logger: Logger
+  readonly started?: (taken: TakenTask) => void
   /** `failed`: the attempt that has ended the task, where it failed in this process. */
   readonly finished: (task: ChartTask, failed?: FailedAttempt) => void
 }
@@ -41,6 +42,7 @@ export class Leases {
   readonly #limits: LeasesOptions['limits']
   readonly #logger: Logger
   readonly #log: TaskLog
+  readonly #started: LeasesOptions['started']
   readonly #finished: LeasesOptions['finished']
   /** What was thrown is not for the store, and logged only once that has said what becomes of the task. */
   readonly #failures = new WeakMap<Closing, FailedAttempt>()
@@ -53,6 +55,7 @@ export class Leases {
     this.#limits = options.limits
     this.#logger = options.logger
     this.#log = new TaskLog(options.logger)
+    this.#started = options.started
     this.#finished = options.finished
   }
 
@@ -164,6 +167,7 @@ export class Leases {
 
   #taken (taken: Taken): Taken {
     if (taken.expired.length > 0) this.#logExpired(taken)
+    if (this.#started) taken.tasks.forEach(this.#started)
     for (const task of taken.lost) {
       this.#finished(task)
       this.#hostCharts?.forgetAll(task)

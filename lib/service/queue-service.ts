@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
-import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore } from '../store/task-store.ts'
+import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore, WorkerList } from '../store/task-store.ts'
 import { ChartStatus, isFinished, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { hostIdOf, idOf, leaseOf, messageIdOf } from './arguments.ts'
+import { BulkOperations, type BulkFilter, type BulkOptions, type BulkResult } from './bulk.ts'
 import { Charts, toContent } from './charts.ts'
 import type { ChartStore } from './chart-store.ts'
 import { DeadlineSweep } from './deadline-sweep.ts'
 import { Estimates } from './estimates.ts'
 import { Finishing } from './finishing.ts'
+import { History } from './history.ts'
 import { CHART_STORE_TIMEOUTS, HostCharts, type ChartStoreTimeouts } from './host-charts.ts'
 import { LargeReads } from './large-reads.ts'
 import type { ListedChart, MessageCharts, MessageChartsOptions } from './listed-charts.ts'
@@ -16,7 +18,9 @@ import { OpenAnswers, collect } from './open-answers.ts'
 import { watchGroup, type GroupSource, type GroupState } from './group-feed.ts'
 import { Intake, checkIdentity } from './intake.ts'
 import { Leases } from './leases.ts'
+import { Monitoring, type QueueFailures, type QueueHistory } from './monitoring.ts'
 import type { Outcome } from './outcome.ts'
+import { Presence } from './presence.ts'
 import { toReport } from './progress.ts'
 import { Settler } from './settler.ts'
 import { TaskFeed } from './task-feed.ts'
@@ -76,6 +80,8 @@ export class QueueService {
   readonly leases: Leases
   /** For workers: who was cancelled. @internal */
   readonly feed: TaskFeed
+  /** For workers: that they are there. @internal */
+  readonly presence: Presence
   /** For routes: what is read while it is sent. @internal */
   readonly answers: OpenAnswers
   /** For the plugin: what waits for the host ends when it closes. @internal */
@@ -90,6 +96,9 @@ export class QueueService {
   readonly #log: TaskLog
   readonly #sweep: DeadlineSweep | null
   readonly #settler: Settler
+  readonly #history: History
+  readonly #monitoring: Monitoring
+  readonly #bulk: BulkOperations
   readonly #worker_id = randomUUID()
 
   constructor (options: QueueServiceOptions) {
@@ -102,16 +111,27 @@ export class QueueService {
     const hostCharts = chartStore ? new HostCharts(chartStore, store, logger, timeouts.call) : null
     this.hostCharts = hostCharts
     this.#reads = new LargeReads(store)
+    this.#history = new History(store, logger)
+    this.#monitoring = new Monitoring({ store, reads: this.#reads, history: this.#history })
+    this.presence = new Presence(store, logger)
     this.#charts = new Charts(store, hostCharts, this.#reads)
     this.leases = new Leases({
-      store, hostCharts, charts: this.#charts, saveTimeout: timeouts.save, limits, logger, finished: (task, failed) => this.#tell(task, failed)
+      store,
+      hostCharts,
+      charts: this.#charts,
+      saveTimeout: timeouts.save,
+      limits,
+      logger,
+      started: taken => this.#history.started(taken),
+      finished: (task, failed) => this.#tell(task, failed)
     })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
     this.#estimates = new Estimates(store, logger)
     this.#settler = new Settler(this.leases, { leaseDuration, logger })
     const after = { ended: (task: ChartTask) => this.#ended(task), unsettled: () => this.#settler.start() }
     this.answers = new OpenAnswers({ store, reads: this.#reads, charts: this.#charts, estimates: this.#estimates, ...after })
-    this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, ...after })
+    this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, created: task => this.#history.created(task), ...after })
+    this.#bulk = new BulkOperations({ store, reads: this.#reads, retry: task_id => this.#retryOnce(task_id), ...after })
     const { timeInQueue } = limits
     this.#sweep = timeInQueue > 0 ? new DeadlineSweep(this.leases, { timeInQueue, leaseDuration, logger }) : null
   }
@@ -321,6 +341,39 @@ export class QueueService {
     return { task: await this.#estimates.of(task), outcome }
   }
 
+  /**
+   * Runs again all FAILED tasks that fit, as `retryTask` does: at most `limit`, and no longer than a second or so. Go on with `cursor`
+   * until that is null. Harmless where it is repeated: what is run again already, or has its chart, is left out.
+   * @throws CHARTS_ERR_INVALID_REQUEST, also for a filter that names nothing
+   */
+  retryTasks (filter: BulkFilter, options: BulkOptions = {}): Promise<BulkResult> {
+    return this.#bulk.retry(filter, options)
+  }
+
+  /** Cancels all PENDING and PROCESSING tasks that fit, in the same way. @throws CHARTS_ERR_INVALID_REQUEST */
+  cancelTasks (filter: BulkFilter, options: BulkOptions = {}): Promise<BulkResult> {
+    return this.#bulk.cancel(filter, options)
+  }
+
+  /** The workers that there are, 1,000 at most, with what runs in each. */
+  getWorkers (): Promise<WorkerList> {
+    return this.#monitoring.workers()
+  }
+
+  /**
+   * What has become of tasks, minute by minute.
+   * @param options.minutes 1 to 1,440, default 60
+   * @throws CHARTS_ERR_INVALID_REQUEST
+   */
+  getQueueHistory (options: { minutes?: number | undefined } = {}): Promise<QueueHistory> {
+    return this.#monitoring.history(options)
+  }
+
+  /** The failures of the latest minutes by their error codes; default 1,440 minutes. @throws CHARTS_ERR_INVALID_REQUEST */
+  getFailures (options: { minutes?: number | undefined } = {}): Promise<QueueFailures> {
+    return this.#monitoring.failures(options)
+  }
+
   /** Removes what its retention has passed; how many tasks that was. Every worker does this from time to time. */
   cleanupExpiredTasks (): Promise<number> {
     return this.#store.cleanup()
@@ -377,13 +430,21 @@ export class QueueService {
     this.hostCharts?.close()
     this.feed.close()
     await Promise.all([this.#sweep?.stop(), this.#settler.stop()])
-    await this.#finishing.settle()
+    await Promise.all([this.#finishing.settle(), this.#history.close()])
   }
 
   /** After a task has ended; `failed`: the attempt that has ended it, where it failed in this process. */
   #tell (task: ChartTask, failed?: FailedAttempt): void {
     this.#log.ended(task, failed)
+    this.#history.ended(task)
     this.#finishing.tell(task)
+  }
+
+  /** For many: what is run again already is told apart from what this call has done. */
+  async #retryOnce (task_id: string): Promise<void> {
+    const result = await this.retryTask(task_id)
+    if (!result) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
+    if (result.outcome !== 'queued') throw new errors.CHARTS_ERR_TASK_RETRIED()
   }
 
   /** After a task has ended without its worker. */

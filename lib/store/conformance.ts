@@ -16,6 +16,7 @@ import { leases } from './conformance/leases.ts'
 import { limits } from './conformance/limits.ts'
 import { list } from './conformance/list.ts'
 import { lostWorkers } from './conformance/lost-workers.ts'
+import { history, workers } from './conformance/monitoring.ts'
 import { message } from './conformance/message.ts'
 import { outlook } from './conformance/outlook.ts'
 import { parts } from './conformance/parts.ts'
@@ -39,5 +40,5 @@ export type * from './task-store.ts'
 export const storeConformance: readonly ConformanceCase[] = [
   ...enqueue, ...same, ...idempotencyKeys, ...leases, ...lostWorkers, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
   ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints,
-  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large, ...parts, ...kept
+  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large, ...parts, ...kept, ...workers, ...history
 ]

@@ -5,12 +5,13 @@ import { bytesOf, MOST_MOVED, mustRunAlone, toTaken, type Entry } from './memory
 import { Hints } from './memory/hints.ts'
 import { Intake } from './memory/intake.ts'
 import { Lifecycle } from './memory/lifecycle.ts'
+import { Monitoring } from './memory/monitoring.ts'
 import { Reads } from './memory/reads.ts'
 import { Shelves } from './memory/shelves.ts'
 import type { SortedSet } from './memory/sorted-set.ts'
 import type {
-  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueueOutcome, ExpiredLease, HintListener, MessageTasks, Outlook, ProgressReport,
-  QueueStats, Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore
+  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueueOutcome, ExpiredLease, HintListener, HistoryAddition, HistoryMinute, MessageTasks, Outlook, ProgressReport,
+  QueueStats, Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
 } from './task-store.ts'
 
 /** Expired leases, waits that are over and due retries, all together, that one call deals with. */
@@ -61,6 +62,7 @@ class MemoryStore implements TaskStore {
   readonly #lifecycle: Lifecycle
   readonly #reads: Reads
   readonly #intake: Intake
+  readonly #monitoring: Monitoring
 
   constructor (given: (() => number) | undefined) {
     const now = given ?? Date.now
@@ -71,6 +73,7 @@ class MemoryStore implements TaskStore {
     this.#lifecycle = new Lifecycle(this.#shelves, this.#hints, this.#bell, now, monotonic)
     this.#reads = new Reads(this.#shelves, now)
     this.#intake = new Intake(this.#shelves, this.#lifecycle, this.#reads, this.#bell, now)
+    this.#monitoring = new Monitoring(this.#shelves, now)
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
@@ -208,6 +211,26 @@ class MemoryStore implements TaskStore {
     }
     this.#shelves.tidy(now)
     return removed
+  }
+
+  async registerWorker (worker: WorkerRegistration): Promise<void> {
+    this.#monitoring.register(worker)
+  }
+
+  async removeWorker (worker_id: string): Promise<void> {
+    this.#monitoring.remove(worker_id)
+  }
+
+  async readWorkers (limit: number): Promise<WorkerList> {
+    return this.#monitoring.workers(limit)
+  }
+
+  async addHistory (addition: HistoryAddition): Promise<void> {
+    this.#monitoring.add(addition)
+  }
+
+  async readHistory (minutes: number): Promise<{ now: number, minutes: HistoryMinute[] }> {
+    return this.#monitoring.history(minutes)
   }
 
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {

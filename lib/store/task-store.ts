@@ -311,12 +311,102 @@ export interface TaskFilter {
   readonly status?: ChartStatus | undefined
   readonly user_id?: string | undefined
   readonly tenant?: string | undefined
+  /** Of a task that has failed for good. */
+  readonly error_code?: string | undefined
+  /** ms since the epoch: created then or later. */
+  readonly created_after?: number | undefined
+  /** ms since the epoch: created earlier. */
+  readonly created_before?: number | undefined
+  /** True: only tasks that have not ended. */
+  readonly unfinished?: boolean | undefined
 }
 
 export interface TaskPage {
   readonly tasks: ChartTask[]
   /** Where the next page begins; null after the last. A page may have fewer tasks than asked for, and others follow. */
   readonly cursor: string | null
+}
+
+/** What a worker says of itself. */
+export interface WorkerRegistration {
+  readonly worker_id: string
+  readonly host: string
+  readonly pid: number
+  /** Of this package. */
+  readonly version: string
+  readonly concurrency: number
+  /** `draining`: it takes no more tasks, and ends when its running attempts have ended. */
+  readonly state: 'running' | 'draining'
+  readonly started_at: string
+}
+
+/** An attempt that holds a lease. */
+export interface RunningAttempt {
+  readonly task_id: string
+  readonly message_id: string
+  readonly attempt: number
+  readonly current_step: string
+  readonly progress: number
+  /** When this attempt began. */
+  readonly started_at: string
+}
+
+/** A worker, and what it runs by the leases in the store. */
+export interface WorkerEntry extends WorkerRegistration {
+  readonly last_seen_at: string
+  /** 100 of them at most. */
+  readonly running: readonly RunningAttempt[]
+  /** How many attempts run in it. */
+  readonly running_count: number
+}
+
+export interface WorkerList {
+  /** By host, then by when they started. */
+  readonly workers: readonly WorkerEntry[]
+  /** False where there are more workers, or running attempts, than were looked at. */
+  readonly complete: boolean
+  readonly updated_at: string
+}
+
+/** How long things took, as a histogram. */
+export interface Durations {
+  /** ms, all together. */
+  readonly sum: number
+  /** How many there are between one upper bound (ms, as text; `inf` has none) and the bound below it. */
+  readonly counts: Readonly<Record<string, number>>
+}
+
+/** A task that has failed, and when (ms since the epoch). */
+export interface FailureRef {
+  readonly task_id: string
+  readonly at: number
+}
+
+/** What happened within one minute. */
+export interface HistoryMinute {
+  /** When the minute began, ms since the epoch, by the store's clock. */
+  readonly at: number
+  readonly created: number
+  /** Attempts, not tasks. */
+  readonly started: number
+  readonly completed: number
+  readonly cancelled: number
+  /** By error code. */
+  readonly failed: Readonly<Record<string, number>>
+  /** By error code, the latest five tasks, the latest first. */
+  readonly latest: Readonly<Record<string, readonly FailureRef[]>>
+  /** From the creation of a task to its first attempt. */
+  readonly wait: Durations
+  /** From the first attempt of a task to its completion. */
+  readonly run: Durations
+}
+
+/** What one process has counted since its addition before. */
+export interface HistoryAddition {
+  readonly process_id: string
+  /** Chosen by the caller: an addition repeated with the id of the latest one of its process adds nothing. */
+  readonly addition_id: string
+  readonly minutes: readonly HistoryMinute[]
 }
 
 /**
@@ -386,6 +476,26 @@ export interface TaskStore {
   setPaused (paused: boolean): Promise<void>
   /** Removes what its retention has passed; how many tasks that was. */
   cleanup (): Promise<number>
+
+  /**
+   * Says that a worker of this process is there, or what has changed of it: `readWorkers` has it from now on, until `removeWorker`, and
+   * ten seconds longer than the process lives at most. The store sees to that by itself: nobody repeats the call.
+   */
+  registerWorker (worker: WorkerRegistration): Promise<void>
+  /** The worker is gone. Harmless where it is unknown. */
+  removeWorker (worker_id: string): Promise<void>
+  /** The workers that are there, at most `limit`, and what runs in them. */
+  readWorkers (limit: number): Promise<WorkerList>
+  /**
+   * Adds what a process has counted. Kept for 24 hours, and an hour longer at most. Of one minute the first 20 error codes are kept apart,
+   * the others together as `other`; and of each code the latest five tasks.
+   */
+  addHistory (addition: HistoryAddition): Promise<void>
+  /**
+   * The latest minutes, 1,440 at most, in which anything was counted, the oldest first, the current one included; `now`: the store's
+   * clock, ms since the epoch. `latest` may be empty in all of them unless it is asked for.
+   */
+  readHistory (minutes: number, options: { readonly latest: boolean }): Promise<{ readonly now: number, readonly minutes: readonly HistoryMinute[] }>
 
   /** Resolves when there may be work, after `timeout` ms at the latest, or when `signal` is aborted. */
   waitForWork (timeout: number, signal: AbortSignal): Promise<void>

@@ -8,6 +8,7 @@ import type { LeasesTake } from '../service/leases.ts'
 import { Attempt } from './attempt.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { ProgressSender } from './progress-sender.ts'
+import { Registration } from './registration.ts'
 
 /** ms that an idle worker waits for a sign of work before it looks for itself, at most. */
 const LONGEST_WAIT = 10_000
@@ -67,6 +68,7 @@ export class Consumer {
   readonly #running = new Set<Attempt>()
   readonly #heartbeat: Heartbeat
   readonly #progress: ProgressSender
+  readonly #registration: Registration
   readonly #ended: Ended[] = []
   readonly #lanes = [new Lane(0), new Lane(1)]
   readonly #stopping = new AbortController()
@@ -90,6 +92,7 @@ export class Consumer {
     this.#progress = new ProgressSender({
       leases: service.leases, attempts: this.#running, logger, onStale: () => { this.#heartbeat.beat() }
     })
+    this.#registration = new Registration({ service, worker_id: this.#worker_id, concurrency: options.concurrency })
     this.#offCancelled = service.feed.onCancelled(task_id => {
       for (const attempt of this.#running) if (attempt.task_id === task_id) attempt.abort('CANCELLED')
     })
@@ -109,6 +112,7 @@ export class Consumer {
     const { shutdownTimeout, logger } = this.#options
     logger.info({ running: this.#running.size }, 'the worker drains')
     this.#stopping.abort()
+    this.#registration.drain()
     if (this.#solitary && this.#running.size > 1) this.#solitary.abort('SHUTDOWN')
     const abort = setTimeout(() => {
       for (const attempt of this.#running) attempt.abort('SHUTDOWN')
@@ -145,7 +149,7 @@ export class Consumer {
       clearTimeout(this.#due)
     }
     if (this.#running.size > 0) logger.error({ running: this.#running.size }, 'the store was not reachable: tasks run again when their leases end')
-    else if (!this.#hurry.signal.aborted) await this.#passOn()
+    else if (!this.#hurry.signal.aborted) await Promise.all([this.#passOn(), this.#unlessHurried(this.#registration.end())])
     logger.info({}, 'the worker has stopped')
   }
 

@@ -77,6 +77,52 @@ export const list = cases('a list', {
     assert.deepEqual(await everyPage(scene, { tenant: 'user:carol' }, 2), [])
   },
 
+  'of one error code': async scene => {
+    const misleading = '"code":"NO_DATA"'
+    await scene.fail(await scene.taken(), { delay: 'never', code: 'NO_DATA_AT_ALL', message: misleading })
+    await scene.fail(await scene.taken({ adjustment_query: misleading }), { delay: 'never', code: 'BUSY' })
+    await scene.completed({ adjustment_query: misleading })
+    await scene.fail(await scene.taken({ user_id: 'bob' }), { delay: 60_000, code: 'NO_DATA' })
+    const { finished } = await scene.fail(await scene.taken({ user_id: 'bob' }), { delay: 'never', code: 'NO_DATA' })
+    assert.deepEqual(await everyPage(scene, { error_code: 'NO_DATA' }, 1), [finished!.task_id])
+    assert.deepEqual(await everyPage(scene, { error_code: 'NO_DATA', user_id: 'ada' }, 1), [])
+    assert.deepEqual(await everyPage(scene, { error_code: 'NO_DATA', status: 'PENDING' }, 1), [])
+  },
+
+  'of what was created within a time, its end excluded': async scene => {
+    const start = Date.parse(scene.date)
+    const ids: string[] = []
+    for (let i = 0; i < 6; i++) {
+      ids.push(i % 2 === 0 ? (await scene.enqueue({ priority: 'low' })).task_id : (await scene.completed({ priority: 'high' })).task_id)
+      scene.pass(1_000)
+    }
+    const order = (...numbers: number[]) => numbers.map(i => ids[i])
+    const range = (from: number, to: number) => ({ created_after: start + from * 1_000, created_before: start + to * 1_000 })
+    for (const limit of [1, 2, 10]) {
+      assert.deepEqual(await everyPage(scene, range(1, 4), limit), order(2, 3, 1))
+      assert.deepEqual(await everyPage(scene, { created_after: start + 3_001 }, limit), order(4, 5))
+      assert.deepEqual(await everyPage(scene, { created_before: start + 2_000 }, limit), order(0, 1))
+      assert.deepEqual(await everyPage(scene, { ...range(0, 6), status: 'PENDING' }, limit), order(4, 2, 0))
+      assert.deepEqual(await everyPage(scene, range(6, 9), limit), [])
+    }
+  },
+
+  'of what has not ended': async scene => {
+    const ids = await some(scene)
+    assert.deepEqual(await everyPage(scene, { unfinished: true }, 2), ['queued', 'blocked', 'scheduled', 'processing'].map(name => ids[name]))
+    assert.deepEqual(await everyPage(scene, { unfinished: true, user_id: 'ada' }, 2), [ids['queued']])
+  },
+
+  'of thousands of tasks has pages of bounded work': async scene => {
+    const created_before = Date.parse(scene.date) + 1_100
+    for (let i = 0; i < 1_300; i++) {
+      await scene.enqueue()
+      scene.pass(1)
+    }
+    const page = await scene.store.list({ created_before }, 3, null)
+    assert.deepEqual([page.tasks.length, page.tasks[0]!.created_at], [3, new Date(created_before - 1).toISOString()], 'what is newer is not looked at')
+  },
+
   'goes on where it was, whatever has come and gone meanwhile': async scene => {
     const ids = (await scene.enqueueMany(6)).reverse()
     // All of one instant: their order is that of their ids.

@@ -117,17 +117,19 @@ export class Reads {
     }
   }
 
-  list ({ status, user_id, tenant }: TaskFilter, limit: number, cursor: string | null): TaskPage {
+  list ({ status, user_id, tenant, error_code, created_after = -Infinity, created_before = Infinity, unfinished = false }: TaskFilter, limit: number, cursor: string | null): TaskPage {
     const [index, score, id = ''] = cursor?.split('.') ?? []
     const after = { score: Number(score), id }
+    const isInTime = (created_at: string) => Date.parse(created_at) >= created_after && Date.parse(created_at) < created_before
     const fits = ({ task, draft }: Entry) => (status ?? task.status) === task.status &&
-      (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant
+      (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant &&
+      (error_code ?? task.error_code) === task.error_code && isInTime(task.created_at)
     const found: ChartTask[] = []
     let looked = 0
     let bytes = 0
     let reached: string | null = null
     for (const [name, members] of [['active', this.#shelves.active], ['finished', this.#shelves.finished]] as const) {
-      const wanted = status === undefined || isFinished({ status }) === (name === 'finished')
+      const wanted = (status === undefined || isFinished({ status }) === (name === 'finished')) && !(unfinished && name === 'finished')
       if (!wanted || (index === 'finished' && name === 'active')) continue
       for (const { id, score } of members.backwards(index === name ? after : undefined)) {
         const entry = this.#shelves.entries.get(id)!

@@ -278,6 +278,61 @@ for i, id in ipairs(ids) do
 end
 if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
 return { answers, tostring(now) }`,
+  'historyAdd': `#!lua
+--- @include "start"
+--- @include "history"
+local MAX_CODES, MAX_LATEST = 20, 5
+local MAX_REPEATED = 3600000
+local mark = Q .. 'counted:' .. ARGV[2]
+if call('GET', mark) == ARGV[3] then return 0 end
+local function merged(known, added)
+  local latest, times = {}, {}
+  for id, at in string.gmatch(added .. ' ' .. known, '([%x-]+),(%d+)') do
+    if not times[id] then latest[#latest + 1] = id end
+    times[id] = math.max(times[id] or 0, tonumber(at))
+  end
+  table.sort(latest, function(a, b) return times[a] > times[b] end)
+  local words = {}
+  for i = 1, math.min(#latest, MAX_LATEST) do words[i] = latest[i] .. ',' .. digits[times[latest[i]]] end
+  return table.concat(words, ' ')
+end
+local i = 5
+local function next_argument()
+  i = i + 1
+  return ARGV[i - 1]
+end
+while i <= #ARGV do
+  local minute = next_argument()
+  local key = slot_of(tonumber(minute))
+  for _ = 1, tonumber(next_argument()) do call('HINCRBY', key, minute .. ':' .. next_argument(), next_argument()) end
+  for _ = 1, tonumber(next_argument()) do
+    local code, number, latest = next_argument(), next_argument(), next_argument()
+    if code ~= 'other' and not call('HGET', key, minute .. ':failed:' .. code) then
+      if (tonumber(call('HGET', key, minute .. ':codes') or nil) or 0) < MAX_CODES then
+        call('HINCRBY', key, minute .. ':codes', 1)
+      else
+        code = 'other'
+      end
+    end
+    call('HINCRBY', key, minute .. ':failed:' .. code, number)
+    local field = minute .. ':latest:' .. code
+    call('HSET', key, field, merged(call('HGET', key, field) or '', latest))
+  end
+  call('PEXPIRE', key, ARGV[4])
+end
+call('SET', mark, ARGV[3], 'PX', digits[MAX_REPEATED])
+return 1`,
+  'history': `#!lua flags=no-writes
+--- @include "start"
+--- @include "history"
+local from, latest, found = tonumber(ARGV[2]), ARGV[4] == '1', {}
+for back = from, from + tonumber(ARGV[3]) - 1 do
+  local flat = call('HGETALL', slot_of(now - back * SLOT))
+  for i = 1, #flat, 2 do
+    if latest or not string.find(flat[i], ':latest:', 1, true) then found[#found + 1], found[#found + 2] = flat[i], flat[i + 1] end
+  end
+end
+return { tostring(now), found }`,
   'inspect': `#!lua flags=no-writes
 --- @include "base"
 local found = shown(ARGV[2])
@@ -287,8 +342,12 @@ return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or 
 --- @include "weigh"
 --- @include "ref"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local code, after, before, is_unfinished = ARGV[9], tonumber(ARGV[10]) or -math.huge, tonumber(ARGV[11]) or math.huge, ARGV[12] == '1'
 local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
+local function has_failed_with(record)
+  return string.find(string.sub(record, 1, string.find(record, '\\n', 1, true)), '"code":"' .. code .. '"', 1, true) ~= nil
+end
 local function find_fitting(ids)
   local keys, fitting = {}, {}
   for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
@@ -297,18 +356,20 @@ local function find_fitting(ids)
   for i, id in ipairs(ids) do
     local ref, ended_as, its_user, its_tenant = to_ref(id, records[i])
     local its_status = ended_as or (states[i] and string.match(states[i], '^%d+ (%u+)')) or 'PENDING'
-    fitting[id] = ref and (status == '' or its_status == status) and (user == '' or its_user == user) and (tenant == '' or its_tenant == tenant)
+    local created = ref and tonumber(ref[2])
+    fitting[id] = ref and (status == '' or its_status == status) and (user == '' or its_user == user) and (tenant == '' or its_tenant == tenant) and
+      created >= after and created < before and (code == '' or has_failed_with(records[i]))
   end
   return fitting
 end
 local function first_of(key)
-  if index ~= key then return 0 end
+  if index ~= key then return key == 'active' and before < math.huge and call('ZCOUNT', Q .. key, digits[before], '+inf') or 0 end
   local rank = call('ZREVRANK', Q .. key, last)
   return rank and rank + 1 or call('ZCOUNT', Q .. key, '(' .. score, '+inf')
 end
 local records, bytes, looked, reached = {}, 0, 0, false
 for _, key in ipairs({ 'active', 'finished' }) do
-  local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
+  local wanted = (status == '' or (FINISHED[status] or false) == (key == 'finished')) and not (is_unfinished and key == 'finished')
   local from = first_of(key)
   while wanted and not (index == 'finished' and key == 'active') do
     local page = call('ZREVRANGE', Q .. key, from, from + PAGE - 1, 'WITHSCORES')
@@ -322,7 +383,7 @@ for _, key in ipairs({ 'active', 'finished' }) do
       bytes = bytes + (known and weigh(known) or 0)
       if #page[i] == 36 and string.find(page[i + 1], '^%d+$') then looked, reached = looked + 1, { key, page[i + 1], page[i] } end
     end
-    if #page < 2 * PAGE then break end
+    if #page < 2 * PAGE or (key == 'active' and tonumber(page[#page]) < after) then break end
     from = from + PAGE
   end
 end
@@ -759,6 +820,17 @@ for i, id in ipairs(ids) do
   end
 end
 return found`,
+  'register': `#!lua flags=allow-oom
+--- @include "start"
+local keep = tonumber(ARGV[2])
+for i = 4, #ARGV, 2 do
+  call('SET', Q .. 'worker:' .. ARGV[i], digits[now] .. ' ' .. ARGV[i + 1], 'PX', digits[keep])
+  call('ZADD', Q .. 'workers', digits[now + keep], ARGV[i])
+end
+call('ZREMRANGEBYSCORE', Q .. 'workers', '-inf', digits[now])
+call('PEXPIRE', Q .. 'workers', digits[keep])
+if ARGV[3] ~= '' then call('PUBLISH', ARGV[3], '') end
+return 1`,
   'settleAndClaim': `#!lua
 --- @include "plain-exchange"
 local settled, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
@@ -780,7 +852,35 @@ return {
   oldest and tostring(oldest),
   tostring(now),
   call('EXISTS', Q .. 'paused')
-}`
+}`,
+  'unregister': `#!lua flags=allow-oom
+--- @include "start"
+call('DEL', Q .. 'worker:' .. ARGV[2])
+call('ZREM', Q .. 'workers', ARGV[2])
+return 1`,
+  'workers': `#!lua flags=no-writes
+--- @include "start"
+local PAGE = 500
+local most, from = tonumber(ARGV[2]), tonumber(ARGV[3])
+local function values_of(kind, ids)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = kind .. id end
+  return #keys > 0 and call('MGET', unpack(keys)) or {}
+end
+local workers, members = {}, most > 0 and call('ZREVRANGE', Q .. 'workers', 0, most) or {}
+for i, text in ipairs(values_of(Q .. 'worker:', members)) do
+  if text and i <= most then workers[#workers + 1] = text end
+end
+local RUNNING, MESSAGE = '^%d+ PROCESSING (%d+) (%S+) %d+ %d* %d* (%d+) %d+ %d* %d* %S* (%S*) %S* %l* [^, ]*,(%d+)', '^2 %d+ %S+ %d+ %S+ (%S+)'
+local running, ids = {}, call('ZRANGE', Q .. 'processing', from, from + PAGE - 1)
+local states = #ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}
+for i, record in ipairs(values_of(P .. 'task:', ids)) do
+  local progress, step, attempt, worker, began = string.match(states[i] or '', RUNNING)
+  local first = progress and record and string.find(record, '\\n', 1, true)
+  local message = first and string.match(record, MESSAGE, first + 1)
+  if message then running[#running + 1] = { ids[i], message, worker, attempt, step, progress, began } end
+end
+return { tostring(now), workers, #members > most and 1 or 0, running, #ids == PAGE and from + PAGE or -1 }`
 } as const
 
 /** What scripts include, by its name. */
@@ -1536,6 +1636,8 @@ local function settle(unsettled)
   call('SET', Q .. 'unsettled', 1)
   return true
 end`,
+  'history': `local SLOT = 600000
+local function slot_of(time) return Q .. 'history:' .. digits[time - time % SLOT] end`,
   'index': `--- @include "ranges"
 local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
 local function first_of(key) return call('ZRANGEBYSCORE', key, FIRST, '+inf', 'WITHSCORES', 'LIMIT', '0', '1') end

@@ -3,8 +3,8 @@ import { errors } from '../../errors.ts'
 import type { Logger } from '../../generator.ts'
 import type { ChartTask } from '../../task.ts'
 import type {
-  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueuedTask, EnqueueOutcome, HintListener, MessageTasks, Outlook, ProgressReport, QueueStats, Take, Taken, TaskDetails,
-  TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore
+  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueuedTask, EnqueueOutcome, HintListener, HistoryAddition, HistoryMinute, MessageTasks, Outlook, ProgressReport, QueueStats,
+  Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
 } from '../task-store.ts'
 import { newTask } from '../new-task.ts'
 import { accessArguments, missingRules } from './access.ts'
@@ -12,6 +12,8 @@ import { ClockWatch } from './clock.ts'
 import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } from './connections.ts'
 import { countFitting, Gatherer } from './gatherer.ts'
 import { keyspace, type Keyspace } from './keys.ts'
+import { additionArguments, toMinutes, toWorkers, type RawAttempt } from './monitoring.ts'
+import { Presence } from './presence.ts'
 import { scripts } from './scripts.ts'
 import { fromWord, parseHint, requestOf, toClaimed, toDetails, toRare, toSteps, toTask, toWord, toWords, withState, type RawClaimed, type RawTask } from './records.ts'
 import { Subscriber } from './subscriber.ts'
@@ -40,6 +42,11 @@ const MAX_CLOSED = { items: 100, bytes: 2 ** 22 }
 
 /** Parts of the search for what was lost that one clean-up does: usually, and where counts show that something is. */
 const MEND_PARTS = { usual: 40, most: 2_000 }
+
+/** Parts of the running attempts that are looked at, each of 500. */
+const MAX_WORKER_PARTS = 20
+/** Minutes of the history in one key, and keys that one script reads: Redis serves nobody else meanwhile. */
+const HISTORY = { minutes: 10, slots: 8 }
 
 type Argument = string | number
 type Found = RawTask | null
@@ -107,6 +114,7 @@ export class RedisStore implements TaskStore {
   readonly #creates: Gatherer<TaskDraft, EnqueueAnswer>
   /** Where the search for what was lost goes on. */
   #mendCursor = ''
+  readonly #presence = new Presence((keep, channel, workers) => this.#renewWorkers(keep, channel, workers))
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
   #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
@@ -265,7 +273,8 @@ export class RedisStore implements TaskStore {
 
   async list (filter: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage> {
     const [records, reached] = await this.#run<[Found[], [index: string, score: string, task_id: string] | null]>('list', [
-      filter.status ?? '', toWord(filter.user_id ?? ''), toWord(filter.tenant ?? ''), limit, ...cursor?.split('.') ?? ['', '', '']
+      filter.status ?? '', toWord(filter.user_id ?? ''), toWord(filter.tenant ?? ''), limit, ...cursor?.split('.') ?? ['', '', ''],
+      filter.error_code ?? '', filter.created_after ?? '', filter.created_before ?? '', filter.unfinished ? 1 : 0
     ])
     return { tasks: tasks(records), cursor: reached && reached.join('.') }
   }
@@ -304,6 +313,45 @@ export class RedisStore implements TaskStore {
     if (mended > 0) this.#logger?.warn({ mended }, 'Redis had lost entries of indexes or counts, or they were unreadable: they have been rebuilt')
   }
 
+  registerWorker (worker: WorkerRegistration): Promise<void> {
+    return this.#presence.add(worker)
+  }
+
+  async removeWorker (worker_id: string): Promise<void> {
+    this.#presence.remove(worker_id)
+    await this.#run('unregister', [toWord(worker_id)])
+  }
+
+  async readWorkers (limit: number): Promise<WorkerList> {
+    type Part = [now: string, workers: string[], more: number, running: RawAttempt[], next: number]
+    const read = (most: number, from: number) => this.#run<Part>('workers', [most, from])
+    const [now, workers, more, running, second] = await read(limit, 0)
+    let next = second
+    for (let parts = 1; next >= 0 && parts < MAX_WORKER_PARTS; parts++) {
+      const part = await read(0, next)
+      running.push(...part[3])
+      next = part[4]
+    }
+    return { workers: toWorkers(workers, running), complete: more === 0 && next < 0, updated_at: new Date(Number(now)).toISOString() }
+  }
+
+  async addHistory (addition: HistoryAddition): Promise<void> {
+    await this.#run('historyAdd', additionArguments(addition))
+  }
+
+  async readHistory (minutes: number, { latest }: { readonly latest: boolean }): Promise<{ now: number, minutes: HistoryMinute[] }> {
+    const fields: string[] = []
+    let now = 0
+    // One more: the first minute of the range is mostly within a hash.
+    const slots = Math.ceil(minutes / HISTORY.minutes) + 1
+    for (let from = 0; from < slots; from += HISTORY.slots) {
+      const [time, found] = await this.#run<[now: string, found: string[]]>('history', [from, Math.min(HISTORY.slots, slots - from), latest ? 1 : 0])
+      now ||= Number(time)
+      for (const field of found) fields.push(field)
+    }
+    return { now, minutes: toMinutes(fields, now, minutes) }
+  }
+
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
     const client = this.#blocking ??= duplicate(this.#host, 'blocking')
@@ -330,7 +378,7 @@ export class RedisStore implements TaskStore {
   listen (listener: HintListener): () => void {
     const updates = this.#keys.updates('')
     const messages = `${this.#keys.prefix}message:`
-    const subscriber = new Subscriber(this.#host, this.#commands, this.#keys, (channel, message) => {
+    const subscriber = new Subscriber(this.#host, channel => this.#ping(channel), this.#keys, (channel, message) => {
       if (channel === this.#keys.cancelled) listener.cancelled(message)
       else if (channel.startsWith(messages)) listener.added(channel.slice(messages.length, messages.length + 36), fromWord(channel.slice(messages.length + 37)))
       else if (channel.startsWith(updates)) {
@@ -371,9 +419,27 @@ export class RedisStore implements TaskStore {
   }
 
   async close (): Promise<void> {
+    this.#presence.close()
     this.#subscriber?.close()
     this.#blocking?.disconnect()
     this.#commands.disconnect()
+  }
+
+  /** A message to this process, with which its workers say that they are there. */
+  async #ping (channel: string): Promise<void> {
+    if (!this.#presence.isEmpty) {
+      try {
+        return await this.#presence.announce(channel)
+      } catch (error) {
+        // Refused: whether messages arrive is another question.
+        if (!isReplyError(error)) throw error
+      }
+    }
+    await within(this.#commands, () => this.#commands.publish(channel, ''))
+  }
+
+  async #renewWorkers (keep: number, channel: string, workers: readonly WorkerRegistration[]): Promise<void> {
+    await this.#run('register', [keep, channel, ...workers.flatMap(worker => [toWord(worker.worker_id), JSON.stringify(worker)])])
   }
 
   async #close (script: 'close' | 'settleAndClaim', closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {

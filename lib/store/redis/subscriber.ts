@@ -14,7 +14,7 @@ const REFUSED_RETRY_MS = 1_000
  */
 export class Subscriber {
   readonly #client: RedisClient
-  readonly #commands: RedisClient
+  readonly #publish: (channel: string) => Promise<unknown>
   readonly #pingChannel: string
   readonly #channels = new Set<string>()
   readonly #onMessage: (channel: string, message: string) => void
@@ -27,12 +27,12 @@ export class Subscriber {
 
   constructor (
     host: RedisClient,
-    commands: RedisClient,
+    publish: (channel: string) => Promise<unknown>,
     keys: Keyspace,
     onMessage: (channel: string, message: string) => void,
     onFeed: (up: boolean) => void
   ) {
-    this.#commands = commands
+    this.#publish = publish
     this.#onMessage = onMessage
     this.#onFeed = onFeed
     this.#pingChannel = keys.ping(randomUUID())
@@ -108,7 +108,7 @@ export class Subscriber {
       this.#pong = () => resolve(true)
       setTimeout(resolve, PING_DEADLINE, false).unref()
     })
-    const sent = await within(this.#commands, () => this.#commands.publish(this.#pingChannel, '')).then(() => true, () => false)
+    const sent = await this.#publish(this.#pingChannel).then(() => true, () => false)
     if (sent && await arrived) return
     this.#set(false)
     this.#client.disconnect(true)

@@ -3,13 +3,20 @@
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] status or ''  [3] user or ''  [4] tenant or ''  [5] most
 -- ARGV[6] index in which the page before ended or ''  [7] its last score  [8] its last task_id
+-- ARGV[9] error code or ''  [10] created then or later (ms) or ''  [11] created earlier (ms) or ''  [12] 1: only what has not ended
 -- Returns { records, { index, score, task_id } where more may follow, or false }
 --- @include "base"
 --- @include "weigh"
 --- @include "ref"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local code, after, before, is_unfinished = ARGV[9], tonumber(ARGV[10]) or -math.huge, tonumber(ARGV[11]) or math.huge, ARGV[12] == '1'
 local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
+
+-- Whether a record is that of a task that has failed with the code. Texts in it cannot look like it: their quotes are escaped.
+local function has_failed_with(record)
+  return string.find(string.sub(record, 1, string.find(record, '\n', 1, true)), '"code":"' .. code .. '"', 1, true) ~= nil
+end
 
 -- Which of the tasks fit. Only of those is all read.
 local function find_fitting(ids)
@@ -20,13 +27,16 @@ local function find_fitting(ids)
   for i, id in ipairs(ids) do
     local ref, ended_as, its_user, its_tenant = to_ref(id, records[i])
     local its_status = ended_as or (states[i] and string.match(states[i], '^%d+ (%u+)')) or 'PENDING'
-    fitting[id] = ref and (status == '' or its_status == status) and (user == '' or its_user == user) and (tenant == '' or its_tenant == tenant)
+    local created = ref and tonumber(ref[2])
+    fitting[id] = ref and (status == '' or its_status == status) and (user == '' or its_user == user) and (tenant == '' or its_tenant == tenant) and
+      created >= after and created < before and (code == '' or has_failed_with(records[i]))
   end
   return fitting
 end
 
 local function first_of(key)
-  if index ~= key then return 0 end
+  -- Unfinished ones are in the order in which they were created.
+  if index ~= key then return key == 'active' and before < math.huge and call('ZCOUNT', Q .. key, digits[before], '+inf') or 0 end
   local rank = call('ZREVRANK', Q .. key, last)
   -- The last task may have moved on: what has its score may come again, rather than be missed.
   return rank and rank + 1 or call('ZCOUNT', Q .. key, '(' .. score, '+inf')
@@ -34,7 +44,7 @@ end
 
 local records, bytes, looked, reached = {}, 0, 0, false
 for _, key in ipairs({ 'active', 'finished' }) do
-  local wanted = status == '' or (FINISHED[status] or false) == (key == 'finished')
+  local wanted = (status == '' or (FINISHED[status] or false) == (key == 'finished')) and not (is_unfinished and key == 'finished')
   local from = first_of(key)
   while wanted and not (index == 'finished' and key == 'active') do
     local page = call('ZREVRANGE', Q .. key, from, from + PAGE - 1, 'WITHSCORES')
@@ -49,7 +59,8 @@ for _, key in ipairs({ 'active', 'finished' }) do
       -- A member that no store has written is nothing to go on from.
       if #page[i] == 36 and string.find(page[i + 1], '^%d+$') then looked, reached = looked + 1, { key, page[i + 1], page[i] } end
     end
-    if #page < 2 * PAGE then break end
+    -- What follows was created even earlier.
+    if #page < 2 * PAGE or (key == 'active' and tonumber(page[#page]) < after) then break end
     from = from + PAGE
   end
 end

@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Logger } from '../generator.ts'
+import type { FailureRef, HistoryAddition, HistoryMinute, TakenTask, TaskStore } from '../store/task-store.ts'
+import { ChartStatus, type ChartTask } from '../task.ts'
+
+/** Upper bounds of the buckets of a histogram, in ms; what takes longer is in one more. */
+export const HISTORY_BOUNDS: readonly number[] = [
+  50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000
+]
+/** The bucket above the last bound, as the store names it. */
+export const UNBOUNDED = 'inf'
+
+const MINUTE_MS = 60_000
+/** ms from the first count to when it is written. */
+const FLUSH_INTERVAL_MS = 5_000
+/** ms that a service that closes waits for what it has counted to be written. */
+const CLOSE_GRACE_MS = 250
+/** Minutes that are kept for a store that does not answer. */
+const MAX_PENDING_MINUTES = 60
+/** Error codes of a minute that one process keeps apart, what the others are called, and the latest tasks of each. */
+const MAX_CODES = 20
+const OTHER_CODES = 'other'
+const MAX_LATEST = 5
+
+interface Durations { sum: number, readonly counts: Record<string, number> }
+
+interface PendingMinute {
+  readonly at: number
+  created: number
+  started: number
+  completed: number
+  cancelled: number
+  readonly failed: Record<string, number>
+  readonly latest: Record<string, FailureRef[]>
+  readonly wait: Durations
+  readonly run: Durations
+}
+
+const emptyMinute = (at: number): PendingMinute => ({
+  at, created: 0, started: 0, completed: 0, cancelled: 0, failed: {}, latest: {}, wait: { sum: 0, counts: {} }, run: { sum: 0, counts: {} }
+})
+
+function measure (durations: Durations, ms: number): void {
+  // Of two clocks, or of one that was set.
+  if (!(ms >= 0)) return
+  const bound = HISTORY_BOUNDS.find(bound => ms <= bound) ?? UNBOUNDED
+  durations.sum += ms
+  durations.counts[bound] = (durations.counts[bound] ?? 0) + 1
+}
+
+/**
+ * Counts what this process accepts, starts and ends, by the minute of the store's clock in which that was. Written every few seconds by
+ * one command, never by task; an addition that fails is sent again as it was. What is lost with a process is a few seconds.
+ */
+export class History {
+  readonly #store: TaskStore
+  readonly #logger: Logger
+  readonly #process_id = randomUUID()
+  #minutes = new Map<number, PendingMinute>()
+  /** What the store has not confirmed. */
+  #unsent: HistoryAddition | null = null
+  #flushing: Promise<void> | null = null
+  #timer: NodeJS.Timeout | undefined
+  #hasFailed = false
+
+  constructor (store: TaskStore, logger: Logger) {
+    this.#store = store
+    this.#logger = logger
+  }
+
+  created ({ created_at }: ChartTask): void {
+    const minute = this.#minuteOf(Date.parse(created_at))
+    if (minute) minute.created++
+  }
+
+  started ({ task, lease }: TakenTask): void {
+    const at = task.step_at ?? NaN
+    const minute = this.#minuteOf(at)
+    if (!minute) return
+    minute.started++
+    if (lease === 1) measure(minute.wait, at - Date.parse(task.created_at))
+  }
+
+  ended ({ task_id, status, started_at, completed_at, error_code }: ChartTask): void {
+    const at = Date.parse(completed_at ?? '')
+    const minute = this.#minuteOf(at)
+    if (!minute) return
+    switch (status) {
+      case ChartStatus.COMPLETED: {
+        minute.completed++
+        if (started_at !== null) measure(minute.run, at - Date.parse(started_at))
+        break
+      }
+      case ChartStatus.CANCELLED: {
+        minute.cancelled++
+        break
+      }
+      case ChartStatus.FAILED: {
+        const isApart = error_code !== null && (error_code in minute.failed || Object.keys(minute.failed).length < MAX_CODES)
+        const code = isApart ? error_code : OTHER_CODES
+        minute.failed[code] = (minute.failed[code] ?? 0) + 1
+        minute.latest[code] = [{ task_id, at }, ...minute.latest[code] ?? []].slice(0, MAX_LATEST)
+      }
+    }
+  }
+
+  /** Writes what was counted; never rejects. */
+  flush (): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#flushing ??= this.#flush().finally(() => { this.#flushing = null })
+    return this.#flushing
+  }
+
+  /** Writes what was counted, as far as the store takes it at once. */
+  async close (): Promise<void> {
+    const timer = new AbortController()
+    await Promise.race([this.flush(), delay(CLOSE_GRACE_MS, undefined, { signal: timer.signal }).catch(() => {})])
+    timer.abort()
+    clearTimeout(this.#timer)
+  }
+
+  #minuteOf (time: number): PendingMinute | null {
+    if (!Number.isFinite(time)) return null
+    const at = time - time % MINUTE_MS
+    let minute = this.#minutes.get(at)
+    if (!minute) {
+      minute = emptyMinute(at)
+      this.#minutes.set(at, minute)
+      if (this.#minutes.size > MAX_PENDING_MINUTES) this.#minutes.delete(Math.min(...this.#minutes.keys()))
+    }
+    this.#timer ??= setTimeout(() => { this.flush() }, FLUSH_INTERVAL_MS).unref()
+    return minute
+  }
+
+  async #flush (): Promise<void> {
+    try {
+      // What failed the last time, and then what was counted since.
+      while (this.#unsent || this.#minutes.size > 0) {
+        this.#unsent ??= this.#take()
+        await this.#store.addHistory(this.#unsent)
+        this.#unsent = null
+      }
+      this.#hasFailed = false
+    } catch (error) {
+      if (!this.#hasFailed) this.#logger.debug({ err: error }, 'the history could not be written, it is kept and sent again')
+      this.#hasFailed = true
+      this.#timer ??= setTimeout(() => { this.flush() }, FLUSH_INTERVAL_MS).unref()
+    }
+  }
+
+  #take (): HistoryAddition {
+    const minutes: HistoryMinute[] = [...this.#minutes.values()]
+    this.#minutes = new Map()
+    return { process_id: this.#process_id, addition_id: randomUUID(), minutes }
+  }
+}

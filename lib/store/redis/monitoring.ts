@@ -1,0 +1,104 @@
+import { HISTORY_MS, MAX_SHOWN_ATTEMPTS, MINUTE_MS } from '../history-rules.ts'
+import type { FailureRef, HistoryAddition, HistoryMinute, RunningAttempt, WorkerEntry, WorkerRegistration } from '../task-store.ts'
+import { fromWord } from './records.ts'
+
+/** What `workers.lua` says of one running attempt. */
+export type RawAttempt = [task_id: string, message_id: string, worker_id: string, attempt: string, step: string, progress: string, began: string]
+
+const dateOf = (ms: string | number) => new Date(Number(ms)).toISOString()
+
+/** What a worker has said of itself; null for what no worker has written. */
+function toWorker (text: string): WorkerRegistration & { last_seen_at: string } | null {
+  const space = text.indexOf(' ')
+  try {
+    const { worker_id, host, pid, version, concurrency, state, started_at } = JSON.parse(text.slice(space + 1)) as WorkerRegistration
+    const isText = [worker_id, host, version, started_at].every(value => typeof value === 'string')
+    if (!isText || !Number.isInteger(pid) || !Number.isInteger(concurrency) || !(state === 'running' || state === 'draining')) return null
+    return { worker_id, host, pid, version, concurrency, state, started_at, last_seen_at: dateOf(text.slice(0, space)) }
+  } catch {
+    return null
+  }
+}
+
+const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
+
+/** The workers and what each of them runs, by host and then by when they started. */
+export function toWorkers (texts: readonly string[], attempts: readonly RawAttempt[]): WorkerEntry[] {
+  // One whose lease was prolonged between two parts may be in both.
+  const byTask = new Map(attempts.map(attempt => [attempt[0], attempt]))
+  const byWorker = new Map<string, RawAttempt[]>()
+  for (const attempt of byTask.values()) {
+    const worker_id = fromWord(attempt[2])
+    const others = byWorker.get(worker_id)
+    if (others) others.push(attempt)
+    else byWorker.set(worker_id, [attempt])
+  }
+  const workers = texts.map(toWorker).filter(worker => worker !== null).map(worker => {
+    const running = byWorker.get(worker.worker_id) ?? []
+    return { ...worker, running: running.slice(0, MAX_SHOWN_ATTEMPTS).map(toAttempt), running_count: running.length }
+  })
+  return workers.sort((a, b) => compare(a.host, b.host) || compare(a.started_at, b.started_at))
+}
+
+function toAttempt ([task_id, message_id,, attempt, step, progress, began]: RawAttempt): RunningAttempt {
+  return { task_id, message_id, attempt: Number(attempt), current_step: fromWord(step), progress: Number(progress), started_at: dateOf(began) }
+}
+
+const COUNTED = ['created', 'started', 'completed', 'cancelled'] as const
+const MEASURED = ['wait', 'run'] as const
+/** ms that what is counted of a minute is kept from the last addition on: those of its hash are ten. */
+const KEPT_MS = HISTORY_MS + 3_600_000
+
+/** What was counted, as the arguments of `history-add.lua`. */
+export function additionArguments ({ process_id, addition_id, minutes }: HistoryAddition): Array<string | number> {
+  return [process_id, addition_id, KEPT_MS, ...minutes.flatMap(minuteArguments)]
+}
+
+function minuteArguments (minute: HistoryMinute): Array<string | number> {
+  const fields: Array<[string, number]> = [
+    ...COUNTED.map((name): [string, number] => [name, minute[name]]),
+    ...MEASURED.flatMap((name): Array<[string, number]> => [[`${name}:sum`, minute[name].sum], ...Object.entries(minute[name].counts).map(([bound, count]): [string, number] => [`${name}:${bound}`, count])])
+  ]
+  const counted = fields.filter(([, number]) => number > 0)
+  const codes = Object.entries(minute.failed)
+  return [
+    minute.at, counted.length, ...counted.flat(),
+    codes.length, ...codes.flatMap(([code, count]) => [code, count, (minute.latest[code] ?? []).map(({ task_id, at }) => `${task_id},${at}`).join(' ')])
+  ]
+}
+
+const emptyMinute = (at: number) => ({
+  at,
+  created: 0,
+  started: 0,
+  completed: 0,
+  cancelled: 0,
+  failed: {} as Record<string, number>,
+  latest: {} as Record<string, FailureRef[]>,
+  wait: { sum: 0, counts: {} as Record<string, number> },
+  run: { sum: 0, counts: {} as Record<string, number> }
+})
+const FIELD = /^(\d{1,16}):(?:(created|started|completed|cancelled)|(failed|latest):([\w.]{1,64})|(wait|run):(sum|inf|\d{1,16}))$/
+
+/** What the fields of the hashes say of the latest minutes, the oldest first. What nobody of ours has written is left out. */
+export function toMinutes (flat: readonly string[], now: number, minutes: number): HistoryMinute[] {
+  const oldest = now - now % MINUTE_MS - (minutes - 1) * MINUTE_MS
+  const found = new Map<number, ReturnType<typeof emptyMinute>>()
+  for (let i = 0; i < flat.length; i += 2) {
+    const [, time, counted, kind, code, measured, bound] = FIELD.exec(flat[i]!) ?? []
+    const at = Number(time)
+    const number = Number(flat[i + 1])
+    if (!(at >= oldest && at <= now) || (kind !== 'latest' && !(number >= 0 && Number.isSafeInteger(number)))) continue
+    const minute = found.get(at) ?? emptyMinute(at)
+    found.set(at, minute)
+    if (counted) minute[counted as typeof COUNTED[number]] = number
+    else if (kind === 'failed') minute.failed[code!] = number
+    else if (kind === 'latest') minute.latest[code!] = toLatest(flat[i + 1]!)
+    else if (measured && bound === 'sum') minute[measured as typeof MEASURED[number]].sum = number
+    else if (measured) minute[measured as typeof MEASURED[number]].counts[bound!] = number
+  }
+  return [...found.values()].sort((a, b) => a.at - b.at)
+}
+
+const toLatest = (words: string): FailureRef[] =>
+  [...words.matchAll(/([\da-f-]{36}),(\d{1,16})/g)].map(([, task_id, at]) => ({ task_id: task_id!, at: Number(at) }))
