@@ -7,7 +7,7 @@ const cookie = { cookie: 'user=ada' }
 const evil = { ...cookie, origin: 'https://evil.example' }
 const app = 'https://app.example'
 
-const posts = ['/async', '/async/batch', '/admin/pause', '/admin/resume', `/admin/tasks/${unknown}/retry`]
+const posts = ['/async', '/async/batch', '/admin/pause', '/admin/resume', `/admin/tasks/${unknown}/retry`, '/admin/tasks/retry', '/admin/tasks/cancel']
 
 const start = (t: { teardown (ended: () => unknown): unknown, name: string }, options: HostOptions = {}) => startHost(t, 'memory', { authorize: () => true, ...options })
 

@@ -17,6 +17,11 @@ const operations: Array<[path: string, method: string, operationId: string, stat
   ['/charts/admin/tasks/{task_id}', 'get', 'inspectChartTask', [200, 400, 401, 403, 404, 503]],
   ['/charts/admin/tasks/{task_id}', 'delete', 'cancelChartTask', [200, 400, 401, 403, 404, 409, 413, 415, 503]],
   ['/charts/admin/tasks/{task_id}/retry', 'post', 'retryChartTask', [200, 202, 400, 401, 403, 404, 409, 413, 415, 429, 503]],
+  ['/charts/admin/workers', 'get', 'listChartWorkers', [200, 401, 403, 503]],
+  ['/charts/admin/history', 'get', 'getChartQueueHistory', [200, 400, 401, 403, 503]],
+  ['/charts/admin/failures', 'get', 'getChartFailures', [200, 400, 401, 403, 503]],
+  ['/charts/admin/tasks/retry', 'post', 'retryChartTasks', [200, 400, 401, 403, 413, 415, 503]],
+  ['/charts/admin/tasks/cancel', 'post', 'cancelChartTasks', [200, 400, 401, 403, 413, 415, 503]],
   ['/charts/admin/pause', 'post', 'pauseChartQueue', [200, 400, 401, 403, 413, 415, 503]],
   ['/charts/admin/resume', 'post', 'resumeChartQueue', [200, 400, 401, 403, 413, 415, 503]],
   ['/charts/async/batch', 'post', 'createChartBatch', [202, 400, 401, 403, 409, 413, 415, 422, 429, 503], ['Idempotency-Key']],
@@ -49,8 +54,8 @@ interface Document {
 const documentOf = (host: { app: FastifyInstance }): Document => JSON.parse(JSON.stringify(host.app.swagger()))
 
 const names = [
-  'AnsweredChartTask', 'AnsweredOperatorChartTask', 'Batch', 'Chart', 'ChartAttempt', 'ChartPriority', 'ChartStatus', 'ChartTask', 'ChartTaskDetails', 'ChartUpdate',
-  'ChartVisibility', 'CreatedBatch', 'Error', 'ListedChart', 'MessageCharts', 'OperatorChartTask', 'OperatorChartTaskPage', 'QueueStats'
+  'AnsweredChartTask', 'AnsweredOperatorChartTask', 'Batch', 'Chart', 'ChartAttempt', 'ChartBulkResult', 'ChartDurations', 'ChartFailures', 'ChartHistoryMinute', 'ChartPriority',
+  'ChartQueueHistory', 'ChartStatus', 'ChartTask', 'ChartTaskDetails', 'ChartUpdate', 'ChartVisibility', 'ChartWorker', 'ChartWorkers', 'CreatedBatch', 'Error', 'ListedChart', 'MessageCharts', 'OperatorChartTask', 'OperatorChartTaskPage', 'QueueStats'
 ]
 
 /** Where the references of a document lead that lead nowhere. */

@@ -5,12 +5,19 @@ import { startHost, storeKinds, type Caller, type HostOptions } from '../helpers
 const unknown_id = '0d3b1c0e-8c39-4f3e-9d0a-6f0a5e0c7a11'
 const monitored: HostOptions = { authorize: ({ user_id }, { action }) => action !== 'monitor' || user_id === 'root' }
 
+const named = (task_id: string) => ({ headers: { 'content-type': 'application/json' }, payload: JSON.stringify({ filter: { task_ids: [task_id] } }) })
+
 const routes: Array<[operation: string, ask: (caller: Caller, task_id?: string) => ReturnType<Caller['get']>]> = [
   ['stats', caller => caller.get('/async/stats')],
   ['list', caller => caller.get('/admin/tasks')],
   ['inspect', (caller, task_id = unknown_id) => caller.get(`/admin/tasks/${task_id}`)],
   ['retry', (caller, task_id = unknown_id) => caller.request('POST', `/admin/tasks/${task_id}/retry`)],
   ['cancel', (caller, task_id = unknown_id) => caller.delete(`/admin/tasks/${task_id}`)],
+  ['workers', caller => caller.get('/admin/workers')],
+  ['history', caller => caller.get('/admin/history')],
+  ['failures', caller => caller.get('/admin/failures')],
+  ['retry', (caller, task_id = unknown_id) => caller.request('POST', '/admin/tasks/retry', named(task_id))],
+  ['cancel', (caller, task_id = unknown_id) => caller.request('POST', '/admin/tasks/cancel', named(task_id))],
   ['pause', caller => caller.request('POST', '/admin/pause')],
   ['resume', caller => caller.request('POST', '/admin/resume')]
 ]

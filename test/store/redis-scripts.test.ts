@@ -10,7 +10,7 @@ const LOCAL = new Set(['constructor', 'listen', 'unsubscribe', 'unsubscribeMessa
 /** Methods that run no script, or that no case of the suite calls. */
 const UNCALLED = new Set(['subscribe', 'subscribeMessage', 'checkHealth', 'ready'])
 /** Every method must be called, not every case run: each call makes Redis compile its script again. */
-const cases = storeConformance.filter((_, i) => i % 4 === 0)
+const cases = storeConformance.filter(({ name }, i) => i % 4 === 0 || name.startsWith('workers: are there'))
 
 /** Every call finds a Redis that has forgotten all scripts, as after a restart, a flush or a failover. */
 function forgetful (store: TaskStore, redis: Redis, called: Set<string>): TaskStore {

@@ -14,6 +14,7 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['silent-logger', entities],
   ['logging', entities],
   ['json', []],
+  ['version', []],
   ['validator', ['json', 'ajv', 'ajv/dist/2020.js', 'ajv-formats']],
   ['params-schema', ['validator']],
   ['options', [...entities, 'params-schema', '@sinclair/typebox', 'ajv']],
@@ -28,7 +29,7 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['client/', ['client/', 'eventsource-parser', 'type task', 'type service/listed-charts']],
   ['worker/run-worker', [...entities, 'options', 'chart-queue-service', 'worker/', 'type service/']],
   ['worker/thread-pool', [...entities, 'service/', 'worker/', 'piscina', 'type piscina']],
-  ['worker/', [...entities, 'logging', 'service/', 'worker/', 'type store/task-store']],
+  ['worker/', [...entities, 'logging', 'version', 'service/', 'worker/', 'type store/task-store']],
   // The composition roots: the only places that wire layers together.
   ['chart-queue-service', [...entities, 'options', 'silent-logger', 'service/', 'store/', 'type ioredis']],
   ['plugin', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', 'worker/open-generator', '@fastify/websocket', 'fastify-plugin', 'type fastify']],

@@ -6,11 +6,12 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { after, before, test } from 'tap'
+import { VERSION } from '../../lib/version.ts'
 import { root as packageRoot } from '../helpers/root.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(packageRoot)
-const { name, dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const { name, version, dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 const MAIN = `
 async function main () {
@@ -64,6 +65,10 @@ async function link (dependency: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true })
   await symlink(join(root, 'node_modules', dependency), path)
 }
+
+test('workers say the version that the package has', async (t) => {
+  t.equal(VERSION, version)
+})
 
 test('the package holds what its users need and nothing else', async (t) => {
   for (const file of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'dist/lib/index.js', 'dist/lib/index.d.ts']) {
