@@ -87,7 +87,7 @@ const isTaken = (task: TakenTask | undefined): TakenTask => {
 
 /** A queue in which there is one of everything, and the time at which that is. */
 async function fill (redis: Redis, clock: Clock): Promise<Busy> {
-  const { service, close } = open(redis, clock)
+  const { service, store, close } = open(redis, clock)
   const ids = new Map<string, string>()
   const messages: Busy['messages'] = new Map()
   const dependents = new Map<string, string[]>()
@@ -142,6 +142,9 @@ async function fill (redis: Redis, clock: Clock): Promise<Busy> {
   ids.set('batched', one).set('batched dependent', two)
   dependents.set(one, [two])
   for (const id of [one, two]) messages.set(id, { message_id, identity: ADA })
+  await store.registerWorker({ worker_id: randomUUID(), host: 'host', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: new Date(clock.now).toISOString() })
+  // Written when it is read.
+  await service.getQueueHistory()
   await close()
   return { ids, batches: [batch.batch_id], dependents, messages, held }
 }
@@ -248,6 +251,9 @@ const NEIGHBOURS = ['completed', 'dependent'] as const
 /** Everything that a route asks, of some tasks. */
 async function look ({ service, store }: Open, busy: Busy, ids: readonly string[]): Promise<void> {
   await service.getQueueStats()
+  await service.getWorkers()
+  await service.getFailures()
+  await service.getQueueHistory()
   for (let cursor: string | null | undefined; cursor !== null;) ({ cursor } = await service.listTasks({ limit: 20, ...(cursor === undefined ? {} : { cursor }) }))
   const tasks = await store.read(ids)
   await Promise.all(ids.map(async (id, i) => {

@@ -80,7 +80,7 @@ for (const version of ['3.0.3', '3.1.0']) {
     const { paths, components: { schemas } } = document
     t.strictSame(Object.keys(schemas).sort(), names, 'every schema has a name')
     t.strictSame(dangling(document), [])
-    t.ok(JSON.stringify(document).length < 45_000, 'what is said once is not said again')
+    t.ok(JSON.stringify(document).length < 60_000, 'what is said once is not said again')
     t.strictSame(document.tags.map(({ name }) => name), ['charts', 'charts-admin'])
     t.strictSame(Object.entries(paths).flatMap(([path, methods]) => Object.keys(methods).map(method => `${method} ${path}`)).sort(),
       operations.map(([path, method]) => `${method} /api/v1/analytics${path}`).sort())
