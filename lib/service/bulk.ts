@@ -13,7 +13,7 @@ const PART = 25
 /** Tasks of a call: at most, and where nothing else is asked for. */
 export const BULK_LIMIT = { max: 1_000, usual: 100 }
 /** ms after which a call begins no further part: with it, a route answers in time. */
-const MAX_DURATION_MS = 1_000
+const MAX_DURATION_MS = 800
 /** Tasks of which it is said why they were left out, and those that a filter may name. */
 const MAX_SKIPPED = 20
 export const MAX_NAMED_TASKS = 100

@@ -85,7 +85,7 @@ t.test('writes what it has counted when it closes', async t => {
   t.match(additions, [{ minutes: [{ at: START, created: 1 }] }])
 })
 
-t.test('does not hold up a close where the store does not answer', async t => {
+t.test('does not hold up a close where the store does not answer', async () => {
   const store = { addHistory: () => new Promise(() => {}) } as unknown as TaskStore
   const history = new History(store, silentLogger)
   history.created(someTask())

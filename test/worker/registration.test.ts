@@ -66,7 +66,7 @@ t.test('a worker is told again by itself', { skip: !stores.includes('redis') }, 
   const { redis, keyPrefix } = queue
   const one = await queue.work(async () => null)
   await until(async () => (await queue.service.getWorkers()).workers.length === 1)
-  const [{ worker_id }] = (await queue.service.getWorkers()).workers as [{ worker_id: string }]
+  const { worker_id } = (await queue.service.getWorkers()).workers[0]!
   const key = `{${keyPrefix}}:2:worker:${worker_id}`
   const [first] = (await redis!.get(key))!.split(' ')
   await until(async () => Number((await redis!.get(key))?.split(' ')[0]) > Number(first), 60_000)

@@ -285,54 +285,79 @@ local MAX_CODES, MAX_LATEST = 20, 5
 local MAX_REPEATED = 3600000
 local mark = Q .. 'counted:' .. ARGV[2]
 if call('GET', mark) == ARGV[3] then return 0 end
+local function each_word(text, visit)
+  for name, value in string.gmatch(text, '([^ =]+)=([^ =]+)') do visit(name, value) end
+end
+local function to_text(values)
+  local words = {}
+  for name, value in pairs(values) do words[#words + 1] = name .. '=' .. value end
+  return table.concat(words, ' ')
+end
+local function add_counts(known, added)
+  local values, codes, renamed = {}, 0, {}
+  each_word(known, function(name, value)
+    local number = tonumber(value)
+    if number and is_number(number) then
+      values[name] = digits[number]
+      if string.find(name, '^failed:%u') then codes = codes + 1 end
+    end
+  end)
+  each_word(added, function(name, value)
+    local code = string.match(name, '^failed:(%u.*)')
+    if code and not values[name] then
+      codes = codes + 1
+      if codes > MAX_CODES then name, renamed[code] = 'failed:other', 'other' end
+    end
+    values[name] = digits[(tonumber(values[name]) or 0) + tonumber(value)]
+  end)
+  return to_text(values), renamed
+end
 local function merged(known, added)
   local latest, times = {}, {}
-  for id, at in string.gmatch(added .. ' ' .. known, '([%x-]+),(%d+)') do
+  for id, at in string.gmatch(added .. ';' .. known, '([%x-]+),(%d+)') do
     if not times[id] then latest[#latest + 1] = id end
     times[id] = math.max(times[id] or 0, tonumber(at))
   end
   table.sort(latest, function(a, b) return times[a] > times[b] end)
-  local words = {}
-  for i = 1, math.min(#latest, MAX_LATEST) do words[i] = latest[i] .. ',' .. digits[times[latest[i]]] end
-  return table.concat(words, ' ')
+  local entries = {}
+  for i = 1, math.min(#latest, MAX_LATEST) do entries[i] = latest[i] .. ',' .. digits[times[latest[i]]] end
+  return table.concat(entries, ';')
 end
-local i = 5
-local function next_argument()
-  i = i + 1
-  return ARGV[i - 1]
+local function add_latest(known, added, renamed)
+  local values = {}
+  each_word(known, function(code, entries) values[code] = entries end)
+  each_word(added, function(code, entries)
+    code = renamed[code] or code
+    values[code] = merged(values[code] or '', entries)
+  end)
+  return to_text(values)
 end
-while i <= #ARGV do
-  local minute = next_argument()
-  local key = slot_of(tonumber(minute))
-  for _ = 1, tonumber(next_argument()) do call('HINCRBY', key, minute .. ':' .. next_argument(), next_argument()) end
-  for _ = 1, tonumber(next_argument()) do
-    local code, number, latest = next_argument(), next_argument(), next_argument()
-    if code ~= 'other' and not call('HGET', key, minute .. ':failed:' .. code) then
-      if (tonumber(call('HGET', key, minute .. ':codes') or nil) or 0) < MAX_CODES then
-        call('HINCRBY', key, minute .. ':codes', 1)
-      else
-        code = 'other'
-      end
-    end
-    call('HINCRBY', key, minute .. ':failed:' .. code, number)
-    local field = minute .. ':latest:' .. code
-    call('HSET', key, field, merged(call('HGET', key, field) or '', latest))
-  end
+for i = 5, #ARGV, 3 do
+  local minute, counts, latest = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local key, text, renamed = hour_of('history', tonumber(minute)), nil, nil
+  text, renamed = add_counts(call('HGET', key, minute) or '', counts)
+  call('HSET', key, minute, text)
   call('PEXPIRE', key, ARGV[4])
+  if latest ~= '' then
+    key = hour_of('failed', tonumber(minute))
+    call('HSET', key, minute, add_latest(call('HGET', key, minute) or '', latest, renamed))
+    call('PEXPIRE', key, ARGV[4])
+  end
 end
 call('SET', mark, ARGV[3], 'PX', digits[MAX_REPEATED])
 return 1`,
   'history': `#!lua flags=no-writes
 --- @include "start"
 --- @include "history"
-local from, latest, found = tonumber(ARGV[2]), ARGV[4] == '1', {}
-for back = from, from + tonumber(ARGV[3]) - 1 do
-  local flat = call('HGETALL', slot_of(now - back * SLOT))
-  for i = 1, #flat, 2 do
-    if latest or not string.find(flat[i], ':latest:', 1, true) then found[#found + 1], found[#found + 2] = flat[i], flat[i + 1] end
+local first = tonumber(ARGV[2])
+local function read(kind)
+  local found = {}
+  for back = first, first + tonumber(ARGV[3]) - 1 do
+    for _, text in ipairs(call('HGETALL', hour_of(kind, now - back * HOUR))) do found[#found + 1] = text end
   end
+  return found
 end
-return { tostring(now), found }`,
+return { tostring(now), read('history'), ARGV[4] == '1' and read('failed') or {} }`,
   'inspect': `#!lua flags=no-writes
 --- @include "base"
 local found = shown(ARGV[2])
@@ -1636,8 +1661,8 @@ local function settle(unsettled)
   call('SET', Q .. 'unsettled', 1)
   return true
 end`,
-  'history': `local SLOT = 600000
-local function slot_of(time) return Q .. 'history:' .. digits[time - time % SLOT] end`,
+  'history': `local HOUR = 3600000
+local function hour_of(kind, time) return Q .. kind .. ':' .. digits[time - time % HOUR] end`,
   'index': `--- @include "ranges"
 local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
 local function first_of(key) return call('ZRANGEBYSCORE', key, FIRST, '+inf', 'WITHSCORES', 'LIMIT', '0', '1') end

@@ -46,26 +46,24 @@ function toAttempt ([task_id, message_id,, attempt, step, progress, began]: RawA
 
 const COUNTED = ['created', 'started', 'completed', 'cancelled'] as const
 const MEASURED = ['wait', 'run'] as const
-/** ms that what is counted of a minute is kept from the last addition on: those of its hash are ten. */
+/** ms that what is counted of a minute is kept from the latest addition on: those of its hash are an hour. */
 const KEPT_MS = HISTORY_MS + 3_600_000
 
 /** What was counted, as the arguments of `history-add.lua`. */
 export function additionArguments ({ process_id, addition_id, minutes }: HistoryAddition): Array<string | number> {
-  return [process_id, addition_id, KEPT_MS, ...minutes.flatMap(minuteArguments)]
+  return [process_id, addition_id, KEPT_MS, ...minutes.flatMap(minute => [minute.at, countsOf(minute), latestOf(minute)])]
 }
 
-function minuteArguments (minute: HistoryMinute): Array<string | number> {
-  const fields: Array<[string, number]> = [
-    ...COUNTED.map((name): [string, number] => [name, minute[name]]),
-    ...MEASURED.flatMap((name): Array<[string, number]> => [[`${name}:sum`, minute[name].sum], ...Object.entries(minute[name].counts).map(([bound, count]): [string, number] => [`${name}:${bound}`, count])])
-  ]
-  const counted = fields.filter(([, number]) => number > 0)
-  const codes = Object.entries(minute.failed)
-  return [
-    minute.at, counted.length, ...counted.flat(),
-    codes.length, ...codes.flatMap(([code, count]) => [code, count, (minute.latest[code] ?? []).map(({ task_id, at }) => `${task_id},${at}`).join(' ')])
-  ]
-}
+const toText = (values: ReadonlyArray<readonly [name: string, value: number | string]>) => values.map(([name, value]) => `${name}=${value}`).join(' ')
+
+const countsOf = (minute: HistoryMinute): string => toText([
+  ...COUNTED.map(name => [name, minute[name]] as const),
+  ...Object.entries(minute.failed).map(([code, count]) => [`failed:${code}`, count] as const),
+  ...MEASURED.flatMap(name => Object.entries({ sum: minute[name].sum, ...minute[name].counts }).map(([bound, count]) => [`${name}:${bound}`, count] as const))
+].filter(([, number]) => number > 0))
+
+const latestOf = ({ latest }: HistoryMinute): string =>
+  toText(Object.entries(latest).map(([code, tasks]) => [code, tasks.map(({ task_id, at }) => `${task_id},${at}`).join(';')] as const))
 
 const emptyMinute = (at: number) => ({
   at,
@@ -78,27 +76,41 @@ const emptyMinute = (at: number) => ({
   wait: { sum: 0, counts: {} as Record<string, number> },
   run: { sum: 0, counts: {} as Record<string, number> }
 })
-const FIELD = /^(\d{1,16}):(?:(created|started|completed|cancelled)|(failed|latest):([\w.]{1,64})|(wait|run):(sum|inf|\d{1,16}))$/
 
-/** What the fields of the hashes say of the latest minutes, the oldest first. What nobody of ours has written is left out. */
-export function toMinutes (flat: readonly string[], now: number, minutes: number): HistoryMinute[] {
-  const oldest = now - now % MINUTE_MS - (minutes - 1) * MINUTE_MS
-  const found = new Map<number, ReturnType<typeof emptyMinute>>()
-  for (let i = 0; i < flat.length; i += 2) {
-    const [, time, counted, kind, code, measured, bound] = FIELD.exec(flat[i]!) ?? []
-    const at = Number(time)
-    const number = Number(flat[i + 1])
-    if (!(at >= oldest && at <= now) || (kind !== 'latest' && !(number >= 0 && Number.isSafeInteger(number)))) continue
-    const minute = found.get(at) ?? emptyMinute(at)
-    found.set(at, minute)
+const COUNT = /(?:(created|started|completed|cancelled)|failed:([\w.]{1,64})|(wait|run):(sum|inf|\d{1,16}))=(\d{1,15})(?: |$)/gy
+const LATEST = /([\w.]{1,64})=(\S*)/g
+const FAILURE = /([\da-f-]{36}),(\d{1,15})/g
+
+function readCounts (minute: ReturnType<typeof emptyMinute>, text: string): void {
+  for (const [, counted, code, measured, bound, digits] of text.matchAll(COUNT)) {
+    const number = Number(digits)
     if (counted) minute[counted as typeof COUNTED[number]] = number
-    else if (kind === 'failed') minute.failed[code!] = number
-    else if (kind === 'latest') minute.latest[code!] = toLatest(flat[i + 1]!)
-    else if (measured && bound === 'sum') minute[measured as typeof MEASURED[number]].sum = number
-    else if (measured) minute[measured as typeof MEASURED[number]].counts[bound!] = number
+    else if (code) minute.failed[code] = number
+    else if (bound === 'sum') minute[measured as typeof MEASURED[number]].sum = number
+    else minute[measured as typeof MEASURED[number]].counts[bound!] = number
   }
-  return [...found.values()].sort((a, b) => a.at - b.at)
 }
 
-const toLatest = (words: string): FailureRef[] =>
-  [...words.matchAll(/([\da-f-]{36}),(\d{1,16})/g)].map(([, task_id, at]) => ({ task_id: task_id!, at: Number(at) }))
+function readLatest (minute: ReturnType<typeof emptyMinute>, text: string): void {
+  for (const [, code, entries] of text.matchAll(LATEST)) {
+    minute.latest[code!] = [...entries!.matchAll(FAILURE)].map(([, task_id, at]) => ({ task_id: task_id!, at: Number(at) }))
+  }
+}
+
+/** What the hashes say of the latest minutes, the oldest first. What nobody of ours has written is left out. */
+export function toMinutes (counts: readonly string[], latest: readonly string[], now: number, minutes: number): HistoryMinute[] {
+  const oldest = now - now % MINUTE_MS - (minutes - 1) * MINUTE_MS
+  const found = new Map<number, ReturnType<typeof emptyMinute>>()
+  const readAll = (fields: readonly string[], read: (minute: ReturnType<typeof emptyMinute>, text: string) => void) => {
+    for (let i = 0; i < fields.length; i += 2) {
+      const at = Number(fields[i])
+      if (!(at >= oldest && at <= now && at % MINUTE_MS === 0)) continue
+      const minute = found.get(at) ?? emptyMinute(at)
+      found.set(at, minute)
+      read(minute, fields[i + 1]!)
+    }
+  }
+  readAll(counts, readCounts)
+  readAll(latest, readLatest)
+  return [...found.values()].sort((a, b) => a.at - b.at)
+}

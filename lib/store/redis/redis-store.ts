@@ -44,9 +44,9 @@ const MAX_CLOSED = { items: 100, bytes: 2 ** 22 }
 const MEND_PARTS = { usual: 40, most: 2_000 }
 
 /** Parts of the running attempts that are looked at, each of 500. */
-const MAX_WORKER_PARTS = 20
-/** Minutes of the history in one key, and keys that one script reads: Redis serves nobody else meanwhile. */
-const HISTORY = { minutes: 10, slots: 8 }
+const MAX_WORKER_PARTS = 24
+/** Hours of the history that one script reads: Redis serves nobody else meanwhile. */
+const MAX_HOURS = { counts: 6, latest: 2 }
 
 type Argument = string | number
 type Found = RawTask | null
@@ -340,16 +340,20 @@ export class RedisStore implements TaskStore {
   }
 
   async readHistory (minutes: number, { latest }: { readonly latest: boolean }): Promise<{ now: number, minutes: HistoryMinute[] }> {
-    const fields: string[] = []
+    const counts: string[] = []
+    const failures: string[] = []
     let now = 0
-    // One more: the first minute of the range is mostly within a hash.
-    const slots = Math.ceil(minutes / HISTORY.minutes) + 1
-    for (let from = 0; from < slots; from += HISTORY.slots) {
-      const [time, found] = await this.#run<[now: string, found: string[]]>('history', [from, Math.min(HISTORY.slots, slots - from), latest ? 1 : 0])
+    // One more: the first minute of the range is mostly within an hour.
+    const hours = Math.ceil(minutes / 60) + 1
+    const part = latest ? MAX_HOURS.latest : MAX_HOURS.counts
+    for (let first = 0; first < hours; first += part) {
+      const args = [first, Math.min(part, hours - first), latest ? 1 : 0]
+      const [time, counted, failed] = await this.#run<[now: string, counts: string[], latest: string[]]>('history', args)
       now ||= Number(time)
-      for (const field of found) fields.push(field)
+      counts.push(...counted)
+      failures.push(...failed)
     }
-    return { now, minutes: toMinutes(fields, now, minutes) }
+    return { now, minutes: toMinutes(counts, failures, now, minutes) }
   }
 
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
