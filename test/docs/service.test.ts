@@ -14,8 +14,8 @@ const page = readPage(PAGE)
 const entries = [...page.matchAll(/^#### (\w+)\n\n```ts\n([^]*?)\n```$/gm)].map(([, name, signature]) => ({ name: name!, signature: signature! }))
 
 const TYPES = [
-  'BatchedChartRequest', 'Chart', 'ChartRequest', 'ChartStatus', 'ChartTask', 'ChartWorker', 'CreateChartRequest', 'EnqueueBatchResult', 'EnqueueResult',
-  'Identity', 'JsonValue', 'ProgressUpdate', 'QueueStats', 'RunWorkerOptions', 'TaskDetails', 'TaskPage', 'TaskStore'
+  'BatchedChartRequest', 'BulkFilter', 'BulkResult', 'Chart', 'ChartRequest', 'ChartStatus', 'ChartTask', 'ChartWorker', 'CreateChartRequest', 'EnqueueBatchResult', 'EnqueueResult',
+  'Identity', 'JsonValue', 'ProgressUpdate', 'QueueFailures', 'QueueHistory', 'QueueStats', 'RunWorkerOptions', 'TaskDetails', 'TaskPage', 'TaskStore', 'WorkerList'
 ]
 
 /** Every method of the class and of what it extends. */
