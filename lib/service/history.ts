@@ -113,8 +113,12 @@ export class History {
     return this.#flushing
   }
 
-  /** Writes what was counted, as far as the store takes it at once. */
+  /** Writes what was counted, as far as the store takes it at once. One that has not answered the last time is not waited for. */
   async close (): Promise<void> {
+    if (this.#hasFailed) {
+      clearTimeout(this.#timer)
+      return
+    }
     const timer = new AbortController()
     await Promise.race([this.flush(), delay(CLOSE_GRACE_MS, undefined, { signal: timer.signal }).catch(() => {})])
     timer.abort()

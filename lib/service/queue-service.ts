@@ -82,6 +82,8 @@ export class QueueService {
   readonly feed: TaskFeed
   /** For workers: that they are there. @internal */
   readonly presence: Presence
+  /** For workers: what is counted. @internal */
+  readonly history: History
   /** For routes: what is read while it is sent. @internal */
   readonly answers: OpenAnswers
   /** For the plugin: what waits for the host ends when it closes. @internal */
@@ -96,7 +98,6 @@ export class QueueService {
   readonly #log: TaskLog
   readonly #sweep: DeadlineSweep | null
   readonly #settler: Settler
-  readonly #history: History
   readonly #monitoring: Monitoring
   readonly #bulk: BulkOperations
   readonly #worker_id = randomUUID()
@@ -111,8 +112,8 @@ export class QueueService {
     const hostCharts = chartStore ? new HostCharts(chartStore, store, logger, timeouts.call) : null
     this.hostCharts = hostCharts
     this.#reads = new LargeReads(store)
-    this.#history = new History(store, logger)
-    this.#monitoring = new Monitoring({ store, reads: this.#reads, history: this.#history })
+    this.history = new History(store, logger)
+    this.#monitoring = new Monitoring({ store, reads: this.#reads, history: this.history })
     this.presence = new Presence(store, logger)
     this.#charts = new Charts(store, hostCharts, this.#reads)
     this.leases = new Leases({
@@ -122,7 +123,7 @@ export class QueueService {
       saveTimeout: timeouts.save,
       limits,
       logger,
-      started: taken => this.#history.started(taken),
+      started: taken => this.history.started(taken),
       finished: (task, failed) => this.#tell(task, failed)
     })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
@@ -130,7 +131,7 @@ export class QueueService {
     this.#settler = new Settler(this.leases, { leaseDuration, logger })
     const after = { ended: (task: ChartTask) => this.#ended(task), unsettled: () => this.#settler.start() }
     this.answers = new OpenAnswers({ store, reads: this.#reads, charts: this.#charts, estimates: this.#estimates, ...after })
-    this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, created: task => this.#history.created(task), ...after })
+    this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, created: task => this.history.created(task), ...after })
     this.#bulk = new BulkOperations({ store, reads: this.#reads, retry: task_id => this.#retryOnce(task_id), ...after })
     const { timeInQueue } = limits
     this.#sweep = timeInQueue > 0 ? new DeadlineSweep(this.leases, { timeInQueue, leaseDuration, logger }) : null
@@ -430,13 +431,13 @@ export class QueueService {
     this.hostCharts?.close()
     this.feed.close()
     await Promise.all([this.#sweep?.stop(), this.#settler.stop()])
-    await Promise.all([this.#finishing.settle(), this.#history.close()])
+    await Promise.all([this.#finishing.settle(), this.history.close()])
   }
 
   /** After a task has ended; `failed`: the attempt that has ended it, where it failed in this process. */
   #tell (task: ChartTask, failed?: FailedAttempt): void {
     this.#log.ended(task, failed)
-    this.#history.ended(task)
+    this.history.ended(task)
     this.#finishing.tell(task)
   }
 

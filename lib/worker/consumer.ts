@@ -109,10 +109,11 @@ export class Consumer {
    */
   stop (): Promise<void> {
     if (this.#stopping.signal.aborted) return this.done
-    const { shutdownTimeout, logger } = this.#options
+    const { service, shutdownTimeout, logger } = this.#options
     logger.info({ running: this.#running.size }, 'the worker drains')
     this.#stopping.abort()
     this.#registration.drain()
+    service.history.flush()
     if (this.#solitary && this.#running.size > 1) this.#solitary.abort('SHUTDOWN')
     const abort = setTimeout(() => {
       for (const attempt of this.#running) attempt.abort('SHUTDOWN')

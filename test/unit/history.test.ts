@@ -92,6 +92,15 @@ t.test('does not hold up a close where the store does not answer', async () => {
   await history.close()
 })
 
+t.test('does not wait at its close for a store that has not answered before', async t => {
+  const { history, additions, refuse } = scene()
+  refuse(true)
+  history.created(someTask({ created_at: date(0) }))
+  await history.flush()
+  await history.close()
+  t.equal(additions.length, 1)
+})
+
 t.test('sends an addition that failed again as it was, and says so once', async t => {
   const { history, additions, refuse, logger, monitoring } = scene()
   refuse(true)
