@@ -2,26 +2,25 @@ import { setImmediate } from 'node:timers/promises'
 import { errors } from '../errors.ts'
 import type { TaskFilter, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, Uuid, isFinished, type ChartTask } from '../task.ts'
-import { aFewAtATime } from './a-few-at-a-time.ts'
 import { dependentsFirst } from './dependents-first.ts'
 import { collect } from './open-answers.ts'
 import type { LargeReads } from './large-reads.ts'
 import { CURSOR, checkFilter, type ListFilter } from './task-list.ts'
 
-/** Tasks that are dealt with at a time; and of which a store cancels all at once, serving nobody else meanwhile. */
+/** Tasks of one part: a store cancels all of them at once, and serves nobody else meanwhile. */
 const PART = 25
-/** Tasks of a call: at most, and where nothing else is asked for. */
+/** Tasks of one call: the maximum, and the default. */
 export const BULK_LIMIT = { max: 1_000, usual: 100 }
-/** ms after which a call begins no further part: with it, a route answers in time. */
+/** ms after which a call starts no further part, so that a route answers within two seconds. */
 const MAX_DURATION_MS = 800
-/** Tasks of which it is said why they were left out, and those that a filter may name. */
+/** Maximum number of skipped tasks in a result, and of tasks that a filter names. */
 const MAX_SKIPPED = 20
 export const MAX_NAMED_TASKS = 100
 
-/** How a cursor looks: that of a list, or how many of the named tasks are done. */
+/** The format of a cursor: that of a list, or the number of named tasks that are done. */
 export const BULK_CURSOR = `${CURSOR}|^named\\.\\d{1,3}$`
 
-/** Which tasks to run again or to cancel: those that fit all that is named. */
+/** Which tasks to run again or to cancel. A task must fit every field that is given. */
 export interface BulkFilter extends ListFilter {
   /** These alone, at most 100. */
   readonly task_ids?: readonly string[] | undefined
@@ -65,9 +64,8 @@ interface BulkOperationsOptions {
 }
 
 const UUID = new RegExp(Uuid.pattern!)
-const statusOf = ({ status }: Pick<BulkFilter, 'status'>) => status
 
-/** Runs again, or cancels, all tasks that fit: a part at a time, so that the store serves others in between, and no longer than a call may last. */
+/** Runs again, or cancels, all tasks that fit a filter: a part at a time, so that the store serves others in between, until the time or the limit of the call is reached. */
 export class BulkOperations {
   readonly #options: BulkOperationsOptions
 
@@ -76,14 +74,14 @@ export class BulkOperations {
   }
 
   async retry (filter: BulkFilter, options: BulkOptions): Promise<BulkResult> {
-    const status = statusOf(filter ?? {})
+    const status = filter?.status
     if (status !== undefined && status !== ChartStatus.FAILED) throw new errors.CHARTS_ERR_INVALID_REQUEST('filter.status must be FAILED: nothing else is run again')
     const checked = check(filter, options)
     return this.#each({ ...checked, filter: { ...checked.filter, status: ChartStatus.FAILED } }, tasks => this.#retry(tasks))
   }
 
   async cancel (filter: BulkFilter, options: BulkOptions): Promise<BulkResult> {
-    const status = statusOf(filter ?? {})
+    const status = filter?.status
     if (status !== undefined && isFinished({ status })) throw new errors.CHARTS_ERR_INVALID_REQUEST('filter.status must be PENDING or PROCESSING: nothing else is cancelled')
     const checked = check(filter, options)
     return this.#each({ ...checked, filter: { ...checked.filter, unfinished: true } }, tasks => this.#cancel(tasks))
@@ -123,12 +121,11 @@ export class BulkOperations {
     return { tasks, looked: named.length, cursor: from + most < task_ids.length ? `named.${from + most}` : null }
   }
 
-  /** What a task needs is run again before it: else it would be refused. */
+  /** Runs a task again after those that it depends on: otherwise it would be refused. */
   async #retry (tasks: readonly ChartTask[]): Promise<Array<string | null>> {
     const codes = new Map<string, string | null>()
-    const rounds = inRounds(tasks)
-    for (const round of rounds) {
-      const found = await aFewAtATime(round, task_id => this.#options.retry(task_id).then(() => null, codeOf))
+    for (const round of inRounds(tasks)) {
+      const found = await Promise.all(round.map(task_id => this.#options.retry(task_id).then(() => null, codeOf)))
       round.forEach((task_id, i) => codes.set(task_id, found[i]!))
     }
     return tasks.map(({ task_id }) => codes.get(task_id)!)
@@ -145,12 +142,12 @@ export class BulkOperations {
   }
 }
 
-/** The tasks in groups of which each needs none but those of groups before it. */
+/** The tasks in rounds: each depends only on tasks of earlier rounds. */
 function inRounds (tasks: readonly ChartTask[]): string[][] {
   const byId = new Map(tasks.map(task => [task.task_id, task]))
   const roundOf = new Map<string, number>()
   const rounds: string[][] = []
-  // Needed ones first: their rounds are known when it is asked for them.
+  // Dependencies come first, so their rounds are known.
   for (const task_id of dependentsFirst(tasks).reverse()) {
     const needed = byId.get(task_id)!.depends_on.map(need => roundOf.get(need)).filter(round => round !== undefined)
     const round = Math.max(-1, ...needed) + 1
@@ -160,7 +157,7 @@ function inRounds (tasks: readonly ChartTask[]): string[][] {
   return rounds
 }
 
-/** The code of why a task was not run again. What concerns no task alone ends the call. */
+/** The code of a refusal that concerns one task. @throws any other error: it ends the call */
 function codeOf (error: unknown): string {
   const { code, statusCode } = error as { code?: unknown, statusCode?: unknown }
   const isRefusal = typeof statusCode === 'number' && statusCode < 500

@@ -14,11 +14,11 @@ export const UNBOUNDED = 'inf'
 const MINUTE_MS = 60_000
 /** ms from the first count to when it is written. */
 const FLUSH_INTERVAL_MS = 5_000
-/** ms that a service that closes waits for what it has counted to be written. */
+/** ms that closing waits for the last counts to be written. */
 const CLOSE_GRACE_MS = 250
-/** Minutes that are kept for a store that does not answer. */
+/** Maximum number of minutes that are kept while the store does not answer. */
 const MAX_PENDING_MINUTES = 60
-/** Error codes of a minute that one process keeps apart, what the others are called, and the latest tasks of each. */
+/** Error codes of one minute that are counted apart, the name of the others, and the latest tasks of each. */
 const MAX_CODES = 20
 const OTHER_CODES = 'other'
 const MAX_LATEST = 5
@@ -42,7 +42,7 @@ const emptyMinute = (at: number): PendingMinute => ({
 })
 
 function measure (durations: Durations, ms: number): void {
-  // Of two clocks, or of one that was set.
+  // Negative, or not a number, if the clock was set meanwhile.
   if (!(ms >= 0)) return
   const bound = HISTORY_BOUNDS.find(bound => ms <= bound) ?? UNBOUNDED
   durations.sum += ms
@@ -50,15 +50,15 @@ function measure (durations: Durations, ms: number): void {
 }
 
 /**
- * Counts what this process accepts, starts and ends, by the minute of the store's clock in which that was. Written every few seconds by
- * one command, never by task; an addition that fails is sent again as it was. What is lost with a process is a few seconds.
+ * Counts the tasks that this process accepts, starts and ends, by minutes of the store's clock. The counts are written every few seconds by
+ * one command, never per task. An addition that fails is sent again unchanged. A process that dies loses its last few seconds.
  */
 export class History {
   readonly #store: TaskStore
   readonly #logger: Logger
   readonly #process_id = randomUUID()
   #minutes = new Map<number, PendingMinute>()
-  /** What the store has not confirmed. */
+  /** An addition that the store has not confirmed. */
   #unsent: HistoryAddition | null = null
   #flushing: Promise<void> | null = null
   #timer: NodeJS.Timeout | undefined
@@ -113,7 +113,7 @@ export class History {
     return this.#flushing
   }
 
-  /** Writes what was counted, as far as the store takes it at once. One that has not answered the last time is not waited for. */
+  /** Writes the last counts. Waits only shortly, and not at all if the last addition failed. */
   async close (): Promise<void> {
     if (this.#hasFailed) {
       clearTimeout(this.#timer)
@@ -140,7 +140,7 @@ export class History {
 
   async #flush (): Promise<void> {
     try {
-      // What failed the last time, and then what was counted since.
+      // First what failed the last time, then what was counted since.
       while (this.#unsent || this.#minutes.size > 0) {
         this.#unsent ??= this.#take()
         await this.#store.addHistory(this.#unsent)

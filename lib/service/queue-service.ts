@@ -20,12 +20,12 @@ import { Intake, checkIdentity } from './intake.ts'
 import { Leases } from './leases.ts'
 import { Monitoring, type QueueFailures, type QueueHistory } from './monitoring.ts'
 import type { Outcome } from './outcome.ts'
-import { Presence } from './presence.ts'
 import { toReport } from './progress.ts'
 import { Settler } from './settler.ts'
 import { TaskFeed } from './task-feed.ts'
 import { TaskLog, type FailedAttempt } from './task-log.ts'
 import { checkList, type ListTasksOptions } from './task-list.ts'
+import { WorkerRegistry } from './worker-registry.ts'
 
 export interface QueueServiceOptions {
   readonly store: TaskStore
@@ -80,9 +80,9 @@ export class QueueService {
   readonly leases: Leases
   /** For workers: who was cancelled. @internal */
   readonly feed: TaskFeed
-  /** For workers: that they are there. @internal */
-  readonly presence: Presence
-  /** For workers: what is counted. @internal */
+  /** For workers: operators see those that are registered. @internal */
+  readonly workers: WorkerRegistry
+  /** For workers: written when they drain. @internal */
   readonly history: History
   /** For routes: what is read while it is sent. @internal */
   readonly answers: OpenAnswers
@@ -114,7 +114,7 @@ export class QueueService {
     this.#reads = new LargeReads(store)
     this.history = new History(store, logger)
     this.#monitoring = new Monitoring({ store, reads: this.#reads, history: this.history })
-    this.presence = new Presence(store, logger)
+    this.workers = new WorkerRegistry(store, logger)
     this.#charts = new Charts(store, hostCharts, this.#reads)
     this.leases = new Leases({
       store,
@@ -343,8 +343,8 @@ export class QueueService {
   }
 
   /**
-   * Runs again all FAILED tasks that fit, as `retryTask` does: at most `limit`, and no longer than a second or so. Go on with `cursor`
-   * until that is null. Harmless where it is repeated: what is run again already, or has its chart, is left out.
+   * Runs all FAILED tasks that fit the filter again, as `retryTask` does: at most `limit` of them, and for about a second. If `cursor` is
+   * not null, call again with it. Harmless when repeated: a task whose retry is in progress or has its chart is skipped.
    * @throws CHARTS_ERR_INVALID_REQUEST, also for a filter that names nothing
    */
   retryTasks (filter: BulkFilter, options: BulkOptions = {}): Promise<BulkResult> {

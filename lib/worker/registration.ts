@@ -15,7 +15,7 @@ export class Registration {
 
   constructor (options: RegistrationOptions) {
     this.#options = options
-    this.#started_at = new Date(options.service.presence.now).toISOString()
+    this.#started_at = new Date(options.service.workers.now).toISOString()
     this.#say('running')
   }
 
@@ -26,11 +26,11 @@ export class Registration {
   /** Nothing runs here any more. */
   async end (): Promise<void> {
     const { service, worker_id } = this.#options
-    await service.presence.remove(worker_id)
+    await service.workers.remove(worker_id)
   }
 
   #say (state: 'running' | 'draining'): void {
     const { service, worker_id, concurrency } = this.#options
-    service.presence.register({ worker_id, host: hostname(), pid: process.pid, version: VERSION, concurrency, state, started_at: this.#started_at })
+    service.workers.register({ worker_id, host: hostname(), pid: process.pid, version: VERSION, concurrency, state, started_at: this.#started_at })
   }
 }

@@ -115,7 +115,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   await look()
   await service.resumeQueue()
 
-  await service.presence.register({ worker_id: 'worker', host: 'host', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: new Date().toISOString() })
+  await service.workers.register({ worker_id: 'worker', host: 'host', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: new Date().toISOString() })
   // Written when it is read.
   await service.getQueueHistory()
   await look()

@@ -31,7 +31,12 @@ const routes: Array<[method: string, path: string]> = [
   ['GET', '/admin/tasks'],
   ['GET', '/admin/tasks/:id'],
   ['POST', '/admin/tasks/:id/retry'],
-  ['DELETE', '/admin/tasks/:id']
+  ['DELETE', '/admin/tasks/:id'],
+  ['POST', '/admin/tasks/retry'],
+  ['POST', '/admin/tasks/cancel'],
+  ['GET', '/admin/workers'],
+  ['GET', '/admin/history'],
+  ['GET', '/admin/failures']
 ]
 
 /** Who asks, in what way, and what the host does about it. */
@@ -68,7 +73,7 @@ const hosts: Record<string, { options?: HostOptions, spoil?: (host: Host) => voi
   },
   'whose store is away': {
     spoil ({ service }) {
-      for (const name of ['getTaskStatus', 'getBatch', 'enqueueChartTask', 'enqueueChartTasks', 'cancelTask', 'getMessageCharts', 'getQueueStats', 'pauseQueue', 'resumeQueue', 'listTasks', 'getTaskDetails', 'retryTask'] as const) Object.assign(service, { [name]: unreachable })
+      for (const name of ['getTaskStatus', 'getBatch', 'enqueueChartTask', 'enqueueChartTasks', 'cancelTask', 'getMessageCharts', 'getQueueStats', 'pauseQueue', 'resumeQueue', 'listTasks', 'getTaskDetails', 'retryTask', 'retryTasks', 'cancelTasks', 'getWorkers', 'getQueueHistory', 'getFailures'] as const) Object.assign(service, { [name]: unreachable })
       service.checkHealth = async () => ({ ...await Object.getPrototypeOf(service).checkHealth.call(service), store: false })
     }
   },

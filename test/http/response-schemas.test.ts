@@ -67,7 +67,7 @@ for (const kind of storeKinds) {
     expect('getChartQueueStats', 200, await ada.get('/async/stats'))
     expect('listChartTasks', 200, await ada.get('/admin/tasks?limit=1'))
     for (const id of [task_id, failed, waiting]) expect('inspectChartTask', 200, await ada.get(`/admin/tasks/${id}`))
-    await host.service.presence.register({ worker_id: 'w', host: 'h', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: created.json().created_at })
+    await host.service.workers.register({ worker_id: 'w', host: 'h', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: created.json().created_at })
     expect('listChartWorkers', 200, await ada.get('/admin/workers'))
     expect('getChartQueueHistory', 200, await ada.get('/admin/history?minutes=2'))
     expect('getChartFailures', 200, await ada.get('/admin/failures'))

@@ -236,6 +236,11 @@ t.test('a Redis that answers late: one deadline for all that a request asks of i
     ['list', () => ada.get('/admin/tasks')],
     ['inspect', () => ada.get(`/admin/tasks/${task_id}`)],
     ['retry', () => ada.request('POST', `/admin/tasks/${failed}/retry`)],
+    ['workers', () => ada.get('/admin/workers')],
+    ['history', () => ada.get('/admin/history?minutes=1440')],
+    ['failures', () => ada.get('/admin/failures')],
+    ['retry many', () => ada.request('POST', '/admin/tasks/retry', { headers: json, payload: '{"filter":{"status":"FAILED"}}' })],
+    ['cancel many', () => ada.request('POST', '/admin/tasks/cancel', { headers: json, payload: '{"filter":{"user_id":"bob"}}' })],
     ['pause', () => ada.request('POST', '/admin/pause')],
     ['cancel any', () => ada.delete(`/admin/tasks/${task_id}`)]
   ]

@@ -13,10 +13,10 @@ import { duplicate, isReplyError, userOf, whenReady, within, type RedisClient } 
 import { countFitting, Gatherer } from './gatherer.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { additionArguments, toMinutes, toWorkers, type RawAttempt } from './monitoring.ts'
-import { Presence } from './presence.ts'
 import { scripts } from './scripts.ts'
 import { fromWord, parseHint, requestOf, toClaimed, toDetails, toRare, toSteps, toTask, toWord, toWords, withState, type RawClaimed, type RawTask } from './records.ts'
 import { Subscriber } from './subscriber.ts'
+import { WorkerRenewal } from './worker-renewal.ts'
 
 export interface RedisStoreOptions {
   /** The host's client: duplicated, never used itself. */
@@ -114,7 +114,7 @@ export class RedisStore implements TaskStore {
   readonly #creates: Gatherer<TaskDraft, EnqueueAnswer>
   /** Where the search for what was lost goes on. */
   #mendCursor = ''
-  readonly #presence = new Presence((keep, channel, workers) => this.#renewWorkers(keep, channel, workers))
+  readonly #workers = new WorkerRenewal((expires, channel, workers) => this.#registerAll(expires, channel, workers))
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
   #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
@@ -314,11 +314,11 @@ export class RedisStore implements TaskStore {
   }
 
   registerWorker (worker: WorkerRegistration): Promise<void> {
-    return this.#presence.add(worker)
+    return this.#workers.add(worker)
   }
 
   async removeWorker (worker_id: string): Promise<void> {
-    this.#presence.remove(worker_id)
+    this.#workers.remove(worker_id)
     await this.#run('unregister', [toWord(worker_id)])
   }
 
@@ -423,27 +423,27 @@ export class RedisStore implements TaskStore {
   }
 
   async close (): Promise<void> {
-    this.#presence.close()
+    this.#workers.close()
     this.#subscriber?.close()
     this.#blocking?.disconnect()
     this.#commands.disconnect()
   }
 
-  /** A message to this process, with which its workers say that they are there. */
+  /** Publishes to this process itself. If it has workers, the same command renews their registration. */
   async #ping (channel: string): Promise<void> {
-    if (!this.#presence.isEmpty) {
+    if (!this.#workers.isEmpty) {
       try {
-        return await this.#presence.announce(channel)
+        return await this.#workers.renew(channel)
       } catch (error) {
-        // Refused: whether messages arrive is another question.
+        // Redis refused the registration, which says nothing about whether messages arrive.
         if (!isReplyError(error)) throw error
       }
     }
     await within(this.#commands, () => this.#commands.publish(channel, ''))
   }
 
-  async #renewWorkers (keep: number, channel: string, workers: readonly WorkerRegistration[]): Promise<void> {
-    await this.#run('register', [keep, channel, ...workers.flatMap(worker => [toWord(worker.worker_id), JSON.stringify(worker)])])
+  async #registerAll (expires: number, channel: string, workers: readonly WorkerRegistration[]): Promise<void> {
+    await this.#run('register', [expires, channel, ...workers.flatMap(worker => [toWord(worker.worker_id), JSON.stringify(worker)])])
   }
 
   async #close (script: 'close' | 'settleAndClaim', closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {

@@ -1,8 +1,8 @@
 import type { Logger } from '../generator.ts'
 import type { TaskStore, WorkerRegistration } from '../store/task-store.ts'
 
-/** Says of the workers of this process that they are there. Never in their way: what fails is only logged, once. */
-export class Presence {
+/** Registers the workers of this process in the store. A failure is logged once, and never disturbs the worker. */
+export class WorkerRegistry {
   readonly #store: TaskStore
   readonly #logger: Logger
   #hasFailed = false
@@ -12,12 +12,12 @@ export class Presence {
     this.#logger = logger
   }
 
-  /** The store's clock, for what a worker says of itself. */
+  /** The store's clock, ms since the epoch. */
   get now (): number {
     return this.#store.now?.() ?? Date.now()
   }
 
-  /** That a worker is there, or what has changed of it. */
+  /** Registers a worker, or updates its registration. */
   register (worker: WorkerRegistration): Promise<void> {
     return this.#try(() => this.#store.registerWorker(worker))
   }
