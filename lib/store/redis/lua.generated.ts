@@ -847,14 +847,16 @@ end
 return found`,
   'register': `#!lua flags=allow-oom
 --- @include "start"
-local keep = tonumber(ARGV[2])
-for i = 4, #ARGV, 2 do
-  call('SET', Q .. 'worker:' .. ARGV[i], digits[now] .. ' ' .. ARGV[i + 1], 'PX', digits[keep])
-  call('ZADD', Q .. 'workers', digits[now + keep], ARGV[i])
+local indexed = tonumber(ARGV[3])
+for i = 5, #ARGV, 2 do
+  call('SET', Q .. 'worker:' .. ARGV[i], digits[now] .. ' ' .. ARGV[i + 1], 'PX', ARGV[2])
+  if indexed > 0 then call('ZADD', Q .. 'workers', digits[now + indexed], ARGV[i]) end
 end
-call('ZREMRANGEBYSCORE', Q .. 'workers', '-inf', digits[now])
-call('PEXPIRE', Q .. 'workers', digits[keep])
-if ARGV[3] ~= '' then call('PUBLISH', ARGV[3], '') end
+if indexed > 0 then
+  call('ZREMRANGEBYSCORE', Q .. 'workers', '-inf', digits[now])
+  call('PEXPIRE', Q .. 'workers', ARGV[3])
+end
+if ARGV[4] ~= '' then call('PUBLISH', ARGV[4], '') end
 return 1`,
   'settleAndClaim': `#!lua
 --- @include "plain-exchange"

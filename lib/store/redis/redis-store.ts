@@ -114,7 +114,7 @@ export class RedisStore implements TaskStore {
   readonly #creates: Gatherer<TaskDraft, EnqueueAnswer>
   /** Where the search for what was lost goes on. */
   #mendCursor = ''
-  readonly #workers = new WorkerRenewal((expires, channel, workers) => this.#registerAll(expires, channel, workers))
+  readonly #workers = new WorkerRenewal((...args) => this.#registerAll(...args))
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
   #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
@@ -442,8 +442,8 @@ export class RedisStore implements TaskStore {
     await within(this.#commands, () => this.#commands.publish(channel, ''))
   }
 
-  async #registerAll (expires: number, channel: string, workers: readonly WorkerRegistration[]): Promise<void> {
-    await this.#run('register', [expires, channel, ...workers.flatMap(worker => [toWord(worker.worker_id), JSON.stringify(worker)])])
+  async #registerAll (expires: number, indexExpires: number, channel: string, workers: readonly WorkerRegistration[]): Promise<void> {
+    await this.#run('register', [expires, indexExpires, channel, ...workers.flatMap(worker => [toWord(worker.worker_id), JSON.stringify(worker)])])
   }
 
   async #close (script: 'close' | 'settleAndClaim', closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {

@@ -3,11 +3,14 @@ import type { WorkerRegistration } from '../task-store.ts'
 /** ms after which a registration expires, and after which it is renewed at the latest. */
 const EXPIRES_MS = 10_000
 const RENEW_MS = 6_000
+/** ms that the index has a worker, and after which that is renewed. */
+const INDEX_EXPIRES_MS = 60_000
+const RENEW_INDEX_MS = 30_000
 /** ms between two checks whether a renewal is due. */
 const CHECK_INTERVAL_MS = 1_000
 
-/** Runs `register.lua`: ms until the registrations expire, a channel to publish on or '', and the workers. */
-type Register = (expires: number, channel: string, workers: readonly WorkerRegistration[]) => Promise<unknown>
+/** Runs `register.lua`: ms until the registrations expire, and until the index forgets them or 0, a channel to publish on or '', and the workers. */
+type Register = (expires: number, indexExpires: number, channel: string, workers: readonly WorkerRegistration[]) => Promise<unknown>
 
 /**
  * Renews the registrations of the workers of this process while it lives. An idle process publishes to itself every 5 s, to know that
@@ -19,6 +22,7 @@ export class WorkerRenewal {
   readonly #workers = new Map<string, WorkerRegistration>()
   #timer: NodeJS.Timeout | undefined
   #renewedAt = 0
+  #indexedAt = -Infinity
 
   constructor (register: Register) {
     this.#register = register
@@ -30,6 +34,7 @@ export class WorkerRenewal {
 
   async add (worker: WorkerRegistration): Promise<void> {
     this.#workers.set(worker.worker_id, worker)
+    this.#indexedAt = -Infinity
     this.#timer ??= setInterval(() => { this.#renewIfDue() }, CHECK_INTERVAL_MS).unref()
     await this.renew('')
   }
@@ -41,8 +46,11 @@ export class WorkerRenewal {
 
   /** Renews all registrations and publishes on the channel, unless it is ''. */
   async renew (channel: string): Promise<void> {
-    this.#renewedAt = performance.now()
-    await this.#register(EXPIRES_MS, channel, [...this.#workers.values()])
+    const now = performance.now()
+    const isIndexDue = now - this.#indexedAt >= RENEW_INDEX_MS
+    this.#renewedAt = now
+    await this.#register(EXPIRES_MS, isIndexDue ? INDEX_EXPIRES_MS : 0, channel, [...this.#workers.values()])
+    if (isIndexDue) this.#indexedAt = now
   }
 
   close (): void {
