@@ -101,11 +101,29 @@ export const PluginOptionsSchema = Type.Object({
   tenantWeight: ServiceOptionsSchema.properties.tenantWeight,
   onFinished: ServiceOptionsSchema.properties.onFinished,
   prefix: Type.String({ description: 'Path that the routes hang under: empty, or with a slash at its start and none at its end', default: '/api/v1/analytics', pattern: '^(/[^/]+)*$' }),
+  routes: func('`(route) => false | { schema, config, onRequest, preHandler, constraints, logLevel }`: asked about each route when it is registered; `false` leaves it out. See [what you may change of the routes](http-api.md#what-you-may-change-of-the-routes)'),
   logLevel: Type.Optional(Type.String({ description: 'Level of the log lines of the routes, as Fastify has it for every plugin. Default: that of the host' })),
   logSerializers: given('Serializers of the log lines of the routes, as Fastify has them for every plugin', { type: 'object' }),
   retention: RetentionSchema,
   retry: RetrySchema,
   stream: StreamSchema
+}, { additionalProperties: false })
+
+const object = { type: 'object' }
+const strings = { type: 'array', items: { type: 'string' } }
+
+/** What `routes` may say of a route. */
+const RouteOptionsSchema = Type.Object({
+  schema: Type.Optional(Type.Object({
+    tags: given('names', strings),
+    hide: Type.Optional(Type.Boolean()),
+    security: given('security requirements', { type: 'array', items: { type: 'object', additionalProperties: strings } })
+  }, { additionalProperties: false })),
+  config: given('of the route', object),
+  onRequest: given('before `identify`', { isHooks: true }),
+  preHandler: given('before `authorize`', { isHooks: true }),
+  constraints: given('of the route', object),
+  logLevel: Type.Optional(Type.String())
 }, { additionalProperties: false })
 
 /** Options as a host gives them: what is undefined is as good as not given, whatever its compiler makes of the two. */
@@ -118,6 +136,11 @@ const ajv = new Ajv({ useDefaults: true, allErrors: false, strict: false, verbos
 ajv.addKeyword({ keyword: 'isGenerator', validate: (_rule: unknown, value: unknown) => typeof value === 'function' || value instanceof URL, error: { message: 'must be a function or the URL of a module' } })
 ajv.addKeyword({ keyword: 'isUrl', validate: (_rule: unknown, value: unknown) => value instanceof URL, error: { message: 'must be a URL' } })
 ajv.addKeyword({ keyword: 'isFunction', validate: (_rule: unknown, value: unknown) => typeof value === 'function', error: { message: 'must be a function' } })
+ajv.addKeyword({
+  keyword: 'isHooks',
+  validate: (_rule: unknown, value: unknown) => [value].flat().every(hook => typeof hook === 'function'),
+  error: { message: 'must be a function or a list of functions' }
+})
 
 ajv.addKeyword({
   keyword: 'hasMethods',
@@ -218,4 +241,16 @@ export function resolveOptions<T extends TSchema> (schema: T, options: unknown, 
   if (!validate(resolved)) throw invalid(explain(validate.errors!.at(-1)!, at))
   if ('redis' in schema['properties']) checkAcross(resolved as CrossChecked)
   return resolved as Static<T>
+}
+
+/**
+ * What the host's `routes` says of a route.
+ * @throws CHARTS_ERR_INVALID_OPTIONS with the name of the route, the key and the rule
+ */
+export function resolveRouteOptions<T> (name: string, changes: T): T {
+  if (changes === undefined || changes === false) return changes
+  const at = `options.routes(${name})`
+  if (changes instanceof Promise) throw invalid(`${at} must be false, an object or undefined, got a promise`)
+  if (typeof changes !== 'object' || changes === null || Array.isArray(changes)) throw invalid(`${at} must be false, an object or undefined, got ${shown(changes)}`)
+  return resolveOptions(RouteOptionsSchema, changes, at) as T
 }

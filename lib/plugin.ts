@@ -4,8 +4,9 @@ import { ChartQueueService, type ChartQueueServiceOptions } from './chart-queue-
 import { errors } from './errors.ts'
 import type { GenerateChart } from './generator.ts'
 import type { Authorize, Identify } from './http/access.ts'
+import type { CustomizeRoute } from './http/host-routes.ts'
 import { chartRoutes } from './http/routes.ts'
-import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, type Given, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
+import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, resolveRouteOptions, type Given, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
 import { Consumer } from './worker/consumer.ts'
 import { openGenerator } from './worker/open-generator.ts'
 
@@ -20,6 +21,8 @@ export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leas
   worker?: Given<WorkerSettings> | false | undefined
   /** Where the routes hang. Default `/api/v1/analytics`. Left out rather than undefined, as `register` wants it of every plugin. */
   prefix?: string
+  /** Asked about each route when it is registered: leaves it out, or changes what a host may change of it. */
+  routes?: CustomizeRoute | undefined
   /** SSE and WebSocket. */
   stream?: Given<ResolvedStreamOptions> | undefined
 }
@@ -46,7 +49,7 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   const resolved = resolveOptions(PluginOptionsSchema, options)
   if (!options.identify) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.identify must be a function, got undefined')
   const settings = options.worker === false ? null : resolveOptions(InProcessWorkerSchema, options.worker, 'options.worker')
-  const { redis, store, chartStore, tenantWeight, onFinished, paramsSchema, generate, logger = fastify.log } = options
+  const { redis, store, chartStore, routes, tenantWeight, onFinished, paramsSchema, generate, logger = fastify.log } = options
   const { keyPrefix, retention, retry, limits, stream, prefix } = resolved
   if (Object.hasOwn(fastify, 'asyncCharts')) throw new errors.CHARTS_ERR_INVALID_OPTIONS('it is registered here already: a second queue needs a context of its own')
   // First of all: where there is no generator, nothing is left open.
@@ -77,6 +80,7 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
     paramsSchema,
     requestBytes: limits.requestBytes,
     hasChartStore: chartStore !== undefined,
+    customize: routes && (route => resolveRouteOptions(route.name, routes(route))),
     stream
   })
 }

@@ -32,6 +32,8 @@ export interface Describe {
   (operationId: string, summary: string, schema: FastifySchema, tag?: string): FastifySchema
   /** A name that must be unique in a document. */
   readonly unique: (name: string) => string
+  /** What a described route is called, whichever registration of the host's it is part of. */
+  readonly nameOf: (schema: FastifySchema) => string
 }
 
 const registrations = new WeakMap<object, number>()
@@ -43,10 +45,15 @@ const registrations = new WeakMap<object, number>()
 export function describer (fastify: FastifyInstance): Describe {
   const ordinal = (registrations.get(fastify.server) ?? 0) + 1
   registrations.set(fastify.server, ordinal)
-  const unique = (name: string) => ordinal === 1 ? name : `${name}${ordinal}`
+  const suffix = ordinal === 1 ? '' : `${ordinal}`
+  const unique = (name: string) => `${name}${suffix}`
+  const nameOf = (schema: FastifySchema) => {
+    const { operationId } = schema as { operationId: string }
+    return operationId.slice(0, operationId.length - suffix.length)
+  }
   const describe = (operationId: string, summary: string, schema: FastifySchema, tag: string = TAGS.user) =>
     Object.assign({ operationId: unique(operationId), summary, tags: [tag] }, schema)
-  return Object.assign(describe, { unique })
+  return Object.assign(describe, { unique, nameOf })
 }
 
 /** As it is: what has been read from the store is not judged again. */

@@ -1,10 +1,11 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { OpenBatch } from '../service/open-answers.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { errors } from '../errors.ts'
 import { BatchRequestSchema, ChartStatus, isFinished, type BatchedChartRequest } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
 import { idempotencyKeyOf, messageOf, pathOf, type Describe } from './answers.ts'
+import type { HostRoutes } from './host-routes.ts'
 import { listPieces, type LargeAnswers } from './large-answers.ts'
 import { BatchParams, headers, responses, withParams } from './schemas.ts'
 import { budgetOf } from './store-budget.ts'
@@ -38,12 +39,12 @@ async function * summaryPieces (batch_id: string, batch: OpenBatch): AsyncGenera
 }
 
 /** The routes for many charts at once. */
-export function batchRoutes (fastify: FastifyInstance, { service, gate, describe, answers, paramsSchema, requestBytes }: BatchRoutesOptions): void {
+export function batchRoutes (routes: HostRoutes, { service, gate, describe, answers, paramsSchema, requestBytes }: BatchRoutesOptions): void {
   const { tasks } = BatchRequestSchema.properties
   const sendBatch = (request: BatchRequest, reply: FastifyReply, batch: OpenBatch) =>
     answers.send(callerOf(request).user_id, reply, () => summaryPieces(request.params.batch_id.toLowerCase(), batch))
 
-  fastify.post<{ Body: { tasks: BatchedChartRequest[] } }>('/charts/async/batch', {
+  routes.post<{ Body: { tasks: BatchedChartRequest[] } }>('/charts/async/batch', {
     bodyLimit: requestBytes > 0 ? requestBytes * tasks.maxItems! : Number.MAX_SAFE_INTEGER,
     schema: describe('createChartBatch', 'Generate many charts in the background: all are accepted, or none', {
       headers: headers('Idempotency-Key'),
@@ -55,7 +56,8 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, describe
     for (const body of request.body.tasks) await gate.create(request, body)
     const { batch_id, outcome, tasks } = await budgetOf(request).spend(() => service.enqueueChartTasks(request.body.tasks, callerOf(request), { idempotencyKey }))
     if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
-    reply.code(202).header('location', `${pathOf(request)}/${batch_id}`)
+    reply.code(202)
+    if (routes.has('getChartBatch')) reply.header('location', `${pathOf(request)}/${batch_id}`)
     // What has been accepted must be told: it waits for nothing.
     return answers.send(null, reply, async function * () {
       yield `{"batch_id":${JSON.stringify(batch_id)},"tasks":[`
@@ -64,11 +66,11 @@ export function batchRoutes (fastify: FastifyInstance, { service, gate, describe
     })
   })
 
-  fastify.get('/charts/async/batch/:batch_id', {
+  routes.get('/charts/async/batch/:batch_id', {
     schema: describe('getChartBatch', 'How the charts of a batch are doing', { params: BatchParams, response: responses.batch })
   }, async (request: BatchRequest, reply) => sendBatch(request, reply, await gate.batch(request, request.params.batch_id, 'read')))
 
-  fastify.delete('/charts/async/batch/:batch_id', {
+  routes.delete('/charts/async/batch/:batch_id', {
     schema: describe('cancelChartBatch', 'Cancel what has not finished of a batch', { params: BatchParams, response: responses.cancelBatch })
   }, async (request: BatchRequest, reply) => {
     const { batch_id } = request.params

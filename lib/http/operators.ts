@@ -1,12 +1,12 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
+import type { FastifyRequest, FastifySchema } from 'fastify'
 import { errors } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import type { ListTasksOptions } from '../service/task-list.ts'
 import { ChartStatus } from '../task.ts'
 import type { Gate } from './access.ts'
 import { messageOf, sendJson, type Describe } from './answers.ts'
-import type { Documents } from './named-schemas.ts'
-import { ListQuery, TAGS, TaskParams, enterSchemas, responses } from './schemas.ts'
+import type { HostRoutes } from './host-routes.ts'
+import { ListQuery, TAGS, TaskParams, responses } from './schemas.ts'
 import { budgetOf } from './store-budget.ts'
 import { operatorTask } from './views.ts'
 
@@ -18,33 +18,21 @@ interface OperatorRoutesOptions {
   readonly describe: Describe
 }
 
-/** A `swaggerTransform`: the schemas go into the document, the route does not. */
-function schemasInto (document: Documents): { schema: { hide: true } } {
-  enterSchemas(document)
-  return { schema: { hide: true } }
-}
-
 /** The routes of those who run the queue: whom `authorize` allows to `monitor`, and nobody else. */
-export function operatorRoutes (fastify: FastifyInstance, { service, gate, describe: describeRoute }: OperatorRoutesOptions): void {
+export function operatorRoutes (routes: HostRoutes, { service, gate, describe: describeRoute }: OperatorRoutesOptions): void {
   const tasks = '/charts/admin/tasks'
   const describe = (operationId: string, summary: string, schema: FastifySchema) => describeRoute(operationId, summary, schema, TAGS.operator)
 
-  const stats = async (request: FastifyRequest, reply: FastifyReply) => {
+  routes.get('/charts/async/stats', {
+    schema: describe('getChartQueueStats', 'How busy the queue is', { response: responses.stats })
+  }, async (request, reply) => {
     await gate.monitor(request, 'stats')
     return sendJson(reply, await budgetOf(request).spend(() => service.getQueueStats()))
-  }
-  // Of all that @fastify/swagger asks while it builds a document, only `swaggerTransform` sees the document. It would go before the
-  // host's own `transform`: so it is that of a HEAD route, which is not shown.
-  fastify.head('/charts/async/stats', {
-    config: { swagger: { exposeHeadRoute: true }, swaggerTransform: schemasInto } as object
-  }, stats)
-  fastify.get('/charts/async/stats', {
-    schema: describe('getChartQueueStats', 'How busy the queue is', { response: responses.stats })
-  }, stats)
+  })
 
   for (const operation of ['pause', 'resume'] as const) {
     const summary = operation === 'pause' ? 'Hand out no more charts; what runs goes on' : 'Hand out charts again'
-    fastify.post(`/charts/admin/${operation}`, {
+    routes.post(`/charts/admin/${operation}`, {
       schema: describe(`${operation}ChartQueue`, summary, { response: responses.pause })
     }, async (request, reply) => {
       await gate.monitor(request, operation)
@@ -53,7 +41,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     })
   }
 
-  fastify.get<{ Querystring: ListTasksOptions }>(tasks, {
+  routes.get<{ Querystring: ListTasksOptions }>(tasks, {
     schema: describe('listChartTasks', 'The charts of everybody', { querystring: ListQuery, response: responses.list })
   }, async (request, reply) => {
     await gate.monitor(request, 'list')
@@ -61,7 +49,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     return sendJson(reply, { tasks: page.tasks.map(operatorTask), cursor: page.cursor })
   })
 
-  fastify.get(`${tasks}/:task_id`, {
+  routes.get(`${tasks}/:task_id`, {
     schema: describe('inspectChartTask', 'All that is known of a chart', { params: TaskParams, response: responses.inspect })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'inspect')
@@ -71,7 +59,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     return sendJson(reply, { task: operatorTask(task), depends_on: task.depends_on, ...shown })
   })
 
-  fastify.post(`${tasks}/:task_id/retry`, {
+  routes.post(`${tasks}/:task_id/retry`, {
     schema: describe('retryChartTask', 'Generate a chart that has failed again', { params: TaskParams, response: responses.retry })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'retry')
@@ -82,7 +70,7 @@ export function operatorRoutes (fastify: FastifyInstance, { service, gate, descr
     return sendJson(reply, { ...operatorTask(task), message: messageOf(task, outcome) })
   })
 
-  fastify.delete(`${tasks}/:task_id`, {
+  routes.delete(`${tasks}/:task_id`, {
     schema: describe('cancelChartTask', 'Cancel the chart of anybody', { params: TaskParams, response: responses.cancelAny })
   }, async (request: TaskRequest, reply) => {
     await gate.monitor(request, 'cancel')

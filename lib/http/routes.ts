@@ -8,18 +8,20 @@ import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from '
 import { describer, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
 import { MAX_PARTS, isTooManifold } from './body-size.ts'
-import { dropConnectionHeaders, mayCarry } from './connection.ts'
+import { dropConnectionHeaders } from './connection.ts'
+import { hostRoutes, type CustomizeRoute } from './host-routes.ts'
 import { LargeAnswers, chartJson, listPieces } from './large-answers.ts'
 import { monitoringRoutes } from './monitoring.ts'
+import type { Documents } from './named-schemas.ts'
 import { operatorRoutes } from './operators.ts'
 import { OpenStreams } from './open-streams.ts'
 import type { AllowedOrigins } from './origins.ts'
 import { Patience } from './prefer.ts'
-import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, embedded, headers, responses, withParams } from './schemas.ts'
+import { BatchParams, MessageParams, MessageQuery, StreamQuery, TaskParams, embedded, enterSchemas, headers, responses, withParams } from './schemas.ts'
 import { batchStream, messageStream, taskStream, type StreamOptions } from './sse.ts'
 import { budgetOf, budgetRequests } from './store-budget.ts'
 import { etagOf, matches, namedVersion, publicTask } from './views.ts'
-import { SOCKET_ROUTE, admit, registerWebSocket, webSocketHandler } from './websocket.ts'
+import { registerWebSocket, webSocketRoute } from './websocket.ts'
 
 export interface RoutesOptions {
   readonly service: QueueService
@@ -29,6 +31,7 @@ export interface RoutesOptions {
   readonly requestBytes: number
   /** Whether charts are read from a store of the host's, whose time is not the queue's. */
   readonly hasChartStore: boolean
+  readonly customize: CustomizeRoute | undefined
   readonly stream: StreamOptions & { readonly maxPerUser: number, readonly allowedOrigins: AllowedOrigins }
 }
 
@@ -50,11 +53,13 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   const askAgainIn = (request: FastifyRequest, task: ChartTask) => budgetOf(request).estimate(() => service.askAgainIn(task), RETRY_UNFINISHED)
   const paramsSchema = options.paramsSchema && embedded(options.paramsSchema, describe.unique('ChartParams'))
   const streaming = { service, gate, streams, options: options.stream }
+  const routes = hostRoutes(fastify, describe, options.customize)
+  const socketRoute = webSocketRoute(streaming, describe('openChartSocket', 'Live updates over WebSocket', { params: TaskParams, response: responses.socket }))
 
   // Before the WebSocket plugin's own, which closes without a code.
   fastify.addHook('preClose', async () => streams.endAll())
   fastify.addHook('preClose', async () => answers.endAll())
-  if (!fastify.hasRequestDecorator('ws')) {
+  if (routes.wants(socketRoute) && !fastify.hasRequestDecorator('ws')) {
     await registerWebSocket(fastify)
   }
 
@@ -84,11 +89,11 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     throw error
   })
 
-  // First: its HEAD route brings along the schemas that the document of the others refers to.
-  operatorRoutes(fastify, { service, gate, describe })
-  monitoringRoutes(fastify, { service, gate, describe })
+  enterDocument(fastify)
+  operatorRoutes(routes, { service, gate, describe })
+  monitoringRoutes(routes, { service, gate, describe })
 
-  fastify.post<{ Body: CreateChartRequest }>('/charts/async', {
+  routes.post<{ Body: CreateChartRequest }>('/charts/async', {
     bodyLimit: options.requestBytes || Number.MAX_SAFE_INTEGER,
     schema: describe('createChart', 'Generate a chart in the background', {
       headers: headers('Prefer', 'Idempotency-Key'),
@@ -104,16 +109,16 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     const finished = isFinished(task)
     if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
     if (!finished) reply.header('retry-after', await askAgainIn(request, task))
+    if (routes.has('getChartStatus')) reply.header('location', `${pathOf(request)}/${task.task_id}/status`)
     return reply
       .code(finished ? 200 : 202)
-      .header('location', `${pathOf(request)}/${task.task_id}/status`)
       .type('application/json; charset=utf-8')
       .send(JSON.stringify({ ...publicTask(task), message: messageOf(task, outcome) }))
   })
 
-  batchRoutes(fastify, { service, gate, describe, answers, paramsSchema, requestBytes: options.requestBytes })
+  batchRoutes(routes, { service, gate, describe, answers, paramsSchema, requestBytes: options.requestBytes })
 
-  fastify.get('/charts/async/:task_id/status', {
+  routes.get('/charts/async/:task_id/status', {
     schema: describe('getChartStatus', 'How a chart is doing', { headers: headers('Prefer', 'If-None-Match'), params: TaskParams, response: responses.status })
   }, async (request: TaskRequest, reply) => {
     const found = await gate.own(request, request.params.task_id, 'read')
@@ -132,7 +137,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     return sendJson(reply, shown)
   })
 
-  fastify.get('/charts/async/:task_id/result', {
+  routes.get('/charts/async/:task_id/result', {
     schema: describe('getChartResult', 'The finished chart', { headers: headers('Prefer'), params: TaskParams, response: responses.result })
   }, async (request: TaskRequest, reply) => {
     const { task: found, own } = await gate.visible(request, request.params.task_id)
@@ -152,7 +157,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     }
   })
 
-  fastify.delete('/charts/async/:task_id', {
+  routes.delete('/charts/async/:task_id', {
     schema: describe('cancelChart', 'Cancel a chart', { params: TaskParams, response: responses.cancel })
   }, async (request: TaskRequest, reply) => {
     await gate.own(request, request.params.task_id, 'cancel')
@@ -162,7 +167,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     return sendJson(reply, publicTask(task))
   })
 
-  fastify.get<{ Params: { message_id: string }, Querystring: { limit: number, content: boolean } }>('/charts/by-message/:message_id', {
+  routes.get<{ Params: { message_id: string }, Querystring: { limit: number, content: boolean } }>('/charts/by-message/:message_id', {
     schema: describe('getMessageCharts', "A message's charts and running tasks", { params: MessageParams, querystring: MessageQuery, response: responses.message })
   }, async (request, reply) => {
     const message_id = request.params.message_id.toLowerCase()
@@ -178,33 +183,35 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     })
   })
 
-  fastify.get('/charts/stream/:task_id', {
+  routes.get('/charts/stream/:task_id', {
     exposeHeadRoute: false,
     schema: describe('streamChart', 'Live updates as server-sent events', { params: TaskParams, querystring: StreamQuery, response: responses.stream })
   }, taskStream(streaming))
 
-  fastify.get('/charts/stream/by-message/:message_id', {
+  routes.get('/charts/stream/by-message/:message_id', {
     exposeHeadRoute: false,
     schema: describe('streamMessageCharts', "Live updates of all of a message's charts", { params: MessageParams, querystring: StreamQuery, response: responses.stream })
   }, messageStream(streaming))
 
-  fastify.get('/charts/stream/batch/:batch_id', {
+  routes.get('/charts/stream/batch/:batch_id', {
     exposeHeadRoute: false,
     schema: describe('streamChartBatch', 'Live updates of all charts of a batch', { params: BatchParams, querystring: StreamQuery, response: responses.stream })
   }, batchStream(streaming))
 
-  fastify.route<{ Params: { task_id: string } }>({
-    method: 'GET',
-    url: SOCKET_ROUTE,
-    exposeHeadRoute: false,
-    schema: describe('openChartSocket', 'Live updates over WebSocket', { params: TaskParams, response: responses.socket }),
-    preHandler: admit(streaming),
-    handler: async (_request, reply) => {
-      if (mayCarry(reply.raw, 'upgrade')) reply.header('upgrade', 'websocket')
-      throw new errors.CHARTS_ERR_UPGRADE_REQUIRED()
-    },
-    wsHandler: webSocketHandler(streaming)
-  })
+  routes.route(socketRoute)
+}
+
+/**
+ * Puts the schemas that the routes refer to into the host's OpenAPI document. Of all that @fastify/swagger asks while it builds one,
+ * only `swaggerTransform` sees it. As that of a visible route, it would go before the host's own `transform`; so it is that of a
+ * route that is hidden, does not exist for callers, and is there whatever the host leaves out. It must be the first.
+ */
+function enterDocument (fastify: FastifyInstance): void {
+  const swaggerTransform = (document: Documents) => {
+    enterSchemas(document)
+    return { schema: { hide: true } }
+  }
+  fastify.head('/charts/async', { config: { swagger: { exposeHeadRoute: true }, swaggerTransform } as object }, (_request, reply) => reply.callNotFound())
 }
 
 /** The answer to a message, in the order in which its listing is read. */

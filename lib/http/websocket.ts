@@ -1,11 +1,12 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
-import type { WebSocket } from '@fastify/websocket'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { WebSocket, WebsocketHandler } from '@fastify/websocket'
+import type { FastifyInstance, FastifyRequest, FastifySchema, RouteOptions, preHandlerAsyncHookHandler } from 'fastify'
 import { errors, isStoreUnavailable } from '../errors.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { isFinished, type ChartTask } from '../task.ts'
 import { callerOf, type Gate } from './access.ts'
+import { mayCarry } from './connection.ts'
 import { isAllowedOrigin, type AllowedOrigins } from './origins.ts'
 import type { OpenStreams } from './open-streams.ts'
 import type { StreamOptions } from './sse.ts'
@@ -42,8 +43,8 @@ type SocketRequest = FastifyRequest<{ Params: { task_id: string } }>
 const kTask = Symbol('fastify-async-charts.task')
 type AdmittedRequest = SocketRequest & { [kTask]?: ChartTask | null }
 
-/** The route, under the prefix. */
-export const SOCKET_ROUTE = '/charts/ws/:task_id'
+/** The path of the route, under the prefix. */
+const SOCKET_ROUTE = '/charts/ws/:task_id'
 
 /** Makes the scope's routes take WebSockets. */
 export async function registerWebSocket (fastify: FastifyInstance): Promise<void> {
@@ -59,8 +60,24 @@ export async function registerWebSocket (fastify: FastifyInstance): Promise<void
   })
 }
 
+/** The route: a request that is no upgrade is told so. */
+export function webSocketRoute (dependencies: Dependencies, schema: FastifySchema): RouteOptions {
+  return {
+    method: 'GET',
+    url: SOCKET_ROUTE,
+    exposeHeadRoute: false,
+    schema,
+    preHandler: admit(dependencies) as preHandlerAsyncHookHandler,
+    handler: async (_request, reply) => {
+      if (mayCarry(reply.raw, 'upgrade')) reply.header('upgrade', 'websocket')
+      throw new errors.CHARTS_ERR_UPGRADE_REQUIRED()
+    },
+    wsHandler: webSocketHandler(dependencies) as WebsocketHandler
+  }
+}
+
 /** Decided before the upgrade, with a status code. What passes, the socket says itself: a browser cannot see a status. */
-export function admit ({ gate, options }: Dependencies) {
+function admit ({ gate, options }: Dependencies) {
   return async (request: SocketRequest): Promise<void> => {
     if (!isAllowedOrigin(request, options.allowedOrigins)) throw new errors.CHARTS_ERR_ORIGIN_FORBIDDEN()
     try {
@@ -71,8 +88,8 @@ export function admit ({ gate, options }: Dependencies) {
   }
 }
 
-/** The WebSocket route: every state of the task as it comes, the finished one last. */
-export function webSocketHandler ({ service, streams, options }: Dependencies) {
+/** Every state of the task as it comes, the finished one last. */
+function webSocketHandler ({ service, streams, options }: Dependencies) {
   return async (socket: WebSocket, request: SocketRequest): Promise<void> => {
     const stream = new AbortController()
     let reason: readonly [number, string] = Close.COME_BACK

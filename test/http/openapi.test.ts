@@ -175,6 +175,40 @@ t.test("the host's own transform sees every route of the document", async t => {
   t.ok(Object.values(paths).flatMap(methods => Object.values(methods)).every(({ security }) => security!.length === 1))
 })
 
+t.test("what the host's `routes` says of the document", async t => {
+  const host = await startHost(t, 'memory', {
+    before: app => app.register(swagger, { openapi: { components: { securitySchemes: { session: { type: 'apiKey', in: 'cookie', name: 'session' } } } } }),
+    routes: ({ name, kind }) => {
+      if (name === 'getChartQueueStats') return false
+      if (kind !== 'json') return { schema: { hide: true } }
+      return { schema: { tags: ['Reports'], security: [{ session: [] }] } }
+    }
+  })
+  await host.app.ready()
+  const document = documentOf(host)
+  const shown = operations.filter(([path]) => !/stats|stream|ws/.test(path))
+  t.strictSame(Object.entries(document.paths).flatMap(([path, methods]) => Object.keys(methods).map(method => `${method} ${path}`)).sort(),
+    shown.map(([path, method]) => `${method} /api/v1/analytics${path}`).sort())
+  for (const { tags, security } of Object.values(document.paths).flatMap(methods => Object.values(methods))) {
+    t.strictSame({ tags, security }, { tags: ['Reports'], security: [{ session: [] }] })
+  }
+  t.ok((await new Validator().validate({ ...structuredClone(document) })).valid)
+  t.strictSame(dangling(document), [])
+})
+
+t.test('a host that keeps one route only has all that its document refers to', async t => {
+  for (const kept of ['createChart', 'streamChart', 'getChartStatus']) {
+    const host = await startHost(t, 'memory', {
+      before: app => app.register(swagger, { openapi: {} }),
+      routes: ({ name }) => name === kept ? undefined : false
+    })
+    await host.app.ready()
+    const document = documentOf(host)
+    t.strictSame(Object.values(document.paths).flatMap(methods => Object.values(methods)).map(({ operationId }) => operationId), [kept])
+    t.strictSame(dangling(document), [], kept)
+  }
+})
+
 t.test('Swagger 2.0 has the schemas in its own place', async t => {
   const host = await startHost(t, 'memory', { before: app => app.register(swagger, { swagger: {} }) })
   await host.app.ready()

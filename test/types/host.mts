@@ -7,7 +7,7 @@ import byDefault, {
 } from 'fastify-async-charts'
 import type {
   AbortCode, Access, AsyncChartsOptions, AttemptRecord, Authorize, BatchedChartRequest, Chart, ChartGenerationErrorOptions, ChartQueueServiceOptions,
-  ChartRequest, ChartStore, ChartTask, ChartWorker, CreateChartRequest, EnqueueBatchResult, EnqueueResult, GenerateChart, GenerateContext, GroupState,
+  ChartRequest, ChartRoute, ChartRouteOptions, ChartStore, ChartTask, ChartWorker, CreateChartRequest, CustomizeRoute, EnqueueBatchResult, EnqueueResult, GenerateChart, GenerateContext, GroupState,
   Identify, Identity, JsonValue, ListTasksOptions, ListedChart, Logger, MessageCharts, MessageChartsOptions, Outcome, ProgressUpdate, PublicChartTask,
   QueueStats, RunWorkerOptions, StoreChoice, TaskDetails, TaskPage, TaskStore
 } from 'fastify-async-charts'
@@ -47,6 +47,14 @@ const chartStore: ChartStore = {
 }
 const logger: Logger = { debug () {}, info () {}, warn () {}, error () {}, child: () => logger }
 
+const hidden: ChartRouteOptions = { schema: { tags: ['Reports'], hide: true, security: [{ session: [] }] }, logLevel: 'warn', constraints: { host: 'a.example' } }
+const routes: CustomizeRoute = ({ name, method, url, kind }: ChartRoute) => {
+  if (kind === 'ws') return false
+  if (url.includes('/admin/')) return hidden
+  if (method === 'POST') return { config: { rateLimit: { max: 5 } }, onRequest: async request => { console.log(request.ip) }, preHandler: [(_request, _reply, done) => done()] }
+  console.log(name)
+}
+
 const options: AsyncChartsOptions = {
   redis: new Redis('redis://localhost:6379'),
   identify,
@@ -63,7 +71,8 @@ const options: AsyncChartsOptions = {
   retry: { attempts: 2, backoff: { type: 'fixed', delay: 10 } },
   retention: { task: 60 },
   limits: { queueLength: 10 },
-  stream: { allowedOrigins: ['https://app.example'] }
+  stream: { allowedOrigins: ['https://app.example'] },
+  routes
 }
 
 export async function host (): Promise<void> {
