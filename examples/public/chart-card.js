@@ -1,5 +1,5 @@
 // One chart of a message: waiting, coming, there, or with what went wrong.
-import { ApiError, cancelChart, resultOf, statusOf } from './api.js'
+import { charts, reasonOf } from './client.js'
 import { create, fromTemplate, tableOf, whileBusy } from './parts.js'
 
 const STEPS = {
@@ -45,7 +45,7 @@ export class ChartCard {
     for (const button of [parts.cancel, parts.dismiss]) button.setAttribute('aria-describedby', parts.heading.id)
   }
 
-  /** Shows a state of the task, unless it is older than what is shown: streams repeat some, and answers overtake others. */
+  /** Shows a state of the task, unless it is older than what is shown: answers overtake each other. */
   take (task) {
     if (this.#isFinal || task.version < this.#version) return
     this.#version = task.version
@@ -133,19 +133,19 @@ export class ChartCard {
   async #load () {
     this.#turnTo(null, 'Loading the chart')
     try {
-      this.present(await resultOf(this.task_id))
+      this.present(await charts.result(this.task_id))
     } catch (error) {
       this.#isFinal = false
-      this.#fail(error)
+      this.#showProblem(reasonOf(error))
     }
   }
 
   async #ask () {
     try {
-      this.take(await statusOf(this.task_id))
+      this.take(await charts.status(this.task_id))
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      // That it cannot be reached the stream tells.
+      reasonOf(error)
+      // That the server cannot be reached, the watch of the message tells.
       if (error.status !== 404) return
       this.#isFinal = true
       this.#showProblem('The server does not know this chart any more')
@@ -154,11 +154,11 @@ export class ChartCard {
 
   async #cancel () {
     try {
-      this.take(await cancelChart(this.task_id))
+      this.take(await charts.cancel(this.task_id))
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      // It has just finished: the stream says so.
-      if (error.status !== 409) this.#parts.status.textContent = `Not cancelled: ${error.message}`
+      const reason = reasonOf(error)
+      // It has just finished: the watch of the message says so.
+      if (error.status !== 409) this.#parts.status.textContent = `Not cancelled: ${reason}`
     }
   }
 
@@ -166,13 +166,8 @@ export class ChartCard {
     try {
       await retry(this.#parts['retry-adjustment'].value.trim())
     } catch (error) {
-      this.#fail(error)
+      this.#showProblem(reasonOf(error))
     }
-  }
-
-  #fail (error) {
-    if (!(error instanceof ApiError)) throw error
-    this.#showProblem(error.message)
   }
 
   #showProblem (reason) {

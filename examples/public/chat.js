@@ -1,4 +1,4 @@
-import { ApiError, listMessages } from './api.js'
+import { listMessages, reasonOf } from './client.js'
 import { MessageView } from './message-view.js'
 import { create } from './parts.js'
 
@@ -13,8 +13,7 @@ async function load () {
     chat.replaceChildren(...views.map(view => view.element))
     await Promise.all(views.map(view => view.load()))
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error
-    const notice = create('p', `${error.message}. `, { className: 'notice', role: 'alert' })
+    const notice = create('p', `${reasonOf(error)}. `, { className: 'notice', role: 'alert' })
     notice.append(create('button', 'Try again', { onclick: load }))
     chat.replaceChildren(notice)
   } finally {

@@ -1,14 +1,17 @@
 // One message of the chat, its charts, and the form that asks for more of them.
-import { ApiError, chartsOf, createChart, resultOf, statusOf } from './api.js'
+import { charts, reasonOf } from './client.js'
 import { ChartCard } from './chart-card.js'
-import { MessageStream } from './message-stream.js'
+import { MessageWatch } from './message-watch.js'
 import { create, fromTemplate, tableOf, whileBusy } from './parts.js'
+
+/** ms after which the page says that the client is still asking. */
+const SLOW = 3000
 
 export class MessageView {
   element
   #parts
   #message
-  #stream
+  #watch
   /** Cards by the id of their task. */
   #cards = new Map()
   /** The card that was there already when the same chart was asked for again. */
@@ -44,7 +47,7 @@ export class MessageView {
       event.preventDefault()
       whileBusy(parts.generate, () => this.#generate())
     })
-    this.#stream = new MessageStream(message.id, element, {
+    this.#watch = new MessageWatch(message.id, element, {
       onTask: task => this.#take(task),
       onConnection: isThere => {
         for (const card of this.#cards.values()) card.connected(isThere)
@@ -52,22 +55,22 @@ export class MessageView {
     })
   }
 
-  /** Shows the charts that exist; the stream continues from there. */
+  /** Shows the charts that exist, then watches for more. */
   async load () {
     const { empty, adjustment } = this.#parts
     try {
-      const { charts, active_tasks, failed_tasks, cursor } = await chartsOf(this.#message.id)
-      const [complete, askedAt] = await Promise.all([Promise.all(charts.map(completed)), Promise.all(charts.map(whenAsked))])
+      const { charts: listed, active_tasks, failed_tasks } = await charts.byMessage(this.#message.id)
+      const [complete, askedAt] = await Promise.all([Promise.all(listed.map(completed)), Promise.all(listed.map(whenAsked))])
       for (const [i, chart] of complete.entries()) this.#cardOf(chart.task_id, askedAt[i]).present(chart)
       for (const task of [...active_tasks, ...failed_tasks]) this.#take(task)
       if (empty.contains(document.activeElement)) adjustment.focus({ preventScroll: true })
       empty.textContent = 'No chart yet.'
-      this.#stream.start(cursor)
+      this.#watch.start()
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error
+      const reason = reasonOf(error)
       const again = create('button', 'Load again', { onclick: () => whileBusy(again, () => this.load()) })
       const hadFocus = empty.contains(document.activeElement)
-      empty.replaceChildren(`The charts could not be loaded: ${error.message} `, again)
+      empty.replaceChildren(`The charts could not be loaded: ${reason}. `, again)
       if (hadFocus) again.focus({ preventScroll: true })
     }
   }
@@ -99,8 +102,7 @@ export class MessageView {
     try {
       await this.#create(wish.adjustment.trim(), wish.force)
     } catch (error) {
-      if (!(error instanceof ApiError)) throw error
-      notice.textContent = error.message
+      notice.textContent = reasonOf(error)
       notice.hidden = false
       if (adjustment.value === '') adjustment.value = wish.adjustment
       force.checked ||= wish.force
@@ -109,18 +111,23 @@ export class MessageView {
 
   /** Asks for a chart; the server answers with the one that there is already, unless `force`. */
   async #create (adjustment, force, replaced) {
-    // Before the request: the stream may show a new chart before the answer does.
-    const known = new Set(this.#cards.values())
+    // Before the request: the watch may show a new chart before the answer does.
+    const before = new Set(this.#cards.values())
     this.#point(null)
-    const task = await createChart({
+    const { known: line } = this.#parts
+    const slow = setTimeout(() => { line.textContent = 'No answer from the server yet, asking again…' }, SLOW)
+    const task = await charts.create({
       message_id: this.#message.id,
       visibility: 'PRIVATE',
       force_create: force,
       adjustment_query: adjustment === '' ? null : adjustment
+    }).finally(() => {
+      clearTimeout(slow)
+      line.textContent = ''
     })
     const card = this.#cardOf(task.task_id, task.created_at)
     card.take(task)
-    if (known.has(card) && card !== replaced) this.#point(card)
+    if (before.has(card) && card !== replaced) this.#point(card)
     if (replaced && card !== replaced) {
       this.#remove(replaced)
       card.element.focus()
@@ -180,11 +187,11 @@ export class MessageView {
 
 /** A list is limited in bytes: the charts beyond come without their content. */
 async function completed (chart) {
-  return chart.content === undefined ? resultOf(chart.task_id) : chart
+  return chart.content === undefined ? charts.result(chart.task_id) : chart
 }
 
 /** A chart says when it was made; those of other users have nothing else that one may know. */
 async function whenAsked ({ task_id, created_at }) {
-  const task = await statusOf(task_id).catch(() => null)
+  const task = await charts.status(task_id).catch(() => null)
   return task?.created_at ?? created_at
 }

@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { EventSource } from 'eventsource'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -13,6 +14,7 @@ import { followGuide } from '../helpers/guide.ts'
 import { readPage } from '../helpers/markdown.ts'
 import { freePort } from '../helpers/ports.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
+import { root } from '../helpers/root.ts'
 
 const GUIDE = 'docs/guides/getting-started.md'
 const noBrowser = await chromiumPath() === null && 'there is no Chromium'
@@ -58,6 +60,8 @@ function run (t: Test, folder: string, file: string, env: Record<string, string>
 
 t.test('five minutes: a chart comes into the browser', { skip: noBrowser }, async t => {
   const { folder } = await followGuide(t, GUIDE)
+  const [, bundling] = /^npx esbuild (.+)$/m.exec(readPage(GUIDE))!
+  await promisify(execFile)(fileURLToPath(new URL('node_modules/.bin/esbuild', root)), bundling!.split(' '), { cwd: folder })
   const port = String(await freePort())
   await run(t, folder, 'demo.js', { PORT: port }).says('Server listening')
   const browser = await openBrowser(t)

@@ -4,6 +4,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import asyncCharts, { ChartGenerationError, ChartQueueService, memoryStore } from '../../lib/index.ts'
 import { followGuide } from '../helpers/guide.ts'
+import { readPage } from '../helpers/markdown.ts'
 
 interface Test {
   teardown (ended: () => unknown): unknown
@@ -127,6 +128,11 @@ t.test('the client: a chart, a message, a token, and a page that is left', async
       resolve()
     })
   })
+
+  const imports: Record<string, string> = JSON.parse(/<script type="importmap">([^]*?)<\/script>/.exec(readPage('docs/guides/client.md'))![1]!).imports
+  const { app: modules } = await snippet('modules.js')
+  t.teardown(() => modules.close())
+  for (const path of Object.values(imports)) t.match(await modules.inject(path), { statusCode: 200, headers: { 'content-type': /javascript/ } })
 
   const { draw, charts: ofPage } = await snippet('draw.js')
   const [bar, step, image] = [{ value: 0 }, { textContent: '' }, { src: '' }]

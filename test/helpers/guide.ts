@@ -7,8 +7,8 @@ import { root } from './root.ts'
 
 /** What a reader of the guide has installed. */
 const INSTALLED = [
-  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@types/node', 'esbuild',
-  ...['compress', 'cookie', 'cors', 'helmet', 'jwt', 'rate-limit', 'session', 'under-pressure'].map(name => `@fastify/${name}`)
+  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@types/node', 'esbuild', 'eventsource-parser',
+  ...['compress', 'cookie', 'cors', 'helmet', 'jwt', 'rate-limit', 'session', 'static', 'under-pressure'].map(name => `@fastify/${name}`)
 ]
 
 interface Test {
