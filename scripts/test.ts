@@ -7,6 +7,7 @@ import { basename, join, relative, resolve } from 'node:path'
 import { run } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { chromiumPath, startBrowser } from '../test/helpers/chromium.ts'
+import { postgresPath } from '../test/helpers/postgres.ts'
 import { redisServerPath, startRedis } from '../test/helpers/redis.ts'
 import { root } from '../test/helpers/root.ts'
 import { install } from './install.ts'
@@ -17,7 +18,7 @@ const CONCURRENCY = 4
 /** ms that one file may take. */
 const TIMEOUT = 300_000
 /** What tests that are not quick use: a server, a browser, a process, clients that are generated. */
-const NOT_QUICK = /helpers\/(?:chromium|guide|protocols|redis|type-faults|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
+const NOT_QUICK = /helpers\/(?:chromium|guide|postgres|protocols|redis|type-faults|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
 /** Tests that take more than five seconds: they wait for timers, or start threads. */
 const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults', 'group-feed', 'group-stream', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-alike', 'timeout'])
 /** Browsers and what is told apart by its timing come last: the compilers and the linter are done by then. */
@@ -110,6 +111,7 @@ function startChecks (): () => Promise<boolean> {
 process.env['TAP_TIMEOUT'] = '0'
 if (isQuick) process.env['TEST_STORES'] = 'memory'
 else if (named.length === 0 || named.some(file => /e2e|docs|client/.test(file))) await shareBrowser()
+if (!isQuick && (named.length === 0 || named.some(file => file.includes('chart-store'))) && await postgresPath() === null) await install('postgresql')
 if (!isQuick && !await shareRedis()) {
   console.error('No Redis for the tests: set REDIS_URL, or put a redis-server or valkey-server of version 7 or later on the PATH')
   process.exitCode = 1

@@ -7,7 +7,7 @@ import { root } from './root.ts'
 
 /** What a reader of the guide has installed. */
 const INSTALLED = [
-  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@types/node', 'esbuild', 'eventsource-parser', 'openai', 'zod', '@opentelemetry/api',
+  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@types/node', '@types/pg', 'esbuild', 'eventsource-parser', 'openai', 'pg', 'zod', '@opentelemetry/api',
   ...['compress', 'cookie', 'cors', 'helmet', 'jwt', 'rate-limit', 'session', 'static', 'under-pressure'].map(name => `@fastify/${name}`)
 ]
 

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Cluster, Redis } from 'ioredis'
 import { findExecutable } from './executables.ts'
 import { freePort } from './ports.ts'
+import { readUntil } from './read-until.ts'
 
 const HOST = '127.0.0.1'
 
@@ -140,21 +141,6 @@ async function launch (folder: string, fixedPort: number | null, config: readonl
     }
     if (fixedPort !== null || tries === 5) throw new Error(`redis-server has not started:\n${log}`)
   }
-}
-
-/** Null once the text has come, else everything that came instead. The rest is thrown away, lest the pipe fill up. */
-function readUntil (stream: NodeJS.ReadableStream, text: string): Promise<string | null> {
-  return new Promise(resolve => {
-    let seen = ''
-    stream.setEncoding('utf8')
-    stream.on('end', () => resolve(seen))
-    stream.on('data', function listen (chunk: string) {
-      seen += chunk
-      if (!seen.includes(text)) return
-      stream.off('data', listen).resume()
-      resolve(null)
-    })
-  })
 }
 
 /** Removes the server of a process that was killed itself: its end of the pipe closes whatever has happened to it. */
