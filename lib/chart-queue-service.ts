@@ -7,6 +7,7 @@ import type { RedisClient } from './store/redis/connections.ts'
 import { RedisStore } from './store/redis/redis-store.ts'
 import type { Retention, RetryPolicy, TaskStore } from './store/task-store.ts'
 import type { ChartTask, Identity } from './task.ts'
+import type { Telemetry } from './telemetry/channels.ts'
 
 /** Where tasks live: exactly one of the two. */
 export interface StoreChoice {
@@ -35,6 +36,8 @@ export interface ChartQueueServiceOptions extends StoreChoice {
   tenantWeight?: ((identity: Identity) => number) | undefined
   /** After a task has ended, in the process that ended it; at least once, its errors only logged. */
   onFinished?: ((task: ChartTask) => unknown) | undefined
+  /** What is told of the queue: `otel()` of `fastify-async-charts/otel`, or a listener of your own. */
+  telemetry?: Telemetry | undefined
   /** Default: silent. */
   logger?: Logger | undefined
 }
@@ -53,6 +56,7 @@ export class ChartQueueService extends QueueService {
       onFinished: options.onFinished,
       tenantWeight: options.tenantWeight,
       paramsSchema: options.paramsSchema,
+      telemetry: options.telemetry,
       logger,
       store
     })

@@ -1,3 +1,4 @@
+import type { TraceContext } from './store/task-store.ts'
 import type { Chart, ChartRequest, JsonValue } from './task.ts'
 
 /** The part of a pino logger that this package uses. */
@@ -40,6 +41,11 @@ export interface GenerateContext {
   step<T> (name: string, fn: () => T | Promise<T>): Promise<T>
   /** The charts that this one was told to wait for (`depends_on`), in the order asked. */
   readonly dependencies: readonly Chart[]
+  /**
+   * Where this attempt is in a trace, to be passed on to what is not instrumented: as the headers `traceparent` and `tracestate`.
+   * Undefined where nobody traces.
+   */
+  readonly trace?: TraceContext | undefined
   /** Carries task_id, message_id and attempt. */
   readonly log: Logger
 }

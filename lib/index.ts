@@ -12,8 +12,12 @@ export type { ChartStore } from './service/chart-store.ts'
 export type { ListedChart, MessageCharts, MessageChartsOptions } from './service/listed-charts.ts'
 export type { GroupState } from './service/group-feed.ts'
 export type { Outcome } from './service/outcome.ts'
-export type { EnqueueBatchResult, EnqueueResult } from './service/queue-service.ts'
+export type { EnqueueBatchResult, EnqueueOptions, EnqueueResult } from './service/queue-service.ts'
 export type { BulkFilter, BulkOptions, BulkResult } from './service/bulk.ts'
 export type { FailureGroup, Histogram, Percentiles, QueueFailures, QueueHistory, QueueHistoryMinute } from './service/monitoring.ts'
 export type { ListTasksOptions } from './service/task-list.ts'
-export type { AttemptRecord, QueueStats, RunningAttempt, TaskDetails, TaskPage, TaskStore, WorkerEntry, WorkerList } from './store/task-store.ts'
+export type { AttemptRecord, QueueStats, RunningAttempt, TaskDetails, TaskPage, TaskStore, TraceContext, WorkerEntry, WorkerList } from './store/task-store.ts'
+export type {
+  AttemptEndedMessage, CancelDeliveredMessage, CancelMessage, ClaimMessage, ClaimedMessage, EstimateMessage, FeedMessage, LeaseExpiredMessage, ObservedQueue,
+  ProcessMessage, RefusedMessage, SendMessage, SettleMessage, StepMessage, StreamMessage, TaskEndedMessage, Telemetry, ThreadMessage
+} from './telemetry/channels.ts'

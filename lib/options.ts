@@ -66,6 +66,7 @@ const storeProperties = {
   keyPrefix: Type.String({ description: 'Start of every Redis key and channel; becomes the hash tag `{async-charts}`. Processes with the same one share a queue', default: 'async-charts', minLength: 1, maxLength: 200, pattern: '^[^{}\\s\\p{Cc}\\p{Cs}]+$' }),
   limits: LimitsSchema,
   chartStore: given('Where finished charts live, `{ save, get, findByMessage, delete? }`. Default: beside the tasks. Give the same one to every process', { hasMethods: ['save', 'get', 'findByMessage'] }),
+  telemetry: given('What is told of the queue: `otel()` of `fastify-async-charts/otel`, or a listener of your own. See [telemetry](telemetry.md)', { hasMethods: ['listen'] }),
   logger: given('A pino-compatible logger. Default of the plugin: `fastify.log`; of `runWorker`: warnings and errors to the console; of `ChartQueueService`: silent', { hasMethods: ['debug', 'info', 'warn', 'error', 'child'] })
 }
 

@@ -49,13 +49,13 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   const resolved = resolveOptions(PluginOptionsSchema, options)
   if (!options.identify) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.identify must be a function, got undefined')
   const settings = options.worker === false ? null : resolveOptions(InProcessWorkerSchema, options.worker, 'options.worker')
-  const { redis, store, chartStore, routes, tenantWeight, onFinished, paramsSchema, generate, logger = fastify.log } = options
+  const { redis, store, chartStore, routes, tenantWeight, onFinished, paramsSchema, telemetry, generate, logger = fastify.log } = options
   const { keyPrefix, retention, retry, limits, stream, prefix } = resolved
   if (Object.hasOwn(fastify, 'asyncCharts')) throw new errors.CHARTS_ERR_INVALID_OPTIONS('it is registered here already: a second queue needs a context of its own')
   // First of all: where there is no generator, nothing is left open.
   const generator = generate && settings ? await openGenerator(generate, { ...settings, chartBytes: limits.chartBytes, logger }) : null
   const service = new ChartQueueService({
-    redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, poll: stream.poll, logger
+    redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, telemetry, poll: stream.poll, logger
   })
   fastify.decorate('asyncCharts', service)
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))

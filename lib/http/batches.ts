@@ -54,7 +54,7 @@ export function batchRoutes (routes: HostRoutes, { service, gate, describe, answ
   }, async (request, reply) => {
     const idempotencyKey = idempotencyKeyOf(request)
     for (const body of request.body.tasks) await gate.create(request, body)
-    const { batch_id, outcome, tasks } = await budgetOf(request).spend(() => service.enqueueChartTasks(request.body.tasks, callerOf(request), { idempotencyKey }))
+    const { batch_id, outcome, tasks } = await budgetOf(request).spend(() => service.enqueueChartTasks(request.body.tasks, callerOf(request), { idempotencyKey, trace: service.telemetry.callerTrace(request.headers) }))
     if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
     reply.code(202)
     if (routes.has('getChartBatch')) reply.header('location', `${pathOf(request)}/${batch_id}`)

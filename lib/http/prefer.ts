@@ -55,7 +55,7 @@ export class Patience {
     if (wait !== null) {
       const waiting = new AbortController()
       const stop = () => waiting.abort()
-      const release = this.#streams.open(callerOf(request).user_id, () => {
+      const release = this.#streams.open(callerOf(request).user_id, 'wait', () => {
         // A connection that is kept alive after this answer would hold up the shutdown.
         endConnectionAfter(reply)
         stop()

@@ -46,7 +46,7 @@ type TaskRequest = FastifyRequest<{ Params: { task_id: string } }>
 export async function chartRoutes (fastify: FastifyInstance, options: RoutesOptions): Promise<void> {
   const { service } = options
   const gate = new Gate(service, options.authorize)
-  const streams = new OpenStreams(options.stream.maxPerUser)
+  const streams = new OpenStreams(options.stream.maxPerUser, (transport, open) => service.telemetry.stream(transport, open))
   const patience = new Patience(service, streams)
   const answers = new LargeAnswers({ stallTimeout: 2 * options.stream.heartbeat, isBudgeted: !options.hasChartStore })
   const describe = describer(fastify)
@@ -82,6 +82,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
   })
   fastify.setErrorHandler(async (error, request, reply) => {
+    service.telemetry.refused(error)
     if (error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE) reply.header('retry-after', RETRY_UNAVAILABLE)
     if (error instanceof errors.CHARTS_ERR_TOO_MANY_TASKS || error instanceof errors.CHARTS_ERR_QUEUE_FULL) {
       reply.header('retry-after', await budgetOf(request).estimate(() => service.placeIn(error), RETRY_FULL))
@@ -103,7 +104,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   }, async (request, reply) => {
     const idempotencyKey = idempotencyKeyOf(request)
     await gate.create(request, request.body)
-    const enqueued = await budgetOf(request).spend(() => service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey }))
+    const enqueued = await budgetOf(request).spend(() => service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey, trace: service.telemetry.callerTrace(request.headers) }))
     const { outcome } = enqueued
     const { task } = await patience.wait(request, reply, enqueued.task)
     const finished = isFinished(task)

@@ -123,6 +123,7 @@ const schemas = new NamedSchemas({
     batch_ids: Type.Array(Uuid),
     retried_as: nullable(Uuid),
     weight: Type.Integer({ description: 'Turns of its tenant in a round' }),
+    trace: Type.Optional(Type.Object({ traceparent: Type.String(), tracestate: Type.Optional(Type.String()) }, { description: 'Where it was asked for, if that was traced: W3C Trace Context' })),
     attempts: Type.Array(ref('ChartAttempt'), { description: 'The latest 20, oldest first' })
   }, { description: 'All that is known of a task' }),
   ChartWorker: Type.Object({

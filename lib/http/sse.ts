@@ -151,7 +151,7 @@ function serve<R extends FastifyRequest> ({ streams, options }: Dependencies, ad
     if (!frames) return reply.code(204).send()
     const stream = new AbortController()
     let retry = 0
-    const release = streams.open(callerOf(request).user_id, jitter => {
+    const release = streams.open(callerOf(request).user_id, 'sse', jitter => {
       retry = jitter
       stream.abort()
     })

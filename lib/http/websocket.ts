@@ -104,7 +104,7 @@ function webSocketHandler ({ service, streams, options }: Dependencies) {
     socket.on('error', () => stream.abort())
     const task = (request as AdmittedRequest)[kTask]
     if (!task) return close(socket, Close.UNREACHABLE)
-    const release = streams.open(callerOf(request).user_id, () => end(Close.COME_BACK))
+    const release = streams.open(callerOf(request).user_id, 'websocket', () => end(Close.COME_BACK))
     if (!release) return close(socket, Close.TOO_MANY)
     const heartbeat = beat(socket, request.raw.socket, options.heartbeat)
     const send = sender(socket, plainConnection(socket, request.raw.socket), stream.signal)

@@ -1,6 +1,7 @@
 import type { Logger } from '../generator.ts'
 import type { Outlook, TaskStore } from '../store/task-store.ts'
 import { isFinished, type ChartTask } from '../task.ts'
+import type { QueueTelemetry } from '../telemetry/queue-telemetry.ts'
 import { Forecast, waitsForOthers } from './forecast.ts'
 
 /** ms that an estimate is shared by all who watch the same state. */
@@ -32,13 +33,15 @@ function round (time: number, now: number): number {
 export class Estimates {
   readonly #store: TaskStore
   readonly #logger: Logger
+  readonly #telemetry: QueueTelemetry
   #asked: Promise<Outlook> | null = null
   #answer: Promise<Forecast | null> = Promise.resolve(null)
   readonly #shared = new WeakMap<ChartTask, { readonly at: number, readonly task: Promise<ChartTask> }>()
 
-  constructor (store: TaskStore, logger: Logger) {
+  constructor (store: TaskStore, logger: Logger, telemetry: QueueTelemetry) {
     this.#store = store
     this.#logger = logger
+    this.#telemetry = telemetry
   }
 
   /** Lets the store look ahead while it has something else to do for an answer. */
@@ -51,6 +54,12 @@ export class Estimates {
    * `seen`: others that they may wait for, as far as they are at hand.
    */
   async ofAll (tasks: readonly ChartTask[], seen: ReadonlyMap<string, ChartTask> = new Map()): Promise<ChartTask[]> {
+    const estimated = await this.#estimate(tasks, seen)
+    this.#telemetry.estimated(estimated)
+    return estimated
+  }
+
+  async #estimate (tasks: readonly ChartTask[], seen: ReadonlyMap<string, ChartTask>): Promise<ChartTask[]> {
     if (tasks.every(isFinished)) return [...tasks]
     const find = tasks.some(waitsForOthers) ? await this.#needed(tasks, seen) : nobody
     const forecast = await this.#forecast()

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../errors.ts'
-import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDetails, TaskDraft, TaskStore } from '../store/task-store.ts'
+import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDetails, TaskDraft, TaskStore, TraceContext } from '../store/task-store.ts'
 import {
   BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema, isId,
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
@@ -65,20 +65,20 @@ export class Intake {
     this.#judgeBatch = strictJudge({ ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, options.paramsSchema) } } }, options.paramsSchema)
   }
 
-  async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined): Promise<EnqueuedTask> {
+  async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined, trace: TraceContext | null = null): Promise<EnqueuedTask> {
     const caller = this.#callerOf(identity)
     checkKey(idempotencyKey)
     this.#check(this.#judgeOne, request, () => request?.params)
-    const draft = this.#draft(request, caller, { needs: request.depends_on ?? [] })
+    const draft = this.#draft(request, caller, { needs: request.depends_on ?? [], trace })
     return this.#accept({ ...draft, idempotency: keyOf(caller, idempotencyKey, () => bodyOf(draft, draft.depends_on)) })
   }
 
   /** Asks for the chart of a failed task again, in the words in which it was asked for: a new task, or the one that there is already. */
-  async again ({ task, request, priority, weight }: TaskDetails): Promise<EnqueuedTask> {
+  async again ({ task, request, priority, weight }: TaskDetails, trace: TraceContext | null = null): Promise<EnqueuedTask> {
     const { user_id, org_id, message_id, visibility, adjustment_query, params } = request
     const wish = { message_id, visibility, adjustment_query, priority, ...(params === undefined ? {} : { params }) }
     const needs = await Promise.all(task.depends_on.map(task_id => this.#latest(task_id)))
-    const draft = { ...this.#draft(wish, { user_id, org_id, weight }, { needs }), retry_of: task.task_id }
+    const draft = { ...this.#draft(wish, { user_id, org_id, weight }, { needs, trace }), retry_of: task.task_id }
     const result = await this.#accept(draft)
     // One that was forced was asked for although an older chart existed.
     const isOlder = result.outcome === 'chart_exists' && result.task.completed_at! < task.completed_at!
@@ -94,7 +94,7 @@ export class Intake {
     }
   }
 
-  async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
+  async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined, trace: TraceContext | null = null): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
     const caller = this.#callerOf(identity)
     checkKey(idempotencyKey)
     this.#check(this.#judgeBatch, { tasks: given }, () => given?.some?.(request => request?.params !== undefined))
@@ -103,7 +103,7 @@ export class Intake {
     const { ids, names } = resolveRefs(requests)
     const drafts = requests.map((request, i) => {
       const needs = (request.depends_on ?? []).map(name => ids.get(name) ?? name)
-      return this.#draft(request, caller, { task_id: ids.get(request)!, needs, where: `request/tasks/${i}` })
+      return this.#draft(request, caller, { task_id: ids.get(request)!, needs, where: `request/tasks/${i}`, trace })
     })
     // Sent again, the same batch has other ids.
     const places = new Map(drafts.map(({ task_id }, i) => [task_id, i]))
@@ -180,7 +180,7 @@ export class Intake {
   }
 
   /** `needs`: the task_ids that it depends on; `where`: what it is called in a fault. */
-  #draft (request: CreateChartRequest, { user_id, org_id, weight }: WeighedCaller, { task_id = randomUUID(), needs, where = 'request' }: { task_id?: string, needs: readonly string[], where?: string }): TaskDraft {
+  #draft (request: CreateChartRequest, { user_id, org_id, weight }: WeighedCaller, { task_id = randomUUID(), needs, where = 'request', trace }: { task_id?: string, needs: readonly string[], where?: string, trace: TraceContext | null }): TaskDraft {
     const { retention, retry, limits, hostCharts } = this.#options
     const {
       message_id, visibility = ChartVisibility.PRIVATE, force_create = false, adjustment_query = null, params,
@@ -222,6 +222,7 @@ export class Intake {
       weight,
       timeInQueue: limits.timeInQueue,
       retry_of: null,
+      trace,
       depends_on,
       idempotency: null,
       request: raw,

@@ -5,6 +5,7 @@ import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
 import { CHART_STORE_TIMEOUTS, type HostCharts } from './host-charts.ts'
 import { AttemptError, failureOf, serializeContent, type Outcome } from './outcome.ts'
+import type { QueueTelemetry } from '../telemetry/queue-telemetry.ts'
 import { TaskLog, type FailedAttempt } from './task-log.ts'
 
 /**
@@ -27,6 +28,7 @@ export interface LeasesOptions {
   /** ms in which a chart must be saved in the host's store. Default a minute. */
   readonly saveTimeout?: number | undefined
   readonly limits: { readonly chartBytes: number, readonly checkpointBytes: number, readonly runningPerTenant: number }
+  readonly telemetry: QueueTelemetry
   readonly logger: Logger
   readonly started?: (taken: TakenTask) => void
   /** `failed`: the attempt that has ended the task, where it failed in this process. */
@@ -40,6 +42,7 @@ export class Leases {
   readonly #charts: Charts
   readonly #saveTimeout: number
   readonly #limits: LeasesOptions['limits']
+  readonly #telemetry: QueueTelemetry
   readonly #logger: Logger
   readonly #log: TaskLog
   readonly #started: LeasesOptions['started']
@@ -53,6 +56,7 @@ export class Leases {
     this.#charts = options.charts
     this.#saveTimeout = options.saveTimeout ?? CHART_STORE_TIMEOUTS.save
     this.#limits = options.limits
+    this.#telemetry = options.telemetry
     this.#logger = options.logger
     this.#log = new TaskLog(options.logger)
     this.#started = options.started
@@ -60,7 +64,7 @@ export class Leases {
   }
 
   async take (take: LeasesTake): Promise<Taken> {
-    return this.#taken(await this.#store.dequeue(this.#capped(take)))
+    return this.#taken(await this.#telemetry.claim(take, () => this.#store.dequeue(this.#capped(take))))
   }
 
   waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
@@ -144,7 +148,8 @@ export class Leases {
 
   /** Ends leases, and takes the next tasks in the same round trip. */
   async close (closings: readonly Closing[], take: LeasesTake | null): Promise<{ closed: Closed[], taken: Taken }> {
-    const { closed, taken } = await this.#store.closeLeases(closings, take && this.#capped(take))
+    const { closed, taken } = await this.#telemetry.settle(closings, () => this.#store.closeLeases(closings, take && this.#capped(take)))
+    this.#telemetry.settled(closings, closed)
     closed.forEach((end, i) => {
       const closing = closings[i]!
       const failed = this.#failures.get(closing)
@@ -153,6 +158,11 @@ export class Leases {
       this.#hostCharts?.forgetOthers(closing, end)
     })
     return { closed, taken: this.#taken(taken) }
+  }
+
+  /** What was thrown, where a closing says that an attempt has failed. */
+  thrownOf (closing: Closing): unknown {
+    return this.#failures.get(closing)?.error
   }
 
   #fail (task: ChartTask, lease: number, error: unknown, startedAt: number | undefined): Closing {
@@ -166,6 +176,7 @@ export class Leases {
   }
 
   #taken (taken: Taken): Taken {
+    this.#telemetry.taken(taken)
     if (taken.expired.length > 0) this.#logExpired(taken)
     if (this.#started) taken.tasks.forEach(this.#started)
     for (const task of taken.lost) {

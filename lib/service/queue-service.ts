@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
-import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore, WorkerList } from '../store/task-store.ts'
+import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore, TraceContext, WorkerList } from '../store/task-store.ts'
 import { ChartStatus, isFinished, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { hostIdOf, idOf, leaseOf, messageIdOf } from './arguments.ts'
 import { BulkOperations, type BulkFilter, type BulkOptions, type BulkResult } from './bulk.ts'
@@ -23,12 +23,17 @@ import type { Outcome } from './outcome.ts'
 import { toReport } from './progress.ts'
 import { Settler } from './settler.ts'
 import { TaskFeed } from './task-feed.ts'
+import type { Telemetry } from '../telemetry/channels.ts'
+import { QueueTelemetry } from '../telemetry/queue-telemetry.ts'
 import { TaskLog, type FailedAttempt } from './task-log.ts'
 import { checkList, type ListTasksOptions } from './task-list.ts'
 import { WorkerRegistry } from './worker-registry.ts'
 
 export interface QueueServiceOptions {
   readonly store: TaskStore
+  /** What the queue is called where it is told of. */
+  readonly keyPrefix: string
+  readonly telemetry?: Telemetry | undefined
   readonly retention: Retention
   readonly retry: RetryPolicy
   readonly limits: {
@@ -54,6 +59,11 @@ export interface QueueServiceOptions {
 
 /** What came of asking for a chart; `replayed`: the Idempotency-Key was seen before, the task is as it is now. */
 export type EnqueueResult = EnqueuedTask
+
+export interface EnqueueOptions {
+  readonly idempotencyKey?: string | undefined
+  readonly trace?: TraceContext | null | undefined
+}
 
 /** What came of asking for many, in the order asked. */
 export interface EnqueueBatchResult {
@@ -84,6 +94,8 @@ export class QueueService {
   readonly workers: WorkerRegistry
   /** For workers: written when they drain. @internal */
   readonly history: History
+  /** For workers and routes: what they do is told of. @internal */
+  readonly telemetry: QueueTelemetry
   /** For routes: what is read while it is sent. @internal */
   readonly answers: OpenAnswers
   /** For the plugin: what waits for the host ends when it closes. @internal */
@@ -107,6 +119,7 @@ export class QueueService {
     const { paramsSchema, tenantWeight, retention, retry, chartStoreTimeouts: timeouts = CHART_STORE_TIMEOUTS } = options
     this.#options = options
     this.#store = store
+    this.telemetry = new QueueTelemetry(options)
     this.#finishing = new Finishing(options.onFinished, logger)
     this.#log = new TaskLog(logger)
     const hostCharts = chartStore ? new HostCharts(chartStore, store, logger, timeouts.call) : null
@@ -122,12 +135,14 @@ export class QueueService {
       charts: this.#charts,
       saveTimeout: timeouts.save,
       limits,
+      telemetry: this.telemetry,
       logger,
       started: taken => this.history.started(taken),
       finished: (task, failed) => this.#tell(task, failed)
     })
     this.feed = new TaskFeed({ store, poll: options.poll, logger })
-    this.#estimates = new Estimates(store, logger)
+    this.feed.onFeed(up => this.telemetry.feed(up))
+    this.#estimates = new Estimates(store, logger, this.telemetry)
     this.#settler = new Settler(this.leases, { leaseDuration, logger })
     const after = { ended: (task: ChartTask) => this.#ended(task), unsettled: () => this.#settler.start() }
     this.answers = new OpenAnswers({ store, reads: this.#reads, charts: this.#charts, estimates: this.#estimates, ...after })
@@ -141,11 +156,12 @@ export class QueueService {
    * Accepts a chart task, or answers with the one that there is already: same message, user, org, visibility,
    * adjustment and params, unless `force_create`.
    * @param options.idempotencyKey a key of the caller's choice: repeated with it, the same request is the same task.
+   * @param options.trace where the request came from, for a program that traces without being in an active span; used where somebody listens
    * @throws CHARTS_ERR_INVALID_REQUEST, CHARTS_ERR_REQUEST_TOO_LARGE, CHARTS_ERR_TOO_MANY_TASKS, CHARTS_ERR_QUEUE_FULL,
    * CHARTS_ERR_IDEMPOTENCY_KEY_REUSED, CHARTS_ERR_DEPENDENCY_UNKNOWN, CHARTS_ERR_DEPENDENCY_FAILED, CHARTS_ERR_STORE_UNAVAILABLE (then it may have been queued all the same)
    */
-  async enqueueChartTask (request: CreateChartRequest, identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueResult> {
-    const enqueuing = this.#intake.one(request, identity, options.idempotencyKey)
+  async enqueueChartTask (request: CreateChartRequest, identity: Identity, options: EnqueueOptions = {}): Promise<EnqueueResult> {
+    const enqueuing = this.telemetry.send(1, options.trace, trace => this.#intake.one(request, identity, options.idempotencyKey, trace))
     this.#estimates.prepare()
     const { task, outcome } = await enqueuing
     return { task: await this.#estimates.of(task), outcome }
@@ -155,8 +171,8 @@ export class QueueService {
    * Accepts up to 100 chart tasks, all of them or none. Each may have a `ref`, by which others of the batch depend on it.
    * @throws what `enqueueChartTask` throws; a circle or an unknown ref is a CHARTS_ERR_INVALID_REQUEST that names it
    */
-  async enqueueChartTasks (requests: readonly BatchedChartRequest[], identity: Identity, options: { idempotencyKey?: string | undefined } = {}): Promise<EnqueueBatchResult> {
-    const enqueuing = this.#intake.many(requests, identity, options.idempotencyKey)
+  async enqueueChartTasks (requests: readonly BatchedChartRequest[], identity: Identity, options: EnqueueOptions = {}): Promise<EnqueueBatchResult> {
+    const enqueuing = this.telemetry.send(requests?.length ?? 0, options.trace, trace => this.#intake.many(requests, identity, options.idempotencyKey, trace))
     this.#estimates.prepare()
     const { tasks, ...batch } = await enqueuing
     const estimated = await this.#estimates.ofAll(tasks.map(({ task }) => task))
@@ -249,7 +265,8 @@ export class QueueService {
 
   /** Ends a task that nobody wants any more. A finished one is returned as it is; null: unknown. */
   async cancelTask (task_id: string): Promise<ChartTask | null> {
-    const cancelled = await this.#store.cancel(idOf(task_id))
+    const id = idOf(task_id)
+    const cancelled = await this.telemetry.cancel(id, () => this.#store.cancel(id))
     for (const task of cancelled?.ended ?? []) this.#ended(task)
     if (cancelled?.unsettled) this.#settler.start()
     return cancelled && cancelled.task
@@ -338,7 +355,7 @@ export class QueueService {
     if (!details) return null
     if (details.task.status !== ChartStatus.FAILED) throw new errors.CHARTS_ERR_TASK_NOT_FAILED()
     if (details.shortened) throw new errors.CHARTS_ERR_REQUEST_NOT_KEPT()
-    const { task, outcome } = await this.#intake.again(details)
+    const { task, outcome } = await this.telemetry.send(1, null, trace => this.#intake.again(details, trace))
     return { task: await this.#estimates.of(task), outcome }
   }
 
@@ -430,6 +447,7 @@ export class QueueService {
   async close (): Promise<void> {
     this.hostCharts?.close()
     this.feed.close()
+    this.telemetry.close()
     await Promise.all([this.#sweep?.stop(), this.#settler.stop()])
     await Promise.all([this.#finishing.settle(), this.history.close()])
   }
@@ -438,6 +456,7 @@ export class QueueService {
   #tell (task: ChartTask, failed?: FailedAttempt): void {
     this.#log.ended(task, failed)
     this.history.ended(task)
+    this.telemetry.taskEnded(task)
     this.#finishing.tell(task)
   }
 

@@ -22,6 +22,12 @@ export interface Retention {
   readonly messageIndex: number
 }
 
+/** A place in a trace, as W3C Trace Context writes it. */
+export interface TraceContext {
+  readonly traceparent: string
+  readonly tracestate?: string
+}
+
 /** A task about to be accepted. */
 export interface TaskDraft {
   readonly task_id: string
@@ -47,6 +53,8 @@ export interface TaskDraft {
   readonly timeInQueue: number
   /** The failed task that it is to make good, or null. */
   readonly retry_of: string | null
+  /** Where it was asked for, for those who trace it: no part of what makes two requests the same. */
+  readonly trace: TraceContext | null
   /** Hashes of the caller's Idempotency-Key and of what came with it. */
   readonly idempotency: { readonly key: string, readonly body: string } | null
   /** The request, byte for byte as it is to be stored. */
@@ -129,6 +137,11 @@ export interface TakenTask {
   readonly request: ChartRequest
   /** The fence: grows with every take of the task, and is never given back. */
   readonly lease: number
+  readonly priority: ChartPriority
+  /** When it was to run at the earliest, ms since the epoch. */
+  readonly run_at: number | null
+  /** What the draft had. */
+  readonly trace: TraceContext | null
   /** What steps of earlier tries returned, as JSON. */
   readonly checkpoints: ReadonlyMap<string, string>
   readonly lostWorkers: LostWorkers | null
@@ -302,6 +315,8 @@ export interface TaskDetails {
   readonly attempts: readonly AttemptRecord[]
   /** What the draft had. */
   readonly weight: number
+  /** Where it was asked for, if that was traced. */
+  readonly trace?: TraceContext
   /** Only part of the request is kept: the task cannot be repeated. */
   readonly shortened?: true
 }

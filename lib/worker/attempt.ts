@@ -5,7 +5,8 @@ import { AttemptError, SerializedContent, type Outcome } from '../service/outcom
 import { merge, toReport, type Report } from '../service/progress.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { readDependencies } from './read-dependencies.ts'
-import type { Closing, TakenTask } from '../store/task-store.ts'
+import type { Closing, TakenTask, TraceContext } from '../store/task-store.ts'
+import type { QueueTelemetry, TracedAttempt } from '../telemetry/queue-telemetry.ts'
 import type { Chart } from '../task.ts'
 
 /** ms that a generator gets to answer its signal before it is abandoned. */
@@ -27,6 +28,7 @@ export interface AttemptOptions {
   readonly taken: TakenTask
   readonly generate: GenerateChart
   readonly leases: Leases
+  readonly telemetry: QueueTelemetry
   readonly leaseDuration: number
   readonly attemptTimeout: number
   readonly logger: Logger
@@ -35,7 +37,7 @@ export interface AttemptOptions {
 }
 
 /** One try of one task under one lease. It aborts itself before another process could start the same task. */
-export class Attempt {
+export class Attempt implements TracedAttempt {
   readonly task_id: string
   readonly lease: number
   readonly #options: AttemptOptions
@@ -50,6 +52,7 @@ export class Attempt {
   #leaseTimer: NodeJS.Timeout | undefined
   #leaseEnd = 0
   #settled = false
+  #trace: TraceContext | null = null
 
   /** `sentAt`: when the request that gave the lease was sent, on this process's monotonic clock. */
   constructor (options: AttemptOptions, sentAt: number) {
@@ -73,6 +76,14 @@ export class Attempt {
     this.#controller ??= new AbortController()
     if (this.#reason) this.#controller.abort(this.#reason)
     return this.#controller.signal
+  }
+
+  get abortCode (): AbortCode | null {
+    return this.#reason?.code ?? null
+  }
+
+  thrownOf (closing: Closing): unknown {
+    return this.#options.leases.thrownOf(closing)
   }
 
   /** The lease holds for its full duration counted from `sentAt`. */
@@ -123,7 +134,8 @@ export class Attempt {
   }
 
   /** Runs the generator. How the lease is to be closed; null when it is not this attempt's to close any more. */
-  async run (): Promise<Closing | null> {
+  async run (trace: TraceContext | null = null): Promise<Closing | null> {
+    this.#trace = trace
     const { attemptTimeout, leases, taken } = this.#options
     const timeout = setTimeout(() => this.abort('TIMEOUT'), attemptTimeout)
     try {
@@ -183,7 +195,7 @@ export class Attempt {
   }
 
   #contextOf (dependencies: readonly Chart[]): GenerateContext {
-    const { leases, taken } = this.#options
+    const { leases, telemetry, taken } = this.#options
     const attempt = this
     const progress = (update: ProgressUpdate) => this.#progress(update)
     let checkpoints: Checkpoints | undefined
@@ -192,10 +204,11 @@ export class Attempt {
       attempt: taken.task.attempt,
       progress,
       step: (name, fn) => {
-        checkpoints ??= new Checkpoints({ taken, leases, signal: this.signal, log: () => this.log, progress, onStale: () => this.abort('LEASE_LOST') })
+        checkpoints ??= new Checkpoints({ taken, leases, telemetry, signal: this.signal, log: () => this.log, progress, onStale: () => this.abort('LEASE_LOST') })
         return checkpoints.step(name, fn)
       },
       dependencies,
+      trace: this.#trace ?? undefined,
       get log () { return attempt.log }
     }
   }

@@ -4,6 +4,7 @@ import { toContent } from '../service/charts.ts'
 import type { Leases } from '../service/leases.ts'
 import { AttemptError, serializeValue } from '../service/outcome.ts'
 import type { TakenTask } from '../store/task-store.ts'
+import type { QueueTelemetry } from '../telemetry/queue-telemetry.ts'
 
 const MAX_NAME = 64
 
@@ -19,6 +20,7 @@ const RETRIES = [200, 1_000]
 export interface CheckpointsOptions {
   readonly taken: TakenTask
   readonly leases: Leases
+  readonly telemetry: QueueTelemetry
   readonly signal: AbortSignal
   readonly log: () => Logger
   readonly progress: (update: ProgressUpdate) => void
@@ -50,17 +52,20 @@ export class Checkpoints {
   }
 
   async #run<T> (name: string, fn: () => T | Promise<T>): Promise<T> {
-    const { taken, signal, progress } = this.#options
+    const { taken, telemetry, signal, progress } = this.#options
     signal.throwIfAborted()
     const remembered = savedStep(taken.checkpoints.get(name))
     if (remembered) {
       progress({ step: name, step_progress: 100 })
-      return remembered.value as T
+      return telemetry.step(taken.task, name, true, () => remembered.value as T)
     }
     progress({ step: name, step_progress: 0 })
-    const value = await fn()
-    signal.throwIfAborted()
-    await this.#remember(name, serializeStep(value))
+    const value = await telemetry.step(taken.task, name, false, async () => {
+      const value = await fn()
+      signal.throwIfAborted()
+      await this.#remember(name, serializeStep(value))
+      return value
+    })
     progress({ step: name, step_progress: 100 })
     return value
   }

@@ -100,6 +100,7 @@ export class Consumer {
     this.#cleanup = setInterval(() => {
       service.leases.cleanup().catch(error => logger.debug({ err: error }, 'clean-up failed'))
     }, CLEANUP_INTERVAL).unref()
+    service.telemetry.hasWorker(() => ({ used: this.#running.size, total: options.concurrency }))
     this.done = this.#run()
   }
 
@@ -132,7 +133,7 @@ export class Consumer {
   }
 
   async #run (): Promise<void> {
-    const { logger } = this.#options
+    const { service, logger } = this.#options
     const stopping = this.#stopping.signal
     try {
       while (!this.#hurry.signal.aborted && !(stopping.aborted && this.#running.size === 0 && !this.#lanes.some(lane => lane.isBusy))) {
@@ -144,6 +145,7 @@ export class Consumer {
       this.#stopping.abort()
       this.#offCancelled()
       this.#offFeed()
+      service.telemetry.hasWorker(() => null)
       this.#heartbeat.stop()
       this.#progress.stop()
       clearInterval(this.#cleanup)
@@ -277,7 +279,7 @@ export class Consumer {
     const { task: { task_id }, lease, alone } = taken
     this.#logRecovered(taken)
     const attempt = new Attempt({
-      taken, generate, leases: service.leases, leaseDuration, attemptTimeout, logger, onProgress: () => this.#progress.soon()
+      taken, generate, leases: service.leases, telemetry: service.telemetry, leaseDuration, attemptTimeout, logger, onProgress: () => this.#progress.soon()
     }, sentAt)
     this.#running.add(attempt)
     // The other lane may have claimed it before it was known that nothing else may run here.
@@ -289,7 +291,8 @@ export class Consumer {
       return
     }
     const isHeld = taken.task.current_step === 'queued'
-    const running = isHeld ? this.#beginAlone(attempt).then(() => attempt.run()) : attempt.run()
+    const run = () => service.telemetry.process(taken, this.#worker_id, attempt)
+    const running = isHeld ? this.#beginAlone(attempt).then(run) : run()
     running.then(closing => this.#end(attempt, closing), error => {
       logger.error({ err: error, task_id }, 'the attempt broke')
       this.#end(attempt, { task_id, lease, verb: 'fail', code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null })

@@ -4,6 +4,7 @@ import type { GenerateChart, Logger } from '../generator.ts'
 import { resolveOptions, WorkerOptionsSchema, type Given, type ResolvedLimits, type WorkerSettings } from '../options.ts'
 import type { ChartStore } from '../service/chart-store.ts'
 import type { ChartTask } from '../task.ts'
+import type { Telemetry } from '../telemetry/channels.ts'
 import { consoleLogger } from './console-logger.ts'
 import { Consumer } from './consumer.ts'
 import { openGenerator } from './open-generator.ts'
@@ -15,6 +16,7 @@ export interface RunWorkerOptions extends StoreChoice, Given<WorkerSettings> {
   chartStore?: ChartStore | undefined
   onFinished?: ((task: ChartTask) => unknown) | undefined
   limits?: Given<ResolvedLimits> | undefined
+  telemetry?: Telemetry | undefined
   /** Default: warnings and errors to the console. */
   logger?: Logger | undefined
   /** Whether SIGTERM and SIGINT drain; a second one ends the process. Default true. */
@@ -57,11 +59,11 @@ export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker
   const resolved = resolveOptions(WorkerOptionsSchema, options)
   if (!options.generate) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.generate must be a function or the URL of a module, got undefined')
   const logger = options.logger ?? consoleLogger()
-  const { redis, store, generate, chartStore, onFinished } = options
+  const { redis, store, generate, chartStore, onFinished, telemetry } = options
   const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, threadMemory, threadEntry, handleSignals } = resolved
   // First of all: where there is no generator, nothing is left open.
   const generator = await openGenerator(generate, { concurrency, threadMemory, threadEntry, chartBytes: limits.chartBytes, logger })
-  const service = new ChartQueueService({ redis, store, keyPrefix, limits, chartStore, onFinished, leaseDuration, logger })
+  const service = new ChartQueueService({ redis, store, keyPrefix, limits, chartStore, onFinished, telemetry, leaseDuration, logger })
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
   const consumer = new Consumer({ service, generate: generator.generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
   const stop = () => consumer.stop().then(() => done)

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
 import { serializeContent } from '../service/outcome.ts'
+import { traceOperation, tracingChannels } from '../telemetry/channels.ts'
 import { serializeStep, stepNameFault } from './checkpoints.ts'
 import { describeError, restoreError } from './thread-error.ts'
 import type { FromThread, ThreadError, ThreadJob, ThreadResult, ToThread } from './thread-messages.ts'
@@ -78,6 +79,7 @@ export default async function work ({ job, port }: { job: ThreadJob, port: Messa
     signal: abort.signal,
     attempt: job.attempt,
     dependencies: JSON.parse(job.dependencies),
+    trace: job.trace ?? undefined,
     log: log({}),
     progress: (update: ProgressUpdate) => {
       try { say({ progress: { step: update.step, step_progress: update.step_progress, progress: update.progress } }) } catch {}
@@ -92,8 +94,11 @@ export default async function work ({ job, port }: { job: ThreadJob, port: Messa
   }
   try {
     const generate = await open(job.url)
+    const { thread } = tracingChannels
+    const call = async () => generate(job.request, context)
+    const content = await (thread.hasSubscribers ? traceOperation(thread, { trace: job.trace }, call) : call())
     // Here, not there: what a thread passes on is not what JSON makes of it.
-    return { json: serializeContent(await generate(job.request, context), job.chartBytes) }
+    return { json: serializeContent(content, job.chartBytes) }
   } catch (error) {
     return { error: describeError(error) }
   } finally {

@@ -1,4 +1,5 @@
 import type { AbortCode, ProgressUpdate } from '../generator.ts'
+import type { TraceContext } from '../store/task-store.ts'
 import type { ChartRequest } from '../task.ts'
 
 /** What a thread is asked for. */
@@ -9,6 +10,7 @@ export interface ThreadJob {
   readonly attempt: number
   /** As JSON: what a host's store gives may be more than a thread can be passed. */
   readonly dependencies: string
+  readonly trace: TraceContext | null
   /** Bytes of a chart as JSON, 0 = no limit. */
   readonly chartBytes: number
 }

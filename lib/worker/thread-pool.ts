@@ -118,7 +118,7 @@ export class ThreadPool {
   }
 
   async #run (request: Parameters<GenerateChart>[0], context: GenerateContext): Promise<SerializedContent> {
-    const { signal, attempt, dependencies } = context
+    const { signal, attempt, dependencies, trace } = context
     // An abort that has been is not told again.
     signal.throwIfAborted()
     const { port1: ours, port2: port } = new MessageChannel()
@@ -135,7 +135,7 @@ export class ThreadPool {
     }
     signal.addEventListener('abort', abort)
     try {
-      const job: ThreadJob = { url: this.#url, request, attempt, dependencies: JSON.stringify(dependencies), chartBytes: this.#chartBytes }
+      const job: ThreadJob = { url: this.#url, request, attempt, dependencies: JSON.stringify(dependencies), trace: trace ?? null, chartBytes: this.#chartBytes }
       const result: ThreadResult = await this.#pool.run({ job, port }, { transferList: [port], signal: end.signal })
       if ('error' in result) throw restoreError(result.error)
       return new SerializedContent(result.json)

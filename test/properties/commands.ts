@@ -1,4 +1,5 @@
 import * as fc from 'fast-check'
+import type { TraceContext } from '../../lib/store/task-store.ts'
 import { ChartPriority, ChartVisibility } from '../../lib/task.ts'
 
 /** What is asked for; numbers stand for the n-th of what there is, whatever that will be when it is played. */
@@ -16,6 +17,7 @@ export interface Wish {
   /** Tasks there are already and, in a batch, earlier ones of it. */
   readonly needs: readonly number[]
   readonly repeats: number | null
+  readonly trace: TraceContext | null
   readonly attempts: number
   readonly exponential: boolean
   readonly inside: boolean
@@ -76,6 +78,12 @@ export const RETENTION = {
 const index = fc.nat(11)
 const often = <T>(usual: T, rare: fc.Arbitrary<T>, weight = 3) => fc.oneof({ weight, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: rare })
 
+/** The second has what JSON escapes, and what other fields look like. */
+const traces: readonly TraceContext[] = [
+  { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
+  { traceparent: '00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00', tracestate: 'a/b="queue_timeout":1,x="key":"k\\"}},"batch":"b"' }
+]
+
 const wish: fc.Arbitrary<Wish> = fc.record({
   user: fc.nat(1),
   org: often<number | null>(null, fc.nat(1), 1),
@@ -88,6 +96,7 @@ const wish: fc.Arbitrary<Wish> = fc.record({
   supersede: often<boolean>(false, fc.constant(true), 5),
   needs: often<number[]>([], fc.uniqueArray(index, { minLength: 1, maxLength: 3 }), 2),
   repeats: often<number | null>(null, index, 5),
+  trace: often<TraceContext | null>(null, fc.constantFrom(...traces), 1),
   attempts: fc.integer({ min: 1, max: 3 }),
   exponential: fc.boolean(),
   inside: often<boolean>(true, fc.constant(false))

@@ -148,6 +148,7 @@ export class SideBySide {
       queueLength: terms.queueLength,
       timeInQueue: terms.timeInQueue,
       weight: terms.weight,
+      trace: wish.trace,
       retry_of: (wish.repeats !== null && latest(this.#tasks, wish.repeats)) || null,
       charts_inside: first.inside,
       asked: null

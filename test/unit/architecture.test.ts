@@ -10,7 +10,7 @@ const entities = ['task', 'errors', 'generator']
 const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = [
   ['task', ['@sinclair/typebox']],
   ['errors', ['task', '@fastify/error']],
-  ['generator', ['task', 'errors']],
+  ['generator', ['task', 'errors', 'type store/task-store']],
   ['silent-logger', entities],
   ['logging', entities],
   ['json', []],
@@ -23,17 +23,20 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['store/conformance/', [...entities, 'store/conformance/', 'type store/task-store']],
   ['store/memory/', [...entities, 'store/memory/', 'store/new-task', 'store/attempt-outcomes', 'store/history-rules', 'type store/task-store']],
   ['store/', [...entities, 'store/memory/', 'type store/task-store']],
-  ['service/', [...entities, 'json', 'logging', 'validator', 'service/', 'type store/task-store', 'ajv']],
-  ['http/', [...entities, 'validator', 'service/', 'http/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
+  ['telemetry/', [...entities, 'telemetry/', 'type store/task-store']],
+  // On top of the channels: nothing of the package imports it.
+  ['otel/', ['otel/', 'telemetry/channels', 'type telemetry/', 'type store/task-store', 'type task', '@opentelemetry/api']],
+  ['service/', [...entities, 'json', 'logging', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
+  ['http/', [...entities, 'validator', 'service/', 'http/', 'type telemetry/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
   // Runs in browsers: of the server it knows types only.
   ['client/', ['client/', 'eventsource-parser', 'type task', 'type service/listed-charts']],
-  ['worker/run-worker', [...entities, 'options', 'chart-queue-service', 'worker/', 'type service/']],
+  ['worker/run-worker', [...entities, 'options', 'chart-queue-service', 'worker/', 'type service/', 'type telemetry/']],
   ['worker/thread-pool', [...entities, 'service/', 'worker/', 'piscina', 'type piscina']],
-  ['worker/', [...entities, 'logging', 'version', 'service/', 'worker/', 'type store/task-store']],
+  ['worker/', [...entities, 'logging', 'version', 'service/', 'worker/', 'telemetry/channels', 'type telemetry/', 'type store/task-store']],
   // The composition roots: the only places that wire layers together.
-  ['chart-queue-service', [...entities, 'options', 'silent-logger', 'service/', 'store/', 'type ioredis']],
+  ['chart-queue-service', [...entities, 'options', 'silent-logger', 'service/', 'store/', 'type telemetry/', 'type ioredis']],
   ['plugin', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', 'worker/open-generator', '@fastify/websocket', 'fastify-plugin', 'type fastify']],
-  ['index', [...entities, 'plugin', 'chart-queue-service', 'worker/run-worker', 'store/memory', 'type http/', 'type service/', 'type store/task-store']]
+  ['index', [...entities, 'plugin', 'chart-queue-service', 'worker/run-worker', 'store/memory', 'type http/', 'type service/', 'type telemetry/', 'type store/task-store']]
 ]
 
 interface Import { readonly name: string, readonly onlyTypes: boolean }

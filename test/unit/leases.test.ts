@@ -9,6 +9,7 @@ import type { Outcome } from '../../lib/service/outcome.ts'
 import { LEASE, Scene } from '../../lib/store/conformance/scene.ts'
 import type { TakenTask, TaskStore } from '../../lib/store/task-store.ts'
 import type { ChartTask } from '../../lib/task.ts'
+import { QueueTelemetry } from '../../lib/telemetry/queue-telemetry.ts'
 import { hostStore } from '../helpers/chart-store.ts'
 import { gate, inTime } from '../helpers/gate.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
@@ -21,7 +22,7 @@ function leasesOver (store: TaskStore, { chartStore, ...options }: Partial<Lease
   const logger = recordingLogger()
   const limits = { chartBytes: 1_000, checkpointBytes: 1_000, runningPerTenant: 0 }
   const hostCharts = chartStore ? new HostCharts(chartStore, store, logger) : null
-  const leases = new Leases({ store, hostCharts, charts: new Charts(store, hostCharts), limits, logger, finished: task => finished.push(task), ...options })
+  const leases = new Leases({ store, hostCharts, charts: new Charts(store, hostCharts), limits, logger, telemetry: new QueueTelemetry({ keyPrefix: 'test', store }), finished: task => finished.push(task), ...options })
   return { leases, finished, logger, hostCharts }
 }
 

@@ -26,6 +26,7 @@ function work (t: Test, queue: Queue, { chartStore, generate, attemptTimeout = 6
   const logger = recordingLogger()
   const service = new QueueService({
     store,
+    keyPrefix: queue.keyPrefix,
     chartStore,
     logger,
     chartStoreTimeouts: { ...TIMEOUTS, save },

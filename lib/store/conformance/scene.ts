@@ -78,6 +78,7 @@ export class Scene {
       timeInQueue: 0,
       weight: 1,
       retry_of: null,
+      trace: null,
       charts_inside: true,
       asked: null,
       priority: ChartPriority.NORMAL,

@@ -58,6 +58,9 @@ export const toTaken = (entry: Entry): TakenTask => {
     task,
     request: JSON.parse(draft.request),
     lease,
+    priority: draft.priority,
+    run_at: draft.run_at,
+    trace: draft.trace,
     checkpoints: new Map(lease > 1 ? checkpoints : []),
     lostWorkers: lostWorkers(entry),
     alone: mustRunAlone(entry, task.attempt)
@@ -144,6 +147,7 @@ export function toDetails (entry: Entry, task: ChartTask): TaskDetails {
     retried_as: entry.retried_as,
     attempts: [...tries, ...last],
     weight: draft.weight,
+    ...(draft.trace ? { trace: draft.trace } : {}),
     ...(entry.shortened ? { shortened: true } : {})
   }
 }

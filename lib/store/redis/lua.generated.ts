@@ -1961,7 +1961,7 @@ local function to_terms(text)
   end
   return known_terms[text]
 end
-local indexes, firsts = {}, {}
+local indexes, traces, firsts = {}, {}, {}
 local function read_index(d, user, names)
   local hash = ARGV[d + 2]
   local index = P .. 'message_tasks:' .. string.match(ARGV[d + 1], '^%S+') .. ':' .. user
@@ -1971,15 +1971,19 @@ local function read_index(d, user, names)
   if firsts[index][1] and is_asked_for(index, hash) then return nil end
   return index
 end
+local function read_trace(rest)
+  if rest == '' or rest == '{"force":true}' then return '' end
+  return string.match(rest, '^{"few":{("traceparent":".*")}}$') or string.match(rest, '^{"force":true,"few":{("traceparent":".*")}}$')
+end
 local function read_request(i, names)
   local terms, batch, drafts = to_terms(ARGV[i + 2]), ARGV[i + 4], {}
   local key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$')
   if not terms.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
-    local rest = ARGV[d + 4]
-    local index = (rest == '' or rest == '{"force":true}') and read_index(d, ARGV[i], names)
+    local trace = read_trace(ARGV[d + 4])
+    local index = trace and read_index(d, ARGV[i], names)
     if not index then return nil end
-    names[#names + 1], drafts[#drafts + 1], indexes[d] = P .. 'task:' .. ARGV[d], d, index
+    names[#names + 1], drafts[#drafts + 1], indexes[d], traces[d] = P .. 'task:' .. ARGV[d], d, index, trace
   end
   if key then
     local name = Q .. 'idempotency:' .. key
@@ -2033,8 +2037,11 @@ local function enqueue_plain()
   local requests = read_requests()
   if not requests then return nil end
   for _, request in ipairs(requests) do
-    local few = request.batch ~= '' and ' {"batch":"' .. request.batch .. '"}' or request.key ~= '' and ' {"key":"' .. request.key .. '"}' or ''
-    for _, d in ipairs(request.drafts) do create_plain(d, request.user, request.tenant, few) end
+    local binding = request.batch ~= '' and '"batch":"' .. request.batch .. '"' or request.key ~= '' and '"key":"' .. request.key .. '"' or ''
+    for _, d in ipairs(request.drafts) do
+      local few = binding .. (binding ~= '' and traces[d] ~= '' and ',' or '') .. traces[d]
+      create_plain(d, request.user, request.tenant, few ~= '' and ' {' .. few .. '}' or '')
+    end
     bind_plain(request)
   end
   call('MSET', unpack(created))
@@ -2595,7 +2602,8 @@ local function to_rare(rest)
   local few = decoded(rest)
   local types = {
     run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
-    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean', traceparent = 'string',
+    tracestate = 'string'
   }
   for field, value in pairs(few or {}) do
     local kind = types[field]

@@ -1,7 +1,7 @@
 import { failureMessage } from '../../errors.ts'
 import { ChartStatus, isFinished, shownCancelled, type ChartPriority, type ChartRequest, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
-import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskDraft, TaskState } from '../task-store.ts'
+import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskDraft, TaskState, TraceContext } from '../task-store.ts'
 
 /** A task as the scripts return it: its record, its state where that is not in the record, its place in the queue, and its request if apart. */
 export type RawTask = [record: string, state: string | null, position: number | null, request?: string]
@@ -19,7 +19,10 @@ interface Asked {
   readonly at: number
   readonly priority: ChartPriority
   readonly max: number
-  readonly rare: { readonly run_at?: number, readonly weight?: number, readonly retry_of?: string, readonly deps?: readonly string[], readonly batch?: string }
+  readonly rare: {
+    readonly run_at?: number, readonly weight?: number, readonly retry_of?: string, readonly deps?: readonly string[], readonly batch?: string
+    readonly traceparent?: string, readonly tracestate?: string
+  }
 }
 
 /** What changes of a task, as it is stored and published. Times in ms. */
@@ -141,6 +144,9 @@ const firstState = ({ step, at, rare: { batch } }: Asked): State => ({
   rare: batch === undefined ? {} : { batches: [batch] }
 })
 
+const traceOf = ({ rare: { traceparent, tracestate } }: Asked): TraceContext | null =>
+  traceparent === undefined ? null : { traceparent, ...(tracestate === undefined ? {} : { tracestate }) }
+
 const startOfRequest = (record: string) => record.indexOf('\n', record.indexOf('\n') + 1) + 1
 
 function parse (record: string, text: string | null, apart: string | undefined): Parsed {
@@ -226,6 +232,9 @@ function readClaimed ([record, text, flat, lost, request]: RawClaimed): TakenTas
     task: taskOf(parsed, asked, null),
     request: asked,
     lease: parsed.state.lease,
+    priority: parsed.asked.priority,
+    run_at: parsed.asked.rare.run_at ?? null,
+    trace: traceOf(parsed.asked),
     checkpoints,
     lostWorkers: lost ? { worker_id: fromWord(lost[0]), times: lost[1] } : null,
     alone: lost ? lost[2] === 1 : false
@@ -282,6 +291,7 @@ function readDetails ([record, text, position, apart]: RawTask, history: readonl
       error_message: failed ? task.error_message : null
     })
   }
+  const tracedFrom = traceOf(asked)
   return {
     task,
     request,
@@ -291,6 +301,7 @@ function readDetails ([record, text, position, apart]: RawTask, history: readonl
     retried_as: state.rare.retried_as ?? null,
     attempts,
     weight: asked.rare.weight ?? 1,
+    ...(tracedFrom ? { trace: tracedFrom } : {}),
     ...(state.rare.shortened ? { shortened: true } : {})
   }
 }
@@ -314,12 +325,14 @@ export function toWords ({ message_id, user_id, tenant, shared_with, priority, r
 }
 
 /** What few drafts ask for, as JSON; empty where one asks for nothing of it. `few` is what the record gets of it. */
-export function toRare ({ force, asked, run_at, supersede, depends_on, timeInQueue, weight, retry_of }: TaskDraft): string {
+export function toRare ({ force, asked, run_at, supersede, depends_on, timeInQueue, weight, retry_of, trace }: TaskDraft): string {
   const few = {
     ...(run_at === null ? {} : { run_at }),
     ...(timeInQueue === 0 ? {} : { queue_timeout: timeInQueue }),
     ...(weight === 1 ? {} : { weight }),
-    ...(retry_of === null ? {} : { retry_of })
+    ...(retry_of === null ? {} : { retry_of }),
+    // Alone in `few`, it is copied by plain-enqueue.lua as it is.
+    ...trace
   }
   const rare = {
     ...(force ? { force } : {}),

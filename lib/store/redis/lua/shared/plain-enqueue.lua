@@ -16,8 +16,8 @@ local function to_terms(text)
   return known_terms[text]
 end
 
--- The index of the message of each draft, and what each has first, before and while tasks are created.
-local indexes, firsts = {}, {}
+-- The index of the message of each draft and its trace, and what each index has first, before and while tasks are created.
+local indexes, traces, firsts = {}, {}, {}
 
 -- The index of the message of the draft at ARGV[d]. Nil where the same was asked for before.
 local function read_index(d, user, names)
@@ -30,16 +30,23 @@ local function read_index(d, user, names)
   return index
 end
 
+-- The trace of a create as it goes into its record, of what few ask for; '' where there is none, nil where more is asked for than a chart
+-- although there is one.
+local function read_trace(rest)
+  if rest == '' or rest == '{"force":true}' then return '' end
+  return string.match(rest, '^{"few":{("traceparent":".*")}}$') or string.match(rest, '^{"force":true,"few":{("traceparent":".*")}}$')
+end
+
 -- The tasks of the request at ARGV[i]; `names` gets the keys that must not exist. Nil where it is not plain.
 local function read_request(i, names)
   local terms, batch, drafts = to_terms(ARGV[i + 2]), ARGV[i + 4], {}
   local key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$')
   if not terms.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
-    local rest = ARGV[d + 4]
-    local index = (rest == '' or rest == '{"force":true}') and read_index(d, ARGV[i], names)
+    local trace = read_trace(ARGV[d + 4])
+    local index = trace and read_index(d, ARGV[i], names)
     if not index then return nil end
-    names[#names + 1], drafts[#drafts + 1], indexes[d] = P .. 'task:' .. ARGV[d], d, index
+    names[#names + 1], drafts[#drafts + 1], indexes[d], traces[d] = P .. 'task:' .. ARGV[d], d, index, trace
   end
   if key then
     local name = Q .. 'idempotency:' .. key
@@ -98,8 +105,11 @@ local function enqueue_plain()
   local requests = read_requests()
   if not requests then return nil end
   for _, request in ipairs(requests) do
-    local few = request.batch ~= '' and ' {"batch":"' .. request.batch .. '"}' or request.key ~= '' and ' {"key":"' .. request.key .. '"}' or ''
-    for _, d in ipairs(request.drafts) do create_plain(d, request.user, request.tenant, few) end
+    local binding = request.batch ~= '' and '"batch":"' .. request.batch .. '"' or request.key ~= '' and '"key":"' .. request.key .. '"' or ''
+    for _, d in ipairs(request.drafts) do
+      local few = binding .. (binding ~= '' and traces[d] ~= '' and ',' or '') .. traces[d]
+      create_plain(d, request.user, request.tenant, few ~= '' and ' {' .. few .. '}' or '')
+    end
     bind_plain(request)
   end
   call('MSET', unpack(created))

@@ -29,7 +29,8 @@ local function to_rare(rest)
   -- Made here, because most tasks have none of them. Elements of a list are texts.
   local types = {
     run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
-    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean'
+    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean', traceparent = 'string',
+    tracestate = 'string'
   }
   for field, value in pairs(few or {}) do
     local kind = types[field]

@@ -1,0 +1,206 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Cancelled, Closed, Closing, QueueStats, Take, Taken, TakenTask, TaskStore, TraceContext } from '../store/task-store.ts'
+import { ChartStatus, type ChartTask } from '../task.ts'
+import {
+  channels, traceOperation, tracingChannels, type ObservedQueue, type ProcessMessage, type SendMessage, type StepMessage, type Telemetry, type Transport
+} from './channels.ts'
+import { FirstEstimates } from './first-estimates.ts'
+import { toTraceContext } from './trace-context.ts'
+
+/** How an attempt is called that its worker ends so. */
+const OUTCOMES = { complete: 'completed', fail: 'failed', release: 'released' } as const
+/** What a refusal is called whose code is none of the package's or of Fastify's: a host's error could carry anything. */
+const OTHER_CODE = '_OTHER'
+/** ms that an attempt waits for the trace contexts of its dependencies at most. */
+const MAX_TRACES_WAIT_MS = 500
+
+/** An attempt that is to be run, and what its worker knows of it afterwards. */
+export interface TracedAttempt {
+  /** Why it was aborted; null where it was not. */
+  readonly abortCode: string | null
+  run (trace: TraceContext | null): Promise<Closing | null>
+  /** What was thrown, where it has failed. */
+  thrownOf (closing: Closing): unknown
+}
+
+/** What one process tells of a queue. Where nobody listens, each call is one look at whether somebody does. */
+export class QueueTelemetry implements ObservedQueue {
+  readonly keyPrefix: string
+  readonly #store: TaskStore
+  readonly #estimates = new FirstEstimates()
+  /** A refusal passes the service, then the routes: it is told once. */
+  readonly #refused = new WeakSet<object>()
+  #slotsOf: () => ObservedQueue['slots'] = () => null
+  #isFeedUp = false
+  readonly #unlisten: () => void
+
+  constructor ({ keyPrefix, store, telemetry }: { readonly keyPrefix: string, readonly store: TaskStore, readonly telemetry?: Telemetry | undefined }) {
+    this.keyPrefix = keyPrefix
+    this.#store = store
+    this.#unlisten = telemetry?.listen(this) ?? (() => {})
+  }
+
+  close (): void {
+    this.#unlisten()
+  }
+
+  get isFeedUp (): boolean {
+    return this.#isFeedUp
+  }
+
+  get slots (): ObservedQueue['slots'] {
+    return this.#slotsOf()
+  }
+
+  /** Told by the worker that takes tasks through this queue. */
+  hasWorker (slotsOf: () => ObservedQueue['slots']): void {
+    this.#slotsOf = slotsOf
+  }
+
+  stats (): Promise<QueueStats> {
+    return this.#store.stats()
+  }
+
+  /** The trace context that a request came with, where somebody would use it. */
+  callerTrace (headers: { readonly [name: string]: string | string[] | undefined }): TraceContext | null {
+    return tracingChannels.send.hasSubscribers ? toTraceContext(headers) : null
+  }
+
+  /** `create` is given what is to be stored with the tasks. */
+  send<T extends NonNullable<SendMessage['result']>> (count: number, caller: TraceContext | null | undefined, create: (trace: TraceContext | null) => Promise<T>): Promise<T> {
+    const { send } = tracingChannels
+    let sent: Promise<T>
+    if (send.hasSubscribers) {
+      const message: SendMessage = { queue: this, count, trace: toTraceContext(caller) }
+      sent = traceOperation(send, message, () => create(toTraceContext(message.trace)))
+    } else {
+      sent = create(null)
+    }
+    if (channels.refused.hasSubscribers) sent.catch(error => this.refused(error))
+    return sent
+  }
+
+  claim (take: Pick<Take, 'worker_id' | 'count'>, claim: () => Promise<Taken>): Promise<Taken> {
+    const channel = tracingChannels.claim
+    if (!channel.hasSubscribers) return claim()
+    return traceOperation(channel, { queue: this, worker_id: take.worker_id, count: take.count }, claim)
+  }
+
+  settle<T extends { closed: Closed[], taken: Taken }> (closings: readonly Closing[], settle: () => Promise<T>): Promise<T> {
+    const channel = tracingChannels.settle
+    if (!channel.hasSubscribers) return settle()
+    return traceOperation(channel, { queue: this, closings }, settle)
+  }
+
+  cancel (task_id: string, cancel: () => Promise<Cancelled | null>): Promise<Cancelled | null> {
+    const channel = tracingChannels.cancel
+    if (!channel.hasSubscribers) return cancel()
+    return traceOperation(channel, { queue: this, task_id }, cancel)
+  }
+
+  /** An attempt from its begin to its outcome; it fails as `attempt` does. */
+  async process (taken: TakenTask, worker_id: string, attempt: TracedAttempt): Promise<Closing | null> {
+    const channel = tracingChannels.process
+    if (!channel.hasSubscribers) return this.#run(taken.task, attempt, null)
+    const { task, priority, lease, trace } = taken
+    const message: ProcessMessage = { queue: this, task, priority, lease, worker_id, trace, dependencies: await this.#tracesOf(task.depends_on) }
+    return traceOperation(channel, message, async () => {
+      const closing = await this.#run(task, attempt, message)
+      message.outcome = closing ? OUTCOMES[closing.verb] : attempt.abortCode === 'CANCELLED' ? 'cancelled' : 'lost'
+      if (closing?.verb === 'fail') Object.assign(message, { code: closing.code, thrown: attempt.thrownOf(closing) })
+      return closing
+    })
+  }
+
+  step<T> (task: ChartTask, step: string, remembered: boolean, run: () => T | Promise<T>): T | Promise<T> {
+    const channel = tracingChannels.step
+    if (!channel.hasSubscribers) return run()
+    const message: StepMessage = { queue: this, task, step, remembered, trace: null }
+    return traceOperation(channel, message, async () => run())
+  }
+
+  refused (error: unknown): void {
+    if (!channels.refused.hasSubscribers || typeof error !== 'object' || error === null || this.#refused.has(error)) return
+    this.#refused.add(error)
+    const { code } = error as { code?: unknown }
+    channels.refused.publish({ queue: this, code: typeof code === 'string' && /^(CHARTS_ERR|FST_ERR)_\w+$/.test(code) ? code : OTHER_CODE })
+  }
+
+  /** What a claim has brought: attempts that begin, and leases that were found expired. */
+  taken ({ tasks, expired }: Taken): void {
+    const { claimed, leaseExpired, attemptEnded } = channels
+    if (claimed.hasSubscribers) {
+      for (const { task, priority, lease, run_at } of tasks) {
+        const isFirst = lease === 1 && task.depends_on.length === 0
+        const waited = isFirst ? Math.max(0, Date.parse(task.started_at!) - Math.max(Date.parse(task.created_at), run_at ?? 0)) : null
+        claimed.publish({ queue: this, task, priority, lease, waited })
+      }
+    }
+    for (const lease of expired) {
+      if (leaseExpired.hasSubscribers) leaseExpired.publish({ queue: this, ...lease })
+      if (attemptEnded.hasSubscribers) attemptEnded.publish({ queue: this, task_id: lease.task_id, outcome: 'expired' })
+    }
+  }
+
+  settled (closings: readonly Closing[], closed: readonly Closed[]): void {
+    const { attemptEnded } = channels
+    if (!attemptEnded.hasSubscribers) return
+    for (const [i, closing] of closings.entries()) {
+      const outcome = closed[i]!.current ? OUTCOMES[closing.verb] : 'stale'
+      attemptEnded.publish({ queue: this, task_id: closing.task_id, outcome, ...(outcome === 'failed' && closing.verb === 'fail' ? { code: closing.code } : {}) })
+    }
+  }
+
+  taskEnded (task: ChartTask): void {
+    if (channels.taskEnded.hasSubscribers) channels.taskEnded.publish({ queue: this, task })
+    this.estimated([task])
+  }
+
+  /** Tasks as this process shows them, with their estimates. */
+  estimated (tasks: readonly ChartTask[]): void {
+    if (!channels.estimate.hasSubscribers) return
+    for (const task of tasks) {
+      const error = this.#estimates.compare(task)
+      if (error !== null) channels.estimate.publish({ queue: this, task, error })
+    }
+  }
+
+  feed (up: boolean): void {
+    if (this.#isFeedUp === up) return
+    this.#isFeedUp = up
+    if (channels.feed.hasSubscribers) channels.feed.publish({ queue: this, up })
+  }
+
+  stream (transport: Transport, open: boolean): void {
+    if (channels.stream.hasSubscribers) channels.stream.publish({ queue: this, transport, open })
+  }
+
+  async #run (task: ChartTask, attempt: TracedAttempt, message: ProcessMessage | null): Promise<Closing | null> {
+    const closing = await attempt.run(toTraceContext(message?.trace))
+    if (attempt.abortCode === 'CANCELLED' && closing === null) this.#cancelDelivered(task)
+    return closing
+  }
+
+  #cancelDelivered (task: ChartTask): void {
+    const { attemptEnded, cancelDelivered } = channels
+    if (attemptEnded.hasSubscribers) attemptEnded.publish({ queue: this, task_id: task.task_id, outcome: 'cancelled' })
+    if (!cancelDelivered.hasSubscribers) return
+    const now = this.#store.now?.() ?? Date.now()
+    // When it was cancelled, only the store knows.
+    this.#store.read([task.task_id]).then(([cancelled]) => {
+      if (cancelled?.status !== ChartStatus.CANCELLED) return
+      cancelDelivered.publish({ queue: this, task: cancelled, latency: Math.max(0, now - Date.parse(cancelled.completed_at!)) })
+    }).catch(() => {})
+  }
+
+  /** Links are worth a moment, and no attempt. */
+  async #tracesOf (task_ids: readonly string[]): Promise<TraceContext[]> {
+    if (task_ids.length === 0) return []
+    const giveUp = new AbortController()
+    const details = Promise.all(task_ids.map(task_id => this.#store.inspect(task_id))).catch(() => [])
+    const late = delay(MAX_TRACES_WAIT_MS, [], { signal: giveUp.signal }).catch(() => [])
+    const found = await Promise.race([details, late])
+    giveUp.abort()
+    return found.map(one => one?.trace).filter(trace => trace !== undefined)
+  }
+}
