@@ -20,8 +20,13 @@ interface Asked {
   readonly priority: ChartPriority
   readonly max: number
   readonly rare: {
-    readonly run_at?: number, readonly weight?: number, readonly retry_of?: string, readonly deps?: readonly string[], readonly batch?: string
-    readonly traceparent?: string, readonly tracestate?: string
+    readonly run_at?: number
+    readonly weight?: number
+    readonly retry_of?: string
+    readonly deps?: readonly string[]
+    readonly batch?: string
+    readonly traceparent?: string
+    readonly tracestate?: string
   }
 }
 
