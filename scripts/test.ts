@@ -22,7 +22,7 @@ const NOT_QUICK = /helpers\/(?:chromium|guide|postgres|protocols|redis|type-faul
 /** Tests that take more than five seconds: they wait for timers, or start threads. */
 const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults', 'group-feed', 'group-stream', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-alike', 'timeout'])
 /** Browsers and what is told apart by its timing come last: the compilers and the linter are done by then. */
-const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'client', 'properties', 'worker', 'e2e', 'faults']
+const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'client', 'telemetry', 'properties', 'worker', 'e2e', 'faults']
 
 const dist = fileURLToPath(new URL('dist/', root))
 const args = process.argv.slice(2)

@@ -28,6 +28,7 @@ import { retained } from './conformance/retention.ts'
 import { same } from './conformance/same.ts'
 import { schedule } from './conformance/schedule.ts'
 import { supersedes } from './conformance/supersede.ts'
+import { trace } from './conformance/trace.ts'
 import type { ConformanceCase } from './conformance/scene.ts'
 
 export type { ConformanceCase, OpenStore } from './conformance/scene.ts'
@@ -40,5 +41,5 @@ export type * from './task-store.ts'
 export const storeConformance: readonly ConformanceCase[] = [
   ...enqueue, ...same, ...idempotencyKeys, ...leases, ...lostWorkers, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
   ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints,
-  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large, ...parts, ...kept, ...workers, ...history
+  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large, ...parts, ...kept, ...workers, ...history, ...trace
 ]
