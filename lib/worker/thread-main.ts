@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { MessagePort } from 'node:worker_threads'
 import type { GenerateChart, Logger, ProgressUpdate } from '../generator.ts'
 import { serializeContent } from '../service/outcome.ts'
@@ -88,7 +89,8 @@ export default async function work ({ job, port }: { job: ThreadJob, port: Messa
       const fault = stepNameFault(step)
       if (fault) return reject(fault)
       const id = count++
-      steps.set(id, { run, resolve: resolve as (value: unknown) => void, reject })
+      // Run by a message of the port, it has the generator's context all the same.
+      steps.set(id, { run: AsyncResource.bind(run), resolve: resolve as (value: unknown) => void, reject })
       say({ step, id })
     })
   }
