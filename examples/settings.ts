@@ -13,6 +13,8 @@ export const settings = {
   host: env['HOST'] ?? '127.0.0.1',
   port: wholeNumber('PORT', 3000),
   keyPrefix: env['KEY_PREFIX'] ?? 'async-charts',
+  /** Where metrics/worker.ts serves its metrics. */
+  metricsPort: wholeNumber('METRICS_PORT', 9464),
   concurrency: wholeNumber('CONCURRENCY', 2),
   /** ms after which the charts of a dead worker run again. */
   leaseDuration: wholeNumber('LEASE_DURATION', 10_000),

@@ -62,9 +62,9 @@ export const METRICS = {
   'async_charts.estimate.error': { kind: 'histogram', unit: 's', description: 'How far the first estimate was from when the chart was there, early or late', labels: [], buckets: CHART_BUCKETS },
   'async_charts.tasks': { kind: 'gauge', unit: '{task}', description: 'Unfinished tasks of the whole queue', labels: [LABELS.state] },
   'async_charts.queue.oldest.age': { kind: 'gauge', unit: 's', description: 'Age of the task at the head of the queue, 0 where none waits', labels: [] },
-  'async_charts.queue.paused': { kind: 'gauge', unit: '1', description: '1 while the queue is paused', labels: [] },
+  'async_charts.queue.paused': { kind: 'gauge', unit: '', description: '1 while the queue is paused', labels: [] },
   'async_charts.worker.slots': { kind: 'gauge', unit: '{slot}', description: 'Slots of the worker in this process', labels: [LABELS.state] },
-  'async_charts.feed.up': { kind: 'gauge', unit: '1', description: '1 while live updates arrive without polling', labels: [] },
+  'async_charts.feed.up': { kind: 'gauge', unit: '', description: '1 while live updates arrive without polling', labels: [] },
   'async_charts.streams': { kind: 'upDownCounter', unit: '{stream}', description: 'Open streams of this process', labels: [LABELS.transport] }
 } as const satisfies Readonly<Record<string, Metric>>
 

@@ -8,7 +8,13 @@ export interface Test {
 }
 
 /** What a process prints when it is ready. */
-const READY = { demo: /is at (http\S+?)[;\s]/, server: /is at (http\S+?)[;\s]/, worker: /(Making charts)/ }
+const READY = {
+  demo: /is at (http\S+?)[;\s]/,
+  server: /is at (http\S+?)[;\s]/,
+  worker: /(Making charts)/,
+  'metrics/server': /is at (http\S+?)[;\s]/,
+  'metrics/worker': /(Making charts)/
+}
 
 /** One of the examples as a process of its own, as it was built; ended with the test. */
 export async function startExample (t: Test, name: keyof typeof READY, env: Record<string, string>): Promise<Example> {
