@@ -42,7 +42,7 @@ export interface GenerateContext {
   /** The charts that this one was told to wait for (`depends_on`), in the order asked. */
   readonly dependencies: readonly Chart[]
   /**
-   * Where this attempt is in a trace, to be passed on to what is not instrumented: as the headers `traceparent` and `tracestate`.
+   * Where this attempt is in a trace, to be passed on to what is not instrumented: as headers of these names.
    * Undefined where nobody traces.
    */
   readonly trace?: TraceContext | undefined

@@ -1,5 +1,5 @@
 import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
-import type { AttemptRecord, Closed, Closing, EnqueuedTask, QueueStats, Taken, TraceContext } from '../store/task-store.ts'
+import type { AttemptRecord, Cancelled, Closed, Closing, EnqueuedTask, QueueStats, Taken, TraceContext } from '../store/task-store.ts'
 import type { ChartPriority, ChartTask } from '../task.ts'
 
 /** A queue in this process, as its messages name it: one object for each service, plugin or worker. */
@@ -55,10 +55,10 @@ export interface SettleMessage extends FromQueue {
   error?: unknown
 }
 
-/** A task is cancelled; `result` is the task, or null where it is unknown. */
+/** A task is cancelled; `result` is the task and all that ended with it, or null where it is unknown. */
 export interface CancelMessage extends FromQueue {
   readonly task_id: string
-  result?: ChartTask | null
+  result?: Cancelled | null
   error?: unknown
 }
 

@@ -2,6 +2,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { ChartGenerationError, ChartQueueService } from '../../lib/index.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
+import { tracingChannels } from '../../lib/telemetry/channels.ts'
 import { proseOf, readPage } from '../helpers/markdown.ts'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
 
@@ -25,13 +26,26 @@ function named (names: Iterable<string>, actual: string): string {
   return found ?? `not on the page: ${actual}`
 }
 
+const TRACE = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'vendor=1' }
+
 t.test('the page names every key, type, field and channel that tasks make, and no other', async t => {
   const redis = new Redis(await redisUrl())
   const listener = redis.duplicate()
   const keyPrefix = uniquePrefix(t)
   const prefix = `{${keyPrefix}}:`
   const service = new ChartQueueService({
-    redis, keyPrefix, limits: { runningPerTenant: 1, timeInQueue: 3_600_000 }, tenantWeight: () => 2, retry: { attempts: 2, backoff: { delay: 60_000 } }
+    redis,
+    keyPrefix,
+    limits: { runningPerTenant: 1, timeInQueue: 3_600_000 },
+    tenantWeight: () => 2,
+    retry: { attempts: 2, backoff: { delay: 60_000 } },
+    telemetry: {
+      listen () {
+        const listener = () => {}
+        tracingChannels.send.start.subscribe(listener)
+        return () => { tracingChannels.send.start.unsubscribe(listener) }
+      }
+    }
   })
   t.teardown(async () => {
     await service.close()
@@ -77,7 +91,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
 
   const ada = { user_id: 'ada', org_id: 'acme' }
   const ask = async (more: object, idempotencyKey?: string) =>
-    (await service.enqueueChartTask({ message_id, ...more }, ada, { idempotencyKey })).task.task_id
+    (await service.enqueueChartTask({ message_id, ...more }, ada, { idempotencyKey, trace: TRACE })).task.task_id
   const first = await ask({ visibility: 'ORGANIZATION' }, 'once')
   const second = await ask({ adjustment_query: 'as a line chart' })
   await look()

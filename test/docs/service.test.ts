@@ -15,7 +15,7 @@ const entries = [...page.matchAll(/^#### (\w+)\n\n```ts\n([^]*?)\n```$/gm)].map(
 
 const TYPES = [
   'BatchedChartRequest', 'BulkFilter', 'BulkResult', 'Chart', 'ChartRequest', 'ChartStatus', 'ChartTask', 'ChartWorker', 'CreateChartRequest', 'EnqueueBatchResult', 'EnqueueResult',
-  'Identity', 'JsonValue', 'ProgressUpdate', 'QueueFailures', 'QueueHistory', 'QueueStats', 'RunWorkerOptions', 'TaskDetails', 'TaskPage', 'TaskStore', 'WorkerList'
+  'Identity', 'JsonValue', 'ProgressUpdate', 'QueueFailures', 'QueueHistory', 'QueueStats', 'RunWorkerOptions', 'TaskDetails', 'TaskPage', 'TaskStore', 'TraceContext', 'WorkerList'
 ]
 
 /** Every method of the class and of what it extends. */
