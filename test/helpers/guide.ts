@@ -1,15 +1,17 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readPage, snippetsOf } from './markdown.ts'
 import { root } from './root.ts'
 
 /** What a reader of the guide has installed. */
 const INSTALLED = [
-  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@types/node', '@types/pg', 'esbuild', 'eventsource-parser', 'openai', 'pg', 'zod', '@opentelemetry/api',
+  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@opentelemetry', '@types/node', '@types/pg', 'esbuild', 'eventsource-parser', 'openai', 'pg', 'zod',
   ...['compress', 'cookie', 'cors', 'helmet', 'jwt', 'rate-limit', 'session', 'static', 'under-pressure'].map(name => `@fastify/${name}`)
 ]
+/** What the package exports, and from where. */
+const EXPORTED = { index: 'index', client: 'client/index', otel: 'otel/index' } as const
 
 interface Test {
   teardown (ended: () => unknown): unknown
@@ -25,10 +27,14 @@ export async function followGuide (t: Test, page: string): Promise<{ folder: str
   }
   await write('package.json', '{ "type": "module" }')
   const exported = (name: string) => ({ types: `./${name}.ts`, default: `./${name}.js` })
-  await write('node_modules/fastify-async-charts/package.json', JSON.stringify({ type: 'module', exports: { '.': exported('index'), './client': exported('client') } }))
-  for (const [file, entry] of [['index.js', 'dist/lib/index.js'], ['index.ts', 'lib/index.ts'], ['client.js', 'dist/lib/client/index.js'], ['client.ts', 'lib/client/index.ts']] as const) {
-    const lib = JSON.stringify(fileURLToPath(new URL(entry, root)))
-    await write(`node_modules/fastify-async-charts/${file}`, `export * from ${lib}\n${file.startsWith('index') ? `export { default } from ${lib}\n` : ''}`)
+  await write('node_modules/fastify-async-charts/package.json', JSON.stringify({
+    type: 'module', exports: { '.': exported('index'), './client': exported('client'), './otel': exported('otel') }
+  }))
+  for (const [name, entry] of Object.entries(EXPORTED)) {
+    for (const file of [`dist/lib/${entry}.js`, `lib/${entry}.ts`]) {
+      const lib = JSON.stringify(fileURLToPath(new URL(file, root)))
+      await write(`node_modules/fastify-async-charts/${name}${extname(file)}`, `export * from ${lib}\n${name === 'index' ? `export { default } from ${lib}\n` : ''}`)
+    }
   }
   for (const name of INSTALLED) {
     await mkdir(dirname(join(folder, 'node_modules', name)), { recursive: true })

@@ -22,6 +22,3 @@ export function samplesOf (text: string): Sample[] {
 export const prometheusName = (name: MetricName): string =>
   `${name.replaceAll('.', '_')}${METRICS[name].kind === 'counter' ? '_total' : ''}`
 
-/** The metrics that a query reads, without what a histogram adds. */
-export const metricsOf = (query: string): string[] =>
-  [...query.matchAll(/\b(?:messaging|async_charts)_\w+?(?:\$\{unit\}\w*)?(?=[[{\s)]|$)/g)].map(([name]) => name.replace('${unit}', '').replace(/_(bucket|sum|count)$/, ''))
