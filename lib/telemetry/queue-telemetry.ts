@@ -99,12 +99,16 @@ export class QueueTelemetry implements ObservedQueue {
   }
 
   /** An attempt from its begin to its outcome; it fails as `attempt` does. */
-  async process (taken: TakenTask, worker_id: string, attempt: TracedAttempt): Promise<Closing | null> {
-    const channel = tracingChannels.process
-    if (!channel.hasSubscribers) return this.#run(taken.task, attempt, null)
+  process (taken: TakenTask, worker_id: string, attempt: TracedAttempt): Promise<Closing | null> {
+    if (tracingChannels.process.hasSubscribers) return this.#process(taken, worker_id, attempt)
+    const { attemptEnded, cancelDelivered } = channels
+    return attemptEnded.hasSubscribers || cancelDelivered.hasSubscribers ? this.#run(taken.task, attempt, null) : attempt.run(null)
+  }
+
+  async #process (taken: TakenTask, worker_id: string, attempt: TracedAttempt): Promise<Closing | null> {
     const { task, priority, lease, trace } = taken
     const message: ProcessMessage = { queue: this, task, priority, lease, worker_id, trace, dependencies: await this.#tracesOf(task.depends_on) }
-    return traceOperation(channel, message, async () => {
+    return traceOperation(tracingChannels.process, message, async () => {
       const closing = await this.#run(task, attempt, message)
       message.outcome = closing ? OUTCOMES[closing.verb] : attempt.abortCode === 'CANCELLED' ? 'cancelled' : 'lost'
       if (closing?.verb === 'fail') Object.assign(message, { code: closing.code, thrown: attempt.thrownOf(closing) })

@@ -14,5 +14,6 @@ export function toTraceContext (given: { readonly traceparent?: unknown, readonl
   const { traceparent, tracestate } = given ?? {}
   if (typeof traceparent !== 'string' || !TRACEPARENT.test(traceparent)) return null
   const isKept = typeof tracestate === 'string' && tracestate.length <= MAX_TRACESTATE_BYTES && TRACESTATE.test(tracestate)
-  return isKept ? { traceparent, tracestate } : { traceparent }
+  // What is handed out is what a store in memory keeps.
+  return Object.freeze(isKept ? { traceparent, tracestate } : { traceparent })
 }

@@ -120,7 +120,8 @@ t.test('every query can be parsed, and reads metrics and labels that there are',
   const metrics = Object.keys(METRICS).map(name => prometheusName(name as MetricName))
   const labels = [...Object.values(LABELS), ...Object.values(ATTRIBUTES)].map(name => name.replaceAll('.', '_')).concat('le', 'instance')
   for (const [where, given] of queries) {
-    const query = given.replaceAll('${unit}', '').replaceAll('$__rate_interval', '5m').replaceAll('$queue', '.*')
+    // What Grafana fills in.
+    const query = given.replaceAll(/\$\{unit\}/g, '').replaceAll('$__rate_interval', '5m').replaceAll('$queue', '.*')
     parser.parse(query).iterate({
       enter ({ name, from, to }) {
         const text = query.slice(from, to)

@@ -21,4 +21,3 @@ export function samplesOf (text: string): Sample[] {
 /** What OpenTelemetry's exporter calls a metric; a histogram is followed by `_bucket`, `_sum` or `_count`. */
 export const prometheusName = (name: MetricName): string =>
   `${name.replaceAll('.', '_')}${METRICS[name].kind === 'counter' ? '_total' : ''}`
-

@@ -77,7 +77,12 @@ t.test('one trace goes from a POST through a worker process that fails, another 
   const failed = first.spans.find(({ name }) => process_.test(name))!
   const link = { span_id: send.span_id, trace_id: client.trace_id, tracestate: 'vendor=1', attributes: { 'async_charts.link': 'send' } }
   t.match(failed, {
-    name: `process ${keyPrefix}`, kind: SpanKind.CONSUMER, trace_id: client.trace_id, parent_id: send.span_id, status: SpanStatusCode.ERROR, links: [link],
+    name: `process ${keyPrefix}`,
+    kind: SpanKind.CONSUMER,
+    trace_id: client.trace_id,
+    parent_id: send.span_id,
+    status: SpanStatusCode.ERROR,
+    links: [link],
     events: [{ name: 'exception', attributes: { 'exception.message': 'the database went away' } }],
     attributes: { 'messaging.message.id': task_id, 'async_charts.attempt': 1, 'async_charts.outcome': 'failed', 'error.type': 'CHARTS_ERR_GENERATION_FAILED' }
   })
