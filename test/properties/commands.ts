@@ -79,7 +79,7 @@ const index = fc.nat(11)
 const often = <T>(usual: T, rare: fc.Arbitrary<T>, weight = 3) => fc.oneof({ weight, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: rare })
 
 /** The second has what JSON escapes, and what other fields look like. */
-const traces: readonly TraceContext[] = [
+export const traces: readonly TraceContext[] = [
   { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
   { traceparent: '00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00', tracestate: 'a/b="queue_timeout":1,x="key":"k\\"}},"batch":"b"' }
 ]

@@ -5,8 +5,9 @@ import * as fc from 'fast-check'
 import t from 'tap'
 import { scripts } from '../../lib/store/redis/scripts.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
+import { Scene } from '../../lib/store/conformance/scene.ts'
 import { redisServerPath, removeKeys, startRedis, uniquePrefix } from '../helpers/redis.ts'
-import { plainSequences, type Command } from './commands.ts'
+import { plainSequences, traces, type Command } from './commands.ts'
 import { shortest } from './shortest.ts'
 import { SideBySide } from './side-by-side.ts'
 
@@ -52,6 +53,8 @@ async function readOne (redis: Redis, key: string): Promise<unknown> {
   }
 }
 
+const COUNT = (source: string) => source.replace(PLAIN, call => call.replace(' then ', ' then redis.call("INCR", KEYS[1] .. "plain") '))
+
 const TOLERANCE = 3_000
 
 function compare (actual: Kept, expected: Kept): void {
@@ -66,7 +69,7 @@ t.test(`the plain path leaves in Redis what the whole script leaves (PROPERTY_SE
   const { hostname: host, port } = new URL(server.url)
   const redis = new Redis({ host, port: Number(port) })
   const whole = changing({ host, port: Number(port) }, source => source.replace(PLAIN, ''))
-  const counting = changing({ host, port: Number(port) }, source => source.replace(PLAIN, call => call.replace(' then ', ' then redis.call("INCR", KEYS[1] .. "plain") ')))
+  const counting = changing({ host, port: Number(port) }, COUNT)
   t.teardown(async () => {
     for (const client of [redis, whole, counting]) client.disconnect()
     await server.stop()
@@ -98,4 +101,28 @@ t.test(`the plain path leaves in Redis what the whole script leaves (PROPERTY_SE
   t.comment(`PROPERTY_SEED=${seed} ends in a difference after\n${commands.map(command => JSON.stringify(command)).join('\n')}`)
   await play(commands)
   t.fail(`the difference has gone: a test that is not the same each time; it was: ${errorInstance}`)
+})
+
+t.test('creates and claims of what is traced are plain', { skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
+  const server = await startRedis()
+  const { hostname: host, port } = new URL(server.url)
+  const redis = new Redis({ host, port: Number(port) })
+  const counting = changing({ host, port: Number(port) }, COUNT)
+  t.teardown(async () => {
+    for (const client of [redis, counting]) client.disconnect()
+    await server.stop()
+  })
+  const keyPrefix = uniquePrefix(t)
+  await Scene.play(async ({ now }) => new RedisStore({ redis: counting, keyPrefix, now }), async scene => {
+    const idempotency = { key: 'key', body: 'body' }
+    for (const trace of traces) {
+      await scene.enqueue({ trace })
+      await scene.enqueue({ trace, force: true })
+    }
+    await scene.enqueue({ trace: traces[1]!, idempotency })
+    await scene.store.enqueueBatch(crypto.randomUUID(), traces.map(trace => scene.draft({ trace })))
+    const { tasks } = await scene.dequeue({ count: 7 })
+    t.same(tasks.map(({ trace }) => trace), [traces[0], traces[0], traces[1], traces[1], traces[1], ...traces])
+    t.equal(Number(await redis.get(`{${keyPrefix}}:plain`)), 7)
+  })
 })
