@@ -42,7 +42,7 @@ before(async () => {
     await mkdir(dirname(path), { recursive: true })
     await symlink(join(root, 'node_modules', dependency), path)
   }
-  for (const file of ['host.mts', 'client.mts']) await cp(join(root, 'test/types', file), join(host, file))
+  for (const file of ['host.mts', 'client.mts', 'telemetry.mts']) await cp(join(root, 'test/types', file), join(host, file))
 })
 after(() => rm(host, { recursive: true, force: true }))
 
@@ -50,7 +50,7 @@ test('what hosts write compiles', { jobs: 2, timeout: 160_000 }, t => {
   for (const [compiler, flags] of hosts) {
     t.test(`${compiler} ${flags.join(' ')}`, { buffered: true, timeout: 160_000 }, async t => {
       const tsc = join(root, 'node_modules', compiler, 'bin/tsc')
-      const args = [tsc, '--noEmit', '--target', 'es2022', '--lib', 'es2022', '--types', 'node', ...flags, 'host.mts', 'client.mts']
+      const args = [tsc, '--noEmit', '--target', 'es2022', '--lib', 'es2022', '--types', 'node', ...flags, 'host.mts', 'client.mts', 'telemetry.mts']
       const { stdout } = await run(process.execPath, args, { cwd: host }).catch(error => error)
       t.equal(stdout, '')
     })
