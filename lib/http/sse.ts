@@ -138,13 +138,14 @@ function framesOf<T> (watch: (signal: AbortSignal) => AsyncIterable<T>, frameOf:
 }
 
 /** Serves what `admit` lets in; null where the reader has seen it all. */
-function serve<R extends FastifyRequest> ({ streams, options }: Dependencies, admit: (request: R) => Promise<Frames | null>) {
+function serve<R extends FastifyRequest> ({ service, streams, options }: Dependencies, admit: (request: R) => Promise<Frames | null>) {
   return async (request: R, reply: FastifyReply): Promise<void> => {
     let frames: Frames | null
     try {
       frames = await admit(request)
     } catch (error) {
       if (!isStoreUnavailable(error)) throw error
+      service.telemetry.refused(error)
       return refuseForNow(reply, 'not reachable, come back')
     }
     // Nothing will ever follow: 204 is how an EventSource is told to stop.

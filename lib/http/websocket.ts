@@ -77,13 +77,14 @@ export function webSocketRoute (dependencies: Dependencies, schema: FastifySchem
 }
 
 /** Decided before the upgrade, with a status code. What passes, the socket says itself: a browser cannot see a status. */
-function admit ({ gate, options }: Dependencies) {
+function admit ({ service, gate, options }: Dependencies) {
   return async (request: SocketRequest): Promise<void> => {
     if (!isAllowedOrigin(request, options.allowedOrigins)) throw new errors.CHARTS_ERR_ORIGIN_FORBIDDEN()
     try {
       (request as AdmittedRequest)[kTask] = await gate.own(request, request.params.task_id, 'read')
     } catch (error) {
       if (!isStoreUnavailable(error)) throw error
+      service.telemetry.refused(error)
     }
   }
 }

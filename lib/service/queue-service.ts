@@ -172,7 +172,7 @@ export class QueueService {
    * @throws what `enqueueChartTask` throws; a circle or an unknown ref is a CHARTS_ERR_INVALID_REQUEST that names it
    */
   async enqueueChartTasks (requests: readonly BatchedChartRequest[], identity: Identity, options: EnqueueOptions = {}): Promise<EnqueueBatchResult> {
-    const enqueuing = this.telemetry.send(requests?.length ?? 0, options.trace, trace => this.#intake.many(requests, identity, options.idempotencyKey, trace))
+    const enqueuing = this.telemetry.send(Array.isArray(requests) ? requests.length : 0, options.trace, trace => this.#intake.many(requests, identity, options.idempotencyKey, trace))
     this.#estimates.prepare()
     const { tasks, ...batch } = await enqueuing
     const estimated = await this.#estimates.ofAll(tasks.map(({ task }) => task))

@@ -77,6 +77,7 @@ for (const kind of stores) {
       for (const [name, labels, value] of expected) await counted(metrics, name, labels, value)
 
       const all = await metrics.collect()
+      for (const name of ['claim', 'settle']) t.ok(valueOf(all, 'messaging.client.operation.duration', operation(name)), name)
       const said = [user.user_id, user.org_id, message_id, completed.task_id, refused.task_id, task_id]
       for (const [name, data] of all) {
         const known: readonly string[] = ['messaging.system', 'messaging.destination.name', ...METRICS[name as MetricName].labels]
@@ -184,6 +185,18 @@ t.test('streams and refusals of the routes', async t => {
   for (const code of ['CHARTS_ERR_UNAUTHENTICATED', 'CHARTS_ERR_TASK_NOT_FOUND', 'FST_ERR_VALIDATION', 'FST_ERR_CTP_INVALID_JSON_BODY']) {
     await counted(metrics, 'async_charts.requests.refused', { code }, 1)
   }
+})
+
+t.test('a stream that is refused because the store is away is told, although it is no error of its route', async t => {
+  const metrics = recordMetrics(t)
+  const queue = await startQueue(t, 'memory')
+  const spy = spyOnStore(queue)
+  const host = await startHost(t, 'memory', { store: spy.store, telemetry: otel({ meter: metrics.meter }) })
+  spy.lose('request', 'read')
+  const { statusCode, body } = await host.as('ada').get(`/stream/${crypto.randomUUID()}`)
+  t.equal(statusCode, 200)
+  t.match(body, /not reachable/)
+  await counted(metrics, 'async_charts.requests.refused', { code: 'CHARTS_ERR_STORE_UNAVAILABLE' }, 1)
 })
 
 t.test('a refusal that the service and a route see is one, and a code of a host is none', async t => {
