@@ -1,6 +1,7 @@
 import { metrics, trace, type Meter, type Tracer } from '@opentelemetry/api'
 import { errors } from '../errors.ts'
 import type { Telemetry } from '../telemetry/channels.ts'
+import { VERSION } from '../version.ts'
 import { observeQueue } from './gauges.ts'
 import { measureQueue } from './metrics.ts'
 import { traceQueue } from './spans.ts'
@@ -44,8 +45,8 @@ export function otel (options: OtelOptions = {}): Telemetry {
   const { tracer, meter, queueGauges = true } = check(options)
   return {
     listen (queue) {
-      const ownMeter = meter ?? metrics.getMeter(NAME)
-      const ends = [traceQueue(queue, tracer ?? trace.getTracer(NAME)), measureQueue(queue, ownMeter), observeQueue(queue, ownMeter, queueGauges)]
+      const ownMeter = meter ?? metrics.getMeter(NAME, VERSION)
+      const ends = [traceQueue(queue, tracer ?? trace.getTracer(NAME, VERSION)), measureQueue(queue, ownMeter), observeQueue(queue, ownMeter, queueGauges)]
       return () => { for (const end of ends) end() }
     }
   }

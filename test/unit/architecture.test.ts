@@ -25,7 +25,7 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['store/', [...entities, 'store/memory/', 'type store/task-store']],
   ['telemetry/', [...entities, 'telemetry/', 'type store/task-store']],
   // On top of the channels: nothing of the package imports it.
-  ['otel/', ['otel/', 'errors', 'telemetry/channels', 'type telemetry/', 'type store/task-store', 'type task', '@opentelemetry/api']],
+  ['otel/', ['otel/', 'errors', 'version', 'telemetry/channels', 'type telemetry/', 'type store/task-store', 'type task', '@opentelemetry/api']],
   ['service/', [...entities, 'json', 'logging', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
   ['http/', [...entities, 'validator', 'service/', 'http/', 'type telemetry/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
   // Runs in browsers: of the server it knows types only.

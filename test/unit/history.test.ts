@@ -13,7 +13,7 @@ const START = Date.parse('2030-01-01T00:00:00.000Z')
 const MINUTE = 60_000
 const date = (ms: number) => new Date(START + ms).toISOString()
 const taken = (created: number, at: number, lease = 1) =>
-  ({ task: someTask({ created_at: date(created), step_at: START + at }), request: null!, lease, checkpoints: new Map(), lostWorkers: null, alone: false })
+  ({ task: someTask({ created_at: date(created), step_at: START + at }), request: null!, lease, checkpoints: new Map(), priority: 'normal' as const, run_at: null, trace: null, lostWorkers: null, alone: false })
 const completed = (started: number, at: number) => someTask({ status: 'COMPLETED', started_at: date(started), completed_at: date(at) })
 const failed = (error_code: string, at: number) => someTask({ status: 'FAILED', error_code, completed_at: date(at) })
 
