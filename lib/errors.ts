@@ -8,6 +8,7 @@ const coded = <A extends [any?, any?, any?] = []>(code: string, message: string,
 export const errors = {
   CHARTS_ERR_UNAUTHENTICATED: coded('CHARTS_ERR_UNAUTHENTICATED', 'Authentication is required', 401),
   CHARTS_ERR_FORBIDDEN: coded('CHARTS_ERR_FORBIDDEN', 'Not allowed', 403),
+  CHARTS_ERR_READ_ONLY: coded('CHARTS_ERR_READ_ONLY', 'This dashboard is read-only', 403),
   CHARTS_ERR_ORIGIN_FORBIDDEN: coded('CHARTS_ERR_ORIGIN_FORBIDDEN', 'This origin may not open a WebSocket here', 403),
   CHARTS_ERR_CROSS_SITE: coded('CHARTS_ERR_CROSS_SITE', 'A page of another site may not change anything here', 403),
   CHARTS_ERR_TASK_NOT_FOUND: coded('CHARTS_ERR_TASK_NOT_FOUND', 'Chart task not found', 404),

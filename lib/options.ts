@@ -127,6 +127,13 @@ const RouteOptionsSchema = Type.Object({
   logLevel: Type.Optional(Type.String())
 }, { additionalProperties: false })
 
+export const DashboardOptionsSchema = Type.Object({
+  prefix: Type.String({ description: 'Path that the pages hang under: empty, or with a slash at its start and none at its end', default: '/charts-dashboard', pattern: '^(/[^/]+)*$' }),
+  readOnly: Type.Boolean({ description: 'Shows no controls, and refuses what they would send with 403 `CHARTS_ERR_READ_ONLY`, whoever asks', default: false }),
+  logLevel: Type.Optional(Type.String({ description: 'Level of the log lines of the pages, as Fastify has it for every plugin. Default: that of the host' })),
+  logSerializers: PluginOptionsSchema.properties.logSerializers
+}, { additionalProperties: false })
+
 /** Options as a host gives them: what is undefined is as good as not given, whatever its compiler makes of the two. */
 export type Given<T> = { [K in keyof T]?: T[K] | undefined }
 export type WorkerSettings = Static<typeof InProcessWorkerSchema>

@@ -19,6 +19,8 @@ function filesOf (folder) {
     .filter(file => !file.startsWith('bench/peers/') && !file.startsWith('dist/bench/peers/'))
     // The package holds what was compiled, and not the Lua beside it.
     .filter(file => file.startsWith('dist/') || !file.endsWith('.lua'))
+    // The dashboard's browser code is in the module that is generated from it.
+    .filter(file => !file.startsWith('lib/dashboard/browser/'))
 }
 
 /** Compiles what has changed since it was compiled last. Files that are no sources are copied: tests read them beside their own. */

@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { TSchema } from '@sinclair/typebox'
 import {
-  InProcessWorkerSchema, LimitsSchema, PluginOptionsSchema, RetentionSchema, RetrySchema, ServiceOptionsSchema, StreamSchema, WorkerOptionsSchema
+  DashboardOptionsSchema, InProcessWorkerSchema, LimitsSchema, PluginOptionsSchema, RetentionSchema, RetrySchema, ServiceOptionsSchema, StreamSchema, WorkerOptionsSchema
 } from '../lib/options.ts'
 import { neededCommands } from '../lib/store/redis/access.ts'
 
@@ -22,6 +22,7 @@ const tables: Readonly<Record<string, TSchema>> = {
   plugin: PluginOptionsSchema,
   service: ServiceOptionsSchema,
   'run-worker': WorkerOptionsSchema,
+  dashboard: DashboardOptionsSchema,
   ...groups
 }
 

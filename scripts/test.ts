@@ -22,7 +22,7 @@ const NOT_QUICK = /helpers\/(?:chromium|guide|postgres|protocols|redis|type-faul
 /** Tests that take more than five seconds: they wait for timers, or start threads. */
 const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults', 'group-feed', 'group-stream', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-alike', 'timeout'])
 /** Browsers and what is told apart by its timing come last: the compilers and the linter are done by then. */
-const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'client', 'telemetry', 'properties', 'worker', 'e2e', 'faults']
+const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'client', 'dashboard', 'telemetry', 'properties', 'worker', 'e2e', 'faults']
 
 const dist = fileURLToPath(new URL('dist/', root))
 const args = process.argv.slice(2)
@@ -110,7 +110,7 @@ function startChecks (): () => Promise<boolean> {
 // Tests that hang are ended by their file's time limit; tap's own is for people who wait.
 process.env['TAP_TIMEOUT'] = '0'
 if (isQuick) process.env['TEST_STORES'] = 'memory'
-else if (named.length === 0 || named.some(file => /e2e|docs|client/.test(file))) await shareBrowser()
+else if (named.length === 0 || named.some(file => /e2e|docs|client|dashboard/.test(file))) await shareBrowser()
 if (!isQuick && (named.length === 0 || named.some(file => file.includes('chart-store'))) && await postgresPath() === null) await install('postgresql')
 if (!isQuick && !await shareRedis()) {
   console.error('No Redis for the tests: set REDIS_URL, or put a redis-server or valkey-server of version 7 or later on the PATH')

@@ -41,6 +41,13 @@ export type Access = {
 export type Identify = (request: FastifyRequest) => Identity | null | undefined | Promise<Identity | null | undefined>
 export type Authorize = (identity: Identity, access: Access, request: FastifyRequest) => boolean | Promise<boolean>
 
+/** Where the plugin leaves the host's access policy on the instance, for the dashboard. */
+export const kAccessPolicy = Symbol.for('fastify-async-charts.access-policy')
+export interface AccessPolicy {
+  readonly identify: Identify
+  readonly authorize: Authorize | undefined
+}
+
 const kIdentity = Symbol('fastify-async-charts.identity')
 type IdentifiedRequest = FastifyRequest & { [kIdentity]: Identity | null }
 
@@ -80,7 +87,11 @@ export class Gate {
 
   /** What concerns everybody is for those whom the host has named. @throws CHARTS_ERR_FORBIDDEN */
   async monitor (request: FastifyRequest, operation: Operation): Promise<void> {
-    if (!this.#authorize || !await this.#allows(request, { action: 'monitor', operation })) throw new errors.CHARTS_ERR_FORBIDDEN()
+    if (!await this.mayMonitor(request, operation)) throw new errors.CHARTS_ERR_FORBIDDEN()
+  }
+
+  async mayMonitor (request: FastifyRequest, operation: Operation): Promise<boolean> {
+    return this.#authorize !== undefined && await this.#allows(request, { action: 'monitor', operation })
   }
 
   /** @throws CHARTS_ERR_TASK_NOT_FOUND */

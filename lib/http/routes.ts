@@ -241,7 +241,7 @@ async function * single<T> (items: AsyncIterable<T>) {
 }
 
 /** The host's parsers are for its own routes: one for every type, or one that keeps the bytes, would hand over what is no object. */
-function parseBodies (fastify: FastifyInstance): void {
+export function parseBodies (fastify: FastifyInstance): void {
   const parse = fastify.getDefaultJsonParser('error', 'error')
   fastify.removeAllContentTypeParsers()
   fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {

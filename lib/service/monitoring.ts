@@ -104,7 +104,7 @@ function percentileOf (buckets: readonly number[], share: number): number | null
   return HISTORY_BOUNDS.at(-1)!
 }
 
-function percentilesOf (histograms: readonly Histogram[]): Percentiles {
+export function percentilesOf (histograms: readonly Histogram[]): Percentiles {
   const buckets = Array.from({ length: HISTORY_BOUNDS.length + 1 }, (_, i) => sumOf(histograms.map(histogram => histogram.buckets[i]!)))
   return { p50: percentileOf(buckets, 0.5), p95: percentileOf(buckets, 0.95) }
 }

@@ -11,6 +11,8 @@ import type {
   Identify, Identity, JsonValue, ListTasksOptions, ListedChart, Logger, MessageCharts, MessageChartsOptions, Outcome, ProgressUpdate, PublicChartTask,
   QueueStats, RunWorkerOptions, StoreChoice, TaskDetails, TaskPage, TaskStore
 } from 'fastify-async-charts'
+import dashboardByDefault, { asyncChartsDashboard } from 'fastify-async-charts/dashboard'
+import type { AsyncChartsDashboardOptions } from 'fastify-async-charts/dashboard'
 import { storeConformance } from 'fastify-async-charts/store-conformance'
 import type { ConformanceCase, OpenStore } from 'fastify-async-charts/store-conformance'
 
@@ -79,6 +81,9 @@ export async function host (): Promise<void> {
   const app = Fastify({ logger: true })
   // Options in a constant, as a literal, as a function, of a child, and what a host has not got.
   await app.register(asyncCharts, options)
+  const dashboard: AsyncChartsDashboardOptions = { prefix: '/queue', readOnly: undefined }
+  await app.register(asyncChartsDashboard, dashboard)
+  await app.register(dashboardByDefault, { readOnly: true, logLevel: 'warn' })
   await app.register(byDefault, { store: memoryStore({ now: () => 0 }), identify: () => ({ user_id: 'ada' }), worker: false, generate: new URL('generate.js', 'file:///') })
   await app.register(async child => { await child.register(asyncCharts, { ...options, prefix: '/other', keyPrefix: 'other' }) })
   await app.register(asyncCharts, () => options)

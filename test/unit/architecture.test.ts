@@ -28,6 +28,8 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['otel/', ['otel/', 'errors', 'version', 'telemetry/channels', 'type telemetry/', 'type store/task-store', 'type task', '@opentelemetry/api']],
   ['service/', [...entities, 'json', 'logging', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
   ['http/', [...entities, 'validator', 'service/', 'http/', 'type telemetry/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
+  ['dashboard/index', ['errors', 'options', 'http/access', 'dashboard/', 'fastify-plugin', 'type fastify']],
+  ['dashboard/', ['task', 'errors', 'service/', 'http/', 'dashboard/', 'type store/task-store', 'type fastify']],
   // Runs in browsers: of the server it knows types only.
   ['client/', ['client/', 'eventsource-parser', 'type task', 'type service/listed-charts']],
   ['worker/run-worker', [...entities, 'options', 'chart-queue-service', 'worker/', 'type service/', 'type telemetry/']],

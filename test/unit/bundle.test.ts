@@ -27,6 +27,7 @@ import { pathToFileURL } from 'node:url'
 import Fastify from 'fastify'
 import { Redis } from 'ioredis'
 import asyncCharts, { memoryStore, runWorker } from 'fastify-async-charts'
+import { asyncChartsDashboard } from 'fastify-async-charts/dashboard'
 
 async function main () {
   const { REDIS_URL, KEY_PREFIX } = process.env
@@ -42,7 +43,8 @@ async function main () {
     redis?.disconnect()
   }
   try {
-    await app.register(asyncCharts, { ...queue, identify: () => ({ user_id: 'ada' }), ...(!redis && { generate }) })
+    await app.register(asyncCharts, { ...queue, identify: () => ({ user_id: 'ada' }), authorize: () => true, ...(!redis && { generate }) })
+    await app.register(asyncChartsDashboard)
     if (redis) worker = await runWorker({ ...queue, generate, handleSignals: false })
     console.log(await app.listen({ port: 0, host: '127.0.0.1' }))
   } catch (error) {
@@ -127,6 +129,13 @@ async function run (t: Test, folder: string, env: Record<string, string> = {}) {
   return { line: line as string, stop }
 }
 
+/** The dashboard, and what its page loads. */
+async function dashboard (origin: string): Promise<number[]> {
+  const page = await (await fetch(`${origin}/charts-dashboard/`)).text()
+  const assets = [...page.matchAll(/"\.\/(assets\/[^"]+)"/g)].map(([, path]) => path!)
+  return Promise.all(assets.map(async path => (await fetch(`${origin}/charts-dashboard/${path}`)).status))
+}
+
 /** One chart, and both of its streams. */
 async function chart (origin: string) {
   const base = `${origin}/api/v1/analytics/charts`
@@ -159,6 +168,7 @@ for (const format of ['cjs', 'esm'] as const) {
       const host = await run(t, folder, env)
       t.match(host.line, /^http:/)
       t.strictSame(await chart(host.line), expected)
+      t.strictSame(await dashboard(host.line), [200, 200, 200, 200])
       t.strictSame(await host.stop(), [0, null])
     }
 
@@ -196,5 +206,6 @@ t.test('bundled by ncc to CommonJS, with piscina installed', async t => {
   const host = await run(t, folder)
   t.match(host.line, /^http:/)
   t.strictSame(await chart(host.line), expected)
+  t.strictSame(await dashboard(host.line), [200, 200, 200, 200])
   t.strictSame(await host.stop(), [0, null])
 })
