@@ -218,6 +218,27 @@ t.test('estimates: what a page says, and following a chart to its end', async t 
   await t.rejects(followStatus(`/api/v1/analytics/charts/async/${crypto.randomUUID()}/status`, () => t.fail('nothing to show')), { code: 'CHARTS_ERR_TASK_NOT_FOUND' })
 })
 
+t.test('the dashboard: who may see what, one to look only, and the way to a login', async t => {
+  const snippet = await follow(t, 'dashboard')
+  const { app } = await snippet('server.js')
+  t.teardown(() => app.close())
+  const page = async (path: string, role: string) => (await app.inject({ url: `/charts-dashboard${path}`, headers: { 'x-user': 'ada', 'x-role': role } }))
+  t.match((await page('/', 'operator')).body, 'Pause queue')
+  t.equal((await page('/', 'support')).statusCode, 200)
+  t.notMatch((await page('/', 'support')).body, 'Pause queue')
+  t.equal((await page('/tasks', 'sales')).statusCode, 403)
+
+  const other = Fastify()
+  t.teardown(() => other.close())
+  await other.register(asyncCharts, { store: memoryStore(), identify: () => ({ user_id: 'ada' }), authorize: () => true })
+  await (await snippet('look-only.js')).addDashboards(other)
+  await (await snippet('login.js')).addDashboard(other, (request: { headers: { cookie?: string } }) => request.headers.cookie !== undefined)
+  t.notMatch((await other.inject('/queue/wall/')).body, 'Pause queue')
+  t.match((await other.inject('/queue/')).body, 'Pause queue')
+  t.match(await other.inject({ url: '/charts-dashboard/', headers: { accept: 'text/html' } }), { statusCode: 302, headers: { location: '/login?to=%2Fcharts-dashboard%2F' } })
+  t.equal((await other.inject({ url: '/charts-dashboard/', headers: { accept: 'text/html', cookie: 'session=1' } })).statusCode, 200)
+})
+
 t.test('operating: who may look and who may act, all that has failed, and all of it again', async t => {
   const snippet = await follow(t, 'operating')
   const { app } = await snippet('server.js')

@@ -11,7 +11,7 @@ const INSTALLED = [
   ...['compress', 'cookie', 'cors', 'helmet', 'jwt', 'rate-limit', 'session', 'static', 'under-pressure'].map(name => `@fastify/${name}`)
 ]
 /** What the package exports, and from where. */
-const EXPORTED = { index: 'index', client: 'client/index', otel: 'otel/index' } as const
+const EXPORTED = { index: 'index', client: 'client/index', dashboard: 'dashboard/index', otel: 'otel/index' } as const
 
 interface Test {
   teardown (ended: () => unknown): unknown
@@ -28,7 +28,7 @@ export async function followGuide (t: Test, page: string): Promise<{ folder: str
   await write('package.json', '{ "type": "module" }')
   const exported = (name: string) => ({ types: `./${name}.ts`, default: `./${name}.js` })
   await write('node_modules/fastify-async-charts/package.json', JSON.stringify({
-    type: 'module', exports: { '.': exported('index'), './client': exported('client'), './otel': exported('otel') }
+    type: 'module', exports: { '.': exported('index'), './client': exported('client'), './dashboard': exported('dashboard'), './otel': exported('otel') }
   }))
   for (const [name, entry] of Object.entries(EXPORTED)) {
     for (const file of [`dist/lib/${entry}.js`, `lib/${entry}.ts`]) {
