@@ -92,7 +92,7 @@ t.test('the demo, one process without Redis', async t => {
     }
   })
 
-  t.equal(demo.output.trim().split('\n').length, 8, 'has printed nothing but its greeting')
+  t.equal(demo.output.trim().split('\n').length, 10, 'has printed nothing but its greeting')
 })
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
