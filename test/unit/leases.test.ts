@@ -42,7 +42,7 @@ t.test('an outcome becomes what ends the lease', () => inMemory(async scene => {
   const { task, lease } = await scene.taken()
   const { task_id } = task
   t.strictSame(await leases.prepare(task, lease, { content: { mark: 'bar' } }, never), {
-    task_id, lease, verb: 'complete', chart_id: chartIdOf(task_id, lease), content: '{"mark":"bar"}'
+    task_id, lease, verb: 'complete', chart_id: chartIdOf(task_id, lease), content: '{"mark":"bar"}', claimed: task
   })
   t.strictSame(await leases.prepare(task, lease, { error: new Error('secret') }, never), {
     task_id, lease, verb: 'fail', code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null
@@ -104,7 +104,7 @@ t.test("a chart goes to the host's store before its task names it", () => inMemo
   const closing = await leases.prepare(task, lease, { content: { rows: [1] } }, never)
   const { task_id, message_id } = task
   const chart_id = chartIdOf(task_id, lease)
-  t.strictSame(closing, { task_id, lease, verb: 'complete', chart_id, content: null })
+  t.strictSame(closing, { task_id, lease, verb: 'complete', chart_id, content: null, claimed: task })
   t.match(chartStore.charts.get(chart_id), {
     chart_id, task_id, message_id, user_id: 'ada', org_id: 'acme', visibility: 'ORGANIZATION', adjustment_query: 'log scale', created_at: /^\d{4}-.*Z$/, content: { rows: [1] }
   })
