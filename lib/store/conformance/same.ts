@@ -121,6 +121,19 @@ export const same = cases('the same chart', {
     await answered(scene, 'chart_exists', chart)
   },
 
+  'of several that were forced, one that still waits answers after the retention of the others': async scene => {
+    const short = { retention: { task: 1, status: 1, messageIndex: 1 } }
+    await scene.completed({ ...alike, ...short })
+    const { task_id } = await scene.enqueue({ ...alike, force: true })
+    const later = await scene.enqueue({ ...alike, ...short, force: true })
+    await scene.store.cancel(later.task_id)
+    scene.pass(2_000)
+    await scene.store.cleanup()
+    const other = await scene.enqueue({ message_id: scene.draft(alike).message_id, ...short })
+    await scene.store.cancel(other.task_id)
+    await answered(scene, 'already_active', task_id)
+  },
+
   'a chart that the host has lost does not count': async scene => {
     const { chart_id } = await scene.completed(alike, null)
     await queued(scene, { charts_inside: false, asked: { chart_id: chart_id!, kept: false } })

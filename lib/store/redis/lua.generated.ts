@@ -554,8 +554,9 @@ end
 local function check_index(task)
   local key, id, hash = messages_of(task.asked), task.id, task.asked.same
   local score = tonumber(call('ZSCORE', key, id) or nil)
-  if score and score < 0 and is_asked_for(key, hash) then return end
-  index_active(key, id, hash, first_of(key))
+  local is_in = score and score < 0
+  if is_in and is_asked_for(key, hash) then return end
+  if not is_in then index_active(key, id, hash, first_of(key)) end
   leave_open(key, hash)
   note_mended()
 end
@@ -1680,7 +1681,7 @@ local function leave_open(key, hash)
   note_shared(key, hash)
   call('ZREM', key, '=' .. hash)
 end
-local function next_finished(key, keep_task)
+local function next_finished(key, keep_task, is_last)
   local newest = tonumber(call('ZREVRANGEBYSCORE', key, LAST, '(0', 'WITHSCORES', 'LIMIT', '0', '1')[2] or 0)
   local gone = now - keep_task
   local old = newest > 0 and call('ZRANGEBYSCORE', key, '(0', digits[gone], 'WITHSCORES', 'LIMIT', '0', '100') or {}
@@ -1691,7 +1692,7 @@ local function next_finished(key, keep_task)
       call('ZREMRANGEBYSCORE', key, pointer, pointer)
     end
   end
-  if #old > 0 then call('ZREMRANGEBYSCORE', key, digits[2 * FAR], digits[2 * FAR + gone]) end
+  if #old > 0 and is_last then call('ZREMRANGEBYSCORE', key, digits[2 * FAR], digits[2 * FAR + gone]) end
   return math.max(now, newest + 1)
 end
 local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
@@ -1706,7 +1707,8 @@ local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
     return
   end
   local active = call('ZRANGEBYSCORE', key, FIRST, '(0', 'LIMIT', '0', '2')
-  local score = next_finished(key, keep_task)
+  local is_last = (active[1] or id) == id and (active[2] or id) == id
+  local score = next_finished(key, keep_task, is_last)
   call('ZADD', key, digits[score], id)
   if call('ZSCORE', key, '+' .. hash) then
     leave_open(key, hash)
@@ -1715,10 +1717,10 @@ local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
   else
     call('ZREM', key, '=' .. hash)
   end
-  if (active[1] or id) == id and (active[2] or id) == id then prolong(key, digits[keep_index]) end
+  if is_last then prolong(key, digits[keep_index]) end
 end
 local function index_chart(key, id, keep_task, keep_index)
-  call('ZADD', key, digits[next_finished(key, keep_task)], id)
+  call('ZADD', key, digits[next_finished(key, keep_task, true)], id)
   prolong(key, digits[keep_index])
 end
 local function index_forget(key, id, hash)

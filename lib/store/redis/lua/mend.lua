@@ -138,8 +138,9 @@ end
 local function check_index(task)
   local key, id, hash = messages_of(task.asked), task.id, task.asked.same
   local score = tonumber(call('ZSCORE', key, id) or nil)
-  if score and score < 0 and is_asked_for(key, hash) then return end
-  index_active(key, id, hash, first_of(key))
+  local is_in = score and score < 0
+  if is_in and is_asked_for(key, hash) then return end
+  if not is_in then index_active(key, id, hash, first_of(key)) end
   -- Whether others ask for the same was lost with it.
   leave_open(key, hash)
   note_mended()

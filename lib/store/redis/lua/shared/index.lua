@@ -26,7 +26,8 @@ local function leave_open(key, hash)
 end
 
 -- The score of a task that finishes now, above all others. A message that goes on for ever must not collect the ids of tasks that are gone.
-local function next_finished(key, keep_task)
+-- `is_last`: whether no unfinished one is left, which '+' may lead to.
+local function next_finished(key, keep_task, is_last)
   local newest = tonumber(call('ZREVRANGEBYSCORE', key, LAST, '(0', 'WITHSCORES', 'LIMIT', '0', '1')[2] or 0)
   local gone = now - keep_task
   local old = newest > 0 and call('ZRANGEBYSCORE', key, '(0', digits[gone], 'WITHSCORES', 'LIMIT', '0', '100') or {}
@@ -37,7 +38,7 @@ local function next_finished(key, keep_task)
       call('ZREMRANGEBYSCORE', key, pointer, pointer)
     end
   end
-  if #old > 0 then call('ZREMRANGEBYSCORE', key, digits[2 * FAR], digits[2 * FAR + gone]) end
+  if #old > 0 and is_last then call('ZREMRANGEBYSCORE', key, digits[2 * FAR], digits[2 * FAR + gone]) end
   return math.max(now, newest + 1)
 end
 
@@ -55,7 +56,8 @@ local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
     return
   end
   local active = call('ZRANGEBYSCORE', key, FIRST, '(0', 'LIMIT', '0', '2')
-  local score = next_finished(key, keep_task)
+  local is_last = (active[1] or id) == id and (active[2] or id) == id
+  local score = next_finished(key, keep_task, is_last)
   call('ZADD', key, digits[score], id)
   if call('ZSCORE', key, '+' .. hash) then
     leave_open(key, hash)
@@ -65,12 +67,12 @@ local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
     call('ZREM', key, '=' .. hash)
   end
   -- Another finished task in it may be kept longer.
-  if (active[1] or id) == id and (active[2] or id) == id then prolong(key, digits[keep_index]) end
+  if is_last then prolong(key, digits[keep_index]) end
 end
 
 -- The charts of a message that an org may see.
 local function index_chart(key, id, keep_task, keep_index)
-  call('ZADD', key, digits[next_finished(key, keep_task)], id)
+  call('ZADD', key, digits[next_finished(key, keep_task, true)], id)
   prolong(key, digits[keep_index])
 end
 
