@@ -41,9 +41,9 @@ const entries = Object.entries(contents).map(([name, content]) => {
 const generated = `// Generated from browser/ and uPlot by scripts/generate-assets.js (npm run assets): change those, not this.
 
 /** The assets of the pages by name. */
-export const assets = {
+export const assets: Readonly<Record<${Object.keys(contents).map(name => `'${name}'`).join(' | ')}, { readonly hash: string, readonly content: string }>> = {
 ${entries.join(',\n')}
-} as const
+}
 `
 
 if (!process.argv.includes('--check')) {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -76,6 +76,12 @@ test('the package holds what its users need and nothing else', async (t) => {
   }
   t.ok(packed.some(file => file.startsWith('docs/')), 'the documents are there')
   t.same(packed.filter(file => !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/lib\/.+\.(js|d\.ts)|docs\/.+)$/.test(file)), [])
+})
+
+test('declarations do not repeat what is generated', async (t) => {
+  const generated = packed.filter(file => file.endsWith('.generated.d.ts'))
+  t.equal(generated.length, 2)
+  for (const file of generated) t.ok((await stat(join(host, 'node_modules', name, file))).size < 2_000, file)
 })
 
 for (const file of ['host.mjs', 'host.cjs']) {

@@ -1,7 +1,7 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 
 /** What a script does by itself. */
-export const entries = {
+export const entries: Readonly<Record<'access' | 'batch' | 'cancel' | 'cancelAll' | 'checkpoint' | 'cleanup' | 'close' | 'contents' | 'dequeue' | 'ended' | 'enqueue' | 'extend' | 'history' | 'historyAdd' | 'inspect' | 'list' | 'lose' | 'mend' | 'message' | 'outlook' | 'pause' | 'probe' | 'progress' | 'read' | 'register' | 'settleAndClaim' | 'stats' | 'unregister' | 'workers', string>> = {
   'access': `#!lua flags=no-writes
 local refused = {}
 for i = 1, #ARGV, 3 do
@@ -19,6 +19,18 @@ for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
 each_ref(ids, function(ref) refs[#refs + 1] = ref end)
 if #refs == 0 then return { false } end
 return { t[1], refs }`,
+  'cancel': `#!lua flags=allow-oom
+--- @include "base"
+--- @include "queue"
+--- @include "index"
+--- @include "leave"
+--- @include "finish"
+--- @include "commit"
+local id = ARGV[2]
+if not (find_kept(id) and put_cancelled(id)) then return { shown(id), {}, 0 } end
+local unsettled = settle(false)
+commit()
+return { shown(id), others({}), unsettled and 1 or 0 }`,
   'cancelAll': `#!lua flags=allow-oom
 --- @include "base"
 --- @include "queue"
@@ -32,18 +44,6 @@ for _, id in ipairs(ids) do put_cancelled(id) end
 settle(false)
 commit()
 return others({})`,
-  'cancel': `#!lua flags=allow-oom
---- @include "base"
---- @include "queue"
---- @include "index"
---- @include "leave"
---- @include "finish"
---- @include "commit"
-local id = ARGV[2]
-if not (find_kept(id) and put_cancelled(id)) then return { shown(id), {}, 0 } end
-local unsettled = settle(false)
-commit()
-return { shown(id), others({}), unsettled and 1 or 0 }`,
   'checkpoint': `#!lua
 --- @include "base"
 local id, name, value, most = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -278,6 +278,18 @@ for i, id in ipairs(ids) do
 end
 if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
 return { answers, tostring(now) }`,
+  'history': `#!lua flags=no-writes
+--- @include "start"
+--- @include "history"
+local first = tonumber(ARGV[2])
+local function read(kind)
+  local found = {}
+  for back = first, first + tonumber(ARGV[3]) - 1 do
+    for _, text in ipairs(call('HGETALL', hour_of(kind, now - back * HOUR))) do found[#found + 1] = text end
+  end
+  return found
+end
+return { tostring(now), read('history'), ARGV[4] == '1' and read('failed') or {} }`,
   'historyAdd': `#!lua
 --- @include "start"
 --- @include "history"
@@ -346,18 +358,6 @@ for i = 5, #ARGV, 3 do
 end
 call('SET', mark, ARGV[3], 'PX', digits[MAX_REPEATED])
 return 1`,
-  'history': `#!lua flags=no-writes
---- @include "start"
---- @include "history"
-local first = tonumber(ARGV[2])
-local function read(kind)
-  local found = {}
-  for back = first, first + tonumber(ARGV[3]) - 1 do
-    for _, text in ipairs(call('HGETALL', hour_of(kind, now - back * HOUR))) do found[#found + 1] = text end
-  end
-  return found
-end
-return { tostring(now), read('history'), ARGV[4] == '1' and read('failed') or {} }`,
   'inspect': `#!lua flags=no-writes
 --- @include "base"
 local found = shown(ARGV[2])
@@ -909,7 +909,7 @@ for i, record in ipairs(values_of(P .. 'task:', ids)) do
   if message then running[#running + 1] = { ids[i], message, worker, attempt, step, progress, began } end
 end
 return { tostring(now), workers, #members > most and 1 or 0, running, #ids == PAGE and from + PAGE or -1 }`
-} as const
+}
 
 /** What scripts include, by its name. */
 export const fragments: Readonly<Record<string, string>> = {
