@@ -494,7 +494,7 @@ export interface TaskStore {
 
   /**
    * Says that a worker of this process is there, or what has changed of it: `readWorkers` has it from now on, until `removeWorker`, and
-   * ten seconds longer than the process lives at most. The store sees to that by itself: nobody repeats the call.
+   * eleven seconds longer than the process lives at most. The store sees to that by itself: nobody repeats the call.
    */
   registerWorker (worker: WorkerRegistration): Promise<void>
   /** The worker is gone. Harmless where it is unknown. */

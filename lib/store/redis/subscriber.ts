@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { Keyspace } from './keys.ts'
 import { duplicate, isReplyError, whenReady, within, type RedisClient } from './connections.ts'
 
-/** ms between proofs that messages arrive, and how long one may take. */
-const PING_INTERVAL = 5_000
+/** ms between proofs that messages arrive, while something is watched and while nothing is, and how long one may take. */
+const PING_INTERVAL = { watching: 5_000, idle: 8_000 }
 const PING_DEADLINE = 2_000
 /** ms before channels that the Redis user may not subscribe to are asked for again. */
 const REFUSED_RETRY_MS = 1_000
@@ -19,7 +19,9 @@ export class Subscriber {
   readonly #channels = new Set<string>()
   readonly #onMessage: (channel: string, message: string) => void
   readonly #onFeed: (up: boolean) => void
-  readonly #pinger: NodeJS.Timeout
+  /** Channels that every process listens to. */
+  readonly #own: number
+  #pinger: NodeJS.Timeout | undefined
   #up = false
   #heard = 0
   #retry: NodeJS.Timeout | undefined
@@ -36,7 +38,7 @@ export class Subscriber {
     this.#onMessage = onMessage
     this.#onFeed = onFeed
     this.#pingChannel = keys.ping(randomUUID())
-    this.#channels.add(this.#pingChannel).add(keys.cancelled)
+    this.#own = this.#channels.add(this.#pingChannel).add(keys.cancelled).size
     this.#client = duplicate(host, 'subscriber')
     this.#client.on('message', (channel: string, message: string) => {
       this.#heard = performance.now()
@@ -48,7 +50,7 @@ export class Subscriber {
       clearTimeout(this.#retry)
       this.#set(false)
     })
-    this.#pinger = setInterval(() => { this.#ping() }, PING_INTERVAL).unref()
+    this.#pingLater()
   }
 
   get up (): boolean {
@@ -56,7 +58,9 @@ export class Subscriber {
   }
 
   async subscribe (channel: string): Promise<boolean> {
+    const wasIdle = this.#channels.size === this.#own
     this.#channels.add(channel)
+    if (wasIdle) this.#pingLater()
     // Not up: the channel is subscribed with all the others as soon as the connection is back.
     if (!this.#up) return false
     try {
@@ -73,7 +77,7 @@ export class Subscriber {
   }
 
   close (): void {
-    clearInterval(this.#pinger)
+    clearTimeout(this.#pinger)
     clearTimeout(this.#retry)
     this.#client.removeAllListeners('close').removeAllListeners('message')
     this.#client.disconnect()
@@ -102,8 +106,20 @@ export class Subscriber {
     }
   }
 
+  get #pingInterval (): number {
+    return this.#channels.size > this.#own ? PING_INTERVAL.watching : PING_INTERVAL.idle
+  }
+
+  #pingLater (): void {
+    clearTimeout(this.#pinger)
+    this.#pinger = setTimeout(() => {
+      this.#pingLater()
+      this.#ping()
+    }, this.#pingInterval).unref()
+  }
+
   async #ping (): Promise<void> {
-    if (!this.#up || performance.now() - this.#heard < PING_INTERVAL / 2) return
+    if (!this.#up || performance.now() - this.#heard < this.#pingInterval / 2) return
     const arrived = new Promise<boolean>(resolve => {
       this.#pong = () => resolve(true)
       setTimeout(resolve, PING_DEADLINE, false).unref()

@@ -1,8 +1,8 @@
 import type { WorkerRegistration } from '../task-store.ts'
 
 /** ms after which a registration expires, and after which it is renewed at the latest. */
-const EXPIRES_MS = 10_000
-const RENEW_MS = 6_000
+const EXPIRES_MS = 11_000
+const RENEW_MS = 8_500
 /** ms that the index has a worker, and after which that is renewed. */
 const INDEX_EXPIRES_MS = 60_000
 const RENEW_INDEX_MS = 30_000
@@ -13,7 +13,7 @@ const CHECK_INTERVAL_MS = 1_000
 type Register = (expires: number, indexExpires: number, channel: string, workers: readonly WorkerRegistration[]) => Promise<unknown>
 
 /**
- * Renews the registrations of the workers of this process while it lives. An idle process publishes to itself every 5 s, to know that
+ * Renews the registrations of the workers of this process while it lives. An idle process publishes to itself every 8 s, to know that
  * messages arrive; that command renews the registrations as well, so an idle worker costs no command of its own. If other messages make
  * it superfluous, a timer renews them.
  */

@@ -288,24 +288,24 @@ local function is_sound()
   return counted('waiting', '') + counted('running', '') == unfinished and counted('running', '') == running
 end
 
-local phase, position = string.match(ARGV[2], '^(%l):(%d*)$')
-local wrong, cursor = 0, ''
-if not phase then
-  wrong = is_sound() and 0 or 1
-  cursor = look_at_active(0)
-elseif phase == 'a' then
-  cursor = look_at_active(tonumber(position))
-elseif phase == 's' then
-  cursor = look_at_keys(position)
-elseif phase == 'h' then
-  cursor = look_at_states(position)
-else
+local wrong, cursor = 0, ARGV[2]
+if not string.find(cursor, '^%l:%d*$') then wrong, cursor = is_sound() and 0 or 1, 'a:0' end
+-- One part, and what comes after it where that is at its end: of a small store, all in one call.
+local function go_on(from, look)
+  local at = string.match(cursor, '^' .. from .. ':(%d*)$')
+  if at then cursor = look(at) end
+end
+go_on('a', function(at) return look_at_active(tonumber(at)) end)
+go_on('s', look_at_keys)
+go_on('h', look_at_states)
+go_on('c', function()
   mend_counts()
   mended = mended + miscounts
   mend_turns()
   if mend_shares() then note_mended() end
   if any_queued() then wake() end
-end
+  return ''
+end)
 if next(told) then
   call('SET', Q .. 'unsettled', 1)
   wake()
