@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ChartTask, PublicChartTask } from '../task.ts'
+import { once } from './once.ts'
 
 /** The door: what leaves the process does not say whose it is, and names no place in a queue that it is not in. */
 export function publicTask ({ user_id, org_id, depends_on, step_at, step_from, progress_at, queue_position, retry_of, ...task }: ChartTask): PublicChartTask {
@@ -12,30 +13,17 @@ export function operatorTask (task: ChartTask): PublicChartTask & Pick<ChartTask
   return { ...publicTask(task), user_id, org_id }
 }
 
-/** Makes something of a task once, however many readers there are. */
-function once<T> (make: (task: ChartTask) => T): (task: ChartTask) => T {
-  const made = new WeakMap<ChartTask, T>()
-  return task => {
-    let value = made.get(task)
-    if (value === undefined) {
-      value = make(task)
-      made.set(task, value)
-    }
-    return value
-  }
-}
-
 /** A WebSocket message: the task itself. */
-export const webSocketFrame = once(task => Buffer.from(JSON.stringify(publicTask(task))))
+export const webSocketFrame = once((task: ChartTask) => Buffer.from(JSON.stringify(publicTask(task))))
 
-const sseData = once(task => Buffer.concat([Buffer.from('data: {"type":"status_update","data":'), webSocketFrame(task), Buffer.from('}\n\n')]))
+const sseData = once((task: ChartTask) => Buffer.concat([Buffer.from('data: {"type":"status_update","data":'), webSocketFrame(task), Buffer.from('}\n\n')]))
 
 /** An SSE event of one task among many: the cursor is what `Last-Event-ID` comes back with. */
 export const groupFrame = ({ task, cursor }: { task: ChartTask, cursor: string }): Buffer =>
   Buffer.concat([Buffer.from(`id: ${cursor}\n`), sseData(task)])
 
 /** An SSE event: the version is what `Last-Event-ID` comes back with. */
-export const sseFrame = once(task => Buffer.concat([Buffer.from(`id: ${task.version}\n`), sseData(task)]))
+export const sseFrame = once((task: ChartTask) => Buffer.concat([Buffer.from(`id: ${task.version}\n`), sseData(task)]))
 
 /**
  * A weak validator of a task (RFC 9110), its version to the fore. Another place in the queue is another answer, lest a browser

@@ -1,25 +1,13 @@
 import { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { WebSocket } from '@fastify/websocket'
+import { once } from './once.ts'
 
 // A frame goes to many readers. Node's response wraps it into a chunk, and `ws` into a WebSocket frame, anew for each of them, in two or
 // three buffers: that costs as much as to send it. Here it is wrapped once, and written as one buffer.
 
-/** Makes something of a buffer once, however many readers there are. */
-function once (make: (bytes: Buffer) => Buffer): (bytes: Buffer) => Buffer {
-  const made = new WeakMap<Buffer, Buffer>()
-  return bytes => {
-    let value = made.get(bytes)
-    if (value === undefined) {
-      value = make(bytes)
-      made.set(bytes, value)
-    }
-    return value
-  }
-}
-
 /** A chunk of HTTP/1.1 (RFC 9112, section 7.1). */
-export const toChunk = once(bytes => Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]))
+export const toChunk = once((bytes: Buffer) => Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]))
 
 /**
  * The connection of a response whose body is written in chunks, after its header. Null where somebody stands in between: HTTP/2, an
@@ -35,7 +23,7 @@ const LAST_TEXT = 0x81
 const LENGTHS = { short: 125, in16bits: 126, in64bits: 127 }
 
 /** An unmasked text message, as servers send them. */
-export const toTextMessage = once(bytes => {
+export const toTextMessage = once((bytes: Buffer) => {
   const { length } = bytes
   if (length <= LENGTHS.short) return Buffer.concat([Buffer.from([LAST_TEXT, length]), bytes])
   const header = Buffer.alloc(length < 2 ** 16 ? 4 : 10)
