@@ -129,9 +129,11 @@ t.test(`many tasks, and everything that can happen to them (SOAK_SEED=${seed})`,
   t.ok(statuses['COMPLETED']! > TASKS / 2)
 
   const key = (name: string) => `{${queue.keyPrefix}}:${name}`
-  const charts = await redis.keys(key('chart:*'))
-  t.equal(charts.length, statuses['COMPLETED'], 'one chart for each that is completed')
   const left = await redis.keys(key('*'))
+  const namesOf = (kind: string) => left.filter(name => name.startsWith(key(kind))).map(name => name.slice(key(kind).length)).sort()
+  t.same(namesOf('task:').filter(id => !ids.includes(id)), [], 'a create that was repeated has made no other task')
+  const named = await Promise.all(ids.map(async id => (await queue.service.getTaskStatus(id))!.chart_id))
+  t.same(namesOf('chart:'), named.filter(chart_id => chart_id !== null).sort(), 'one chart for each that is completed')
   t.same(left.filter(name => /:(processing|waiting|running|queue:.*|shares|turns:.*|delayed|capped:.*)$/.test(name)), [], 'nothing of the work is left')
   for (const name of left) if (await redis.pttl(name) === -1) t.fail(`${name} never expires`)
   t.match(await queue.service.getQueueStats(), { queue_length: 0, processing_count: 0, delayed_count: 0, oldest_waiting_at: null })
