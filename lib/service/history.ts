@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../generator.ts'
+import { MAX_CODES, MAX_LATEST, MINUTE_MS, OTHER_CODES } from '../monitoring-rules.ts'
 import type { FailureRef, HistoryAddition, HistoryMinute, TakenTask, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 
@@ -11,17 +12,12 @@ export const HISTORY_BOUNDS: readonly number[] = [
 /** The bucket above the last bound, as the store names it. */
 export const UNBOUNDED = 'inf'
 
-const MINUTE_MS = 60_000
 /** ms from the first count to when it is written. */
 const FLUSH_INTERVAL_MS = 5_000
 /** ms that closing waits for the last counts to be written. */
 const CLOSE_GRACE_MS = 250
 /** Maximum number of minutes that are kept while the store does not answer. */
 const MAX_PENDING_MINUTES = 60
-/** Error codes of one minute that are counted apart, the name of the others, and the latest tasks of each. */
-const MAX_CODES = 20
-const OTHER_CODES = 'other'
-const MAX_LATEST = 5
 
 interface Durations { sum: number, readonly counts: Record<string, number> }
 

@@ -1,17 +1,16 @@
 import { errors } from '../errors.ts'
+import { MAX_LATEST, MINUTE_MS } from '../monitoring-rules.ts'
 import type { FailureRef, HistoryMinute, TaskStore, WorkerList } from '../store/task-store.ts'
 import type { ChartTask } from '../task.ts'
 import { HISTORY_BOUNDS, UNBOUNDED, type History } from './history.ts'
 import { collect } from './open-answers.ts'
 import type { LargeReads } from './large-reads.ts'
 
-const MINUTE_MS = 60_000
 /** Minutes that the history has, and that are answered where nothing else is asked for. */
 export const HISTORY_MINUTES = { max: 1_440, usual: 60 }
 const MAX_WORKERS = 1_000
-/** Error codes of the latest failures, and tasks of each. */
-const MAX_CODES = 100
-const MAX_LATEST = 5
+/** Error codes that are answered. */
+const MAX_GROUPS = 100
 
 /** How long things took: as many buckets as bounds, and one for what took longer. */
 export interface Histogram {
@@ -182,7 +181,7 @@ export class Monitoring {
         byCode.set(code, { count: known.count + count, at, latest: [...latest[code] ?? [], ...known.latest].slice(0, MAX_LATEST) })
       }
     }
-    const groups = [...byCode].sort(([, a], [, b]) => b.count - a.count || b.at - a.at).slice(0, MAX_CODES)
+    const groups = [...byCode].sort(([, a], [, b]) => b.count - a.count || b.at - a.at).slice(0, MAX_GROUPS)
     const named = groups.flatMap(([, { latest }]) => latest.map(({ task_id }) => task_id))
     const tasks = new Map((await collect(this.#reads.slices(named))).map(task => [task.task_id, task]))
     return {

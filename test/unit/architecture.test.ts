@@ -4,13 +4,14 @@ import { test } from 'tap'
 import { root } from '../helpers/root.ts'
 
 const lib = new URL('lib/', root)
-const entities = ['task', 'errors', 'generator']
+const entities = ['task', 'errors', 'generator', 'monitoring-rules']
 
 /** What each room may import: a file or a folder of ours, a package; after `type`, only to speak its types. The first room that fits counts. */
 const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = [
   ['task', ['@sinclair/typebox']],
   ['errors', ['task', '@fastify/error']],
   ['generator', ['task', 'errors', 'type store/task-store']],
+  ['monitoring-rules', []],
   ['silent-logger', entities],
   ['logging', entities],
   ['json', []],
@@ -18,10 +19,10 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['validator', ['json', 'ajv', 'ajv/dist/2020.js', 'ajv-formats']],
   ['params-schema', ['validator']],
   ['options', [...entities, 'params-schema', '@sinclair/typebox', 'ajv']],
-  ['store/redis/', [...entities, 'store/redis/', 'store/new-task', 'store/attempt-outcomes', 'store/history-rules', 'type store/task-store', 'type ioredis']],
+  ['store/redis/', [...entities, 'store/redis/', 'store/new-task', 'store/attempt-outcomes', 'type store/task-store', 'type ioredis']],
   ['store/conformance', ['store/conformance/', 'type store/task-store']],
   ['store/conformance/', [...entities, 'store/conformance/', 'type store/task-store']],
-  ['store/memory/', [...entities, 'store/memory/', 'store/new-task', 'store/attempt-outcomes', 'store/history-rules', 'type store/task-store']],
+  ['store/memory/', [...entities, 'store/memory/', 'store/new-task', 'store/attempt-outcomes', 'type store/task-store']],
   ['store/', [...entities, 'store/memory/', 'type store/task-store']],
   ['telemetry/', [...entities, 'telemetry/', 'type store/task-store']],
   // On top of the channels: nothing of the package imports it.

@@ -1,5 +1,5 @@
+import { HISTORY_MS, MAX_CODES, MAX_LATEST, MAX_SHOWN_ATTEMPTS, MINUTE_MS, OTHER_CODES, byHostAndStart } from '../../monitoring-rules.ts'
 import { ChartStatus } from '../../task.ts'
-import { HISTORY_MS, MAX_CODES, MAX_LATEST, MAX_SHOWN_ATTEMPTS, MINUTE_MS, OTHER_CODES } from '../history-rules.ts'
 import type { Durations, FailureRef, HistoryAddition, HistoryMinute, RunningAttempt, WorkerList, WorkerRegistration } from '../task-store.ts'
 import type { Entry } from './entry.ts'
 import type { Shelves } from './shelves.ts'
@@ -61,7 +61,7 @@ export class Monitoring {
       const attempts = running.get(worker.worker_id) ?? []
       return { ...worker, last_seen_at: updated_at, running: attempts.slice(0, MAX_SHOWN_ATTEMPTS), running_count: attempts.length }
     })
-    workers.sort((a, b) => compare(a.host, b.host) || compare(a.started_at, b.started_at))
+    workers.sort(byHostAndStart)
     return { workers, complete: workers.length === this.#workers.size, updated_at }
   }
 
@@ -109,8 +109,6 @@ export class Monitoring {
     }
   }
 }
-
-const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
 
 function toAttempt ({ task, trace }: Entry): RunningAttempt {
   const { task_id, message_id, attempt, current_step, progress } = task

@@ -1,4 +1,4 @@
-import { HISTORY_MS, MAX_SHOWN_ATTEMPTS, MINUTE_MS } from '../history-rules.ts'
+import { HISTORY_MS, MAX_SHOWN_ATTEMPTS, MINUTE_MS, byHostAndStart } from '../../monitoring-rules.ts'
 import type { FailureRef, HistoryAddition, HistoryMinute, RunningAttempt, WorkerEntry, WorkerRegistration } from '../task-store.ts'
 import { fromWord } from './records.ts'
 
@@ -20,8 +20,6 @@ function toWorker (text: string): WorkerRegistration & { last_seen_at: string } 
   }
 }
 
-const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
-
 /** The workers and what each of them runs, by host and then by when they started. */
 export function toWorkers (texts: readonly string[], attempts: readonly RawAttempt[]): WorkerEntry[] {
   // One whose lease was prolonged between two parts may be in both.
@@ -37,7 +35,7 @@ export function toWorkers (texts: readonly string[], attempts: readonly RawAttem
     const running = byWorker.get(worker.worker_id) ?? []
     return { ...worker, running: running.slice(0, MAX_SHOWN_ATTEMPTS).map(toAttempt), running_count: running.length }
   })
-  return workers.sort((a, b) => compare(a.host, b.host) || compare(a.started_at, b.started_at))
+  return workers.sort(byHostAndStart)
 }
 
 function toAttempt ([task_id, message_id,, attempt, step, progress, began]: RawAttempt): RunningAttempt {
