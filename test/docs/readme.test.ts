@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
-import { EventSource } from 'eventsource'
 import t from 'tap'
 import { followGuide } from '../helpers/guide.ts'
 import { readPage, snippetsOf } from '../helpers/markdown.ts'
 import { freePort } from '../helpers/ports.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
+import { root } from '../helpers/root.ts'
 import { typeFaults } from '../helpers/type-faults.ts'
 
 const noServer = await redisServerPath() === null && 'there is no redis-server'
@@ -19,7 +20,7 @@ t.test('a reader has two minutes', async t => {
 
 t.test('the snippets are strict TypeScript too', async t => {
   const { folder, files } = await followGuide(t, 'README.md')
-  t.same(files, ['server.js', 'worker.js', 'browser.js'])
+  t.same(files, ['server.js', 'worker.js', 'client.js'])
   const names = files.map(file => file.replace('.js', '.ts'))
   for (const [i, name] of names.entries()) await writeFile(join(folder, name), await readFile(join(folder, files[i]!)))
   t.same(await typeFaults(folder, names), [])
@@ -30,11 +31,10 @@ t.test('server, worker and page work together as they stand', { skip: noServer }
   const redis = await startRedis()
   t.teardown(() => redis.stop())
   const port = await freePort()
-  const origin = `http://localhost:${port}`
   const run = async (file: string) => {
     // The places where the reader's Redis and server are.
     const text = (await readFile(join(folder, file), 'utf8'))
-      .replace('new Redis()', `new Redis('${redis.url}')`).replace('port: 3000', `port: ${port}`)
+      .replace('new Redis()', `new Redis('${redis.url}')`).replace('port: 3000', `port: ${port}`).replace('localhost:3000', `localhost:${port}`)
     await writeFile(join(folder, file), text)
     const child = spawn(process.execPath, [file], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
     const exited = once(child, 'exit')
@@ -48,28 +48,11 @@ t.test('server, worker and page work together as they stand', { skip: noServer }
   const worker = await run('worker.js')
   for await (const line of server.lines) if (line.includes('Server listening')) break
 
-  const said: unknown[][] = []
-  const done = new Promise<void>(resolve => {
-    const page = {
-      fetch: (url: string, init?: RequestInit) => fetch(new URL(url, origin), init),
-      EventSource: class extends EventSource {
-        constructor (url: string) { super(new URL(url, origin)) }
-      },
-      console: {
-        log (...words: unknown[]) {
-          said.push(words)
-          if (words.length === 1) resolve()
-        }
-      }
-    }
-    readFile(join(folder, 'browser.js'), 'utf8').then(source => {
-      const AsyncFunction = (async () => {}).constructor as new (...source: string[]) => (...values: unknown[]) => Promise<void>
-      return new AsyncFunction(...Object.keys(page), source)(...Object.values(page))
-    })
-  })
-  await done
-  t.ok(said.some(([status, progress, step]) => status === 'PROCESSING' && progress === 80 && step === 'rendering'))
-  t.same(said.at(-1), [{ spec: { mark: 'bar', title: null } }])
+  const client = await run('client.js')
+  const said: string[] = []
+  for await (const line of client.lines) said.push(line)
+  t.ok(said.includes('PROCESSING 80 rendering'), said.join('; '))
+  t.equal(said.at(-1), "{ spec: { mark: 'bar', title: 'Sales by region' } }")
 
   worker.child.kill('SIGTERM')
   t.same(await worker.exited, [0, null])
@@ -82,6 +65,28 @@ t.test('its commands stand as they are typed', async t => {
 
 t.test('its links lead somewhere from npm too, which has the package and not the repository', async t => {
   const { files } = JSON.parse(readPage('package.json')) as { files: string[] }
-  const links = [...readPage('README.md').matchAll(/\]\(([^)#]+)/g)].map(([, target]) => target!).filter(target => !/^https?:/.test(target))
+  const links = [...readPage('README.md').matchAll(/(?<!!\[[^\]]*)\]\(([^)#]+)/g)].map(([, target]) => target!).filter(target => !/^https?:/.test(target))
   t.same(links.filter(link => !files.some(file => link === file || link.startsWith(`${file}/`))), [])
+})
+
+t.test('its figures are those of the last full run', async t => {
+  const rows = readPage('docs/reference/performance.md').split('\n').map(line => line.split('|').map(cell => cell.trim()))
+  const rate = (scenario: string, column: number) => rows.find(([, name, unit]) => name === scenario && unit === 'tasks/s')?.[column]?.replace(/ \(.*/, '')
+  const readme = readPage('README.md')
+  for (const [row, scenarios] of Object.entries({
+    'enqueue one by one, 100 in flight': ['enqueue, one after the other', 'enqueue, 100 in flight'],
+    'process at concurrency 1, 100': ['process, concurrency 1', 'process, concurrency 100']
+  })) {
+    const systems = [3, 4, 5].map(column => scenarios.map(scenario => rate(scenario, column)).join(', '))
+    t.ok(readme.includes(`| tasks/s: ${row} | ${systems.join(' | ')} |`), systems.join(' | '))
+  }
+})
+
+t.test('what proves its promises is there', async t => {
+  const proofs = [...readPage('README.md').matchAll(/^\| \*\*.+\| (`.+`) \|$/gm)].flatMap(([, cell]) => cell!.split(', '))
+  t.ok(proofs.length > 8)
+  for (const proof of proofs) {
+    const path = `test/${proof.replaceAll('`', '')}`
+    t.ok(existsSync(new URL(path, root)) || existsSync(new URL(`${path}.test.ts`, root)), path)
+  }
 })
