@@ -97,7 +97,7 @@ const scenes: Record<string, () => Promise<{ service: ChartQueueService, run: ()
   async 'expired leases, with 100 charts to make at a time' () {
     const { service, message_id } = await queue()
     await fill(service, message_id, MANY)
-    const take = (leaseDuration: number) => service.leases.take({ worker_id: randomUUID(), take_id: randomUUID(), count: 100, leaseDuration })
+    const take = (leaseDuration: number) => service.leases.claim({ worker_id: randomUUID(), claim_id: randomUUID(), count: 100, leaseDuration })
     for (let taken = 0; taken < MANY / 2; taken += 100) await take(1)
     return { service, run: async () => { for (let calls = 0; calls < 30; calls++) await take(60_000) } }
   },
@@ -108,7 +108,7 @@ const scenes: Record<string, () => Promise<{ service: ChartQueueService, run: ()
       service,
       run: async () => {
         await new Promise(resolve => setTimeout(resolve, 3_000))
-        for (let calls = 0; calls < MANY / 20; calls++) await service.leases.take({ worker_id: 'worker', take_id: randomUUID(), count: 0, leaseDuration: 60_000 })
+        for (let calls = 0; calls < MANY / 20; calls++) await service.leases.claim({ worker_id: 'worker', claim_id: randomUUID(), count: 0, leaseDuration: 60_000 })
       }
     }
   },

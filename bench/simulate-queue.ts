@@ -50,10 +50,10 @@ export async function simulate ({ seed, tasks, workers, progress: style }: Simul
   const random = seeded(seed)
   let now = Date.parse('2030-01-01T00:00:00.000Z')
   const store = memoryStore({ now: () => now })
-  // The queue does not change during a look, so one outlook serves all tasks of it.
-  let outlookOfLook: ReturnType<typeof store.outlook> | null = null
-  const readOutlook = store.outlook.bind(store)
-  store.outlook = () => outlookOfLook ?? readOutlook()
+  // The queue does not change during a look, so one snapshot serves all tasks of it.
+  let snapshotOfLook: ReturnType<typeof store.snapshot> | null = null
+  const readSnapshot = store.snapshot.bind(store)
+  store.snapshot = () => snapshotOfLook ?? readSnapshot()
   const service = new ChartQueueService({ store, leaseDuration: 86_400_000 })
   const typical = STEPS.reduce((sum, { median }) => sum + median, 0)
   const agenda: Array<{ at: number, run: () => Promise<void> }> = []
@@ -95,7 +95,7 @@ export async function simulate ({ seed, tasks, workers, progress: style }: Simul
   }
 
   async function look (): Promise<void> {
-    outlookOfLook = readOutlook()
+    snapshotOfLook = readSnapshot()
     for (const task_id of unfinished) {
       const task = (await service.getTaskStatus(task_id))!
       const { estimated_completion } = task
@@ -107,7 +107,7 @@ export async function simulate ({ seed, tasks, workers, progress: style }: Simul
         naive: extrapolate(task, now)
       })
     }
-    outlookOfLook = null
+    snapshotOfLook = null
     if (ends.size < tasks) schedule(LOOK, look)
   }
 

@@ -62,7 +62,7 @@ export const StreamSchema = group({
 
 const storeProperties = {
   redis: given('An ioredis `Redis` or `Cluster`; stays yours: the package works on duplicates of it', { hasMethods: ['duplicate', 'evalsha', 'blpop'] }),
-  store: given('Instead of `redis`: `memoryStore()`, or a store of your own', { hasMethods: ['enqueue', 'dequeue', 'closeLeases', 'listen'] }),
+  store: given('Instead of `redis`: `memoryStore()`, or a store of your own', { hasMethods: ['enqueue', 'claim', 'settleAttempts', 'listen'] }),
   keyPrefix: Type.String({ description: 'Start of every Redis key and channel; becomes the hash tag `{async-charts}`. Processes with the same one share a queue', default: 'async-charts', minLength: 1, maxLength: 200, pattern: '^[^{}\\s\\p{Cc}\\p{Cs}]+$' }),
   limits: LimitsSchema,
   chartStore: given('Where finished charts live, `{ save, get, findByMessage, delete? }`. Default: beside the tasks. Give the same one to every process', { hasMethods: ['save', 'get', 'findByMessage'] }),

@@ -60,7 +60,7 @@ interface BulkOperationsOptions {
   /** Asks for the chart of a failed task again. @throws what `retryTask` throws */
   readonly retry: (task_id: string) => Promise<void>
   readonly ended: (task: ChartTask) => void
-  readonly unsettled: () => void
+  readonly deferred: () => void
 }
 
 const UUID = new RegExp(Uuid.pattern!)
@@ -112,7 +112,7 @@ export class BulkOperations {
   async #find (filter: TaskFilter, task_ids: readonly string[] | null, most: number, cursor: string | null): Promise<{ tasks: readonly ChartTask[], looked: number, cursor: string | null }> {
     const { store, reads } = this.#options
     if (task_ids === null) {
-      const page = await store.list(filter, most, cursor)
+      const page = await store.list({ filter, limit: most, cursor })
       return { ...page, looked: page.tasks.length }
     }
     const from = cursor === null ? 0 : Number(cursor.split('.')[1])
@@ -133,10 +133,10 @@ export class BulkOperations {
 
   async #cancel (tasks: readonly ChartTask[]): Promise<Array<string | null>> {
     if (tasks.length === 0) return []
-    const { store, ended, unsettled } = this.#options
+    const { store, ended, deferred } = this.#options
     const cancelled = await store.cancelAll(dependentsFirst(tasks))
     cancelled.forEach(ended)
-    unsettled()
+    deferred()
     const ids = new Set(cancelled.map(({ task_id }) => task_id))
     return tasks.map(({ task_id }) => ids.has(task_id) ? null : 'CHARTS_ERR_TASK_FINISHED')
   }

@@ -47,7 +47,7 @@ export class Charts {
 
   /** What there is of a message; tasks and contents are read as the listing is read. */
   async ofMessage (message_id: string, caller: Caller, options: MessageChartsOptions): Promise<MessageListing> {
-    const refs = await this.#store.readMessage(message_id, caller.user_id, caller.org_id, options.limit)
+    const refs = await this.#store.readMessage({ message_id, user_id: caller.user_id, org_id: caller.org_id, limit: options.limit })
     // Asked after: what has completed in between is found here.
     const found = this.#hostCharts && await this.#foundBy(this.#hostCharts, message_id, caller)
     return new MessageListing({ reads: this.#reads, hostCharts: this.#hostCharts, refs, found, options })

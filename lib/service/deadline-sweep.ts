@@ -12,7 +12,7 @@ export class DeadlineSweep {
   readonly #logger: Logger
   readonly #worker_id = `sweep:${randomUUID()}`
   readonly #timer: NodeJS.Timeout
-  #take_id = randomUUID()
+  #claim_id = randomUUID()
   #sweeping: Promise<void> | null = null
 
   constructor (leases: Leases, { timeInQueue, leaseDuration, logger }: { timeInQueue: number, leaseDuration: number, logger: Logger }) {
@@ -30,9 +30,9 @@ export class DeadlineSweep {
 
   #sweep (): void {
     // Repeated as it was until it is answered: what it has ended is told once at least.
-    const take = { worker_id: this.#worker_id, take_id: this.#take_id, count: 0, leaseDuration: this.#leaseDuration }
-    this.#sweeping ??= this.#leases.close([], take).then(
-      () => { this.#take_id = randomUUID() },
+    const claim = { worker_id: this.#worker_id, claim_id: this.#claim_id, count: 0, leaseDuration: this.#leaseDuration }
+    this.#sweeping ??= this.#leases.settle([], claim).then(
+      () => { this.#claim_id = randomUUID() },
       error => this.#logger.debug({ err: error }, 'tasks that have waited too long could not be looked for')
     ).finally(() => { this.#sweeping = null })
   }

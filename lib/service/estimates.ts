@@ -1,5 +1,5 @@
 import type { Logger } from '../generator.ts'
-import type { Outlook, TaskStore } from '../store/task-store.ts'
+import type { QueueSnapshot, TaskStore } from '../store/task-store.ts'
 import { isFinished, type ChartTask } from '../task.ts'
 import type { QueueTelemetry } from '../telemetry/queue-telemetry.ts'
 import { Forecast, waitsForOthers } from './forecast.ts'
@@ -34,7 +34,7 @@ export class Estimates {
   readonly #store: TaskStore
   readonly #logger: Logger
   readonly #telemetry: QueueTelemetry
-  #asked: Promise<Outlook> | null = null
+  #asked: Promise<QueueSnapshot> | null = null
   #answer: Promise<Forecast | null> = Promise.resolve(null)
   readonly #shared = new WeakMap<ChartTask, { readonly at: number, readonly task: Promise<ChartTask> }>()
 
@@ -114,17 +114,17 @@ export class Estimates {
     return task_id => known.get(task_id)
   }
 
-  /** One for all who are given the same outlook, as a store gives it that keeps it for a moment. */
+  /** One forecast for all who are given the same snapshot: a store may return one to several callers. */
   #forecast (): Promise<Forecast | null> {
-    let asked: Promise<Outlook>
+    let asked: Promise<QueueSnapshot>
     try {
-      asked = this.#store.outlook()
+      asked = this.#store.snapshot()
     } catch (error) {
       asked = Promise.reject(error)
     }
     if (asked === this.#asked) return this.#answer
     this.#asked = asked
-    const forecast = Promise.resolve(asked).then(outlook => new Forecast(outlook))
+    const forecast = Promise.resolve(asked).then(snapshot => new Forecast(snapshot))
     forecast.catch(error => this.#logger.debug({ err: error }, 'nothing can be estimated'))
     this.#answer = inTime(forecast, PATIENCE)
     return this.#answer

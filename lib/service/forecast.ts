@@ -1,4 +1,4 @@
-import type { Outlook } from '../store/task-store.ts'
+import type { QueueSnapshot } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 
 /** ms that a task may wait before what runs is taken for all that can run: a worker that is idle takes one at once. */
@@ -47,7 +47,7 @@ export const waitsForOthers = ({ status, current_step }: ChartTask): boolean =>
  * estimate changes only when it has been overrun.
  */
 export class Forecast {
-  readonly #outlook: Outlook
+  readonly #outlook: QueueSnapshot
   readonly #steps = new Map<string, Experience>()
   /** ms until the n-th waiting task starts, worked out as far as anybody has asked. */
   readonly #starts: number[] = []
@@ -59,7 +59,7 @@ export class Forecast {
   #free: number[] | undefined
   #busy: number | null | undefined
 
-  constructor (outlook: Outlook) {
+  constructor (outlook: QueueSnapshot) {
     this.#outlook = outlook
     for (const { steps, at } of outlook.completed) {
       for (const [i, { step, at: begun }] of steps.entries()) {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../generator.ts'
 import { MAX_CODES, MAX_LATEST, MINUTE_MS, OTHER_CODES } from '../monitoring-rules.ts'
-import type { FailureRef, HistoryAddition, HistoryMinute, TakenTask, TaskStore } from '../store/task-store.ts'
+import type { FailureRef, HistoryAddition, HistoryMinute, ClaimedTask, TaskStore } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 
 /** Upper bounds of the buckets of a histogram, in ms; what takes longer is in one more. */
@@ -70,7 +70,7 @@ export class History {
     if (minute) minute.created++
   }
 
-  started ({ task, lease }: TakenTask): void {
+  started ({ task, lease }: ClaimedTask): void {
     const at = task.step_at ?? NaN
     const minute = this.#minuteOf(at)
     if (!minute) return

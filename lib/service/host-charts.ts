@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { errors } from '../errors.ts'
 import type { Logger } from '../generator.ts'
-import type { Closed, Closing, TaskStore } from '../store/task-store.ts'
+import type { Settled, Settlement, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask, type Identity } from '../task.ts'
 import { chartIdOf, chartIdsOf } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
@@ -135,7 +135,7 @@ export class HostCharts {
   }
 
   /** Forgets what earlier leases of an ended task may have saved, or what came too late to count. */
-  forgetOthers (closing: Closing, { current, finished }: Closed): void {
+  forgetOthers (closing: Settlement, { current, finished }: Settled): void {
     const { task_id, lease } = closing
     if (finished) this.#forget(async () => chartIdsOf(task_id, lease), async () => finished)
     else if (!current && closing.verb === 'complete') this.#forget(async () => [closing.chart_id], () => this.#read(task_id))

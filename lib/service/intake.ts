@@ -29,7 +29,7 @@ export interface IntakeOptions {
   /** Told of what is superseded. */
   readonly ended: (task: ChartTask) => void
   /** Told where more is superseded than one call ends. */
-  readonly unsettled?: () => void
+  readonly deferred?: () => void
 }
 
 interface Caller {
@@ -82,7 +82,7 @@ export class Intake {
     const result = await this.#accept(draft)
     // One that was forced was asked for although an older chart existed.
     const isOlder = result.outcome === 'chart_exists' && result.task.completed_at! < task.completed_at!
-    return request.force_create && isOlder ? this.#accept({ ...draft, asked: { chart_id: result.task.chart_id!, kept: false } }) : result
+    return request.force_create && isOlder ? this.#accept({ ...draft, chart_check: { chart_id: result.task.chart_id!, kept: false } }) : result
   }
 
   /** The task, or the one that repeats it, or the one that repeats that. */
@@ -111,10 +111,10 @@ export class Intake {
     const idempotency = keyOf(caller, idempotencyKey, body)
     const batch_id = randomUUID()
     const wanted = drafts.map(draft => ({ ...draft, idempotency }))
-    const result = await this.#asking(wanted, drafts => this.#options.store.enqueueBatch(batch_id, drafts))
+    const result = await this.#withChartChecks(wanted, drafts => this.#options.store.enqueueBatch(batch_id, drafts))
     if (!('tasks' in result)) throw this.#refusal(result, task_id => names.get(task_id) ?? (places.has(task_id) ? `request/tasks/${places.get(task_id)}` : task_id))
     result.superseded.forEach(this.#options.ended)
-    if (result.unsettled) this.#options.unsettled?.()
+    if (result.deferred) this.#options.deferred?.()
     this.#tellOfNew(result.tasks)
     return { batch_id: result.batch_id, outcome: result.outcome, tasks: [...result.tasks] }
   }
@@ -128,10 +128,10 @@ export class Intake {
   }
 
   async #accept (draft: TaskDraft): Promise<EnqueuedTask> {
-    const result = await this.#asking([draft], ([draft]) => this.#options.store.enqueue(draft!))
+    const result = await this.#withChartChecks([draft], ([draft]) => this.#options.store.enqueue(draft!))
     if (!('task' in result)) throw this.#refusal(result, task_id => task_id)
     result.superseded.forEach(this.#options.ended)
-    if (result.unsettled) this.#options.unsettled?.()
+    if (result.deferred) this.#options.deferred?.()
     this.#tellOfNew([result])
     return { task: result.task, outcome: result.outcome }
   }
@@ -141,19 +141,19 @@ export class Intake {
   }
 
   /** Asks the host for the charts on which it depends what becomes of the drafts; once more where other ones have come meanwhile. */
-  async #asking<T extends { outcome: string }> (drafts: TaskDraft[], enqueue: (drafts: TaskDraft[]) => Promise<T>): Promise<Exclude<T, Unasked>> {
+  async #withChartChecks<T extends { outcome: string }> (drafts: TaskDraft[], enqueue: (drafts: TaskDraft[]) => Promise<T>): Promise<Exclude<T, ChartCheckRequired>> {
     for (;;) {
-      const result: T | Unasked = await enqueue(drafts)
-      if (!isUnasked(result)) return result as Exclude<T, Unasked>
+      const result: T | ChartCheckRequired = await enqueue(drafts)
+      if (!isChartCheckRequired(result)) return result as Exclude<T, ChartCheckRequired>
       const charts = [...new Set(result.charts.map(({ chart_id }) => chart_id))]
       const kept = await aFewAtATime(charts, async chart_id => await this.#options.hostCharts?.get(chart_id) != null)
       const known = new Map(charts.map((chart_id, i) => [chart_id, { chart_id, kept: kept[i]! }]))
-      const asked = new Map(result.charts.map(({ task_id, chart_id }) => [task_id, known.get(chart_id)!]))
-      drafts = drafts.map(draft => ({ ...draft, asked: asked.get(draft.task_id) ?? draft.asked }))
+      const checked = new Map(result.charts.map(({ task_id, chart_id }) => [task_id, known.get(chart_id)!]))
+      drafts = drafts.map(draft => ({ ...draft, chart_check: checked.get(draft.task_id) ?? draft.chart_check }))
     }
   }
 
-  #refusal (refused: Exclude<EnqueueRefusal, Unasked>, nameOf: (task_id: string) => string): Error {
+  #refusal (refused: Exclude<EnqueueRefusal, ChartCheckRequired>, nameOf: (task_id: string) => string): Error {
     const { waitingPerTenant, scheduledPerTenant, queueLength } = this.#options.limits
     // To come back later would not help.
     const neverFits = (limit: number, which = '') => new errors.CHARTS_ERR_INVALID_REQUEST(`a batch must not make more than ${limit} new tasks${which}: no more may wait`)
@@ -165,7 +165,7 @@ export class Intake {
         return Object.assign(new errors.CHARTS_ERR_TOO_MANY_TASKS('wait for a time or for others'), { scheduled: true })
       }
       case 'queue_full': return refused.fresh > queueLength ? neverFits(queueLength) : new errors.CHARTS_ERR_QUEUE_FULL()
-      case 'task_crowded': return new errors.CHARTS_ERR_INVALID_REQUEST(`${nameOf(refused.task_id)} asks for a chart that 100 batches have asked for already, and that has not ended`)
+      case 'too_many_batches': return new errors.CHARTS_ERR_INVALID_REQUEST(`${nameOf(refused.task_id)} asks for a chart that 100 batches have asked for already, and that has not ended`)
       case 'dependency_unknown': return new errors.CHARTS_ERR_DEPENDENCY_UNKNOWN(nameOf(refused.task_id))
       case 'dependency_failed': return new errors.CHARTS_ERR_DEPENDENCY_FAILED(nameOf(refused.task_id))
     }
@@ -214,13 +214,13 @@ export class Intake {
       user_id,
       tenant: tenantOf({ user_id, org_id }),
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
-      same: digest(message, user_id, org_id, visibility, adjustment_query, stored),
+      dedup_key: digest(message, user_id, org_id, visibility, adjustment_query, stored),
       force: force_create,
       priority,
       run_at: earliest,
       supersede,
       weight,
-      timeInQueue: limits.timeInQueue,
+      queueTimeout: limits.timeInQueue,
       retry_of: null,
       trace,
       depends_on,
@@ -231,8 +231,8 @@ export class Intake {
       waitingPerTenant: limits.waitingPerTenant,
       scheduledPerTenant: limits.scheduledPerTenant,
       queueLength: limits.queueLength,
-      charts_inside: hostCharts === null,
-      asked: null
+      stores_content: hostCharts === null,
+      chart_check: null
     }
   }
 }
@@ -241,14 +241,14 @@ export class Intake {
  * What a key must come with to be the same request again; `needs`: what it depends on, in the caller's words. What is as it is by
  * default is left out: the version before this one, which may work the same queue, did not know it.
  */
-function bodyOf ({ same, force, priority, run_at, supersede }: TaskDraft, needs: ReadonlyArray<string | number>): string {
+function bodyOf ({ dedup_key, force, priority, run_at, supersede }: TaskDraft, needs: ReadonlyArray<string | number>): string {
   const powers = {
     ...(priority === ChartPriority.NORMAL ? {} : { priority }),
     ...(run_at === null ? {} : { run_at }),
     ...(supersede ? { supersede } : {}),
     ...(needs.length === 0 ? {} : { needs: [...needs] })
   }
-  return Object.keys(powers).length === 0 ? digest(same, force) : digest(same, force, powers)
+  return Object.keys(powers).length === 0 ? digest(dedup_key, force) : digest(dedup_key, force, powers)
 }
 
 const keyOf = ({ user_id, org_id }: Caller, key: string | undefined, body: () => string): TaskDraft['idempotency'] =>
@@ -274,5 +274,5 @@ function checkKey (key: unknown): void {
   if (key !== undefined && !(typeof key === 'string' && KEY.test(key))) throw new errors.CHARTS_ERR_IDEMPOTENCY_KEY_INVALID()
 }
 
-type Unasked = Extract<EnqueueRefusal, { outcome: 'charts_unasked' }>
-const isUnasked = (result: { outcome: string }): result is Unasked => result.outcome === 'charts_unasked'
+type ChartCheckRequired = Extract<EnqueueRefusal, { outcome: 'chart_check_required' }>
+const isChartCheckRequired = (result: { outcome: string }): result is ChartCheckRequired => result.outcome === 'chart_check_required'

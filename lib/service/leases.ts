@@ -1,5 +1,5 @@
 import type { Logger } from '../generator.ts'
-import type { Closed, Closing, ProgressReport, Take, Taken, TakenTask, TaskStore } from '../store/task-store.ts'
+import type { Settled, Settlement, ProgressReport, Claim, Claimed, ClaimedTask, TaskStore } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
 import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
@@ -18,7 +18,7 @@ export const UNSAVED_CHART = ''
 const MAX_NAMED = 20
 
 /** A worker's wish for tasks; the cap per tenant is the service's. Without `beside`, nothing runs beside what is taken. */
-export type LeasesTake = Omit<Take, 'runningPerTenant' | 'beside'> & Partial<Pick<Take, 'beside'>>
+export type LeasesClaim = Omit<Claim, 'runningPerTenant' | 'beside'> & Partial<Pick<Claim, 'beside'>>
 
 export interface LeasesOptions {
   readonly store: TaskStore
@@ -30,7 +30,7 @@ export interface LeasesOptions {
   readonly limits: { readonly chartBytes: number, readonly checkpointBytes: number, readonly runningPerTenant: number }
   readonly telemetry: QueueTelemetry
   readonly logger: Logger
-  readonly started?: (taken: TakenTask) => void
+  readonly started?: (claimed: ClaimedTask) => void
   /** `failed`: the attempt that has ended the task, where it failed in this process. */
   readonly finished: (task: ChartTask, failed?: FailedAttempt) => void
 }
@@ -48,7 +48,7 @@ export class Leases {
   readonly #started: LeasesOptions['started']
   readonly #finished: LeasesOptions['finished']
   /** What was thrown is not for the store, and logged only once that has said what becomes of the task. */
-  readonly #failures = new WeakMap<Closing, FailedAttempt>()
+  readonly #failures = new WeakMap<Settlement, FailedAttempt>()
 
   constructor (options: LeasesOptions) {
     this.#store = options.store
@@ -63,8 +63,8 @@ export class Leases {
     this.#finished = options.finished
   }
 
-  async take (take: LeasesTake): Promise<Taken> {
-    return this.#taken(await this.#telemetry.claim(take, () => this.#store.dequeue(this.#capped(take))))
+  async claim (claim: LeasesClaim): Promise<Claimed> {
+    return this.#claimed(await this.#telemetry.claim(claim, () => this.#store.claim(this.#capped(claim))))
   }
 
   waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
@@ -92,7 +92,7 @@ export class Leases {
 
   /** Remembers what a step of a try returned. */
   checkpoint (task_id: string, lease: number, name: string, value: string): Promise<'ok' | 'stale' | 'too_large'> {
-    return this.#store.checkpoint(task_id, lease, name, value, this.#limits.checkpointBytes)
+    return this.#store.checkpoint({ task_id, lease, name, value, maxBytes: this.#limits.checkpointBytes })
   }
 
   extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
@@ -110,7 +110,7 @@ export class Leases {
    * `aborting.signal` is read only where the chart takes its time to save.
    * @throws the reason of that signal once it is aborted; AttemptError CHARTS_ERR_CHART_NOT_SAVED where the host's store has not taken it
    */
-  async prepare (task: ChartTask, lease: number, outcome: Outcome, aborting: { readonly signal: AbortSignal }, startedAt?: number): Promise<Closing> {
+  async prepare (task: ChartTask, lease: number, outcome: Outcome, aborting: { readonly signal: AbortSignal }, startedAt?: number): Promise<Settlement> {
     const { task_id } = task
     if ('error' in outcome) return this.#fail(task, lease, outcome.error, startedAt)
     let json
@@ -147,47 +147,47 @@ export class Leases {
   }
 
   /** Ends leases, and takes the next tasks in the same round trip. */
-  async close (closings: readonly Closing[], take: LeasesTake | null): Promise<{ closed: Closed[], taken: Taken }> {
-    const { closed, taken } = await this.#telemetry.settle(closings, () => this.#store.closeLeases(closings, take && this.#capped(take)))
-    this.#telemetry.settled(closings, closed)
-    closed.forEach((end, i) => {
-      const closing = closings[i]!
-      const failed = this.#failures.get(closing)
+  async settle (settlements: readonly Settlement[], claim: LeasesClaim | null): Promise<{ settled: Settled[], claimed: Claimed }> {
+    const { settled, claimed } = await this.#telemetry.settle(settlements, () => this.#store.settleAttempts(settlements, claim && this.#capped(claim)))
+    this.#telemetry.settled(settlements, settled)
+    settled.forEach((end, i) => {
+      const settlement = settlements[i]!
+      const failed = this.#failures.get(settlement)
       if (end.finished) this.#finished(end.finished, failed)
-      else if (failed && closing.verb === 'fail') this.#log.attemptFailed(closing, end, failed)
-      this.#hostCharts?.forgetOthers(closing, end)
+      else if (failed && settlement.verb === 'fail') this.#log.attemptFailed(settlement, end, failed)
+      this.#hostCharts?.forgetOthers(settlement, end)
     })
-    return { closed, taken: this.#taken(taken) }
+    return { settled, claimed: this.#claimed(claimed) }
   }
 
   /** What was thrown, where a closing says that an attempt has failed. */
-  thrownOf (closing: Closing): unknown {
-    return this.#failures.get(closing)?.error
+  thrownOf (settlement: Settlement): unknown {
+    return this.#failures.get(settlement)?.error
   }
 
-  #fail (task: ChartTask, lease: number, error: unknown, startedAt: number | undefined): Closing {
-    const closing: Closing = { task_id: task.task_id, lease, verb: 'fail', ...failureOf(error) }
-    this.#failures.set(closing, { task, error, duration: startedAt === undefined ? null : Math.round(performance.now() - startedAt) })
-    return closing
+  #fail (task: ChartTask, lease: number, error: unknown, startedAt: number | undefined): Settlement {
+    const settlement: Settlement = { task_id: task.task_id, lease, verb: 'fail', ...failureOf(error) }
+    this.#failures.set(settlement, { task, error, duration: startedAt === undefined ? null : Math.round(performance.now() - startedAt) })
+    return settlement
   }
 
-  #capped (take: LeasesTake): Take {
-    return { beside: 0, ...take, runningPerTenant: this.#limits.runningPerTenant }
+  #capped (claim: LeasesClaim): Claim {
+    return { beside: 0, ...claim, runningPerTenant: this.#limits.runningPerTenant }
   }
 
-  #taken (taken: Taken): Taken {
-    this.#telemetry.taken(taken)
-    if (taken.expired.length > 0) this.#logExpired(taken)
-    if (this.#started) taken.tasks.forEach(this.#started)
-    for (const task of taken.lost) {
+  #claimed (claimed: Claimed): Claimed {
+    this.#telemetry.claimed(claimed)
+    if (claimed.expired.length > 0) this.#logExpired(claimed)
+    if (this.#started) claimed.tasks.forEach(this.#started)
+    for (const task of claimed.lost) {
       this.#finished(task)
       this.#hostCharts?.forgetAll(task)
     }
-    return taken
+    return claimed
   }
 
   /** Which tasks ran when a process ended: it could not say so itself. */
-  #logExpired ({ expired, lost }: Taken): void {
+  #logExpired ({ expired, lost }: Claimed): void {
     const ended = new Set(lost.map(({ task_id }) => task_id))
     for (const { task_id, attempt, worker_id } of expired) {
       const others = expired.filter(other => other.worker_id === worker_id && other.task_id !== task_id)

@@ -28,7 +28,7 @@ interface OpenAnswersOptions {
   readonly estimates: Estimates
   readonly ended: (task: ChartTask) => void
   /** Told where more may be to end than was ended. */
-  readonly unsettled: () => void
+  readonly deferred: () => void
 }
 
 /** Answers of many that are read while they are sent, contents as they are stored. */
@@ -57,14 +57,14 @@ export class OpenAnswers {
 
   /** Ends what has not ended of a batch, a part at a time. Null: unknown, or no longer kept. */
   async cancelledBatch (batch_id: string): Promise<OpenBatch | null> {
-    const { store, ended, unsettled } = this.#options
+    const { store, ended, deferred } = this.#options
     const batch = await store.readBatch(idOf(batch_id, 'batch_id'))
     if (!batch) return null
     const task_ids = await this.#dependentsFirst(batch.tasks)
     for (let from = 0; from < task_ids.length; from += MOST_CANCELLED) {
       for (const task of await store.cancelAll(task_ids.slice(from, from + MOST_CANCELLED))) ended(task)
     }
-    unsettled()
+    deferred()
     return { user_id: batch.user_id, finished: true, tasks: () => this.tasks(batch.tasks) }
   }
 

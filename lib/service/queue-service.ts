@@ -144,7 +144,7 @@ export class QueueService {
     this.feed.onFeed(up => this.telemetry.feed(up))
     this.#estimates = new Estimates(store, logger, this.telemetry)
     this.#settler = new Settler(this.leases, { leaseDuration, logger })
-    const after = { ended: (task: ChartTask) => this.#ended(task), unsettled: () => this.#settler.start() }
+    const after = { ended: (task: ChartTask) => this.#ended(task), deferred: () => this.#settler.start() }
     this.answers = new OpenAnswers({ store, reads: this.#reads, charts: this.#charts, estimates: this.#estimates, ...after })
     this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, created: task => this.history.created(task), ...after })
     this.#bulk = new BulkOperations({ store, reads: this.#reads, retry: task_id => this.#retryOnce(task_id), ...after })
@@ -191,7 +191,7 @@ export class QueueService {
    */
   async dequeueChartTask (worker_id: string = this.#worker_id): Promise<{ task: ChartTask, request: ChartRequest, lease: number } | null> {
     const { leaseDuration } = this.#options
-    const { tasks } = await this.leases.take({ worker_id: hostIdOf(worker_id, 'worker_id'), take_id: randomUUID(), count: 1, leaseDuration })
+    const { tasks } = await this.leases.claim({ worker_id: hostIdOf(worker_id, 'worker_id'), claim_id: randomUUID(), count: 1, leaseDuration })
     return tasks[0] ?? null
   }
 
@@ -218,10 +218,10 @@ export class QueueService {
       const [answer] = await this.#store.extend([{ task_id: task.task_id, lease }], leaseDuration)
       if (answer !== 'ok') return this.leases.isCompletedBy(task.task_id, lease)
     }
-    const closing = await this.leases.prepare(task, lease, outcome, { signal: AbortSignal.timeout(leaseDuration) })
-    const { closed, taken } = await this.leases.close([closing], null)
-    if (taken.unsettled) this.#settler.start()
-    return closed[0]!.current
+    const settlement = await this.leases.prepare(task, lease, outcome, { signal: AbortSignal.timeout(leaseDuration) })
+    const { settled, claimed } = await this.leases.settle([settlement], null)
+    if (claimed.deferred) this.#settler.start()
+    return settled[0]!.current
   }
 
   /** Prolongs a lease by `leaseDuration` ms from now. False: not the current lease. */
@@ -232,8 +232,8 @@ export class QueueService {
 
   /** Hands a task back: it runs again at once, and the try is not counted. False: not the current lease. */
   async releaseTask (task_id: string, lease: number): Promise<boolean> {
-    const { closed } = await this.leases.close([{ task_id: idOf(task_id), lease: leaseOf(lease), verb: 'release' }], null)
-    return closed[0]!.current
+    const { settled } = await this.leases.settle([{ task_id: idOf(task_id), lease: leaseOf(lease), verb: 'release' }], null)
+    return settled[0]!.current
   }
 
   /** The task as it is now; null when it is unknown or no longer kept. */
@@ -268,7 +268,7 @@ export class QueueService {
     const id = idOf(task_id)
     const cancelled = await this.telemetry.cancel(id, () => this.#store.cancel(id))
     for (const task of cancelled?.ended ?? []) this.#ended(task)
-    if (cancelled?.unsettled) this.#settler.start()
+    if (cancelled?.deferred) this.#settler.start()
     return cancelled && cancelled.task
   }
 
@@ -280,7 +280,7 @@ export class QueueService {
 
   /** The caller's unfinished tasks of a message, newest first, at most 1,000, and 8 MiB of what they ask for. */
   async getActiveTasksByMessageId (message_id: string, user_id: string): Promise<ChartTask[]> {
-    const refs = await this.#store.readActive(messageIdOf(message_id), hostIdOf(user_id, 'user_id'), MOST_ACTIVE)
+    const refs = await this.#store.readActive({ message_id: messageIdOf(message_id), user_id: hostIdOf(user_id, 'user_id'), limit: MOST_ACTIVE })
     const active: ChartTask[] = []
     let bytes = 0
     for await (const tasks of this.answers.tasks(refs)) {
@@ -335,7 +335,7 @@ export class QueueService {
    */
   async listTasks (options: ListTasksOptions = {}): Promise<TaskPage> {
     const { filter, limit, cursor } = checkList(options)
-    const page = await this.#store.list(filter, limit, cursor)
+    const page = await this.#store.list({ filter, limit, cursor })
     return { tasks: await this.#estimates.ofAll(page.tasks), cursor: page.cursor }
   }
 
@@ -413,9 +413,9 @@ export class QueueService {
     const { user_id } = checkIdentity(identity)
     const message = messageIdOf(message_id)
     const list = async (since: number) => {
-      const active = await this.#store.readActive(message, user_id, MOST_LISTED)
+      const active = await this.#store.readActive({ message_id: message, user_id, limit: MOST_LISTED })
       // Asked after: what ends in between is in both, not in neither.
-      const { tasks: ended, read_at } = await this.#store.readEnded(message, user_id, since, since === 0 ? MOST_LISTED : MOST_MISSED)
+      const { tasks: ended, read_at } = await this.#store.readEnded({ message_id: message, user_id, since, limit: since === 0 ? MOST_LISTED : MOST_MISSED })
       const tasks = new Map([...active, ...ended].map(task => [task.task_id, task]))
       return { tasks: [...tasks.values()].sort((a, b) => a.created_at - b.created_at), read_at, complete: active.length < MOST_LISTED }
     }

@@ -39,10 +39,10 @@ export class Settler {
   async #settle (): Promise<void> {
     while (this.#again && !this.#stopped) {
       this.#again = false
-      // As a lease is closed, because that is accepted where Redis is full.
-      const take = { worker_id: this.#worker_id, take_id: randomUUID(), count: 0, leaseDuration: this.#leaseDuration }
-      const { taken } = await this.#leases.close([], take)
-      if (taken.unsettled) this.#again = true
+      // As a settlement, because that is accepted where Redis is full.
+      const claim = { worker_id: this.#worker_id, claim_id: randomUUID(), count: 0, leaseDuration: this.#leaseDuration }
+      const { claimed } = await this.#leases.settle([], claim)
+      if (claimed.deferred) this.#again = true
       await setImmediate()
     }
   }

@@ -1,6 +1,6 @@
 import type { Logger } from '../generator.ts'
 import { isLogged, toLogged, toLoggedText } from '../logging.ts'
-import type { Closed, Closing } from '../store/task-store.ts'
+import type { Settled, Settlement } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 import { speaksToUser } from './outcome.ts'
 
@@ -52,7 +52,7 @@ export class TaskLog {
   }
 
   /** An attempt that its worker has given up, and that has not ended its task. */
-  attemptFailed (closing: Closing & { readonly verb: 'fail' }, { current }: Closed, failed: FailedAttempt): void {
+  attemptFailed (closing: Settlement & { readonly verb: 'fail' }, { current }: Settled, failed: FailedAttempt): void {
     const level = current ? 'warn' : 'info'
     if (!isLogged(this.#logger, level)) return
     const { task: { task_id, message_id, attempt, max_attempts }, error, duration } = failed

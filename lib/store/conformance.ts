@@ -18,14 +18,14 @@ import { list } from './conformance/list.ts'
 import { lostWorkers } from './conformance/lost-workers.ts'
 import { history, workers } from './conformance/monitoring.ts'
 import { message } from './conformance/message.ts'
-import { outlook } from './conformance/outlook.ts'
+import { snapshot } from './conformance/snapshot.ts'
 import { parts } from './conformance/parts.ts'
 import { pause } from './conformance/pause.ts'
 import { position } from './conformance/position.ts'
 import { priority } from './conformance/priority.ts'
 import { progress } from './conformance/progress.ts'
 import { retained } from './conformance/retention.ts'
-import { same } from './conformance/same.ts'
+import { dedup_key } from './conformance/dedup.ts'
 import { schedule } from './conformance/schedule.ts'
 import { supersedes } from './conformance/supersede.ts'
 import { trace } from './conformance/trace.ts'
@@ -39,7 +39,7 @@ export type * from './task-store.ts'
  * A store that passes them all may be given as the option `store`.
  */
 export const storeConformance: readonly ConformanceCase[] = [
-  ...enqueue, ...same, ...idempotencyKeys, ...leases, ...lostWorkers, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
+  ...enqueue, ...dedup_key, ...idempotencyKeys, ...leases, ...lostWorkers, ...endings, ...backoff, ...progress, ...cancel, ...message, ...retained, ...limits,
   ...hints, ...waiting, ...priority, ...fairness, ...schedule, ...supersedes, ...dependencies, ...batch, ...checkpoints,
-  ...position, ...outlook, ...deadlines, ...pause, ...list, ...attempts, ...large, ...parts, ...kept, ...workers, ...history, ...trace
+  ...position, ...snapshot, ...deadlines, ...pause, ...list, ...attempts, ...large, ...parts, ...kept, ...workers, ...history, ...trace
 ]

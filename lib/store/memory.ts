@@ -1,31 +1,31 @@
 import { setImmediate } from 'node:timers/promises'
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
-import { Bell } from './memory/bell.ts'
-import { bytesOf, MOST_MOVED, mustRunAlone, toTaken, type Entry } from './memory/entry.ts'
+import { WorkSignal } from './memory/work-signal.ts'
+import { bytesOf, MAX_MOVED, mustRunAlone, toClaimed, type Entry } from './memory/entry.ts'
 import { Hints } from './memory/hints.ts'
-import { Intake } from './memory/intake.ts'
+import { Intake } from './memory/enqueue.ts'
 import { Lifecycle } from './memory/lifecycle.ts'
 import { Monitoring } from './memory/monitoring.ts'
 import { Reads } from './memory/reads.ts'
-import { Shelves } from './memory/shelves.ts'
+import { MemoryState } from './memory/memory-state.ts'
 import type { SortedSet } from './memory/sorted-set.ts'
 import type {
-  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueueOutcome, ExpiredLease, HintListener, HistoryAddition, HistoryMinute, MessageTasks, Outlook, ProgressReport,
-  QueueStats, Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
+  BatchOutcome, Cancelled, Checkpoint, ListQuery, MessageQuery, Settled, Settlement, EndedTasks, EnqueueOutcome, ExpiredLease, HintListener, HistoryAddition, HistoryMinute, MessageTasks, QueueSnapshot, ProgressReport,
+  QueueStats, Claim, Claimed, TaskDetails, TaskDraft, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
 } from './task-store.ts'
 
 /** Expired leases, waits that are over and due retries, all together, that one call deals with. */
-const MOST_DUE = 25
+const MAX_DUE = 25
 /** Tasks that one call puts aside, and hands out. */
-const MOST_ASIDE = 100
-const MOST_HANDED = 500
+const MAX_ASIDE = 100
+const MAX_HANDED = 500
 /** ms until a worker goes on with what earlier calls have left. Their caller does so at once: this is for one that has died. */
-const SETTLE_IN = 100
+const PROPAGATE_IN_MS = 100
 /** Finished tasks that are removed before anybody else is served. */
 const PAGE = 100
 
 /** Bytes of requests and checkpoints after which a take hands out no more: what is left over wakes the next. */
-const MOST_TAKEN = 4 * 2 ** 20
+const MAX_TAKEN = 4 * 2 ** 20
 
 /** ms between two looks at a clock that no timer follows. */
 const LOOK_AT_CLOCK = 10
@@ -56,9 +56,9 @@ class MemoryStore implements TaskStore {
   readonly #monotonic: () => number
   /** Whether the host moves the clock: then no timer knows when something is due. */
   readonly #movesByHand: boolean
-  readonly #shelves = new Shelves()
+  readonly #state = new MemoryState()
   readonly #hints = new Hints()
-  readonly #bell = new Bell()
+  readonly #workSignal = new WorkSignal()
   readonly #lifecycle: Lifecycle
   readonly #reads: Reads
   readonly #intake: Intake
@@ -70,34 +70,34 @@ class MemoryStore implements TaskStore {
     this.#now = now
     this.#monotonic = monotonic
     this.#movesByHand = given !== undefined
-    this.#lifecycle = new Lifecycle(this.#shelves, this.#hints, this.#bell, now, monotonic)
-    this.#reads = new Reads(this.#shelves, now)
-    this.#intake = new Intake(this.#shelves, this.#lifecycle, this.#reads, this.#bell, now)
-    this.#monitoring = new Monitoring(this.#shelves, now)
+    this.#lifecycle = new Lifecycle(this.#state, this.#hints, this.#workSignal, now, monotonic)
+    this.#reads = new Reads(this.#state, now)
+    this.#intake = new Intake(this.#state, this.#lifecycle, this.#reads, this.#workSignal, now)
+    this.#monitoring = new Monitoring(this.#state, now)
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
     const result = this.#intake.accept([draft], null)
     if (!('tasks' in result)) return result
-    const { tasks: [enqueued], superseded, unsettled } = result
-    return { ...enqueued!, superseded, ...(unsettled ? { unsettled } : {}) }
+    const { tasks: [enqueued], superseded, deferred } = result
+    return { ...enqueued!, superseded, ...(deferred ? { deferred } : {}) }
   }
 
   async enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
     return this.#intake.accept(drafts, batch_id)
   }
 
-  async dequeue (take: Take): Promise<Taken> {
-    return this.#take(take, new Set())
+  async claim (claim: Claim): Promise<Claimed> {
+    return this.#claim(claim, new Set())
   }
 
-  async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
-    const closed = closings.map(closing => this.#close(closing, take?.runningPerTenant ?? null))
-    const own = new Set(closings.filter((_closing, i) => closed[i]!.current).map(({ task_id }) => task_id))
-    if (take) return { closed, taken: this.#take(take, own) }
+  async settleAttempts (settlements: readonly Settlement[], claim: Claim | null): Promise<{ settled: Settled[], claimed: Claimed }> {
+    const settled = settlements.map(settlement => this.#close(settlement, claim?.runningPerTenant ?? null))
+    const own = new Set(settlements.filter((_closing, i) => settled[i]!.current).map(({ task_id }) => task_id))
+    if (claim) return { settled, claimed: this.#claim(claim, own) }
     // Without a take, nothing else is collected: were the reply lost, what has ended could not be asked for again.
-    const unsettled = this.#lifecycle.settle(false)
-    return { closed, taken: this.#taken([], lostOf(this.#lifecycle.drain(), own), [], unsettled) }
+    const deferred = this.#lifecycle.propagate(false)
+    return { settled, claimed: this.#claimed([], lostOf(this.#lifecycle.drain(), own), [], deferred) }
   }
 
   async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
@@ -108,42 +108,42 @@ class MemoryStore implements TaskStore {
     })
   }
 
-  async checkpoint (task_id: string, lease: number, name: string, value: string, most: number): Promise<'ok' | 'stale' | 'too_large'> {
+  async checkpoint ({ task_id, lease, name, value, maxBytes }: Checkpoint): Promise<'ok' | 'stale' | 'too_large'> {
     const entry = this.#running(task_id, lease)
     if (!entry) return 'stale'
     const others = [...entry.checkpoints].filter(([other]) => other !== name).map(([, text]) => text)
     const bytes = [...others, value].reduce((sum, text) => sum + Buffer.byteLength(text), 0)
-    if (most > 0 && bytes > most) return 'too_large'
+    if (maxBytes > 0 && bytes > maxBytes) return 'too_large'
     entry.checkpoints.set(name, value)
     return 'ok'
   }
 
   async extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
     return leases.map(({ task_id, lease }) => {
-      const entry = this.#shelves.entries.get(task_id)
+      const entry = this.#state.entries.get(task_id)
       if (entry?.lease !== lease) return 'stale'
       if (entry.task.status === ChartStatus.CANCELLED) return 'cancelled'
       if (entry.task.status !== ChartStatus.PROCESSING) return 'stale'
-      this.#shelves.processing.add(task_id, this.#monotonic() + leaseDuration)
+      this.#state.processing.add(task_id, this.#monotonic() + leaseDuration)
       return 'ok'
     })
   }
 
   async cancel (task_id: string): Promise<Cancelled | null> {
-    const entry = this.#shelves.entries.get(task_id)
+    const entry = this.#state.entries.get(task_id)
     const task = entry && this.#reads.shown(entry)
     if (!task) return null
     if (isFinished(task)) return { task, ended: [] }
     this.#lifecycle.cancel([entry])
-    const unsettled = this.#lifecycle.settle(false)
-    return { task: entry.task, ended: this.#ended(), ...(unsettled ? { unsettled } : {}) }
+    const deferred = this.#lifecycle.propagate(false)
+    return { task: entry.task, ended: this.#ended(), ...(deferred ? { deferred } : {}) }
   }
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
     // Twins of a batch are one task: it is named twice, and ends once.
-    const entries = [...new Set(task_ids)].map(task_id => this.#shelves.entries.get(task_id))
+    const entries = [...new Set(task_ids)].map(task_id => this.#state.entries.get(task_id))
     this.#lifecycle.cancel(entries.filter(entry => entry !== undefined && !isFinished(entry.task)) as Entry[])
-    this.#lifecycle.settle(false)
+    this.#lifecycle.propagate(false)
     return this.#ended()
   }
 
@@ -152,28 +152,28 @@ class MemoryStore implements TaskStore {
   }
 
   async readRequest (task_id: string): Promise<string | null> {
-    const entry = this.#shelves.entries.get(task_id)
+    const entry = this.#state.entries.get(task_id)
     return entry && this.#reads.shown(entry) ? entry.draft.request : null
   }
 
   async readContent (chart_id: string): Promise<string | null> {
-    return this.#shelves.contents.get(chart_id) ?? null
+    return this.#state.contents.get(chart_id) ?? null
   }
 
   async readContents (chart_ids: readonly string[], bytes: number): Promise<Array<string | number | null>> {
     return this.#reads.contents(chart_ids, bytes)
   }
 
-  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
-    return this.#reads.message(message_id, user_id, org_id, limit)
+  async readMessage (query: MessageQuery & { readonly org_id: string | null }): Promise<MessageTasks> {
+    return this.#reads.message(query)
   }
 
-  async readActive (message_id: string, user_id: string, limit: number): Promise<TaskRef[]> {
-    return this.#reads.message(message_id, user_id, null, limit).active
+  async readActive (query: MessageQuery): Promise<TaskRef[]> {
+    return this.#reads.message({ ...query, org_id: null }).active
   }
 
-  async readEnded (message_id: string, user_id: string, since: number, limit: number): Promise<EndedTasks> {
-    return this.#reads.ended(message_id, user_id, since, limit)
+  async readEnded (query: MessageQuery & { readonly since: number }): Promise<EndedTasks> {
+    return this.#reads.ended(query)
   }
 
   async readBatch (batch_id: string): Promise<{ user_id: string, tasks: TaskRef[] } | null> {
@@ -184,12 +184,12 @@ class MemoryStore implements TaskStore {
     return this.#reads.stats()
   }
 
-  async outlook (): Promise<Outlook> {
-    return this.#reads.outlook()
+  async snapshot (): Promise<QueueSnapshot> {
+    return this.#reads.snapshot()
   }
 
-  async list (filter: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage> {
-    return this.#reads.list(filter, limit, cursor)
+  async list (query: ListQuery): Promise<TaskPage> {
+    return this.#reads.list(query)
   }
 
   async inspect (task_id: string): Promise<TaskDetails | null> {
@@ -197,19 +197,19 @@ class MemoryStore implements TaskStore {
   }
 
   async setPaused (paused: boolean): Promise<void> {
-    const resumes = this.#shelves.paused && !paused
-    this.#shelves.paused = paused
-    if (resumes && this.#shelves.queue.any) this.#bell.ring()
+    const resumes = this.#state.paused && !paused
+    this.#state.paused = paused
+    if (resumes && this.#state.queue.any) this.#workSignal.ring()
   }
 
   async cleanup (): Promise<number> {
     const now = this.#now()
     let removed = 0
-    for (let ids: string[]; (ids = this.#shelves.finished.upTo(now, PAGE)).length > 0; removed += ids.length) {
-      for (const task_id of ids) this.#shelves.forget(this.#shelves.entries.get(task_id)!)
+    for (let ids: string[]; (ids = this.#state.finished.upTo(now, PAGE)).length > 0; removed += ids.length) {
+      for (const task_id of ids) this.#state.forget(this.#state.entries.get(task_id)!)
       if (ids.length === PAGE) await setImmediate()
     }
-    this.#shelves.tidy(now)
+    this.#state.tidy(now)
     return removed
   }
 
@@ -234,9 +234,9 @@ class MemoryStore implements TaskStore {
   }
 
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
-    if (!this.#movesByHand) return this.#bell.wait(timeout, signal)
-    const look = setInterval(() => { if (this.#due(false) === 0) this.#bell.ring() }, LOOK_AT_CLOCK)
-    await this.#bell.wait(timeout, signal).finally(() => clearInterval(look))
+    if (!this.#movesByHand) return this.#workSignal.wait(timeout, signal)
+    const look = setInterval(() => { if (this.#due(false) === 0) this.#workSignal.ring() }, LOOK_AT_CLOCK)
+    await this.#workSignal.wait(timeout, signal).finally(() => clearInterval(look))
   }
 
   now (): number {
@@ -268,7 +268,7 @@ class MemoryStore implements TaskStore {
   async close (): Promise<void> {}
 
   #running (task_id: string, lease: number): Entry | null {
-    const entry = this.#shelves.entries.get(task_id)
+    const entry = this.#state.entries.get(task_id)
     return entry?.lease === lease && entry.task.status === ChartStatus.PROCESSING ? entry : null
   }
 
@@ -276,50 +276,50 @@ class MemoryStore implements TaskStore {
     return this.#lifecycle.drain().map(({ task }) => task)
   }
 
-  #close (closing: Closing, cap: number | null): Closed {
-    const { task_id, lease, verb } = closing
-    const entry = this.#shelves.entries.get(task_id)
+  #close (settlement: Settlement, cap: number | null): Settled {
+    const { task_id, lease, verb } = settlement
+    const entry = this.#state.entries.get(task_id)
     if (entry?.lease !== lease) return { current: false, finished: null }
     if (this.#lifecycle.endReplaced(entry)) return { current: false, finished: null }
-    if (entry.task.status === ChartStatus.PROCESSING) this.#lifecycle.close(entry, closing, cap)
-    else if (entry.closed !== verb) return { current: false, finished: null }
+    if (entry.task.status === ChartStatus.PROCESSING) this.#lifecycle.close(entry, settlement, cap)
+    else if (entry.settled !== verb) return { current: false, finished: null }
     const ended = entry.task.status === ChartStatus.COMPLETED || entry.task.status === ChartStatus.FAILED
     return { current: true, finished: ended ? this.#reads.shown(entry) : null }
   }
 
   /** Collects what is due, then hands out tasks. `own`: what the caller knows the end of. */
-  #take (take: Take, own: ReadonlySet<string>): Taken {
-    const { worker_id, take_id, lane = 0 } = take
-    const before = this.#shelves.takes.get(`${worker_id}:${lane}`)
-    if (before?.take_id === take_id && before.expires > this.#now()) {
-      const again = before.ids.map(task_id => this.#shelves.entries.get(task_id)!)
-      const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.take_id === take_id)
-      const unsettled = this.#lifecycle.settle(false)
-      return this.#taken(still, lostOf([...this.#lifecycle.drain(), ...before.ended], own), before.expired, unsettled)
+  #claim (claim: Claim, own: ReadonlySet<string>): Claimed {
+    const { worker_id, claim_id, lane = 0 } = claim
+    const before = this.#state.claims.get(`${worker_id}:${lane}`)
+    if (before?.claim_id === claim_id && before.expires > this.#now()) {
+      const again = before.ids.map(task_id => this.#state.entries.get(task_id)!)
+      const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.claim_id === claim_id)
+      const deferred = this.#lifecycle.propagate(false)
+      return this.#claimed(still, lostOf([...this.#lifecycle.drain(), ...before.ended], own), before.expired, deferred)
     }
-    const expired = this.#collect(take.runningPerTenant)
-    this.#lifecycle.settle(true)
-    const started = this.#start(take)
-    const unsettled = this.#lifecycle.settle(true)
+    const expired = this.#collect(claim.runningPerTenant)
+    this.#lifecycle.propagate(true)
+    const started = this.#start(claim)
+    const deferred = this.#lifecycle.propagate(true)
     const ended = this.#lifecycle.drain()
     if (started.length + ended.length + expired.length > 0) {
       const ids = started.map(({ task }) => task.task_id)
-      this.#shelves.takes.set(`${worker_id}:${lane}`, { take_id, ids, ended, expired, expires: this.#now() + take.leaseDuration })
+      this.#state.claims.set(`${worker_id}:${lane}`, { claim_id, ids, ended, expired, expires: this.#now() + claim.leaseDuration })
     }
     // A paused queue must not wake those who would find nothing.
-    if (this.#shelves.queue.any && !this.#shelves.paused) this.#bell.ring()
-    return this.#taken(started, lostOf(ended, own), expired, unsettled)
+    if (this.#state.queue.any && !this.#state.paused) this.#workSignal.ring()
+    return this.#claimed(started, lostOf(ended, own), expired, deferred)
   }
 
-  #taken (started: readonly Entry[], lost: ChartTask[], expired: readonly ExpiredLease[], unsettled: boolean): Taken {
-    return { tasks: started.map(toTaken), lost, due: this.#due(unsettled), expired, ...(unsettled ? { unsettled } : {}) }
+  #claimed (started: readonly Entry[], lost: ChartTask[], expired: readonly ExpiredLease[], deferred: boolean): Claimed {
+    return { tasks: started.map(toClaimed), lost, due: this.#due(deferred), expired, ...(deferred ? { deferred } : {}) }
   }
 
   /** Expired leases, waits that are over, and what may go on now. The attempts whose leases have expired. */
   #collect (cap: number): ExpiredLease[] {
-    const { entries, processing, deadlines, delayed } = this.#shelves
+    const { entries, processing, deadlines, delayed } = this.#state
     const expired: ExpiredLease[] = []
-    let room = MOST_DUE
+    let room = MAX_DUE
     const collect = (due: SortedSet, time: number, handle: (entry: Entry) => void) => {
       const ids = due.upTo(time, room)
       room -= ids.length
@@ -334,38 +334,38 @@ class MemoryStore implements TaskStore {
     return expired
   }
 
-  #start (take: Take): Entry[] {
-    const { entries, queue, running, paused } = this.#shelves
+  #start (claim: Claim): Entry[] {
+    const { entries, queue, running, paused } = this.#state
     const started: Entry[] = []
     if (paused) return started
     let aside = 0
     let bytes = 0
-    const most = Math.min(take.count, MOST_HANDED)
-    while (started.length < most && aside < MOST_ASIDE && this.#lifecycle.moved < 2 * MOST_MOVED && bytes < MOST_TAKEN) {
+    const most = Math.min(claim.count, MAX_HANDED)
+    while (started.length < most && aside < MAX_ASIDE && this.#lifecycle.moved < 2 * MAX_MOVED && bytes < MAX_TAKEN) {
       const head = queue.pop()
       if (!head) break
       let entry = entries.get(head.id)!
       const { tenant } = entry.draft
-      if (this.#shelves.replaced.has(entry)) {
+      if (this.#state.replaced.has(entry)) {
         queue.putBack(head)
         this.#lifecycle.endReplaced(entry)
         aside++
         continue
       }
-      const capped = take.runningPerTenant > 0
-      if (capped && running.of(tenant) >= take.runningPerTenant) {
+      const capped = claim.runningPerTenant > 0
+      if (capped && running.of(tenant) >= claim.runningPerTenant) {
         queue.park(head, tenant)
         aside++
         continue
       }
       // What has run before goes first all the same.
-      const other = capped && head.queue !== 'again' ? queue.prefer(tenant) : null
+      const other = capped && head.queue !== 'requeued' ? queue.prefer(tenant) : null
       if (other !== null && !this.#lifecycle.endReplaced(entries.get(other)!)) {
         queue.park(head, tenant)
         entry = entries.get(other)!
       }
       const alone = mustRunAlone(entry, entry.task.attempt + 1)
-      this.#lifecycle.start(entry, take, alone && take.beside + started.length > 0 ? 'queued' : 'started')
+      this.#lifecycle.start(entry, claim, alone && claim.beside + started.length > 0 ? 'queued' : 'started')
       started.push(entry)
       bytes += bytesOf(entry)
       if (alone) break
@@ -373,11 +373,11 @@ class MemoryStore implements TaskStore {
     return started
   }
 
-  #due (unsettled: boolean): number | null {
-    const { processing, delayed, deadlines } = this.#shelves
+  #due (deferred: boolean): number | null {
+    const { processing, delayed, deadlines } = this.#state
     const next = (set: typeof processing) => set.first?.score ?? Infinity
     const left = Math.min(next(processing) - this.#monotonic(), next(delayed) - this.#now(), next(deadlines) - this.#now())
-    const due = Math.min(Math.max(0, left), unsettled ? SETTLE_IN : Infinity)
+    const due = Math.min(Math.max(0, left), deferred ? PROPAGATE_IN_MS : Infinity)
     return due === Infinity ? null : due
   }
 }

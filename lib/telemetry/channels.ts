@@ -1,5 +1,5 @@
 import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
-import type { AttemptRecord, Cancelled, Closed, Closing, EnqueuedTask, QueueStats, Taken, TraceContext } from '../store/task-store.ts'
+import type { AttemptRecord, Cancelled, Settled, Settlement, EnqueuedTask, QueueStats, Claimed, TraceContext } from '../store/task-store.ts'
 import type { ChartPriority, ChartTask } from '../task.ts'
 
 /** A queue in this process, as its messages name it: one object for each service, plugin or worker. */
@@ -44,14 +44,14 @@ export interface SendMessage extends FromQueue, Traced {
 export interface ClaimMessage extends FromQueue {
   readonly worker_id: string
   readonly count: number
-  result?: Taken
+  result?: Claimed
   error?: unknown
 }
 
 /** Leases end, and the worker may claim in the same round trip. */
 export interface SettleMessage extends FromQueue {
-  readonly closings: readonly Closing[]
-  result?: { readonly closed: readonly Closed[], readonly taken: Taken }
+  readonly closings: readonly Settlement[]
+  result?: { readonly settled: readonly Settled[], readonly claimed: Claimed }
   error?: unknown
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Cancelled, Closed, Closing, QueueStats, Take, Taken, TakenTask, TaskStore, TraceContext } from '../store/task-store.ts'
+import type { Cancelled, Settled, Settlement, QueueStats, Claim, Claimed, ClaimedTask, TaskStore, TraceContext } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 import {
   channels, traceOperation, tracingChannels, type ObservedQueue, type ProcessMessage, type SendMessage, type StepMessage, type Telemetry, type Transport
@@ -18,9 +18,9 @@ const MAX_TRACES_WAIT_MS = 500
 export interface TracedAttempt {
   /** Why it was aborted; null where it was not. */
   readonly abortCode: string | null
-  run (trace: TraceContext | null): Promise<Closing | null>
+  run (trace: TraceContext | null): Promise<Settlement | null>
   /** What was thrown, where it has failed. */
-  thrownOf (closing: Closing): unknown
+  thrownOf (closing: Settlement): unknown
 }
 
 /** What one process tells of a queue. Where nobody listens, each call is one look at whether somebody does. */
@@ -80,16 +80,16 @@ export class QueueTelemetry implements ObservedQueue {
     return sent
   }
 
-  claim (take: Pick<Take, 'worker_id' | 'count'>, claim: () => Promise<Taken>): Promise<Taken> {
+  claim ({ worker_id, count }: Pick<Claim, 'worker_id' | 'count'>, claim: () => Promise<Claimed>): Promise<Claimed> {
     const channel = tracingChannels.claim
     if (!channel.hasSubscribers) return claim()
-    return traceOperation(channel, { queue: this, worker_id: take.worker_id, count: take.count }, claim)
+    return traceOperation(channel, { queue: this, worker_id, count }, claim)
   }
 
-  settle<T extends { closed: Closed[], taken: Taken }> (closings: readonly Closing[], settle: () => Promise<T>): Promise<T> {
+  settle<T extends { settled: Settled[], claimed: Claimed }> (settlements: readonly Settlement[], settle: () => Promise<T>): Promise<T> {
     const channel = tracingChannels.settle
     if (!channel.hasSubscribers) return settle()
-    return traceOperation(channel, { queue: this, closings }, settle)
+    return traceOperation(channel, { queue: this, closings: settlements }, settle)
   }
 
   cancel (task_id: string, cancel: () => Promise<Cancelled | null>): Promise<Cancelled | null> {
@@ -99,13 +99,13 @@ export class QueueTelemetry implements ObservedQueue {
   }
 
   /** An attempt from its begin to its outcome; it fails as `attempt` does. */
-  process (taken: TakenTask, worker_id: string, attempt: TracedAttempt): Promise<Closing | null> {
+  process (taken: ClaimedTask, worker_id: string, attempt: TracedAttempt): Promise<Settlement | null> {
     if (tracingChannels.process.hasSubscribers) return this.#process(taken, worker_id, attempt)
     const { attemptEnded, cancelDelivered } = channels
     return attemptEnded.hasSubscribers || cancelDelivered.hasSubscribers ? this.#run(taken.task, attempt, null) : attempt.run(null)
   }
 
-  async #process (taken: TakenTask, worker_id: string, attempt: TracedAttempt): Promise<Closing | null> {
+  async #process (taken: ClaimedTask, worker_id: string, attempt: TracedAttempt): Promise<Settlement | null> {
     const { task, priority, lease, trace } = taken
     const message: ProcessMessage = { queue: this, task, priority, lease, worker_id, trace, dependencies: await this.#tracesOf(task.depends_on) }
     return traceOperation(tracingChannels.process, message, async () => {
@@ -131,7 +131,7 @@ export class QueueTelemetry implements ObservedQueue {
   }
 
   /** What a claim has brought: attempts that begin, and leases that were found expired. */
-  taken ({ tasks, expired }: Taken): void {
+  claimed ({ tasks, expired }: Claimed): void {
     const { claimed, leaseExpired, attemptEnded } = channels
     if (claimed.hasSubscribers) {
       for (const { task, priority, lease, run_at } of tasks) {
@@ -146,12 +146,12 @@ export class QueueTelemetry implements ObservedQueue {
     }
   }
 
-  settled (closings: readonly Closing[], closed: readonly Closed[]): void {
+  settled (settlements: readonly Settlement[], settled: readonly Settled[]): void {
     const { attemptEnded } = channels
     if (!attemptEnded.hasSubscribers) return
-    for (const [i, closing] of closings.entries()) {
-      const outcome = closed[i]!.current ? OUTCOMES[closing.verb] : 'stale'
-      attemptEnded.publish({ queue: this, task_id: closing.task_id, outcome, ...(outcome === 'failed' && closing.verb === 'fail' ? { code: closing.code } : {}) })
+    for (const [i, settlement] of settlements.entries()) {
+      const outcome = settled[i]!.current ? OUTCOMES[settlement.verb] : 'stale'
+      attemptEnded.publish({ queue: this, task_id: settlement.task_id, outcome, ...(outcome === 'failed' && settlement.verb === 'fail' ? { code: settlement.code } : {}) })
     }
   }
 
@@ -179,7 +179,7 @@ export class QueueTelemetry implements ObservedQueue {
     if (channels.stream.hasSubscribers) channels.stream.publish({ queue: this, transport, open })
   }
 
-  async #run (task: ChartTask, attempt: TracedAttempt, message: ProcessMessage | null): Promise<Closing | null> {
+  async #run (task: ChartTask, attempt: TracedAttempt, message: ProcessMessage | null): Promise<Settlement | null> {
     const closing = await attempt.run(toTraceContext(message?.trace))
     if (attempt.abortCode === 'CANCELLED' && closing === null) this.#cancelDelivered(task)
     return closing

@@ -5,7 +5,7 @@ import { AttemptError, SerializedContent, type Outcome } from '../service/outcom
 import { merge, toReport, type Report } from '../service/progress.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { readDependencies } from './read-dependencies.ts'
-import type { Closing, TakenTask, TraceContext } from '../store/task-store.ts'
+import type { Settlement, ClaimedTask, TraceContext } from '../store/task-store.ts'
 import type { QueueTelemetry, TracedAttempt } from '../telemetry/queue-telemetry.ts'
 import type { Chart } from '../task.ts'
 
@@ -25,7 +25,7 @@ export class AbortError extends Error {
 }
 
 export interface AttemptOptions {
-  readonly taken: TakenTask
+  readonly taken: ClaimedTask
   readonly generate: GenerateChart
   readonly leases: Leases
   readonly telemetry: QueueTelemetry
@@ -82,7 +82,7 @@ export class Attempt implements TracedAttempt {
     return this.#reason?.code ?? null
   }
 
-  thrownOf (closing: Closing): unknown {
+  thrownOf (closing: Settlement): unknown {
     return this.#options.leases.thrownOf(closing)
   }
 
@@ -128,13 +128,13 @@ export class Attempt implements TracedAttempt {
   }
 
   /** Hands the task back before anything was done for it. */
-  decline (): Closing {
+  decline (): Settlement {
     this.#settle()
     return { task_id: this.task_id, lease: this.lease, verb: 'release' }
   }
 
   /** Runs the generator. How the lease is to be closed; null when it is not this attempt's to close any more. */
-  async run (trace: TraceContext | null = null): Promise<Closing | null> {
+  async run (trace: TraceContext | null = null): Promise<Settlement | null> {
     this.#trace = trace
     const { attemptTimeout, leases, taken } = this.#options
     const timeout = setTimeout(() => this.abort('TIMEOUT'), attemptTimeout)
@@ -232,7 +232,7 @@ export class Attempt implements TracedAttempt {
     clearTimeout(this.#leaseTimer)
   }
 
-  #closeAborted (code: AbortCode): Closing | null | Promise<Closing> {
+  #closeAborted (code: AbortCode): Settlement | null | Promise<Settlement> {
     const { task_id, lease } = this
     this.log.info({ code }, 'the attempt was aborted')
     switch (code) {

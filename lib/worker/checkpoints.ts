@@ -3,7 +3,7 @@ import type { Logger, ProgressUpdate } from '../generator.ts'
 import { toContent } from '../service/charts.ts'
 import type { Leases } from '../service/leases.ts'
 import { AttemptError, serializeValue } from '../service/outcome.ts'
-import type { TakenTask } from '../store/task-store.ts'
+import type { ClaimedTask } from '../store/task-store.ts'
 import type { QueueTelemetry } from '../telemetry/queue-telemetry.ts'
 
 const MAX_NAME = 64
@@ -18,7 +18,7 @@ export function stepNameFault (name: unknown): TypeError | null {
 const RETRIES = [200, 1_000]
 
 export interface CheckpointsOptions {
-  readonly taken: TakenTask
+  readonly taken: ClaimedTask
   readonly leases: Leases
   readonly telemetry: QueueTelemetry
   readonly signal: AbortSignal

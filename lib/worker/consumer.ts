@@ -3,8 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { GenerateChart, Logger } from '../generator.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { retryUntilAborted } from '../service/retry-until-aborted.ts'
-import type { Closing, Taken } from '../store/task-store.ts'
-import type { LeasesTake } from '../service/leases.ts'
+import type { Settlement, Claimed } from '../store/task-store.ts'
+import type { LeasesClaim } from '../service/leases.ts'
 import { Attempt } from './attempt.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { ProgressSender } from './progress-sender.ts'
@@ -36,7 +36,7 @@ export interface ConsumerOptions {
 /** An attempt that is over, and how the store is to be told. */
 interface Ended {
   readonly attempt: Attempt
-  readonly closing: Closing
+  readonly closing: Settlement
 }
 
 /** One of the two exchanges that a worker may have under way. The store keeps what each of them claimed last. */
@@ -226,13 +226,13 @@ export class Consumer {
   }
 
   /** As many tasks as there are slots once those of attempts that have ended are free, with those that the other lane may claim. */
-  #wish (lane: Lane): LeasesTake {
+  #wish (lane: Lane): LeasesClaim {
     const { concurrency, leaseDuration } = this.#options
     lane.wanted = 0
     const beside = this.#lanes.reduce((running, { ended, wanted }) => running - ended.length + wanted, this.#running.size)
     const isEnding = this.#lanes.some(({ ended }) => ended.some(({ attempt }) => attempt === this.#solitary))
     lane.wanted = this.#solitary && !isEnding ? 0 : concurrency - beside
-    return { worker_id: this.#worker_id, take_id: randomUUID(), count: lane.wanted, leaseDuration, beside, lane: lane.number }
+    return { worker_id: this.#worker_id, claim_id: randomUUID(), count: lane.wanted, leaseDuration, beside, lane: lane.number }
   }
 
   #forget (ended: readonly Ended[]): void {
@@ -256,25 +256,25 @@ export class Consumer {
     })
   }
 
-  async #send (ended: readonly Ended[], take: LeasesTake | null): Promise<Taken | null> {
+  async #send (ended: readonly Ended[], take: LeasesClaim | null): Promise<Claimed | null> {
     const { leases } = this.#options.service
     if (ended.length === 0 && !take) return null
     const draining = this.#stopping.signal.aborted
-    if (ended.length === 0 && !draining) return leases.take(take!)
+    if (ended.length === 0 && !draining) return leases.claim(take!)
     // Sent before on the same connection: a finished task shows its last steps.
     this.#progress.flush()
     // A drain repeats its take only to hand back what it may have been given: by the command that a full Redis accepts.
-    const { taken } = await leases.close(ended.map(({ closing }) => closing), take && draining ? { ...take, count: 0 } : take)
-    return taken
+    const { claimed } = await leases.settle(ended.map(({ closing }) => closing), take && draining ? { ...take, count: 0 } : take)
+    return claimed
   }
 
-  #accept ({ tasks, due }: Taken, sentAt: number): void {
+  #accept ({ tasks, due }: Claimed, sentAt: number): void {
     for (const taken of tasks) this.#start(taken, sentAt)
     clearTimeout(this.#due)
     if (due !== null) this.#due = setTimeout(() => this.#lookAgain(), Math.min(Math.max(due, 10), LONGEST_TIMER))
   }
 
-  #start (taken: Taken['tasks'][number], sentAt: number): void {
+  #start (taken: Claimed['tasks'][number], sentAt: number): void {
     const { service, generate, leaseDuration, attemptTimeout, logger } = this.#options
     const { task: { task_id }, lease, alone } = taken
     this.#logRecovered(taken)
@@ -319,14 +319,14 @@ export class Consumer {
   }
 
   /** If this process ends too, its log says what ran in it: the task, and what runs beside it. */
-  #logRecovered ({ task: { task_id, attempt }, lostWorkers, alone }: Taken['tasks'][number]): void {
+  #logRecovered ({ task: { task_id, attempt }, lostWorkers, alone }: Claimed['tasks'][number]): void {
     if (!lostWorkers) return
     const beside = [...this.#running].map(other => other.task_id)
     const how = alone ? 'it runs alone' : 'it runs beside others'
     this.#options.logger.warn({ task_id, attempt, ...lostWorkers, beside }, `earlier attempts of the task have lost their worker: ${how}`)
   }
 
-  #end (attempt: Attempt, closing: Closing | null): void {
+  #end (attempt: Attempt, closing: Settlement | null): void {
     if (closing) {
       this.#ended.push({ attempt, closing })
     } else {
@@ -370,7 +370,7 @@ export class Consumer {
   /** A sign of work that reached this worker while it stopped must reach another. */
   async #passOn (): Promise<void> {
     const { service, leaseDuration } = this.#options
-    const nothing = { worker_id: this.#worker_id, take_id: randomUUID(), count: 0, leaseDuration }
-    await this.#unlessHurried(service.leases.take(nothing)).catch(() => {})
+    const nothing = { worker_id: this.#worker_id, claim_id: randomUUID(), count: 0, leaseDuration }
+    await this.#unlessHurried(service.leases.claim(nothing)).catch(() => {})
   }
 }

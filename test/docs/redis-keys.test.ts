@@ -139,7 +139,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   const dying = new ChartQueueService({
     store: new Proxy(store, {
       get (target, name: keyof RedisStore) {
-        if (name === 'closeLeases') return () => Promise.reject(new Error('nobody goes on'))
+        if (name === 'settleAttempts') return () => Promise.reject(new Error('nobody goes on'))
         return (target[name] as (...args: unknown[]) => unknown).bind(target)
       }
     })
@@ -155,9 +155,9 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   await many({ adjustment_query: 'x'.repeat(2_000) })
   const { task: last } = await dying.enqueueChartTask({ message_id, force_create: true, supersede: true }, ada)
   await look()
-  for (let unsettled: true | undefined = true; unsettled;) {
-    const take = { worker_id: 'worker', take_id: crypto.randomUUID(), count: 0, leaseDuration: 60_000 }
-    unsettled = (await service.leases.close([], take)).taken.unsettled
+  for (let deferred: true | undefined = true; deferred;) {
+    const claim = { worker_id: 'worker', claim_id: crypto.randomUUID(), count: 0, leaseDuration: 60_000 }
+    deferred = (await service.leases.settle([], claim)).claimed.deferred
   }
   await service.cancelTask(last.task_id)
 

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { ChartGenerationError, ChartQueueService, type ChartTask, type Identity } from '../../lib/index.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
-import type { TakenTask } from '../../lib/store/task-store.ts'
+import type { ClaimedTask } from '../../lib/store/task-store.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
 import { until } from '../helpers/gate.ts'
 import { startQueue } from '../helpers/queue.ts'
@@ -80,7 +80,7 @@ interface Busy {
   readonly held: Array<{ readonly name: string, readonly lease: number }>
 }
 
-const isTaken = (task: TakenTask | undefined): TakenTask => {
+const isTaken = (task: ClaimedTask | undefined): ClaimedTask => {
   if (!task) throw new Error('nothing was taken')
   return task
 }
@@ -100,7 +100,7 @@ async function fill (redis: Redis, clock: Clock): Promise<Busy> {
   }
   const take = async (count = 1) => {
     clock.now += 10
-    return (await service.leases.take({ worker_id: 'gone', take_id: randomUUID(), count, leaseDuration: LEASE })).tasks
+    return (await service.leases.claim({ worker_id: 'gone', claim_id: randomUUID(), count, leaseDuration: LEASE })).tasks
   }
   const held: Busy['held'] = []
 
@@ -237,11 +237,11 @@ const isFinal = (task: ChartTask | null) => task !== null && ['COMPLETED', 'FAIL
 /** Claims and completes all that can run now, as a worker that never fails does. */
 async function work (service: ChartQueueService): Promise<void> {
   for (let more = true; more;) {
-    const { tasks, unsettled } = await service.leases.take({ worker_id: 'worker', take_id: randomUUID(), count: 8, leaseDuration: LEASE })
-    more = tasks.length > 0 || unsettled === true
+    const { tasks, deferred } = await service.leases.claim({ worker_id: 'worker', claim_id: randomUUID(), count: 8, leaseDuration: LEASE })
+    more = tasks.length > 0 || deferred === true
     if (tasks.length === 0) continue
     const closings = await Promise.all(tasks.map(({ task, lease }) => service.leases.prepare(task, lease, { content: null }, new AbortController())))
-    await service.leases.close(closings, null)
+    await service.leases.settle(closings, null)
   }
 }
 

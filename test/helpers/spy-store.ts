@@ -17,7 +17,7 @@ export interface Spy {
   restore (): void
 }
 
-const ASKING: readonly Verb[] = ['enqueue', 'dequeue', 'closeLeases', 'progress', 'extend', 'cancel', 'read', 'cleanup']
+const ASKING: readonly Verb[] = ['enqueue', 'claim', 'settleAttempts', 'progress', 'extend', 'cancel', 'read', 'cleanup']
 
 /** The queue's store as one worker sees it: every call is written down, and may be lost. */
 export function spyOnStore (queue: Queue): Spy {

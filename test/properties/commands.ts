@@ -30,14 +30,14 @@ export interface Terms {
   readonly waitingPerTenant: number
   readonly scheduledPerTenant: number
   readonly queueLength: number
-  readonly timeInQueue: number
+  readonly queueTimeout: number
   readonly weight: number
   readonly long: boolean
   /** Where a chart exists: ask again, as a host does whose own store has lost it. */
   readonly lost: boolean
 }
 
-export interface TakeWish {
+export interface ClaimWish {
   readonly worker: number
   readonly again: boolean
   readonly count: number
@@ -45,7 +45,7 @@ export interface TakeWish {
   readonly beside: number
 }
 
-export type ClosingWish = { readonly held: number } & (
+export type SettlementWish = { readonly held: number } & (
   | { readonly verb: 'complete', readonly content: boolean }
   | { readonly verb: 'fail', readonly delay: number | null | 'never', readonly message: boolean }
   | { readonly verb: 'release' }
@@ -55,8 +55,8 @@ export type Command =
   | { readonly verb: 'enqueue', readonly terms: Terms, readonly wish: Wish }
   | { readonly verb: 'batch', readonly terms: Terms, readonly wishes: readonly Wish[] }
   | { readonly verb: 'repeat', readonly call: number }
-  | { readonly verb: 'dequeue', readonly take: TakeWish }
-  | { readonly verb: 'close', readonly closings: readonly ClosingWish[], readonly take: TakeWish | null }
+  | { readonly verb: 'dequeue', readonly claim: ClaimWish }
+  | { readonly verb: 'close', readonly settlements: readonly SettlementWish[], readonly claim: ClaimWish | null }
   | { readonly verb: 'progress', readonly reports: ReadonlyArray<{ held: number, progress: number | null, step: string | null, step_progress: Record<string, number> }> }
   | { readonly verb: 'checkpoint', readonly held: number, readonly name: string, readonly value: string, readonly most: number }
   | { readonly verb: 'extend', readonly held: readonly number[], readonly duration: number }
@@ -108,18 +108,18 @@ const terms: fc.Arbitrary<Terms> = fc.record({
   scheduledPerTenant: often(0, fc.constant(2), 5),
   queueLength: often(0, fc.constant(5), 5),
   weight: often(1, fc.constantFrom(2, 7, 60)),
-  timeInQueue: often(0, fc.constantFrom(DELAY, LEASE), 2),
+  queueTimeout: often(0, fc.constantFrom(DELAY, LEASE), 2),
   long: fc.boolean(),
   lost: often<boolean>(false, fc.constant(true))
 })
-const take: fc.Arbitrary<TakeWish> = fc.record({
+const claim: fc.Arbitrary<ClaimWish> = fc.record({
   worker: fc.nat(1),
   again: often<boolean>(false, fc.constant(true), 5),
   count: fc.nat(3),
   cap: fc.nat(2),
   beside: fc.nat(1)
 })
-const closing: fc.Arbitrary<ClosingWish> = fc.oneof(
+const settlement: fc.Arbitrary<SettlementWish> = fc.oneof(
   fc.record({ held: index, verb: fc.constant('complete' as const), content: fc.boolean() }),
   fc.record({ held: index, verb: fc.constant('fail' as const), delay: fc.constantFrom<number | null | 'never'>(null, 'never', 0, 5), message: fc.boolean() }),
   fc.record({ held: index, verb: fc.constant('release' as const) })
@@ -137,8 +137,8 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ verb: fc.constant('enqueue' as const), terms, wish }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('batch' as const), terms, wishes: fc.array(wish, { minLength: 1, maxLength: 4 }) }) },
   { weight: 1, arbitrary: fc.record({ verb: fc.constant('repeat' as const), call: index }) },
-  { weight: 8, arbitrary: fc.record({ verb: fc.constant('dequeue' as const), take }) },
-  { weight: 8, arbitrary: fc.record({ verb: fc.constant('close' as const), closings: fc.array(closing, { minLength: 1, maxLength: 3 }), take: fc.option(take) }) },
+  { weight: 8, arbitrary: fc.record({ verb: fc.constant('dequeue' as const), claim }) },
+  { weight: 8, arbitrary: fc.record({ verb: fc.constant('close' as const), settlements: fc.array(settlement, { minLength: 1, maxLength: 3 }), claim: fc.option(claim) }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('progress' as const), reports: fc.array(report, { minLength: 1, maxLength: 3 }) }) },
   { weight: 2, arbitrary: fc.record({ verb: fc.constant('checkpoint' as const), held: index, name: step, value: fc.constantFrom('1', '"é"', '[1,2,3,4,5,6]'), most: fc.constantFrom(0, 16, 4) }) },
   { weight: 2, arbitrary: fc.record({ verb: fc.constant('extend' as const), held: fc.array(index, { minLength: 1, maxLength: 3 }), duration: fc.constantFrom(LEASE, LEASE / 2) }) },
@@ -153,18 +153,18 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 export const sequences = (most: number): fc.Arbitrary<Command[]> => fc.array(command, { minLength: 1, maxLength: most, size: 'max' })
 
 const plainWish = (wish: Wish): Wish => ({ ...wish, run_in: null, supersede: false, needs: [], repeats: null, inside: true })
-const plainTerms = (terms: Terms): Terms => ({ ...terms, waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, weight: 1, timeInQueue: 0, lost: false })
-const plainTake = (take: TakeWish): TakeWish => ({ ...take, cap: 0 })
+const plainTerms = (terms: Terms): Terms => ({ ...terms, waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, weight: 1, queueTimeout: 0, lost: false })
+const plainClaim = (claim: ClaimWish): ClaimWish => ({ ...claim, cap: 0 })
 
 function plain (command: Command): Command {
   switch (command.verb) {
     case 'enqueue': return { ...command, terms: plainTerms(command.terms), wish: plainWish(command.wish) }
     case 'batch': return { ...command, terms: plainTerms(command.terms), wishes: command.wishes.map(plainWish) }
-    case 'dequeue': return { ...command, take: plainTake(command.take) }
+    case 'dequeue': return { ...command, claim: plainClaim(command.claim) }
     case 'close': return {
       ...command,
-      closings: command.closings.map(({ held }) => ({ held, verb: 'complete', content: true })),
-      take: command.take && plainTake(command.take)
+      settlements: command.settlements.map(({ held }) => ({ held, verb: 'complete', content: true })),
+      claim: command.claim && plainClaim(command.claim)
     }
     case 'cancel': case 'cancelAll': return { verb: 'pass', ms: 1 }
     default: return command

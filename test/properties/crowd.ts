@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { completion, failing, LEASE, releasing, Scene, type Wish } from '../../lib/store/conformance/scene.ts'
-import type { Closing, EnqueuedTask, ProgressReport, Taken, TakenTask } from '../../lib/store/task-store.ts'
+import type { Settlement, EnqueuedTask, ProgressReport, Claimed, ClaimedTask } from '../../lib/store/task-store.ts'
 import { ChartPriority, ChartStatus, ChartVisibility, isFinished } from '../../lib/task.ts'
 import type { Random } from '../helpers/random.ts'
 import { Witness } from './witness.ts'
@@ -16,9 +16,9 @@ export class Crowd {
   readonly #scene: Scene
   readonly #random: Random
   readonly #cap: number
-  readonly #held: TakenTask[][] = Array.from({ length: WORKERS }, () => [])
+  readonly #held: ClaimedTask[][] = Array.from({ length: WORKERS }, () => [])
   /** Leases of workers that have forgotten them, or that are done with. */
-  readonly #ghosts: TakenTask[] = []
+  readonly #ghosts: ClaimedTask[] = []
 
   constructor (scene: Scene, random: Random) {
     this.#scene = scene
@@ -48,17 +48,17 @@ export class Crowd {
 
   /** Everybody works until nothing is left; rejects where something waits for ever. */
   async drain (): Promise<void> {
-    for (const taken of this.#held.flat()) this.#ghosts.push(taken)
+    for (const claimed of this.#held.flat()) this.#ghosts.push(claimed)
     await this.#scene.store.setPaused(false)
     for (let rounds = 0; rounds < 2_000; rounds++) {
-      const taken = await this.#scene.dequeue({ worker_id: 'drain', count: 3, runningPerTenant: this.#cap })
-      await this.#took(taken)
-      for (const task of taken.tasks) await this.#close([this.#closing(task, 'complete')])
+      const claimed = await this.#scene.claim({ worker_id: 'drain', count: 3, runningPerTenant: this.#cap })
+      await this.#took(claimed)
+      for (const task of claimed.tasks) await this.#close([this.#settlement(task, 'complete')])
       const { queue_length, processing_count } = await this.#scene.store.stats()
       if (queue_length + processing_count === 0) return
-      if (taken.tasks.length === 0) {
-        assert.notEqual(taken.due, null, 'what waits is due at some time')
-        this.#scene.pass(taken.due!)
+      if (claimed.tasks.length === 0) {
+        assert.notEqual(claimed.due, null, 'what waits is due at some time')
+        this.#scene.pass(claimed.due!)
       }
     }
     assert.fail('the work comes to an end')
@@ -71,7 +71,7 @@ export class Crowd {
     const backoff = { delay: pick([0, 500, 3_000]) }
     const attempts = between(1, 3)
     const waitingPerTenant = often(0.2, 5, 0)
-    const timeInQueue = often(0.2, pick([1_000, LEASE]), 0)
+    const queueTimeout = often(0.2, pick([1_000, LEASE]), 0)
     const idempotency = often(0.2, { key: `${user_id}-${count > 1}-${between(0, 2)}`, body: 'body' }, null)
     const drafts: ReturnType<Scene['draft']>[] = []
     for (let i = 0; i < count; i++) {
@@ -82,7 +82,7 @@ export class Crowd {
         org_id,
         message_id,
         visibility: pick(Object.values(ChartVisibility)),
-        same: `${user_id}-${message_id}-${between(0, 2)}`,
+        dedup_key: `${user_id}-${message_id}-${between(0, 2)}`,
         force: next() < 0.5,
         priority: pick(Object.values(ChartPriority)),
         run_at: often(0.1, Date.parse(this.#scene.date) + pick([-1, 1_000, LEASE]), null),
@@ -92,7 +92,7 @@ export class Crowd {
         backoff,
         waitingPerTenant,
         scheduledPerTenant: waitingPerTenant,
-        timeInQueue,
+        queueTimeout,
         weight: often(0.3, between(2, 60), 1),
         idempotency
       }
@@ -126,7 +126,7 @@ export class Crowd {
         return
       }
       case 3: {
-        await this.#write(mine, () => this.#scene.store.checkpoint(mine.task.task_id, mine.lease, 'plan', '1', 0).then(answer => answer === 'ok'))
+        await this.#write(mine, () => this.#scene.store.checkpoint({ task_id: mine.task.task_id, lease: mine.lease, name: 'plan', value: '1', maxBytes: 0 }).then(answer => answer === 'ok'))
         return
       }
       case 4: {
@@ -135,7 +135,7 @@ export class Crowd {
       }
       default: {
         this.#drop(worker, mine)
-        await this.#close([this.#closing(mine)], this.#random.next() < 0.5 ? worker : null)
+        await this.#close([this.#settlement(mine)], this.#random.next() < 0.5 ? worker : null)
       }
     }
   }
@@ -145,12 +145,12 @@ export class Crowd {
     if (this.#ghosts.length === 0) return
     const ghost = this.#random.pick(this.#ghosts)
     if (this.#random.next() < 0.5) await this.#write(ghost, () => this.#scene.store.progress([this.#report(ghost)]).then(([current]) => current!))
-    else await this.#close([this.#closing(ghost)])
+    else await this.#close([this.#settlement(ghost)])
   }
 
   async #look (): Promise<void> {
     const { user_id, org_id } = this.#random.pick(CALLERS)
-    const { active, completed, failed } = await this.#scene.store.readMessage(this.#random.pick(MESSAGES), user_id, org_id, 1_000)
+    const { active, completed, failed } = await this.#scene.store.readMessage({ message_id: this.#random.pick(MESSAGES), user_id, org_id, limit: 1_000 })
     for (const task of await this.#scene.all([...active, ...completed, ...failed])) this.witness.saw(task)
     assert.deepEqual(active.filter(({ completed_at }) => completed_at !== null), [], 'what is active has not ended')
     const ids = [...active, ...completed, ...failed].map(({ task_id }) => task_id)
@@ -162,7 +162,7 @@ export class Crowd {
     const { next, pick } = this.#random
     if (next() < 0.5) return this.#scene.store.setPaused(next() < 0.3)
     const status = pick([undefined, ...Object.values(ChartStatus)])
-    const { tasks } = await this.#scene.store.list({ status }, 5, null)
+    const { tasks } = await this.#scene.store.list({ filter: { status }, limit: 5, cursor: null })
     for (const task of tasks) {
       assert.equal(status ?? task.status, task.status)
       this.witness.saw(task)
@@ -182,49 +182,49 @@ export class Crowd {
   }
 
   async #dequeue (worker: number): Promise<void> {
-    const taken = await this.#scene.dequeue({ worker_id: `worker-${worker}`, count: this.#random.between(1, 3), runningPerTenant: this.#cap })
-    await this.#took(taken, worker)
+    const claimed = await this.#scene.claim({ worker_id: `worker-${worker}`, count: this.#random.between(1, 3), runningPerTenant: this.#cap })
+    await this.#took(claimed, worker)
   }
 
-  async #took (taken: Taken, worker?: number): Promise<void> {
-    for (const task of taken.lost) this.witness.saw(task)
-    for (const task of taken.tasks) {
+  async #took (claimed: Claimed, worker?: number): Promise<void> {
+    for (const task of claimed.lost) this.witness.saw(task)
+    for (const task of claimed.tasks) {
       this.witness.handedOut(task)
       for (const needed of await this.#scene.store.read(task.task.depends_on)) assert.equal(needed?.status, 'COMPLETED', 'what a task needs is there when it runs')
       if (worker !== undefined) this.#held[worker]!.push(task)
     }
   }
 
-  #drop (worker: number, taken: TakenTask): void {
-    this.#held[worker]!.splice(this.#held[worker]!.indexOf(taken), 1)
-    this.#ghosts.push(taken)
+  #drop (worker: number, claimed: ClaimedTask): void {
+    this.#held[worker]!.splice(this.#held[worker]!.indexOf(claimed), 1)
+    this.#ghosts.push(claimed)
   }
 
-  #report ({ task, lease }: TakenTask): ProgressReport {
+  #report ({ task, lease }: ClaimedTask): ProgressReport {
     const { between, pick } = this.#random
     const step = pick(['query', 'render', null])
     return { task_id: task.task_id, lease, progress: pick([null, between(0, 99)]), step, step_progress: step ? { [step]: between(0, 100) } : {} }
   }
 
-  #closing (taken: TakenTask, verb = this.#random.pick(['complete', 'complete', 'complete', 'fail', 'fail', 'release'])): Closing {
+  #settlement (claimed: ClaimedTask, verb = this.#random.pick(['complete', 'complete', 'complete', 'fail', 'fail', 'release'])): Settlement {
     const { pick } = this.#random
-    if (verb === 'complete') return completion(taken, `{"by":"${taken.task.task_id} ${taken.lease}"}`)
-    return verb === 'fail' ? failing(taken, { delay: pick([null, 'never', 0, 2_000]) }) : releasing(taken)
+    if (verb === 'complete') return completion(claimed, `{"by":"${claimed.task.task_id} ${claimed.lease}"}`)
+    return verb === 'fail' ? failing(claimed, { delay: pick([null, 'never', 0, 2_000]) }) : releasing(claimed)
   }
 
   /** Holds a write to the fence: only the lease that was handed out last is heard. */
-  async #write ({ task: { task_id }, lease }: TakenTask, write: () => Promise<boolean>): Promise<void> {
+  async #write ({ task: { task_id }, lease }: ClaimedTask, write: () => Promise<boolean>): Promise<void> {
     const [before] = await this.#scene.store.read([task_id])
     if (await write()) return this.witness.wrote(task_id, lease)
     assert.deepEqual(await this.#scene.store.read([task_id]), [before], 'what is refused changes nothing')
   }
 
-  async #close (closings: Closing[], worker: number | null = null): Promise<void> {
-    const [closing] = closings
-    const take = worker === null ? null : this.#scene.wish({ worker_id: `worker-${worker}`, count: 2, runningPerTenant: this.#cap })
-    const { closed, taken } = await this.#scene.store.closeLeases(closings, take)
-    if (closed[0]!.current) this.witness.closed(closing!)
-    if (closed[0]!.finished) this.witness.saw(closed[0]!.finished)
-    await this.#took(taken, worker ?? undefined)
+  async #close (settlements: Settlement[], worker: number | null = null): Promise<void> {
+    const [settlement] = settlements
+    const claim = worker === null ? null : this.#scene.wish({ worker_id: `worker-${worker}`, count: 2, runningPerTenant: this.#cap })
+    const { settled, claimed } = await this.#scene.store.settleAttempts(settlements, claim)
+    if (settled[0]!.current) this.witness.settled(settlement!)
+    if (settled[0]!.finished) this.witness.saw(settled[0]!.finished)
+    await this.#took(claimed, worker ?? undefined)
   }
 }

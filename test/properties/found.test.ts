@@ -24,33 +24,33 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     const ended: string[] = []
     for (let i = 0; i < 4; i++) {
       const { task_id } = await scene.enqueue({ message_id, user_id: 'ada', org_id, shared_with: org_id })
-      await scene.complete(await scene.take())
+      await scene.complete(await scene.claimOne())
       ended.unshift(task_id)
     }
-    const { completed } = await scene.store.readMessage(message_id, 'bob', org_id, 10)
+    const { completed } = await scene.store.readMessage({ message_id, user_id: 'bob', org_id, limit: 10 })
     assert.deepEqual(completed.map(({ task_id }) => task_id), ended)
   },
 
   'who needs twins of a batch ends once when they fail': async scene => {
-    const same = randomUUID()
-    const [one, twin] = [scene.draft({ same }), scene.draft({ same })]
+    const dedup_key = randomUUID()
+    const [one, twin] = [scene.draft({ dedup_key }), scene.draft({ dedup_key })]
     const needy = scene.draft({ depends_on: [one.task_id, twin.task_id] })
     await batch(scene, [one, twin, needy])
     const other = await scene.enqueue()
-    const { closed, taken } = await scene.store.closeLeases([failing(await scene.take(), { delay: 'never' })], null)
-    assert.equal(closed[0]!.finished!.task_id, one.task_id)
-    assert.deepEqual(states(taken.lost), [{ task_id: needy.task_id, status: 'FAILED', version: 2 }])
+    const { settled, claimed } = await scene.store.settleAttempts([failing(await scene.claimOne(), { delay: 'never' })], null)
+    assert.equal(settled[0]!.finished!.task_id, one.task_id)
+    assert.deepEqual(states(claimed.lost), [{ task_id: needy.task_id, status: 'FAILED', version: 2 }])
     assert.equal((await scene.store.stats()).queue_length, 1)
-    assert.deepEqual(await scene.takeIds({ count: 5 }), [other.task_id])
+    assert.deepEqual(await scene.claimIds({ count: 5 }), [other.task_id])
   },
 
   'who needs twins of a batch runs when they complete': async scene => {
-    const same = randomUUID()
-    const [one, twin] = [scene.draft({ same }), scene.draft({ same })]
+    const dedup_key = randomUUID()
+    const [one, twin] = [scene.draft({ dedup_key }), scene.draft({ dedup_key })]
     const needy = scene.draft({ depends_on: [one.task_id, twin.task_id] })
     await batch(scene, [one, twin, needy])
-    await scene.complete(await scene.take())
-    const { task } = await scene.take()
+    await scene.complete(await scene.claimOne())
+    const { task } = await scene.claimOne()
     assert.equal(task.task_id, needy.task_id)
     assert.deepEqual(task.depends_on, [one.task_id, one.task_id])
   },
@@ -64,9 +64,9 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.ok('superseded' in result)
     assert.deepEqual(states(result.superseded), [{ task_id: old.task_id, status: 'CANCELLED', version: 2 }])
     for (const task_id of [far.task_id, near.task_id, result.task.task_id]) {
-      const taken = await scene.take()
-      assert.equal(taken.task.task_id, task_id)
-      await scene.complete(taken)
+      const claimed = await scene.claimOne()
+      assert.equal(claimed.task.task_id, task_id)
+      await scene.complete(claimed)
     }
   },
 
@@ -83,9 +83,9 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
   },
 
   'a batch whose reply was lost is answered as it was, also where another task stood in for its first': async scene => {
-    const same = randomUUID()
-    const active = await scene.enqueue({ same })
-    const drafts = [scene.draft({ same }), scene.draft({ force: true })]
+    const dedup_key = randomUUID()
+    const active = await scene.enqueue({ dedup_key })
+    const drafts = [scene.draft({ dedup_key }), scene.draft({ force: true })]
     const batch_id = randomUUID()
     const first = await batch(scene, drafts, batch_id)
     assert.deepEqual(first.tasks.map(({ outcome, task }) => [outcome, task.task_id]), [['already_active', active.task_id], ['queued', drafts[1]!.task_id]])
@@ -98,7 +98,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     const kept = await scene.completed({ message_id })
     scene.pass(SHORT.task * 1_000)
     const brief = await scene.completed({ message_id, retention: SHORT })
-    const ids = async () => (await scene.store.readMessage(message_id, 'ada', null, 10)).completed.map(({ task_id }) => task_id)
+    const ids = async () => (await scene.store.readMessage({ message_id, user_id: 'ada', org_id: null, limit: 10 })).completed.map(({ task_id }) => task_id)
     assert.deepEqual(await ids(), [brief.task_id, kept.task_id])
     scene.pass(SHORT.task * 1_000)
     await scene.store.cleanup()
@@ -109,16 +109,16 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     const wish: Wish = { message_id: randomUUID(), org_id: 'acme', visibility: ChartVisibility.ORGANIZATION }
     const own = await scene.completed({ ...wish, user_id: 'ada' })
     const others = await scene.completed({ ...wish, user_id: 'bob' })
-    const { completed } = await scene.store.readMessage(wish.message_id!, 'ada', 'acme', 10)
+    const { completed } = await scene.store.readMessage({ message_id: wish.message_id!, user_id: 'ada', org_id: 'acme', limit: 10 })
     assert.deepEqual(completed.map(({ task_id }) => task_id), [own, others].map(({ task_id }) => task_id))
   },
 
   'leases that are closed with a repeated take tell what they ended': async scene => {
     const needed = await scene.enqueue()
     const needy = await scene.enqueue({ depends_on: [needed.task_id] })
-    const take = scene.wish()
-    const { tasks: [taken] } = await scene.store.dequeue(take)
-    const { taken: { lost } } = await scene.store.closeLeases([failing(taken!, { delay: 'never' })], take)
+    const claim = scene.wish()
+    const { tasks: [claimed] } = await scene.store.claim(claim)
+    const { claimed: { lost } } = await scene.store.settleAttempts([failing(claimed!, { delay: 'never' })], claim)
     assert.deepEqual(lost.map(({ task_id }) => task_id), [needy.task_id])
   },
 
@@ -136,12 +136,12 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
 
   'a first try starts without checkpoints, however often it is handed out': async scene => {
     await scene.enqueue()
-    const take = scene.wish()
-    const { tasks: [taken] } = await scene.store.dequeue(take)
-    await scene.store.checkpoint(taken!.task.task_id, taken!.lease, 'plan', CONTENT, 0)
-    const { tasks: [again] } = await scene.store.dequeue(take)
+    const claim = scene.wish()
+    const { tasks: [claimed] } = await scene.store.claim(claim)
+    await scene.store.checkpoint({ task_id: claimed!.task.task_id, lease: claimed!.lease, name: 'plan', value: CONTENT, maxBytes: 0 })
+    const { tasks: [again] } = await scene.store.claim(claim)
     assert.deepEqual(again!.checkpoints, new Map())
-    assert.equal((await scene.close(completion(again!))).current, true)
+    assert.equal((await scene.settle(completion(again!))).current, true)
   }
 }
 

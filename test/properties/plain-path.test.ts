@@ -121,7 +121,7 @@ t.test('creates and claims of what is traced are plain', { skip: await redisServ
     }
     await scene.enqueue({ trace: traces[1]!, idempotency })
     await scene.store.enqueueBatch(crypto.randomUUID(), traces.map(trace => scene.draft({ trace })))
-    const { tasks } = await scene.dequeue({ count: 7 })
+    const { tasks } = await scene.claim({ count: 7 })
     t.same(tasks.map(({ trace }) => trace), [traces[0], traces[0], traces[1], traces[1], traces[1], ...traces])
     t.equal(Number(await redis.get(`{${keyPrefix}}:plain`)), 7)
   })

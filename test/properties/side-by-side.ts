@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import type { BatchOutcome, Closing, EnqueueOutcome, Take, Taken, TaskDraft, TaskFilter, TaskPage, TaskStore } from '../../lib/store/task-store.ts'
+import type { BatchOutcome, Settlement, EnqueueOutcome, Claim, Claimed, TaskDraft, TaskFilter, TaskPage, TaskStore } from '../../lib/store/task-store.ts'
 import { ChartVisibility, type ChartTask } from '../../lib/task.ts'
-import { DELAY, LEASE, RETENTION, type ClosingWish, type Command, type TakeWish, type Terms, type Wish } from './commands.ts'
+import { DELAY, LEASE, RETENTION, type SettlementWish, type Command, type ClaimWish, type Terms, type Wish } from './commands.ts'
 
 const USERS = ['ada', 'bob']
 const ORGS = ['acme', 'bolt']
@@ -30,7 +30,7 @@ export class SideBySide {
   readonly #charts: string[] = []
   readonly #held: Held[] = []
   readonly #calls: Call[] = []
-  readonly #takes = new Map<number, { take: Take, until: number }>()
+  readonly #claims = new Map<number, { claim: Claim, until: number }>()
   #ids = 0
 
   private constructor (stores: readonly [TaskStore, TaskStore], clock: { ms: number }) {
@@ -75,10 +75,10 @@ export class SideBySide {
         return
       }
       case 'dequeue': {
-        const take = this.#take(command.take)
-        return this.#taken(await this.#both('dequeue', store => store.dequeue(take)))
+        const claim = this.#claim(command.claim)
+        return this.#claimed(await this.#both('dequeue', store => store.claim(claim)))
       }
-      case 'close': return this.#close(command.closings, command.take)
+      case 'close': return this.#close(command.settlements, command.claim)
       case 'progress': {
         const reports = command.reports.flatMap(({ held, ...report }) => this.#leases([held]).map(lease => ({ ...lease, ...report })))
         await this.#both('progress', store => store.progress(reports))
@@ -87,7 +87,7 @@ export class SideBySide {
       case 'checkpoint': {
         const { name, value, most } = command
         for (const { task_id, lease } of this.#leases([command.held])) {
-          await this.#both('checkpoint', store => store.checkpoint(task_id, lease, name, value, most))
+          await this.#both('checkpoint', store => store.checkpoint({ task_id, lease, name, value, maxBytes: most }))
         }
         return
       }
@@ -133,7 +133,7 @@ export class SideBySide {
       user_id,
       tenant: org_id === null ? `user:${user_id}` : `org:${org_id}`,
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
-      same: [wish.message, first.user, first.org, visibility, wish.wanted].join('-'),
+      dedup_key: [wish.message, first.user, first.org, visibility, wish.wanted].join('-'),
       force,
       priority,
       run_at: run_in === null ? null : this.#clock.ms + run_in,
@@ -146,12 +146,12 @@ export class SideBySide {
       waitingPerTenant: terms.waitingPerTenant,
       scheduledPerTenant: terms.scheduledPerTenant,
       queueLength: terms.queueLength,
-      timeInQueue: terms.timeInQueue,
+      queueTimeout: terms.queueTimeout,
       weight: terms.weight,
       trace: wish.trace,
       retry_of: (wish.repeats !== null && latest(this.#tasks, wish.repeats)) || null,
-      charts_inside: first.inside,
-      asked: null
+      stores_content: first.inside,
+      chart_check: null
     }
   }
 
@@ -170,23 +170,23 @@ export class SideBySide {
       ? await this.#both('enqueue', store => store.enqueue(drafts[0]!))
       : await this.#both('enqueueBatch', store => store.enqueueBatch(batch_id, drafts))
     if ('tasks' in answer) return answer.tasks
-    if (answer.outcome === 'charts_unasked') {
-      const asked = new Map(answer.charts.map(({ task_id, chart_id }) => [task_id, { chart_id, kept }]))
-      return this.#ask({ ...call, drafts: drafts.map(draft => ({ ...draft, asked: asked.get(draft.task_id) ?? draft.asked })) })
+    if (answer.outcome === 'chart_check_required') {
+      const checked = new Map(answer.charts.map(({ task_id, chart_id }) => [task_id, { chart_id, kept }]))
+      return this.#ask({ ...call, drafts: drafts.map(draft => ({ ...draft, chart_check: checked.get(draft.task_id) ?? draft.chart_check })) })
     }
     return 'task' in answer ? [answer] : []
   }
 
   /** A take is repeated at once or never: its worker does not wait longer for an answer than its lease. */
-  #take ({ worker, again, count, cap, beside }: TakeWish): Take {
-    const before = this.#takes.get(worker)
-    if (again && before && before.until > this.#clock.ms) return before.take
-    const take = { worker_id: `worker-${worker}`, take_id: `take-${this.#ids++}`, count, leaseDuration: LEASE, runningPerTenant: cap, beside }
-    this.#takes.set(worker, { take, until: this.#clock.ms + LEASE })
-    return take
+  #claim ({ worker, again, count, cap, beside }: ClaimWish): Claim {
+    const before = this.#claims.get(worker)
+    if (again && before && before.until > this.#clock.ms) return before.claim
+    const claim = { worker_id: `worker-${worker}`, claim_id: `take-${this.#ids++}`, count, leaseDuration: LEASE, runningPerTenant: cap, beside }
+    this.#claims.set(worker, { claim, until: this.#clock.ms + LEASE })
+    return claim
   }
 
-  #taken ({ tasks }: Taken): void {
+  #claimed ({ tasks }: Claimed): void {
     for (const { task: { task_id }, lease } of tasks) {
       if (!this.#held.some(held => held.task_id === task_id && held.lease === lease)) this.#held.push({ task_id, lease })
     }
@@ -196,14 +196,14 @@ export class SideBySide {
     return held.map(n => latest(this.#held, n)).filter(lease => lease !== undefined)
   }
 
-  async #close (wishes: readonly ClosingWish[], wanted: TakeWish | null): Promise<void> {
-    const closings = wishes.flatMap(wish => this.#leases([wish.held]).map(lease => this.#closing(lease, wish)))
-    const take = wanted && this.#take(wanted)
-    const { taken } = await this.#both('closeLeases', store => store.closeLeases(closings, take))
-    this.#taken(taken)
+  async #close (wishes: readonly SettlementWish[], wanted: ClaimWish | null): Promise<void> {
+    const settlements = wishes.flatMap(wish => this.#leases([wish.held]).map(lease => this.#settlement(lease, wish)))
+    const claim = wanted && this.#claim(wanted)
+    const { claimed } = await this.#both('closeLeases', store => store.settleAttempts(settlements, claim))
+    this.#claimed(claimed)
   }
 
-  #closing (lease: Held, wish: ClosingWish): Closing {
+  #settlement (lease: Held, wish: SettlementWish): Settlement {
     switch (wish.verb) {
       case 'complete': return { ...lease, verb: 'complete', chart_id: this.#chart(), content: wish.content ? `{"chart":${this.#ids}}` : null }
       case 'fail': return { ...lease, verb: 'fail', code: 'NO_DATA', message: wish.message ? 'No rows' : null, delay: wish.delay }
@@ -219,7 +219,7 @@ export class SideBySide {
 
   async #list (filter: TaskFilter, limit: number): Promise<void> {
     for (let cursor: string | null = null, pages = 0; pages < 4; pages++) {
-      const page: TaskPage = await this.#both('list', store => store.list(filter, limit, cursor))
+      const page: TaskPage = await this.#both('list', store => store.list({ filter, limit, cursor }))
       cursor = page.cursor
       if (cursor === null) return
     }
@@ -228,7 +228,7 @@ export class SideBySide {
   async #look (): Promise<void> {
     await this.#both('read', store => store.read(this.#tasks))
     await this.#both('stats', store => store.stats())
-    await this.#both('outlook', store => store.outlook())
+    await this.#both('outlook', store => store.snapshot())
     await Promise.all([
       this.#list({}, 3),
       this.#list({ status: 'PENDING', user_id: USERS[0] }, 1),
@@ -238,9 +238,9 @@ export class SideBySide {
       ...this.#charts.map(id => this.#both('readContent', store => store.readContent(id))),
       ...this.#batches.map(id => this.#both('readBatch', store => store.readBatch(id))),
       ...MESSAGES.flatMap(message => USERS.flatMap(user => [
-        this.#both('readActive', store => store.readActive(message, user, 2)),
-        ...[2, 100].map(limit => this.#both('readEnded', async store => (await store.readEnded(message, user, 0, limit)).tasks)),
-        ...[null, ...ORGS].flatMap(org => [2, 100].map(limit => this.#both('readMessage', store => store.readMessage(message, user, org, limit))))
+        this.#both('readActive', store => store.readActive({ message_id: message, user_id: user, limit: 2 })),
+        ...[2, 100].map(limit => this.#both('readEnded', async store => (await store.readEnded({ message_id: message, user_id: user, since: 0, limit })).tasks)),
+        ...[null, ...ORGS].flatMap(org => [2, 100].map(limit => this.#both('readMessage', store => store.readMessage({ message_id: message, user_id: user, org_id: org, limit }))))
       ]))
     ])
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Closing, TakenTask, TaskState, TaskStore } from '../../lib/store/task-store.ts'
+import type { Settlement, ClaimedTask, TaskState, TaskStore } from '../../lib/store/task-store.ts'
 import { isFinished, type ChartTask } from '../../lib/task.ts'
 import { until } from '../helpers/gate.ts'
 
@@ -53,7 +53,7 @@ export class Witness {
     this.#tasks.set(task.task_id, known)
   }
 
-  handedOut ({ task, lease }: TakenTask): void {
+  handedOut ({ task, lease }: ClaimedTask): void {
     assert.ok(lease > (this.#leases.get(task.task_id) ?? 0), 'a lease is never given back')
     assert.ok(task.attempt <= task.max_attempts, 'no more tries than were agreed')
     assert.equal(task.progress, 0)
@@ -65,10 +65,10 @@ export class Witness {
     assert.equal(lease, this.#leases.get(task_id), 'only the current lease writes')
   }
 
-  closed (closing: Closing): void {
-    this.wrote(closing.task_id, closing.lease)
+  settled (settlement: Settlement): void {
+    this.wrote(settlement.task_id, settlement.lease)
     // A completion that is repeated makes no other chart.
-    if (closing.verb === 'complete' && !this.#charts.has(closing.task_id)) this.#charts.set(closing.task_id, closing.chart_id)
+    if (settlement.verb === 'complete' && !this.#charts.has(settlement.task_id)) this.#charts.set(settlement.task_id, settlement.chart_id)
   }
 
   /** Once all work is done. */

@@ -49,83 +49,83 @@ async function start (t: { readonly name: string, teardown (end: () => unknown):
 t.test('a clock that is set forward ends no lease of a process that lives, and those of a dead one in time', async t => {
   const { process, pass, set, warned } = await start(t)
   const [living, dead, other] = [await process(), await process(), await process()]
-  const held = await living.taken()
+  const held = await living.claimed()
   pass(2_000)
-  const lost = await dead.taken()
-  t.same(await other.takeIds({ worker_id: 'other' }), [])
+  const lost = await dead.claimed()
+  t.same(await other.claimIds({ worker_id: 'other' }), [])
   pass(3_000)
   t.same(await living.store.extend([leaseOf(held)], LEASE), ['ok'])
 
   set(HOUR)
-  const { tasks, due } = await other.dequeue({ worker_id: 'other' })
+  const { tasks, due } = await other.claim({ worker_id: 'other' })
   t.same(tasks, [])
   t.equal(due, LEASE - 3_000, 'it looks again when the first lease has ended, and not before')
   pass(3_000)
   t.same(await living.store.extend([leaseOf(held)], LEASE), ['ok'])
   pass(4_000)
-  const { tasks: [again] } = await other.dequeue({ worker_id: 'other' })
+  const { tasks: [again] } = await other.claim({ worker_id: 'other' })
   t.equal(again?.task.task_id, lost.task.task_id, 'its lease ends when it would have')
   // Lost once more, it would be handed out alone.
   await other.complete(again!)
   t.same(await living.store.extend([leaseOf(held)], LEASE), ['ok'])
   pass(LEASE - 1)
-  t.notOk((await other.takeIds({ worker_id: 'other', count: 2 })).includes(held.task.task_id))
+  t.notOk((await other.claimIds({ worker_id: 'other', count: 2 })).includes(held.task.task_id))
   pass(1)
-  t.ok((await other.takeIds({ worker_id: 'other', count: 2 })).includes(held.task.task_id), 'and once it is dead too')
+  t.ok((await other.claimIds({ worker_id: 'other', count: 2 })).includes(held.task.task_id), 'and once it is dead too')
   t.same(warned(), [HOUR, HOUR], 'each process says so once')
 })
 
 t.test('a clock that is set forward ends no wait in the queue while it is found out', async t => {
   const { process, set, pass } = await start(t)
   const worker = await process()
-  await worker.dequeue()
-  const { task_id } = await worker.enqueue({ timeInQueue: 900_000 })
+  await worker.claim()
+  const { task_id } = await worker.enqueue({ queueTimeout: 900_000 })
   await worker.store.setPaused(true)
   set(HOUR)
-  t.same((await worker.dequeue()).lost, [])
+  t.same((await worker.claim()).lost, [])
   pass(1_000)
   await worker.store.setPaused(false)
-  t.same(await worker.takeIds(), [task_id])
+  t.same(await worker.claimIds(), [task_id])
 })
 
 t.test('a clock that is set back delays neither recovery nor backoff', async t => {
   const { process, pass, set, warned, date } = await start(t)
   const [living, dead, other] = [await process(), await process(), await process()]
-  const held = await living.taken()
-  const lost = await dead.taken()
-  const failed = await dead.taken()
-  await dead.store.closeLeases([failing(failed, { delay: LEASE })], null)
+  const held = await living.claimed()
+  const lost = await dead.claimed()
+  const failed = await dead.claimed()
+  await dead.store.settleAttempts([failing(failed, { delay: LEASE })], null)
   const scheduled = await dead.enqueue({ run_at: date(LEASE) })
-  t.same(await other.takeIds({ worker_id: 'other' }), [])
+  t.same(await other.claimIds({ worker_id: 'other' }), [])
   pass(3_000)
 
   set(-30_000)
   t.same(await living.store.extend([leaseOf(held)], LEASE), ['ok'])
-  t.same(await other.takeIds({ worker_id: 'other' }), [])
+  t.same(await other.claimIds({ worker_id: 'other' }), [])
   pass(LEASE - 3_000)
   t.same(await living.store.extend([leaseOf(held)], LEASE), ['ok'])
-  const { tasks } = await other.dequeue({ worker_id: 'other', count: 5 })
+  const { tasks } = await other.claim({ worker_id: 'other', count: 5 })
   t.same(idsOf(tasks).sort(), [lost.task.task_id, failed.task.task_id].sort())
   t.same(warned(), [-30_000, -30_000])
   // A task that loses its worker once more would be handed out alone.
-  for (const taken of tasks) await other.complete(taken)
+  for (const claimed of tasks) await other.complete(claimed)
   pass(30_000)
-  t.ok((await other.takeIds({ worker_id: 'other', count: 5 })).includes(scheduled.task_id), 'what was asked for a time waits for it')
+  t.ok((await other.claimIds({ worker_id: 'other', count: 5 })).includes(scheduled.task_id), 'what was asked for a time waits for it')
 })
 
 t.test('clocks that drift, and answers that are slow, are no jumps', async t => {
   const { process, pass, set, warned } = await start(t)
   const [living, other] = [await process(), await process()]
-  const held = await living.taken()
+  const held = await living.claimed()
   for (let i = 0; i < 100; i++) {
     pass(3_000)
     set(i < 50 ? 100 : -100)
     t.same(await living.store.extend([leaseOf(held)], LEASE), ['ok'])
-    t.same(await other.takeIds({ worker_id: 'other' }), [])
+    t.same(await other.claimIds({ worker_id: 'other' }), [])
   }
   pass(HOUR)
   set(5_000)
-  t.same(idsOf((await other.dequeue({ worker_id: 'other' })).tasks), [held.task.task_id], 'what was seen an hour ago says nothing')
+  t.same(idsOf((await other.claim({ worker_id: 'other' })).tasks), [held.task.task_id], 'what was seen an hour ago says nothing')
   t.same(warned(), [])
 })
 
@@ -150,7 +150,7 @@ t.test('a worker whose Redis is set forward keeps its attempts from others', asy
   await until(() => runs.length === 1)
   // Another that has looked for work, and so knows the time.
   const other = open()
-  await other.store.dequeue({ worker_id: 'other', take_id: 'first', count: 1, leaseDuration: 1_500, runningPerTenant: 0, beside: 0 })
+  await other.store.claim({ worker_id: 'other', claim_id: 'first', count: 1, leaseDuration: 1_500, runningPerTenant: 0, beside: 0 })
   await queue.work(generate, other)
   jump = HOUR
   await until(() => logger.said(/set forward/).length === 2)
@@ -163,9 +163,9 @@ t.test('the memory store measures leases by a clock that nobody sets', async t =
   const dateNow = Date.now
   t.teardown(() => { Date.now = dateNow })
   await Scene.play(async () => memoryStore(), async scene => {
-    const held = await scene.taken()
+    const held = await scene.claimed()
     Date.now = () => dateNow() + HOUR
-    t.same(await scene.takeIds(), [])
+    t.same(await scene.claimIds(), [])
     t.same(await scene.store.extend([leaseOf(held)], LEASE), ['ok'])
   })
 })

@@ -16,7 +16,7 @@ test('a full Redis stops new work and never running work', { skip }, async t => 
   })
   await Scene.play(async () => new RedisStore({ redis, keyPrefix: 'full' }), async scene => {
     await scene.enqueueMany(6)
-    const { tasks: [done, failed, released, cancelled, running] } = await scene.dequeue({ count: 5 })
+    const { tasks: [done, failed, released, cancelled, running] } = await scene.claim({ count: 5 })
     const waiting = (await scene.store.stats()).queue_length
     await redis.config('SET', 'maxmemory', '1mb')
     await t.rejects(redis.set('full', 'of it'), /OOM/)
@@ -48,25 +48,25 @@ test('a full Redis settles what is settled with a claim, and hands out only what
   })
   await Scene.play(async () => new RedisStore({ redis, keyPrefix: 'full' }), async scene => {
     await scene.enqueueMany(6)
-    const { tasks: [done, failed] } = await scene.dequeue({ count: 2 })
-    const claim = scene.wish({ take_id: 'before', count: 2 })
-    const { taken: given } = await scene.store.closeLeases([], claim)
+    const { tasks: [done, failed] } = await scene.claim({ count: 2 })
+    const claim = scene.wish({ claim_id: 'before', count: 2 })
+    const { claimed: given } = await scene.store.settleAttempts([], claim)
     t.equal(given.tasks.length, 2)
     await redis.config('SET', 'maxmemory', '1mb')
 
-    const closings = [completion(done!), failing(failed!, { delay: 60_000 })]
-    const { closed, taken: again } = await scene.store.closeLeases(closings, claim)
-    t.match(closed, [{ current: true, finished: { status: 'COMPLETED' } }, { current: true, finished: null }])
+    const settlements = [completion(done!), failing(failed!, { delay: 60_000 })]
+    const { settled, claimed: again } = await scene.store.settleAttempts(settlements, claim)
+    t.match(settled, [{ current: true, finished: { status: 'COMPLETED' } }, { current: true, finished: null }])
     t.same(idsOf(again.tasks), idsOf(given.tasks), 'the reply to it may have been lost')
 
-    const refused = await scene.store.closeLeases(closings, scene.wish({ count: 2 }))
-    t.same(refused.closed.map(({ current }) => current), [true, true], 'harmless when repeated')
-    t.same(refused.taken.tasks, [])
-    t.ok(refused.taken.due! <= 1_000, 'it is worth asking again soon')
+    const refused = await scene.store.settleAttempts(settlements, scene.wish({ count: 2 }))
+    t.same(refused.settled.map(({ current }) => current), [true, true], 'harmless when repeated')
+    t.same(refused.claimed.tasks, [])
+    t.ok(refused.claimed.due! <= 1_000, 'it is worth asking again soon')
     t.match(await scene.store.stats(), { queue_length: 3, processing_count: 2 })
 
     await redis.config('SET', 'maxmemory', '0')
-    t.equal((await scene.store.closeLeases([], scene.wish({ count: 2 }))).taken.tasks.length, 2)
+    t.equal((await scene.store.settleAttempts([], scene.wish({ count: 2 }))).claimed.tasks.length, 2)
   })
 })
 

@@ -81,6 +81,6 @@ test('a task whose record is gone is passed over, and holds nobody up', async t 
   await Scene.play(async () => new RedisStore({ redis, keyPrefix }), async scene => {
     const [first, lost, last] = await scene.enqueueMany(3)
     await redis.del(`{${keyPrefix}}:task:${lost}`)
-    t.strictSame(await scene.takeIds({ count: 3 }), [first, last])
+    t.strictSame(await scene.claimIds({ count: 3 }), [first, last])
   })
 })

@@ -37,13 +37,13 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
       const acme = { message_id, org_id: 'acme', visibility: 'ORGANIZATION', idempotency: { key: 'key', body: 'body' } } as const
       await scene.completed(acme)
       await scene.enqueueMany(4, { message_id, org_id: 'acme' })
-      const taken = await scene.take({ runningPerTenant: 1 })
-      await scene.takeIds({ runningPerTenant: 1, count: 5 })
-      await scene.store.progress([{ task_id: taken.task.task_id, lease: taken.lease, progress: 1, step: 'step', step_progress: { step: 1 } }])
-      await scene.store.closeLeases([failing(taken, { delay: 60_000 })], null)
-      const running = await scene.take()
+      const claimed = await scene.claimOne({ runningPerTenant: 1 })
+      await scene.claimIds({ runningPerTenant: 1, count: 5 })
+      await scene.store.progress([{ task_id: claimed.task.task_id, lease: claimed.lease, progress: 1, step: 'step', step_progress: { step: 1 } }])
+      await scene.store.settleAttempts([failing(claimed, { delay: 60_000 })], null)
+      const running = await scene.claimOne()
       await scene.store.progress([{ task_id: running.task.task_id, lease: running.lease, progress: 1, step: 'step', step_progress: { step: 1 } }])
-      await scene.store.cancel((await scene.taken()).task.task_id)
+      await scene.store.cancel((await scene.claimed()).task.task_id)
       await scene.enqueue()
     })
     const keys = await redis.keys('*')
@@ -65,15 +65,15 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
   await t.test('nothing of an unfinished task expires', async t => {
     await play(async scene => {
       const short = { message_id, retention: { task: 1, status: 1, messageIndex: 1 } }
-      await scene.completed({ ...short, same: 'alike' })
-      await scene.enqueueMany(4, { ...short, same: 'alike', force: true })
+      await scene.completed({ ...short, dedup_key: 'alike' })
+      await scene.enqueueMany(4, { ...short, dedup_key: 'alike', force: true })
       await scene.enqueue({ ...short, idempotency: { key: 'key', body: 'body' } })
-      const [running, retried, released] = [await scene.take(), await scene.take(), await scene.take()]
+      const [running, retried, released] = [await scene.claimOne(), await scene.claimOne(), await scene.claimOne()]
       await scene.store.progress([{ task_id: running.task.task_id, lease: 1, progress: 1, step: 'step', step_progress: { step: 1 } }])
       await scene.fail(retried, { delay: 60_000 })
       await scene.release(released)
       const found = await ttls()
-      const unfinished = (await scene.store.readActive(message_id, 'ada', 10)).map(task => task.task_id)
+      const unfinished = (await scene.store.readActive({ message_id, user_id: 'ada', limit: 10 })).map(task => task.task_id)
       t.equal(unfinished.length, 5)
       const needed = [
         ...unfinished.map(id => `task:${id}`), `message_tasks:${message_id}:ada`, `2:attempts:${retried.task.task_id}`,
@@ -85,11 +85,11 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
 
   await t.test('what has ended is kept as long as its retention says', async t => {
     await play(async scene => {
-      const wish = { message_id, org_id: 'acme', visibility: 'PUBLIC', same: 'alike', idempotency: { key: 'key', body: 'body' } } as const
-      const taken = await scene.taken(wish)
-      const { task: { task_id }, lease } = taken
+      const wish = { message_id, org_id: 'acme', visibility: 'PUBLIC', dedup_key: 'alike', idempotency: { key: 'key', body: 'body' } } as const
+      const claimed = await scene.claimed(wish)
+      const { task: { task_id }, lease } = claimed
       await scene.store.progress([{ task_id, lease, progress: 1, step: 'step', step_progress: { step: 1 } }])
-      const { finished } = await scene.complete(taken)
+      const { finished } = await scene.complete(claimed)
       const expected: Record<string, number> = {
         [`task:${task_id}`]: DAY,
         [`chart:${finished!.chart_id}`]: DAY,
@@ -125,12 +125,12 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
     await play(async scene => {
       const wish = { message_id, retention: { task: 1, status: 1, messageIndex: 100 } }
       await scene.completed(wish)
-      await scene.completed({ ...wish, same: 'twins' })
-      await scene.completed({ ...wish, same: 'twins', force: true })
+      await scene.completed({ ...wish, dedup_key: 'twins' })
+      await scene.completed({ ...wish, dedup_key: 'twins', force: true })
       while (await redis.keys(`${PREFIX}task:*`).then(keys => keys.length > 0)) await redis.blpop(randomUUID(), 0.05)
-      const same = randomUUID()
-      const { task_id } = await scene.completed({ ...wish, same })
-      t.same(await redis.zrange(`${PREFIX}message_tasks:${message_id}:ada`, '0', '-1'), [task_id, `=${same}`])
+      const dedup_key = randomUUID()
+      const { task_id } = await scene.completed({ ...wish, dedup_key })
+      t.same(await redis.zrange(`${PREFIX}message_tasks:${message_id}:ada`, '0', '-1'), [task_id, `=${dedup_key}`])
     })
   })
 
@@ -139,13 +139,13 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
       const wish = { message_id, org_id: 'acme', visibility: 'ORGANIZATION', retention: { task: 1, status: 1, messageIndex: 1 } } as const
       const leaseDuration = 500
       for (let i = 0; i < 5; i++) await scene.enqueue({ ...wish, attempts: 1, idempotency: { key: randomUUID(), body: 'body' } })
-      const { tasks: [done, failed, cancelled, ...lost] } = await scene.dequeue({ count: 10, leaseDuration })
+      const { tasks: [done, failed, cancelled, ...lost] } = await scene.claim({ count: 10, leaseDuration })
       await scene.store.progress([{ task_id: done!.task.task_id, lease: 1, progress: 1, step: 'step', step_progress: { step: 1 } }])
       await scene.complete(done!)
       await scene.fail(failed!)
       await scene.store.cancel(cancelled!.task.task_id)
       let gone = 0
-      while (gone < lost.length) gone += (await scene.dequeue({ leaseDuration })).lost.length
+      while (gone < lost.length) gone += (await scene.claim({ leaseDuration })).lost.length
       while ((await scene.store.read([lost[0]!.task.task_id]))[0]) await redis.blpop(randomUUID(), 0.05)
       await scene.store.cleanup()
       // As an idle worker does, which is there where there is a queue.

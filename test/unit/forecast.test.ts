@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Forecast } from '../../lib/service/forecast.ts'
-import type { Outlook, StepEntry } from '../../lib/store/task-store.ts'
+import type { QueueSnapshot, StepEntry } from '../../lib/store/task-store.ts'
 import type { ChartTask } from '../../lib/task.ts'
 import { someTask } from '../helpers/scripted-store.ts'
 
@@ -8,15 +8,15 @@ const NOW = Date.parse('2030-01-01T00:00:00.000Z')
 const nobody = () => undefined
 
 /** A chart whose steps began after so many seconds, the first of them `started`; it was there after the last number. */
-function chart (...seconds: number[]): Outlook['completed'][number] {
+function chart (...seconds: number[]): QueueSnapshot['completed'][number] {
   const begun = NOW - 3_600_000
   const names = ['started', 'query', 'render']
   const steps = seconds.slice(0, -1).map((second, i): StepEntry => ({ step: names[i]!, at: begun + second * 1_000, from: i * 40 }))
   return { steps, at: begun + seconds.at(-1)! * 1_000 }
 }
 
-const after = (seconds: number[], outlook: Partial<Outlook> = {}) => forecast({ completed: seconds.map(second => chart(0, second)), ...outlook })
-const forecast = (outlook: Partial<Outlook> = {}) =>
+const after = (seconds: number[], outlook: Partial<QueueSnapshot> = {}) => forecast({ completed: seconds.map(second => chart(0, second)), ...outlook })
+const forecast = (outlook: Partial<QueueSnapshot> = {}) =>
   new Forecast({ now: NOW, paused: false, waiting_since: null, processing_count: 0, running: [], completed: [], ...outlook })
 
 /** A task in a step that began so many seconds ago. */
@@ -31,7 +31,7 @@ const secondsUntil = (forecast: Forecast, task: ChartTask, find: (task_id: strin
 }
 
 /** One task runs, since so many seconds, and something waits. */
-const busySince = (seconds: number): Partial<Outlook> =>
+const busySince = (seconds: number): Partial<QueueSnapshot> =>
   ({ processing_count: 1, running: [{ step: 'started', at: NOW - seconds * 1_000 }], waiting_since: NOW - 5_000 })
 
 t.test('a task that runs', async t => {

@@ -32,7 +32,7 @@ function intake ({ chartStore, ...options }: Partial<IntakeOptions> & { chartSto
 }
 
 const idsOf = ({ tasks }: Awaited<ReturnType<Intake['many']>>) => tasks.map(({ task }) => task.task_id)
-const take = { worker_id: 'w', take_id: 't', count: 10, leaseDuration: 10_000, runningPerTenant: 0, beside: 0 }
+const take = { worker_id: 'w', claim_id: 't', count: 10, leaseDuration: 10_000, runningPerTenant: 0, beside: 0 }
 
 t.test('one object given several times', async t => {
   const { intake: many, store } = intake()
@@ -64,17 +64,17 @@ t.test('a ref that looks like a task is a ref', async t => {
   const { intake: many, store } = intake()
   const ref = randomUUID()
   const [needs, needed] = idsOf(await many.many([request({ depends_on: [ref] }), request({ ref })], ada, undefined))
-  const { tasks: [taken] } = await store.dequeue(take)
-  t.equal(taken!.task.task_id, needed)
-  await store.closeLeases([{ task_id: needed!, lease: taken!.lease, verb: 'complete', chart_id: randomUUID(), content: '1' }], null)
-  t.match((await store.dequeue({ ...take, take_id: 'next' })).tasks, [{ task: { task_id: needs, depends_on: [needed] } }])
+  const { tasks: [claimed] } = await store.claim(take)
+  t.equal(claimed!.task.task_id, needed)
+  await store.settleAttempts([{ task_id: needed!, lease: claimed!.lease, verb: 'complete', chart_id: randomUUID(), content: '1' }], null)
+  t.match((await store.claim({ ...take, claim_id: 'next' })).tasks, [{ task: { task_id: needs, depends_on: [needed] } }])
 })
 
 t.test('a long chain of refs in the wrong order', async t => {
   const { intake: many, store } = intake()
   const chain = Array.from({ length: 100 }, (_, i) => request({ ref: `${i}`, ...(i < 99 ? { depends_on: [`${i + 1}`] } : {}) }))
   const ids = idsOf(await many.many(chain, ada, undefined))
-  t.strictSame((await store.dequeue(take)).tasks.map(({ task }) => task.task_id), [ids[99]])
+  t.strictSame((await store.claim(take)).tasks.map(({ task }) => task.task_id), [ids[99]])
 })
 
 t.test('two batches alike are the same although their refs stand for other ids', async t => {
@@ -109,8 +109,8 @@ t.test('a batch in which the host has lost a chart makes that one anew, and the 
   const { intake: many, store } = intake({ chartStore })
   const lost = request()
   const { task } = await many.one(lost, ada, undefined)
-  const { tasks: [taken] } = await store.dequeue(take)
-  await store.closeLeases([{ task_id: task.task_id, lease: taken!.lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
+  const { tasks: [claimed] } = await store.claim(take)
+  await store.settleAttempts([{ task_id: task.task_id, lease: claimed!.lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
 
   for (const place of [0, 1, 2]) {
     const others = [request({ force_create: true }), request()]
@@ -119,10 +119,10 @@ t.test('a batch in which the host has lost a chart makes that one anew, and the 
     t.strictSame(tasks.map(({ outcome }) => outcome), ['queued', 'queued', 'queued'], `lost at ${place}`)
     t.not(tasks[place]!.task.task_id, task.task_id)
     t.equal((await store.stats()).queue_length, 3)
-    const all = (await store.dequeue({ ...take, take_id: `${place}` })).tasks
+    const all = (await store.claim({ ...take, claim_id: `${place}` })).tasks
     t.strictSame(all.map(({ task }) => task.task_id).sort(), tasks.map(({ task }) => task.task_id).sort())
     for (const { task: { task_id }, lease } of all) {
-      await store.closeLeases([{ task_id, lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
+      await store.settleAttempts([{ task_id, lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
     }
   }
 })
@@ -133,10 +133,10 @@ t.test('of a batch the host is asked for each chart once', async t => {
   const [a, b] = [request(), request()]
   for (const asked of [a, b]) {
     const { task } = await many.one(asked, ada, undefined)
-    const { tasks: [taken] } = await store.dequeue({ ...take, take_id: task.task_id })
+    const { tasks: [claimed] } = await store.claim({ ...take, claim_id: task.task_id })
     const chart_id = randomUUID()
     await chartStore.save({ ...task, chart_id, content: 1 })
-    await store.closeLeases([{ task_id: task.task_id, lease: taken!.lease, verb: 'complete', chart_id, content: null }], null)
+    await store.settleAttempts([{ task_id: task.task_id, lease: claimed!.lease, verb: 'complete', chart_id, content: null }], null)
   }
   chartStore.calls.length = 0
   const { tasks } = await many.many([a, b, a, b, a], ada, undefined)
@@ -152,7 +152,7 @@ t.test('a key binds what the version before this one bound, where nothing else i
       ? (target[verb] as () => unknown).bind(target)
       : (draft: TaskDraft) => {
           bodies.push(draft.idempotency!.body)
-          plain = digest(draft.same, draft.force)
+          plain = digest(draft.dedup_key, draft.force)
           return target.enqueue(draft)
         }
   })
@@ -177,8 +177,8 @@ t.test('what needs a chart that the host has lost waits for the one that is made
   const { intake: many, store } = intake({ chartStore: hostStore() })
   const lost = request()
   const { task: old } = await many.one(lost, ada, undefined)
-  const { tasks: [taken] } = await store.dequeue(take)
-  await store.closeLeases([{ task_id: old.task_id, lease: taken!.lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
+  const { tasks: [claimed] } = await store.claim(take)
+  await store.settleAttempts([{ task_id: old.task_id, lease: claimed!.lease, verb: 'complete', chart_id: randomUUID(), content: null }], null)
   const options = { ref: 'lost', supersede: true }
   const [needy, anew] = idsOf(await many.many([request({ depends_on: ['lost'] }), { ...lost, ...options }], ada, 'key'))
   t.match(await store.read([needy!, anew!]), [{ current_step: 'waiting_for_dependencies', depends_on: [anew] }, { current_step: 'queued' }])

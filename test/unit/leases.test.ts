@@ -7,7 +7,7 @@ import { HostCharts } from '../../lib/service/host-charts.ts'
 import { Leases, type LeasesOptions } from '../../lib/service/leases.ts'
 import type { Outcome } from '../../lib/service/outcome.ts'
 import { LEASE, Scene } from '../../lib/store/conformance/scene.ts'
-import type { TakenTask, TaskStore } from '../../lib/store/task-store.ts'
+import type { ClaimedTask, TaskStore } from '../../lib/store/task-store.ts'
 import type { ChartTask } from '../../lib/task.ts'
 import { QueueTelemetry } from '../../lib/telemetry/queue-telemetry.ts'
 import { hostStore } from '../helpers/chart-store.ts'
@@ -28,10 +28,10 @@ function leasesOver (store: TaskStore, { chartStore, ...options }: Partial<Lease
 
 const inMemory = (play: (scene: Scene) => Promise<void>) => Scene.play(async ({ now }) => memoryStore({ now }), play)
 
-async function complete (leases: Leases, { task, lease }: TakenTask, content = 'a chart') {
+async function complete (leases: Leases, { task, lease }: ClaimedTask, content = 'a chart') {
   const closing = await leases.prepare(task, lease, { content }, never)
-  const { closed } = await leases.close([closing], null)
-  return closed[0]!
+  const { settled } = await leases.settle([closing], null)
+  return settled[0]!
 }
 
 /** Everything that was under way without anybody waiting for it. */
@@ -39,7 +39,7 @@ const settled = async () => { for (let i = 0; i < 5; i++) await setImmediate() }
 
 t.test('an outcome becomes what ends the lease', () => inMemory(async scene => {
   const { leases, logger } = leasesOver(scene.store)
-  const { task, lease } = await scene.taken()
+  const { task, lease } = await scene.claimed()
   const { task_id } = task
   t.strictSame(await leases.prepare(task, lease, { content: { mark: 'bar' } }, never), {
     task_id, lease, verb: 'complete', chart_id: chartIdOf(task_id, lease), content: '{"mark":"bar"}', claimed: task
@@ -57,8 +57,8 @@ t.test('an outcome becomes what ends the lease', () => inMemory(async scene => {
 t.test('what was thrown is told with the end of the task, or logged where the task goes on', () => inMemory(async scene => {
   const errors: unknown[] = []
   const { leases, logger } = leasesOver(scene.store, { finished: (_task, failed) => errors.push(failed?.error) })
-  const end = async ({ task, lease }: TakenTask, outcome: Outcome) => leases.close([await leases.prepare(task, lease, outcome, never, performance.now() - 50)], null)
-  const first = await scene.taken()
+  const end = async ({ task, lease }: ClaimedTask, outcome: Outcome) => leases.settle([await leases.prepare(task, lease, outcome, never, performance.now() - 50)], null)
+  const first = await scene.claimed()
   const { task_id } = first.task
   await end(first, { error: new Error('secret') })
   t.match(logger.lines, [{
@@ -66,24 +66,24 @@ t.test('what was thrown is told with the end of the task, or logged where the ta
   }])
   t.ok(Number(logger.lines[0]!.details['duration']) >= 50)
   scene.pass(LEASE)
-  const second = await scene.take()
+  const second = await scene.claimOne()
   await end(first, { content: undefined })
   t.match(logger.lines.slice(1), [{ level: 'info', message: 'chart attempt failed after it had lost its lease', details: { task_id, code: 'CHARTS_ERR_INVALID_CHART' } }])
   await end(second, { content: undefined })
-  await end(await scene.taken(), { content: 1 })
+  await end(await scene.claimed(), { content: 1 })
   t.match(errors, [{ code: 'CHARTS_ERR_INVALID_CHART' }, undefined])
   t.equal(logger.lines.length, 2)
 }))
 
 t.test('whatever ends here is told, once for each', () => inMemory(async scene => {
   const { leases, finished } = leasesOver(scene.store)
-  const done = await scene.taken()
+  const done = await scene.claimed()
   await complete(leases, done)
-  const lost = await scene.taken({ attempts: 1 })
+  const lost = await scene.claimed({ attempts: 1 })
   scene.pass(LEASE)
-  await leases.take({ worker_id: 'worker', take_id: 'take', count: 1, leaseDuration: LEASE })
-  const back = await scene.taken()
-  await leases.close([{ task_id: back.task.task_id, lease: back.lease, verb: 'release' }], null)
+  await leases.claim({ worker_id: 'worker', claim_id: 'take', count: 1, leaseDuration: LEASE })
+  const back = await scene.claimed()
+  await leases.settle([{ task_id: back.task.task_id, lease: back.lease, verb: 'release' }], null)
   t.strictSame(finished.map(({ task_id, status }) => [task_id, status]), [[done.task.task_id, 'COMPLETED'], [lost.task.task_id, 'FAILED']])
 }))
 
@@ -91,16 +91,16 @@ t.test('the cap of a tenant goes along with every take', () => inMemory(async sc
   const { leases } = leasesOver(scene.store, { limits: { chartBytes: 0, checkpointBytes: 0, runningPerTenant: 1 } })
   await scene.enqueueMany(3)
   const take = { worker_id: 'worker', count: 3, leaseDuration: LEASE }
-  const { tasks } = await leases.take({ ...take, take_id: 'one' })
+  const { tasks } = await leases.claim({ ...take, claim_id: 'one' })
   t.equal(tasks.length, 1)
-  const { taken } = await leases.close([await leases.prepare(tasks[0]!.task, tasks[0]!.lease, { content: 1 }, never)], { ...take, take_id: 'two' })
-  t.equal(taken.tasks.length, 1)
+  const { claimed } = await leases.settle([await leases.prepare(tasks[0]!.task, tasks[0]!.lease, { content: 1 }, never)], { ...take, claim_id: 'two' })
+  t.equal(claimed.tasks.length, 1)
 }))
 
 t.test("a chart goes to the host's store before its task names it", () => inMemory(async scene => {
   const chartStore = hostStore()
   const { leases } = leasesOver(scene.store, { chartStore })
-  const { task, lease } = await scene.taken({ org_id: 'acme', visibility: 'ORGANIZATION', adjustment_query: 'log scale' })
+  const { task, lease } = await scene.claimed({ org_id: 'acme', visibility: 'ORGANIZATION', adjustment_query: 'log scale' })
   const closing = await leases.prepare(task, lease, { content: { rows: [1] } }, never)
   const { task_id, message_id } = task
   const chart_id = chartIdOf(task_id, lease)
@@ -109,8 +109,8 @@ t.test("a chart goes to the host's store before its task names it", () => inMemo
     chart_id, task_id, message_id, user_id: 'ada', org_id: 'acme', visibility: 'ORGANIZATION', adjustment_query: 'log scale', created_at: /^\d{4}-.*Z$/, content: { rows: [1] }
   })
   t.equal((await scene.read(task_id)).status, 'PROCESSING')
-  const { closed: [closed] } = await leases.close([closing], null)
-  t.equal(closed?.finished?.chart_id, chart_id)
+  const { settled: [first] } = await leases.settle([closing], null)
+  t.equal(first?.finished?.chart_id, chart_id)
   await settled()
   t.strictSame(chartStore.calls, [`save ${chart_id}`], 'and nothing is deleted')
 }))
@@ -121,9 +121,9 @@ t.test('a save that fails is tried again with the content at hand', () => inMemo
     () => { throw new Error('deadlock') },
     () => Promise.reject(new Error('connection lost')))
   const { leases, logger } = leasesOver(scene.store, { chartStore })
-  const taken = await scene.taken()
+  const claimed = await scene.claimed()
   const content: { rows: number[] } = { rows: [1] }
-  const preparing = leases.prepare(taken.task, taken.lease, { content }, never)
+  const preparing = leases.prepare(claimed.task, claimed.lease, { content }, never)
   // What the generator does with its own object afterwards must not reach the chart.
   content.rows.push(2)
   t.match(await preparing, { verb: 'complete' })
@@ -136,7 +136,7 @@ t.test('a save that fails is tried again with the content at hand', () => inMemo
 t.test('what is no usable chart is never saved', () => inMemory(async scene => {
   const chartStore = hostStore()
   const { leases } = leasesOver(scene.store, { chartStore })
-  const { task, lease } = await scene.taken()
+  const { task, lease } = await scene.claimed()
   await leases.prepare(task, lease, { content: 'x'.repeat(1_000) }, never)
   await leases.prepare(task, lease, { error: new Error('no') }, never)
   t.strictSame(chartStore.calls, [])
@@ -145,7 +145,7 @@ t.test('what is no usable chart is never saved', () => inMemory(async scene => {
 t.test('saving ends when the attempt is aborted', () => inMemory(async scene => {
   const chartStore = hostStore()
   const { leases } = leasesOver(scene.store, { chartStore })
-  const { task, lease } = await scene.taken()
+  const { task, lease } = await scene.claimed()
   const reason = new Error('cancelled')
   for (const trouble of ['a save that fails', 'a save that never answers']) {
     const tried = gate()
@@ -169,17 +169,17 @@ t.test('saving ends when the attempt is aborted', () => inMemory(async scene => 
 t.test('what earlier leases have left is deleted once a later one has completed', () => inMemory(async scene => {
   const chartStore = hostStore()
   const { leases } = leasesOver(scene.store, { chartStore })
-  const first = await scene.taken()
+  const first = await scene.claimed()
   const { task_id } = first.task
   const late = await leases.prepare(first.task, first.lease, { content: 'first' }, never)
   scene.pass(LEASE)
-  const second = await scene.take()
+  const second = await scene.claimOne()
   await settled()
   t.strictSame([...chartStore.charts.keys()], [chartIdOf(task_id, 1)], 'not before')
   await complete(leases, second)
   await settled()
   t.strictSame([...chartStore.charts.keys()], [chartIdOf(task_id, 2)])
-  t.strictSame((await leases.close([late], null)).closed, [{ current: false, finished: null }])
+  t.strictSame((await leases.settle([late], null)).settled, [{ current: false, finished: null }])
   await settled()
   t.strictSame([...chartStore.charts.keys()], [chartIdOf(task_id, 2)], 'the chart that the task names stays')
 }))
@@ -187,10 +187,10 @@ t.test('what earlier leases have left is deleted once a later one has completed'
 t.test('what a refused completion has saved is deleted', () => inMemory(async scene => {
   const chartStore = hostStore()
   const { leases } = leasesOver(scene.store, { chartStore })
-  const taken = await scene.taken()
-  const closing = await leases.prepare(taken.task, taken.lease, { content: 'late' }, never)
-  await scene.store.cancel(taken.task.task_id)
-  t.equal((await leases.close([closing], null)).closed[0]?.current, false)
+  const claimed = await scene.claimed()
+  const closing = await leases.prepare(claimed.task, claimed.lease, { content: 'late' }, never)
+  await scene.store.cancel(claimed.task.task_id)
+  t.equal((await leases.settle([closing], null)).settled[0]?.current, false)
   await settled()
   t.equal(chartStore.charts.size, 0)
 }))
@@ -207,10 +207,10 @@ t.test('a chart is deleted only after reading that its task names another', asyn
     const chartStore = hostStore()
     const store = {
       read,
-      closeLeases: async () => ({ closed: [{ current: false, finished: null }], taken: { tasks: [], lost: [], due: null, expired: [] } })
+      settleAttempts: async () => ({ settled: [{ current: false, finished: null }], claimed: { tasks: [], lost: [], due: null, expired: [] } })
     } as unknown as TaskStore
     const { leases } = leasesOver(store, { chartStore })
-    await leases.close([await leases.prepare(task, 1, { content: 1 }, never)], null)
+    await leases.settle([await leases.prepare(task, 1, { content: 1 }, never)], null)
     await settled()
     t.strictSame([...chartStore.charts.keys()], [chart_id], name)
   }
@@ -221,9 +221,9 @@ t.test("a host's store that deletes nothing, or fails to, stops nobody", () => i
   const failing = { ...hostStore(), delete: () => Promise.reject(new Error('read-only')) }
   for (const chartStore of [keeping, failing]) {
     const { leases, logger } = leasesOver(scene.store, { chartStore })
-    await scene.taken()
+    await scene.claimed()
     scene.pass(LEASE)
-    t.equal((await complete(leases, await scene.take())).finished?.status, 'COMPLETED')
+    t.equal((await complete(leases, await scene.claimOne())).finished?.status, 'COMPLETED')
     await settled()
     t.equal(logger.said(/could not be deleted/).length, chartStore === failing ? 1 : 0)
   }
@@ -232,10 +232,10 @@ t.test("a host's store that deletes nothing, or fails to, stops nobody", () => i
 t.test('what a lease had saved is deleted when its task ends without it', () => inMemory(async scene => {
   const chartStore = hostStore()
   const { leases, hostCharts } = leasesOver(scene.store, { chartStore })
-  const cancelled = await scene.taken()
+  const cancelled = await scene.claimed()
   await leases.prepare(cancelled.task, cancelled.lease, { content: 'a draft' }, never)
   await scene.release(cancelled)
-  const again = await scene.take()
+  const again = await scene.claimOne()
   await leases.prepare(again.task, again.lease, { content: 'another draft' }, never)
   t.equal(chartStore.charts.size, 2)
   const { task, ended } = (await scene.store.cancel(again.task.task_id))!
@@ -244,10 +244,10 @@ t.test('what a lease had saved is deleted when its task ends without it', () => 
   await settled()
   t.equal(chartStore.charts.size, 0)
 
-  const lost = await scene.taken({ attempts: 1 })
+  const lost = await scene.claimed({ attempts: 1 })
   await leases.prepare(lost.task, lost.lease, { content: 'a draft' }, never)
   scene.pass(LEASE)
-  await leases.take({ worker_id: 'worker', take_id: 'take', count: 1, leaseDuration: LEASE })
+  await leases.claim({ worker_id: 'worker', claim_id: 'take', count: 1, leaseDuration: LEASE })
   await settled()
   t.equal(chartStore.charts.size, 0)
 }))
@@ -258,8 +258,8 @@ t.test('a chart is saved under the message as it is asked for', () => inMemory(a
   const message_id = '9F0CF2A2-9B5C-4F3E-8F31-6F0F5A3C1D11'
   const { request, ...draft } = scene.draft({ message_id: message_id.toLowerCase() })
   await scene.enqueue({ ...draft, request: request.replace(message_id.toLowerCase(), message_id) })
-  const taken = await scene.take()
-  t.equal(taken.task.message_id, message_id)
-  await leases.prepare(taken.task, taken.lease, { content: 'a chart' }, never)
+  const claimed = await scene.claimOne()
+  t.equal(claimed.task.message_id, message_id)
+  await leases.prepare(claimed.task, claimed.lease, { content: 'a chart' }, never)
   t.equal(chartStore.saved[0]!.message_id, message_id.toLowerCase())
 }))

@@ -361,11 +361,11 @@ t.test('operators: what is asked wrongly', async t => {
 })
 
 t.test('a store that does not say what is to come, or not in time, costs the estimates alone', async t => {
-  for (const outlook of [undefined, () => new Promise(() => {}), async () => { throw new Error('no') }]) {
+  for (const snapshot of [undefined, () => new Promise(() => {}), async () => { throw new Error('no') }]) {
     const store = memoryStore()
     const service = start(t, {
-      store: Object.assign(Object.create(store), Object.fromEntries(['enqueue', 'read', 'dequeue', 'closeLeases', 'listen', 'close'].map(name =>
-        [name, (store[name as keyof typeof store] as () => unknown).bind(store)])), { outlook })
+      store: Object.assign(Object.create(store), Object.fromEntries(['enqueue', 'read', 'claim', 'settleAttempts', 'listen', 'close'].map(name =>
+        [name, (store[name as keyof typeof store] as () => unknown).bind(store)])), { snapshot })
     })
     const { task } = await service.enqueueChartTask({ message_id }, ada)
     t.match(task, { status: 'PENDING', estimated_completion: null, queue_position: 1 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Take } from '../../lib/store/task-store.ts'
+import type { Claim } from '../../lib/store/task-store.ts'
 import { gate, inTime, until } from '../helpers/gate.ts'
 import { startQueue, stores } from '../helpers/queue.ts'
 import { spyOnStore } from '../helpers/spy-store.ts'
@@ -49,9 +49,9 @@ for (const kind of stores) {
     await queue.work(async () => null, { concurrency: 10, store })
     await Promise.all(ids.map(id => queue.ended(id)))
     await until(() => calls('waitForWork') > 0)
-    t.equal((log.find(({ verb }) => verb === 'dequeue')!.args[0] as Take).count, 10)
-    t.ok(calls('closeLeases') <= 8, `${calls('closeLeases')} to end forty and take thirty`)
-    t.ok(calls('dequeue') <= 3, `${calls('dequeue')} without an end`)
+    t.equal((log.find(({ verb }) => verb === 'claim')!.args[0] as Claim).count, 10)
+    t.ok(calls('settleAttempts') <= 8, `${calls('settleAttempts')} to end forty and take thirty`)
+    t.ok(calls('claim') <= 3, `${calls('claim')} without an end`)
   })
 
   t.test(`one command prolongs all leases, ${kind}`, async t => {

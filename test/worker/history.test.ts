@@ -43,7 +43,7 @@ for (const kind of stores) {
     await queue.enqueue({ depends_on: [base.task_id] })
     await service.cancelTask(base.task_id)
     const { task_id } = await queue.enqueue()
-    await service.leases.take({ worker_id: 'gone', take_id: 'gone', count: 1, leaseDuration: 1 })
+    await service.leases.claim({ worker_id: 'gone', claim_id: 'gone', count: 1, leaseDuration: 1 })
     await until(async () => {
       await service.dequeueChartTask()
       return (await service.getTaskStatus(task_id))?.status === 'FAILED'

@@ -78,7 +78,7 @@ for (const kind of stores) {
     await started.opened
     lose('request')
     finish.open()
-    await until(() => calls('closeLeases') > 0)
+    await until(() => calls('settleAttempts') > 0)
     await delay(LEASE * 2)
     restore()
     t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })
@@ -103,9 +103,9 @@ for (const kind of stores) {
     const other = await queue.work(async () => 'second', { leaseDuration: LEASE })
     const task = await queue.ended(task_id)
     await other.stop()
-    const before = calls('closeLeases')
+    const before = calls('settleAttempts')
     restore()
-    await until(() => calls('closeLeases') > before)
+    await until(() => calls('settleAttempts') > before)
     t.equal(await queue.content(await queue.run({ adjustment_query: 'next' })), 'next')
     t.same(await queue.service.getTaskStatus(task_id), task)
     t.equal(await queue.content(task), 'second')
@@ -122,11 +122,11 @@ for (const kind of stores) {
     }, { store, concurrency: 4, leaseDuration: 5_000 })
     const tasks: ChartTask[] = []
     for (let i = 0; i < 10; i++) {
-      const before = calls('dequeue') + calls('closeLeases')
-      lose('reply', 'dequeue', 'closeLeases')
+      const before = calls('claim') + calls('settleAttempts')
+      lose('reply', 'claim', 'settleAttempts')
       const ids: string[] = []
       for (let n = 0; n < 2; n++) ids.push((await queue.enqueue()).task_id)
-      await until(() => calls('dequeue') + calls('closeLeases') > before + 1)
+      await until(() => calls('claim') + calls('settleAttempts') > before + 1)
       restore()
       tasks.push(...await Promise.all(ids.map(id => queue.ended(id))))
     }
@@ -139,7 +139,7 @@ for (const kind of stores) {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const { task_id } = await queue.enqueue()
-    lose('reply', 'dequeue', 'closeLeases')
+    lose('reply', 'claim', 'settleAttempts')
     let runs = 0
     // The store is asked at 0, 100, 300, 700 and 1,500 ms.
     const leaseDuration = 2_400
@@ -147,7 +147,7 @@ for (const kind of stores) {
       runs++
       return 'chart'
     }, { store, leaseDuration })
-    await until(() => calls('dequeue') === 4)
+    await until(() => calls('claim') === 4)
     restore()
     await working
     t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })

@@ -14,13 +14,13 @@ t.test('a take repeated because its reply was lost tells again what it ended', a
   })
   for (const open of [async ({ now }: { now: () => number }) => memoryStore({ now }), async ({ now }: { now: () => number }) => new RedisStore({ redis, keyPrefix, now })]) {
     await Scene.play(open, async scene => {
-      const { task: { task_id } } = await scene.taken({ attempts: 1 })
+      const { task: { task_id } } = await scene.claimed({ attempts: 1 })
       scene.pass(60_000)
-      const wish = scene.wish({ take_id: 'once' })
-      const first = await scene.store.dequeue(wish)
+      const wish = scene.wish({ claim_id: 'once' })
+      const first = await scene.store.claim(wish)
       t.same(first.lost.map(task => [task.task_id, task.status]), [[task_id, 'FAILED']])
-      t.same(await scene.store.dequeue(wish), first, 'the same ends again')
-      t.same((await scene.dequeue()).lost, [], 'but not to another take')
+      t.same(await scene.store.claim(wish), first, 'the same ends again')
+      t.same((await scene.claim()).lost, [], 'but not to another take')
     })
   }
 })

@@ -21,9 +21,9 @@ for (const kind of stores) {
     const running = await queue.enqueue()
     await until(() => started.length === 1)
     await queue.service.pauseQueue()
-    const before = calls('dequeue')
+    const before = calls('claim')
     const waiting = [await queue.enqueue(), await queue.enqueue(), await queue.enqueue()]
-    await until(() => calls('dequeue') > before)
+    await until(() => calls('claim') > before)
     await delay(300)
     t.same(started, [running.task_id], 'nothing more is begun')
     go.open()

@@ -11,7 +11,7 @@ const LEASE = 100
 async function suspected (queue: Queue): Promise<{ other: string, suspect: string }> {
   const { leases } = queue.service
   let takes = 0
-  const take = async (count: number) => (await leases.take({ worker_id: 'victim', take_id: `take-${takes++}`, count, leaseDuration: LEASE })).tasks
+  const take = async (count: number) => (await leases.claim({ worker_id: 'victim', claim_id: `take-${takes++}`, count, leaseDuration: LEASE })).tasks
   const { task_id: suspect } = await queue.enqueue({ adjustment_query: 'suspect' })
   await take(1)
   await until(async () => (await take(1)).length === 1)

@@ -63,7 +63,7 @@ for (const kind of stores) {
     const spy = spyOnStore(queue)
     const other = new ChartQueueService({ store: spy.store })
     t.teardown(() => other.close())
-    spy.lose('request', 'closeLeases')
+    spy.lose('request', 'settleAttempts')
     const { task } = await other.enqueueChartTask({ message_id, force_create: true, supersede: true }, ada)
     t.same((await statuses(queue, ids)).sort(), ['CANCELLED', 'PENDING'])
     const started: string[] = []

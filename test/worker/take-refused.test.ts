@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Take, TaskStore } from '../../lib/store/task-store.ts'
+import type { Claim, TaskStore } from '../../lib/store/task-store.ts'
 import { gate, until } from '../helpers/gate.ts'
 import { startQueue, stores } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
@@ -19,16 +19,16 @@ for (const kind of stores) {
     await Promise.all(held.map(id => queue.state(id, ({ status }) => status === 'PROCESSING')))
     await until(() => calls('waitForWork') > 0)
     const before = log.length
-    lose('request', 'dequeue')
+    lose('request', 'claim')
     const { task_id } = await queue.enqueue({ adjustment_query: 'at once' })
-    const refused = () => log.slice(before).filter(({ verb }) => verb === 'dequeue').map(({ args }) => args[0] as Take)
+    const refused = () => log.slice(before).filter(({ verb }) => verb === 'claim').map(({ args }) => args[0] as Claim)
     await until(() => refused().length > 0)
     finish.open()
     for (const id of held) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 1 })
     t.match(await queue.service.getTaskStatus(task_id), { status: 'PENDING' })
     restore()
     t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })
-    t.equal(new Set(refused().slice(0, 2).map(({ take_id }) => take_id)).size, 1, 'the take was repeated as it was')
+    t.equal(new Set(refused().slice(0, 2).map(({ claim_id }) => claim_id)).size, 1, 'the take was repeated as it was')
   })
 
   t.test(`a worker stops in order while takes are refused, ${kind}`, async t => {
@@ -45,12 +45,12 @@ for (const kind of stores) {
     const { task_id } = await queue.enqueue()
     await queue.state(task_id, ({ status }) => status === 'PROCESSING')
     await until(() => calls('waitForWork') > 0)
-    const before = calls('dequeue')
+    const before = calls('claim')
     // The first one gets through, and only its reply is lost.
-    lose('reply', 'dequeue')
+    lose('reply', 'claim')
     const given = await queue.enqueue()
-    await until(() => calls('dequeue') > before)
-    lose('request', 'dequeue')
+    await until(() => calls('claim') > before)
+    lose('request', 'claim')
     const stopping = worker.stop()
     finish.open()
     await stopping
@@ -66,7 +66,7 @@ for (const [how, fail] of [['rejects', () => Promise.reject(new Error('no'))], [
     const queue = await startQueue(t, 'memory')
     const { store, calls } = spyOnStore(queue)
     const worker = await queue.work(async () => 'chart', { store: new Proxy(store, { get: (target, verb: keyof TaskStore) => verb === 'waitForWork' ? fail : target[verb] }) })
-    await until(() => calls('dequeue') > 0)
+    await until(() => calls('claim') > 0)
     t.match(await queue.run(), { status: 'COMPLETED' })
     await worker.stop()
   })

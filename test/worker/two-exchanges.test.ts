@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Closing, Take, TaskStore } from '../../lib/store/task-store.ts'
+import type { Settlement, Claim, TaskStore } from '../../lib/store/task-store.ts'
 import { gate, until, type Gate } from '../helpers/gate.ts'
 import { startQueue, stores, type Queue } from '../helpers/queue.ts'
 import { spyOnStore, type Spy } from '../helpers/spy-store.ts'
@@ -7,8 +7,8 @@ import { spyOnStore, type Spy } from '../helpers/spy-store.ts'
 const CONCURRENCY = 64
 
 interface Exchange {
-  readonly closings: readonly Closing[]
-  readonly take: Take
+  readonly closings: readonly Settlement[]
+  readonly take: Claim
   /** Lets the worker have the answer. */
   answer (): void
 }
@@ -18,15 +18,15 @@ function heldExchanges (queue: Queue): { spy: Spy, store: TaskStore, exchanges: 
   const spy = spyOnStore(queue)
   const exchanges: Exchange[] = []
   let isHolding = false
-  const closeLeases: TaskStore['closeLeases'] = async (closings, take) => {
-    const answer = spy.store.closeLeases(closings, take)
+  const settleAttempts: TaskStore['settleAttempts'] = async (closings, take) => {
+    const answer = spy.store.settleAttempts(closings, take)
     if (!isHolding) return answer
     const answered = gate()
     exchanges.push({ closings, take: take!, answer: () => answered.open() })
     await answered.opened
     return answer
   }
-  const store = new Proxy(spy.store, { get: (target, verb: keyof TaskStore) => verb === 'closeLeases' ? closeLeases : target[verb] })
+  const store = new Proxy(spy.store, { get: (target, verb: keyof TaskStore) => verb === 'settleAttempts' ? settleAttempts : target[verb] })
   return {
     spy,
     store,
@@ -63,7 +63,7 @@ for (const kind of stores) {
     const [first, second] = exchanges
     t.same([first!.take.lane, second!.take.lane].sort(), [0, 1])
     t.same([first!, second!].map(({ closings, take }) => [closings.length, take.count]), [[32, 32], [32, 32]])
-    t.not(first!.take.take_id, second!.take.take_id)
+    t.not(first!.take.claim_id, second!.take.claim_id)
     t.equal(first!.take.worker_id, second!.take.worker_id)
     letThrough()
     for (const id of ids) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 1 })
@@ -115,7 +115,7 @@ for (const kind of stores) {
     // Two workers are lost with it.
     const { task_id: suspect } = await queue.enqueue({ adjustment_query: 'suspect' })
     let takes = 0
-    const take = async (count: number) => (await queue.service.leases.take({ worker_id: 'victim', take_id: `take-${takes++}`, count, leaseDuration: 100 })).tasks
+    const take = async (count: number) => (await queue.service.leases.claim({ worker_id: 'victim', claim_id: `take-${takes++}`, count, leaseDuration: 100 })).tasks
     await take(1)
     await until(async () => (await take(1)).length === 1)
     await until(async () => {
@@ -128,7 +128,7 @@ for (const kind of stores) {
     await until(() => exchanges.length === 2)
     letThrough()
     await until(() => running.has('suspect'))
-    await until(() => spy.log.some(({ verb, args }) => verb === 'closeLeases' && (args[0] as Closing[]).some(closing => closing.verb === 'release')))
+    await until(() => spy.log.some(({ verb, args }) => verb === 'settleAttempts' && (args[0] as Settlement[]).some(closing => closing.verb === 'release')))
     t.same([...running], ['suspect'])
     alone.open()
     t.match(await queue.ended(suspect), { status: 'COMPLETED', attempt: 3 })

@@ -39,7 +39,7 @@ export const attempts = cases('the history of a task', {
   },
 
   'tells of the try that runs': async scene => {
-    const { task: { task_id }, lease } = await scene.taken()
+    const { task: { task_id }, lease } = await scene.claimed()
     const started_at = scene.date
     scene.pass(1_000)
     await scene.store.progress([{ task_id, lease, progress: 30, step: 'rendering', step_progress: {} }])
@@ -59,16 +59,16 @@ export const attempts = cases('the history of a task', {
 
   'tells how each try ended': async scene => {
     const begin = scene.date
-    const first = await scene.taken({ attempts: 3 })
+    const first = await scene.claimed({ attempts: 3 })
     const { task_id } = first.task
     scene.pass(1_000)
     await scene.store.progress([{ task_id, lease: 1, progress: 30, step: 'rendering', step_progress: {} }])
     scene.pass(1_000)
     await scene.fail(first, { delay: 0, code: 'BUSY', message: 'The model is busy' })
-    await scene.release(await scene.take({ worker_id: 'second' }))
-    await scene.take({ worker_id: 'third' })
+    await scene.release(await scene.claimOne({ worker_id: 'second' }))
+    await scene.claimOne({ worker_id: 'third' })
     scene.pass(LEASE)
-    const last = await scene.take({ worker_id: 'fourth' })
+    const last = await scene.claimOne({ worker_id: 'fourth' })
     scene.pass(1_000)
     await scene.fail(last)
     const later = (ms: number) => new Date(Date.parse(begin) + ms).toISOString()
@@ -83,7 +83,7 @@ export const attempts = cases('the history of a task', {
 
   'tells of the one that made the chart, and of one that was cancelled': async scene => {
     const { task_id } = await scene.completed()
-    const running = await scene.taken()
+    const running = await scene.claimed()
     await scene.store.cancel(running.task.task_id)
     const histories = [await attemptsOf(scene, task_id), await attemptsOf(scene, running.task.task_id)]
     assert.deepEqual(histories.flat().map(({ outcome, ended_at, progress, error_code }) => ({ outcome, ended_at, progress, error_code })), [
@@ -93,25 +93,25 @@ export const attempts = cases('the history of a task', {
   },
 
   'tells of a try once, though its task was cancelled while it waited for the next': async scene => {
-    const taken = await scene.taken()
-    await scene.fail(taken)
+    const claimed = await scene.claimed()
+    await scene.fail(claimed)
     scene.pass(500)
-    await scene.store.cancel(taken.task.task_id)
-    const history = await attemptsOf(scene, taken.task.task_id)
+    await scene.store.cancel(claimed.task.task_id)
+    const history = await attemptsOf(scene, claimed.task.task_id)
     assert.deepEqual(history.map(({ outcome }) => outcome), ['failed'])
   },
 
   'tells that the last try was lost': async scene => {
-    const { task: { task_id } } = await scene.taken({ attempts: 1 })
+    const { task: { task_id } } = await scene.claimed({ attempts: 1 })
     scene.pass(LEASE)
-    await scene.dequeue({ count: 0 })
+    await scene.claim({ count: 0 })
     const history = await attemptsOf(scene, task_id)
     assert.deepEqual(history.map(({ outcome, error_code }) => [outcome, error_code]), [['expired', 'CHARTS_ERR_WORKER_LOST']])
   },
 
   'keeps the latest twenty': async scene => {
     const { task_id } = await scene.enqueue()
-    for (let i = 0; i < 25; i++) await scene.release(await scene.take())
+    for (let i = 0; i < 25; i++) await scene.release(await scene.claimOne())
     const history = await attemptsOf(scene, task_id)
     assert.deepEqual([history.length, history[0]!.lease, history.at(-1)!.lease], [20, 6, 25])
   },

@@ -6,9 +6,9 @@ async function waits (scene: Scene, failures: number, wish: Wish, delay: number 
   await scene.enqueue({ attempts: 100, ...wish })
   const found: number[] = []
   for (let i = 0; i < failures; i++) {
-    const { taken } = await scene.store.closeLeases([failing(await scene.take(), { delay })], null)
-    found.push(taken.due ?? 0)
-    scene.pass(taken.due ?? 0)
+    const { claimed } = await scene.store.settleAttempts([failing(await scene.claimOne(), { delay })], null)
+    found.push(claimed.due ?? 0)
+    scene.pass(claimed.due ?? 0)
   }
   return found
 }
@@ -40,9 +40,9 @@ export const backoff = cases('the wait between two tries', {
 
   'is counted by the tries that cost one': async scene => {
     await scene.enqueue({ attempts: 100, backoff: { type: 'exponential', delay: 1_000, jitter: 0 } })
-    for (let i = 0; i < 3; i++) await scene.release(await scene.take())
-    const { taken } = await scene.store.closeLeases([failing(await scene.take())], null)
-    assert.equal(taken.due, 1_000)
+    for (let i = 0; i < 3; i++) await scene.release(await scene.claimOne())
+    const { claimed } = await scene.store.settleAttempts([failing(await scene.claimOne())], null)
+    assert.equal(claimed.due, 1_000)
   },
 
   'is the one asked for, where one is': async scene => {
@@ -51,17 +51,17 @@ export const backoff = cases('the wait between two tries', {
 
   'may be nothing': async scene => {
     await scene.enqueue()
-    await scene.fail(await scene.take(), { delay: 0 })
-    assert.equal((await scene.take()).task.attempt, 2)
+    await scene.fail(await scene.claimOne(), { delay: 0 })
+    assert.equal((await scene.claimOne()).task.attempt, 2)
     await scene.store.cancel((await scene.enqueue({ backoff: { delay: 0 } })).task_id)
   },
 
   'is kept: not a moment earlier': async scene => {
     await scene.enqueue()
-    await scene.fail(await scene.take(), { delay: 800 })
+    await scene.fail(await scene.claimOne(), { delay: 800 })
     scene.pass(799)
-    assert.deepEqual(await scene.takeIds(), [])
+    assert.deepEqual(await scene.claimIds(), [])
     scene.pass(1)
-    assert.equal((await scene.takeIds()).length, 1)
+    assert.equal((await scene.claimIds()).length, 1)
   }
 })

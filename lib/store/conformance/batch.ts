@@ -33,13 +33,13 @@ export const batch = cases('a batch', {
     assert.ok(tasks.every(({ outcome }) => outcome === 'queued'))
     assert.deepEqual(await scene.store.readBatch(batch_id), { user_id: 'ada', tasks: tasks.map(({ task }) => refOf(task)) })
     assert.deepEqual(await scene.batch(batch_id), tasks.map(({ task }) => task))
-    assert.deepEqual(await scene.takeIds({ count: 200 }), idsOfDrafts(drafts))
+    assert.deepEqual(await scene.claimIds({ count: 200 }), idsOfDrafts(drafts))
   },
 
   'shows its tasks as they are now': async scene => {
     const { batch_id, ids } = await accepted(scene, [scene.draft(), scene.draft(), scene.draft()])
-    const taken = await scene.take()
-    await scene.complete(taken)
+    const claimed = await scene.claimOne()
+    await scene.complete(claimed)
     await scene.store.cancel(ids[2]!)
     const tasks = await scene.batch(batch_id)
     assert.deepEqual(tasks.map(({ status }) => status), ['COMPLETED', 'PENDING', 'CANCELLED'])
@@ -47,23 +47,23 @@ export const batch = cases('a batch', {
   },
 
   'of more than a hundred that one unfinished task answers for is refused; a finished one answers all': async scene => {
-    const { task_id } = await scene.enqueue({ same: 'alike' })
-    const alike = () => [scene.draft({ same: 'alike' }), scene.draft({ same: 'alike' })]
+    const { task_id } = await scene.enqueue({ dedup_key: 'alike' })
+    const alike = () => [scene.draft({ dedup_key: 'alike' }), scene.draft({ dedup_key: 'alike' })]
     const first = await accepted(scene, alike())
     for (let n = 2; n <= 100; n++) await accepted(scene, alike())
     const drafts = [scene.draft(), ...alike()]
-    assert.deepEqual(await scene.unchanged(task_id, () => scene.store.enqueueBatch(randomUUID(), drafts)), { outcome: 'task_crowded', task_id: drafts[1]!.task_id })
+    assert.deepEqual(await scene.unchanged(task_id, () => scene.store.enqueueBatch(randomUUID(), drafts)), { outcome: 'too_many_batches', task_id: drafts[1]!.task_id })
     assert.equal((await scene.store.inspect(task_id))!.batch_ids.length, 100)
-    await scene.complete(await scene.take())
+    await scene.complete(await scene.claimOne())
     assert.deepEqual((await accepted(scene, alike())).ids, [task_id, task_id])
     assert.equal((await scene.store.inspect(task_id))!.batch_ids.length, 100)
     assert.equal((await scene.batch(first.batch_id))[0]!.status, 'COMPLETED')
   },
 
   'with two alike, one of them forced, is answered by the one that came last': async scene => {
-    const [plain, forced] = [scene.draft({ same: 'alike' }), scene.draft({ same: 'alike', force: true })]
+    const [plain, forced] = [scene.draft({ dedup_key: 'alike' }), scene.draft({ dedup_key: 'alike', force: true })]
     await accepted(scene, [plain, forced])
-    assert.deepEqual((await accepted(scene, [scene.draft({ same: 'alike' })])).ids, [forced.task_id])
+    assert.deepEqual((await accepted(scene, [scene.draft({ dedup_key: 'alike' })])).ids, [forced.task_id])
   },
 
   'that is unknown is none': async scene => {
@@ -81,9 +81,9 @@ export const batch = cases('a batch', {
 
   'needs room only for what is new': async scene => {
     const limits = { waitingPerTenant: 2, queueLength: 2 }
-    const known = await scene.enqueue({ same: 'alike' })
+    const known = await scene.enqueue({ dedup_key: 'alike' })
     const { ids, tasks } = await accepted(scene, [
-      scene.draft({ ...limits, same: 'alike' }), scene.draft({ ...limits, same: 'new' }), scene.draft({ ...limits, same: 'new' })
+      scene.draft({ ...limits, dedup_key: 'alike' }), scene.draft({ ...limits, dedup_key: 'new' }), scene.draft({ ...limits, dedup_key: 'new' })
     ])
     assert.deepEqual(tasks.map(({ outcome }) => outcome), ['already_active', 'queued', 'already_active'])
     assert.equal(ids[0], known.task_id)
@@ -91,22 +91,22 @@ export const batch = cases('a batch', {
   },
 
   'with alike ones inside makes one task of them': async scene => {
-    const { batch_id, ids } = await accepted(scene, [scene.draft({ same: 'a' }), scene.draft({ same: 'b' }), scene.draft({ same: 'a' })])
+    const { batch_id, ids } = await accepted(scene, [scene.draft({ dedup_key: 'a' }), scene.draft({ dedup_key: 'b' }), scene.draft({ dedup_key: 'a' })])
     assert.equal(ids[0], ids[2])
     assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), ids)
-    assert.deepEqual(await scene.takeIds({ count: 10 }), [ids[0], ids[1]])
+    assert.deepEqual(await scene.claimIds({ count: 10 }), [ids[0], ids[1]])
   },
 
   'with alike ones that are forced makes a task of each': async scene => {
-    const drafts = Array.from({ length: 3 }, () => scene.draft({ same: 'a', force: true }))
+    const drafts = Array.from({ length: 3 }, () => scene.draft({ dedup_key: 'a', force: true }))
     await accepted(scene, drafts)
-    assert.deepEqual(await scene.takeIds({ count: 10 }), idsOfDrafts(drafts))
+    assert.deepEqual(await scene.claimIds({ count: 10 }), idsOfDrafts(drafts))
   },
 
   'takes in what is there already': async scene => {
-    const done = await scene.completed({ same: 'done' })
-    const running = await scene.taken({ same: 'running' })
-    const { batch_id, tasks } = await accepted(scene, [scene.draft({ same: 'done' }), scene.draft({ same: 'running' }), scene.draft()])
+    const done = await scene.completed({ dedup_key: 'done' })
+    const running = await scene.claimed({ dedup_key: 'running' })
+    const { batch_id, tasks } = await accepted(scene, [scene.draft({ dedup_key: 'done' }), scene.draft({ dedup_key: 'running' }), scene.draft()])
     assert.deepEqual(tasks.map(({ outcome }) => outcome), ['chart_exists', 'already_active', 'queued'])
     const read = await scene.batch(batch_id)
     assert.deepEqual(read.slice(0, 2), [done, running.task])
@@ -122,22 +122,22 @@ export const batch = cases('a batch', {
     const { tasks } = await accepted(scene, drafts)
     assert.deepEqual(tasks.map(({ task }) => task.current_step), ['waiting_for_dependencies', 'waiting_for_dependencies', 'queued'])
     for (const [task_id, needs] of [[first, []], [second, [first]], [third, [second, first]]] as const) {
-      const { tasks: [taken, more] } = await scene.dequeue({ count: 10 })
-      assert.deepEqual([taken?.task.task_id, taken?.task.depends_on, more], [task_id, needs, undefined])
-      await scene.complete(taken!)
+      const { tasks: [claimed, more] } = await scene.claim({ count: 10 })
+      assert.deepEqual([claimed?.task.task_id, claimed?.task.depends_on, more], [task_id, needs, undefined])
+      await scene.complete(claimed!)
     }
   },
 
   'that needs an alike one of its own waits for the one task': async scene => {
-    const [a, b, c] = [scene.draft({ same: 'a' }), scene.draft({ same: 'a' }), randomUUID()] as const
+    const [a, b, c] = [scene.draft({ dedup_key: 'a' }), scene.draft({ dedup_key: 'a' }), randomUUID()] as const
     await accepted(scene, [a, b, scene.draft({ task_id: c, depends_on: [a.task_id, b.task_id] })])
-    await scene.complete(await scene.take())
-    const taken = await scene.take()
-    assert.deepEqual([taken.task.task_id, taken.task.depends_on], [c, [a.task_id, a.task_id]])
+    await scene.complete(await scene.claimOne())
+    const claimed = await scene.claimOne()
+    assert.deepEqual([claimed.task.task_id, claimed.task.depends_on], [c, [a.task_id, a.task_id]])
   },
 
   'that needs an alike one which fails ends once': async scene => {
-    const [a, b] = [scene.draft({ same: 'a' }), scene.draft({ same: 'a' })]
+    const [a, b] = [scene.draft({ dedup_key: 'a' }), scene.draft({ dedup_key: 'a' })]
     const { ids } = await accepted(scene, [a, b, scene.draft({ depends_on: [a.task_id, b.task_id] })])
     const { ended } = (await scene.store.cancel(a.task_id))!
     assert.deepEqual(idsOf(ended), [ids[0], ids[2]])
@@ -145,11 +145,11 @@ export const batch = cases('a batch', {
   },
 
   'that needs what exists already does not wait': async scene => {
-    await scene.completed({ same: 'done' })
-    const draft = scene.draft({ same: 'done' })
+    await scene.completed({ dedup_key: 'done' })
+    const draft = scene.draft({ dedup_key: 'done' })
     const { tasks } = await accepted(scene, [draft, scene.draft({ depends_on: [draft.task_id] })])
     assert.equal(tasks[1]!.task.current_step, 'queued')
-    assert.deepEqual((await scene.take()).task.depends_on, [tasks[0]!.task.task_id])
+    assert.deepEqual((await scene.claimOne()).task.depends_on, [tasks[0]!.task.task_id])
   },
 
   'with an unknown or failed dependency is refused as a whole': async scene => {
@@ -163,7 +163,7 @@ export const batch = cases('a batch', {
   'is replayed as a whole by its key': async scene => {
     const idempotency = { key: 'key', body: 'body' }
     const first = await accepted(scene, [scene.draft({ idempotency }), scene.draft({ idempotency })])
-    await scene.complete(await scene.take())
+    await scene.complete(await scene.claimOne())
     const again = await accepted(scene, [scene.draft({ idempotency }), scene.draft({ idempotency })])
     assert.deepEqual([again.outcome, again.batch_id, again.ids], ['replayed', first.batch_id, first.ids])
     assert.deepEqual(again.tasks.map(({ outcome, task }) => [outcome, task.status]), [['replayed', 'COMPLETED'], ['replayed', 'PENDING']])
@@ -185,12 +185,12 @@ export const batch = cases('a batch', {
     const idempotency = { key: 'key', body: 'body' }
     const drafts = () => [scene.draft({ idempotency }), scene.draft({ idempotency })]
     const { batch_id, ids } = await accepted(scene, drafts())
-    await scene.complete(await scene.take())
+    await scene.complete(await scene.claimOne())
     scene.pass(DAY)
     await scene.store.cleanup()
     assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), [ids[1]], 'what is still kept')
     assert.equal((await accepted(scene, drafts())).outcome, 'replayed')
-    await scene.complete(await scene.take())
+    await scene.complete(await scene.claimOne())
     scene.pass(DAY)
     assert.equal(await scene.store.readBatch(batch_id), null)
     const fresh = await accepted(scene, drafts())
@@ -198,61 +198,61 @@ export const batch = cases('a batch', {
   },
 
   'repeated with the same ids changes nothing': async scene => {
-    const known = await scene.enqueue({ same: 'alike' })
+    const known = await scene.enqueue({ dedup_key: 'alike' })
     const batch_id = randomUUID()
-    const drafts = [scene.draft({ same: 'alike' }), scene.draft({ force: true }), scene.draft({ force: true })]
+    const drafts = [scene.draft({ dedup_key: 'alike' }), scene.draft({ force: true }), scene.draft({ force: true })]
     const { ids } = await accepted(scene, drafts, batch_id)
     const before = await scene.store.stats()
     const again = await accepted(scene, drafts, batch_id)
     assert.deepEqual([again.outcome, again.batch_id, again.ids], ['accepted', batch_id, ids])
     assert.deepEqual(await scene.store.stats(), before)
     assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), ids)
-    assert.deepEqual(await scene.takeIds({ count: 10 }), [known.task_id, ids[1], ids[2]])
+    assert.deepEqual(await scene.claimIds({ count: 10 }), [known.task_id, ids[1], ids[2]])
   },
 
   'has the same task for what needs the same, and another for what needs another': async scene => {
     const pair = (wish: { force?: boolean } = {}) => {
-      const needed = scene.draft({ same: 'needed', ...wish })
-      return [scene.draft({ same: 'needing', depends_on: [needed.task_id] }), needed]
+      const needed = scene.draft({ dedup_key: 'needed', ...wish })
+      return [scene.draft({ dedup_key: 'needing', depends_on: [needed.task_id] }), needed]
     }
     const [needing, needed] = (await accepted(scene, pair())).ids
     assert.deepEqual((await accepted(scene, pair())).ids, [needing, needed])
-    for (let i = 0; i < 2; i++) await scene.complete(await scene.take())
+    for (let i = 0; i < 2; i++) await scene.complete(await scene.claimOne())
     assert.deepEqual((await accepted(scene, pair())).tasks.map(({ outcome }) => outcome), ['chart_exists', 'chart_exists'])
     const forced = await accepted(scene, pair({ force: true }))
     assert.deepEqual(forced.tasks.map(({ outcome }) => outcome), ['queued', 'queued'], 'a chart of other charts is another one')
     assert.deepEqual(forced.tasks[0]!.task.depends_on, [forced.ids[1]])
     for (const [dep, id] of [[needed, needing], [forced.ids[1], forced.ids[0]]]) {
-      const single = await scene.store.enqueue(scene.draft({ same: 'needing', depends_on: [dep!] }))
+      const single = await scene.store.enqueue(scene.draft({ dedup_key: 'needing', depends_on: [dep!] }))
       assert.equal('task' in single && single.task.task_id, id, 'as of a single one')
     }
-    const alone = await scene.store.enqueue(scene.draft({ same: 'needing' }))
+    const alone = await scene.store.enqueue(scene.draft({ dedup_key: 'needing' }))
     assert.equal(alone.outcome, 'queued')
   },
 
   'waits until the host was asked for a chart; what needs one that is lost needs the one that is made anew': async scene => {
-    const inHost = { charts_inside: false }
-    const { chart_id } = await scene.completed({ same: 'lost', ...inHost }, null)
-    const kept = await scene.completed({ same: 'kept', ...inHost }, null)
+    const inHost = { stores_content: false }
+    const { chart_id } = await scene.completed({ dedup_key: 'lost', ...inHost }, null)
+    const kept = await scene.completed({ dedup_key: 'kept', ...inHost }, null)
     const batch_id = randomUUID()
-    const lost = scene.draft({ same: 'lost', ...inHost })
-    const existing = scene.draft({ same: 'kept', ...inHost })
+    const lost = scene.draft({ dedup_key: 'lost', ...inHost })
+    const existing = scene.draft({ dedup_key: 'kept', ...inHost })
     const drafts = [scene.draft({ ...inHost, depends_on: [lost.task_id] }), lost, existing]
     assert.deepEqual(await scene.store.enqueueBatch(batch_id, drafts), {
-      outcome: 'charts_unasked',
+      outcome: 'chart_check_required',
       charts: [{ task_id: lost.task_id, chart_id }, { task_id: existing.task_id, chart_id: kept.chart_id }]
     }, 'all of them at once')
     assert.equal(await scene.store.readBatch(batch_id), null)
     const { ids } = await accepted(scene, [
-      drafts[0]!, { ...lost, asked: { chart_id: chart_id!, kept: false } }, { ...existing, asked: { chart_id: kept.chart_id!, kept: true } }
+      drafts[0]!, { ...lost, chart_check: { chart_id: chart_id!, kept: false } }, { ...existing, chart_check: { chart_id: kept.chart_id!, kept: true } }
     ], batch_id)
     assert.deepEqual(ids, [...idsOfDrafts(drafts.slice(0, 2)), kept.task_id])
-    assert.deepEqual(await scene.takeIds({ count: 10 }), [lost.task_id])
+    assert.deepEqual(await scene.claimIds({ count: 10 }), [lost.task_id])
     assert.deepEqual((await scene.read(ids[0]!)).depends_on, [lost.task_id])
   },
 
   'is cancelled at once: what needs another of it is cancelled, not failed; what needs it from outside fails': async scene => {
-    const running = await scene.taken()
+    const running = await scene.claimed()
     const done = await scene.completed()
     const [base, middle, outside] = [scene.draft(), scene.draft(), scene.draft()]
     const { ids } = await accepted(scene, [base, { ...middle, depends_on: [base.task_id] }])
@@ -262,7 +262,7 @@ export const batch = cases('a batch', {
     assert.deepEqual(ended.map(({ task_id, status }) => [task_id, status]), expected)
     for (const task of ended) assert.deepEqual(await scene.read(task.task_id), task)
     assert.deepEqual(await scene.store.cancelAll(ids), [], 'once')
-    assert.deepEqual(await scene.takeIds({ count: 10 }), [])
+    assert.deepEqual(await scene.claimIds({ count: 10 }), [])
     const { queue_length, processing_count } = await scene.store.stats()
     assert.deepEqual({ queue_length, processing_count }, { queue_length: 0, processing_count: 0 })
   },

@@ -45,7 +45,7 @@ export const enqueue = cases('enqueue', {
     const odd = `  ${request.replaceAll(',', ' ,\n')}`
     await scene.enqueue({ ...draft, request: odd })
     assert.equal(await scene.store.readRequest(draft.task_id), odd)
-    const { task } = await scene.take()
+    const { task } = await scene.claimOne()
     assert.equal(task.adjustment_query, '“größer” 日本語 \u0000 😀')
   },
 
@@ -54,7 +54,7 @@ export const enqueue = cases('enqueue', {
     const first = await scene.store.enqueue(draft)
     assert.deepEqual(await scene.store.enqueue(draft), first)
     assert.equal((await scene.store.stats()).queue_length, 1)
-    assert.equal((await scene.takeIds({ count: 10 })).length, 1)
+    assert.equal((await scene.claimIds({ count: 10 })).length, 1)
   },
 
   'what was never accepted is null': async scene => {
@@ -71,17 +71,17 @@ export const enqueue = cases('enqueue', {
     const ids = await scene.enqueueMany(20)
     scene.pass(1)
     ids.push(...await scene.enqueueMany(5))
-    const taken: string[] = []
-    for (let i = 0; i < ids.length; i++) taken.push(...await scene.takeIds())
-    assert.deepEqual(taken, ids)
-    assert.deepEqual(await scene.takeIds(), [])
+    const claimed: string[] = []
+    for (let i = 0; i < ids.length; i++) claimed.push(...await scene.claimIds())
+    assert.deepEqual(claimed, ids)
+    assert.deepEqual(await scene.claimIds(), [])
   },
 
   'several are taken at once, in their order and no more than asked for': async scene => {
     const ids = await scene.enqueueMany(5)
-    assert.deepEqual(await scene.takeIds({ count: 0 }), [])
-    assert.deepEqual(await scene.takeIds({ count: 3 }), ids.slice(0, 3))
-    assert.deepEqual(await scene.takeIds({ count: 3 }), ids.slice(3))
+    assert.deepEqual(await scene.claimIds({ count: 0 }), [])
+    assert.deepEqual(await scene.claimIds({ count: 3 }), ids.slice(0, 3))
+    assert.deepEqual(await scene.claimIds({ count: 3 }), ids.slice(3))
   },
 
   'the statistics count what waits, what runs and what is to be retried': async scene => {
@@ -91,8 +91,8 @@ export const enqueue = cases('enqueue', {
     await scene.enqueueMany(3)
     scene.pass(500)
     assert.deepEqual(await scene.store.stats(), { ...empty, queue_length: 3, oldest_waiting_at: created_at, updated_at: scene.date })
-    const first = await scene.take()
-    await scene.take()
+    const first = await scene.claimOne()
+    await scene.claimOne()
     assert.deepEqual(await scene.store.stats(), {
       ...empty, queue_length: 1, processing_count: 2, oldest_waiting_at: created_at, updated_at: scene.date
     })

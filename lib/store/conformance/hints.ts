@@ -108,19 +108,19 @@ export const hints = cases('hints', {
     const changed = async () => { states.push(await scene.read(task_id)) }
 
     await scene.enqueue({ task_id, attempts: 2 })
-    const first = await scene.take()
+    const first = await scene.claimOne()
     await changed()
     await scene.store.progress([{ task_id, lease: 1, progress: 40, step: 'rendering', step_progress: { rendering: 10, '"': 0 } }])
     await changed()
     await scene.release(first)
     await changed()
-    const second = await scene.take()
+    const second = await scene.claimOne()
     await changed()
     await scene.fail(second, { delay: 0 })
     await changed()
-    const third = await scene.take()
+    const third = await scene.claimOne()
     await changed()
-    await scene.close(completion(third))
+    await scene.settle(completion(third))
     await changed()
 
     await ears.hears(task_id, states.at(-1)!.version)
@@ -134,10 +134,10 @@ export const hints = cases('hints', {
     const ears = await listening(scene, tasks[0])
     for (const task_id of tasks.slice(1)) assert.equal(await scene.store.subscribe(task_id), true)
     const failures = [{ code: 'NO_DATA', message: 'No “rows”' }, { code: 'CHARTS_ERR_INVALID_CHART', message: null }]
-    for (const [i, failure] of failures.entries()) await scene.fail(await scene.taken({ task_id: tasks[i]! }), { ...failure, delay: 'never' })
-    await scene.taken({ task_id: tasks[2], attempts: 1 })
+    for (const [i, failure] of failures.entries()) await scene.fail(await scene.claimed({ task_id: tasks[i]! }), { ...failure, delay: 'never' })
+    await scene.claimed({ task_id: tasks[2], attempts: 1 })
     scene.pass(LEASE)
-    await scene.dequeue()
+    await scene.claim()
     for (const task_id of tasks) {
       await ears.hears(task_id, 3)
       const announced = ears.heard.filter(heard => heard.task_id === task_id).at(-1)!
@@ -148,7 +148,7 @@ export const hints = cases('hints', {
   'what changes nothing is not announced': async scene => {
     const task_id = randomUUID()
     const ears = await listening(scene, task_id)
-    const { lease } = await scene.taken({ task_id })
+    const { lease } = await scene.claimed({ task_id })
     const report = { task_id, lease, progress: 40, step: null, step_progress: {} }
     await scene.store.progress([report])
     await scene.store.progress([report])
@@ -171,7 +171,7 @@ export const hints = cases('hints', {
   'a cancel is announced to the worker of a running task': async scene => {
     const ears = new Ears(scene.store)
     await ears.up()
-    const { task: { task_id } } = await scene.taken()
+    const { task: { task_id } } = await scene.claimed()
     await scene.store.cancel(task_id)
     await ears.until('the cancel', () => ears.cancels.includes(task_id))
     assert.deepEqual(ears.cancels, [task_id])
@@ -190,10 +190,10 @@ export const hints = cases('hints', {
     const task_id = randomUUID()
     const ears = await listening(scene, task_id)
     await scene.enqueue({ task_id })
-    const taken = await scene.take()
+    const claimed = await scene.claimOne()
     await ears.hears(task_id, 2)
     ears.off()
-    await scene.store.cancel(taken.task.task_id)
+    await scene.store.cancel(claimed.task.task_id)
     const next = await listening(scene, task_id)
     await scene.enqueue({ task_id: randomUUID() })
     next.off()
@@ -222,10 +222,10 @@ export const waiting = cases('waiting for work', {
   },
 
   'ends when a task goes back to waiting': async scene => {
-    const taken = await scene.taken()
+    const claimed = await scene.claimed()
     await soon('waking up', scene.store.waitForWork(60_000, new AbortController().signal))
     const waited = scene.store.waitForWork(60_000, new AbortController().signal)
-    await scene.release(taken)
+    await scene.release(claimed)
     await soon('waking up', waited)
   },
 
@@ -233,7 +233,7 @@ export const waiting = cases('waiting for work', {
     await scene.enqueueMany(3)
     for (let i = 0; i < 3; i++) {
       await soon('waking up', scene.store.waitForWork(60_000, new AbortController().signal))
-      await scene.take()
+      await scene.claimOne()
     }
   },
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { cases, idsOf, settle, type Scene, type Wish } from './scene.ts'
+import { cases, idsOf, propagate, type Scene, type Wish } from './scene.ts'
 
 const LONG = 'as a bar chart, "only" 2015; '.repeat(100)
 
@@ -39,14 +39,14 @@ export const kept = cases('what is kept of a request', {
     const { task, ended } = (await scene.store.cancel(wish.task_id))!
     assert.deepEqual([task.status, task.adjustment_query, ended[0]!.adjustment_query], ['CANCELLED', null, null])
     assert.deepEqual(await scene.read(wish.task_id), task)
-    assert.deepEqual((await scene.store.list({}, 10, null)).tasks, [task])
+    assert.deepEqual((await scene.store.list({ filter: {}, limit: 10, cursor: null })).tasks, [task])
     assert.deepEqual(JSON.parse((await scene.store.readRequest(wish.task_id))!), { ...base, adjustment_query: null })
   },
 
   'of a task that was cancelled while it ran, or was superseded, is as little': async scene => {
     const running = requestOf({ params: LONG })
     await scene.enqueue(running.wish)
-    await scene.take()
+    await scene.claimOne()
     await scene.store.cancel(running.wish.task_id)
     const older = requestOf({ params: LONG })
     await scene.enqueue({ ...older.wish, user_id: 'ada' })
@@ -58,14 +58,14 @@ export const kept = cases('what is kept of a request', {
 
   'of a task that failed or completed, is all': async scene => {
     const failed = requestOf({ params: LONG, adjustment_query: LONG })
-    await scene.fail(await scene.taken(failed.wish), { delay: 'never' })
+    await scene.fail(await scene.claimed(failed.wish), { delay: 'never' })
     const completed = requestOf({ params: LONG, adjustment_query: LONG })
     await scene.completed(completed.wish)
     for (const { wish, request } of [failed, completed]) assert.equal(await scene.store.readRequest(wish.task_id), request)
   },
 
   'of a thousand tasks that failed without an attempt, is all, and of those before them little': async scene => {
-    const needed = await scene.taken()
+    const needed = await scene.claimed()
     const first = requestOf({ params: LONG })
     const second = requestOf({ params: LONG })
     const depends_on = [needed.task.task_id]
@@ -77,7 +77,7 @@ export const kept = cases('what is kept of a request', {
       await scene.store.enqueueBatch(randomUUID(), made)
       await scene.store.cancelAll(made.map(({ task_id }) => task_id))
     }
-    await settle(scene)
+    await propagate(scene)
     assert.equal((await scene.store.readRequest(second.wish.task_id)), second.request)
     const shortened = await scene.store.inspect(first.wish.task_id)
     assert.deepEqual([shortened?.shortened, shortened?.task.status, shortened?.request.params], [true, 'FAILED', undefined])

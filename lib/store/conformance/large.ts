@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import type { TakenTask } from '../task-store.ts'
+import type { ClaimedTask } from '../task-store.ts'
 import { cases, CONTENT, completion, idsOf, type Scene } from './scene.ts'
 
 const MiB = 2 ** 20
@@ -10,9 +10,9 @@ const enqueue = (scene: Scene, bytes: number) => scene.enqueue({ adjustment_quer
 
 /** A chart whose content has so many bytes. */
 async function chart (scene: Scene, bytes: number): Promise<string> {
-  const closing = completion(await scene.taken(), `"${'ü'.repeat((bytes - 2) / 2)}"`)
-  await scene.close(closing)
-  return closing.chart_id
+  const settlement = completion(await scene.claimed(), `"${'ü'.repeat((bytes - 2) / 2)}"`)
+  await scene.settle(settlement)
+  return settlement.chart_id
 }
 
 const sizes = (contents: ReadonlyArray<string | number | null>) => contents.map(content => typeof content === 'string' ? `${Buffer.byteLength(content)} read` : content)
@@ -56,31 +56,31 @@ export const large = cases('what is large', {
   },
 
   'is as it was stored when it is read': async scene => {
-    const closing = completion(await scene.taken())
-    await scene.close(closing)
-    assert.deepEqual(await scene.store.readContents([closing.chart_id], 1_000), [CONTENT])
+    const settlement = completion(await scene.claimed())
+    await scene.settle(settlement)
+    assert.deepEqual(await scene.store.readContents([settlement.chart_id], 1_000), [CONTENT])
   },
 
   'is handed out a few MiB at a time, and what is left over wakes the next': async scene => {
     const ids: string[] = []
     for (let i = 0; i < 10; i++) ids.push((await enqueue(scene, MiB)).task_id)
-    const first = await scene.takeIds({ count: 10 })
+    const first = await scene.claimIds({ count: 10 })
     assert.ok(first.length >= 1 && first.length <= 5, `${first.length} of them`)
     await scene.store.waitForWork(60_000, new AbortController().signal)
     const rest: string[] = []
-    while (first.length + rest.length < 10) rest.push(...await scene.takeIds({ count: 10 }))
+    while (first.length + rest.length < 10) rest.push(...await scene.claimIds({ count: 10 }))
     assert.deepEqual([...first, ...rest], ids)
   },
 
   'may be what earlier tries have returned': async scene => {
-    const all: TakenTask[] = []
+    const all: ClaimedTask[] = []
     for (let i = 0; i < 8; i++) {
-      const taken = await scene.taken()
-      await scene.store.checkpoint(taken.task.task_id, taken.lease, 'step', 'x'.repeat(MiB), 0)
-      all.push(taken)
+      const claimed = await scene.claimed()
+      await scene.store.checkpoint({ task_id: claimed.task.task_id, lease: claimed.lease, name: 'step', value: 'x'.repeat(MiB), maxBytes: 0 })
+      all.push(claimed)
     }
-    for (const taken of all) await scene.release(taken)
-    const first = await scene.takeIds({ count: 8 })
+    for (const claimed of all) await scene.release(claimed)
+    const first = await scene.claimIds({ count: 8 })
     assert.ok(first.length >= 1 && first.length <= 5, `${first.length} of them`)
   },
 

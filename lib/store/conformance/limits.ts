@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import type { TakenTask } from '../task-store.ts'
+import type { ClaimedTask } from '../task-store.ts'
 import { cases, completion, DAY, LEASE, type Scene, type Wish } from './scene.ts'
 
 const outcome = async (scene: Scene, wish: Wish) => (await scene.store.enqueue(scene.draft(wish))).outcome
@@ -21,7 +21,7 @@ export const limits = cases('limits', {
 
   'what runs or has ended does not wait': async scene => {
     const wish = { ...acme, waitingPerTenant: 1 }
-    await scene.taken(wish)
+    await scene.claimed(wish)
     await scene.cancelled(wish)
     assert.equal(await outcome(scene, wish), 'queued')
     assert.equal(await outcome(scene, wish), 'tenant_full')
@@ -29,7 +29,7 @@ export const limits = cases('limits', {
 
   'what waits for another try waits': async scene => {
     const wish = { ...acme, waitingPerTenant: 1 }
-    await scene.fail(await scene.taken(wish))
+    await scene.fail(await scene.claimed(wish))
     assert.equal(await outcome(scene, wish), 'tenant_full')
   },
 
@@ -38,21 +38,21 @@ export const limits = cases('limits', {
     await scene.enqueue({ ...acme, ...limit })
     await scene.enqueue({ ...other, ...limit })
     assert.equal(await outcome(scene, limit), 'queue_full')
-    await scene.take()
+    await scene.claimOne()
     assert.equal(await outcome(scene, limit), 'queued')
   },
 
   'nought is off': async scene => {
     await scene.enqueueMany(30, { ...acme, waitingPerTenant: 0, queueLength: 0 })
-    assert.equal((await scene.takeIds({ count: 30, runningPerTenant: 0 })).length, 30)
+    assert.equal((await scene.claimIds({ count: 30, runningPerTenant: 0 })).length, 30)
   },
 
   'a task that is there already answers even where there is no room': async scene => {
     const limit = { waitingPerTenant: 1, queueLength: 1 }
-    await scene.completed({ same: 'finished' })
-    await scene.enqueue({ same: 'alike' })
-    assert.equal(await outcome(scene, { ...limit, same: 'alike' }), 'already_active')
-    assert.equal(await outcome(scene, { ...limit, same: 'finished' }), 'chart_exists')
+    await scene.completed({ dedup_key: 'finished' })
+    await scene.enqueue({ dedup_key: 'alike' })
+    assert.equal(await outcome(scene, { ...limit, dedup_key: 'alike' }), 'already_active')
+    assert.equal(await outcome(scene, { ...limit, dedup_key: 'finished' }), 'chart_exists')
   },
 
   'what waits for its time closes the queue to nobody': async scene => {
@@ -72,7 +72,7 @@ export const limits = cases('limits', {
 
   'what waits for another attempt closes the queue to nobody else': async scene => {
     const limits = { waitingPerTenant: 1, queueLength: 1 }
-    for (const user_id of ['bob', 'eve']) await scene.fail(await scene.taken({ ...limits, user_id }), { delay: DAY })
+    for (const user_id of ['bob', 'eve']) await scene.fail(await scene.claimed({ ...limits, user_id }), { delay: DAY })
     assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'tenant_full')
     assert.equal(await outcome(scene, limits), 'queued')
     assert.equal(await outcome(scene, { ...limits, user_id: 'eva' }), 'queue_full')
@@ -83,35 +83,35 @@ export const limits = cases('limits', {
     const later = { ...limits, run_at: Date.parse(scene.date) + 1_000 }
     const ids = [...await scene.enqueueMany(2, limits), ...await scene.enqueueMany(2, later)]
     scene.pass(1_000)
-    assert.deepEqual(await scene.takeIds({ count: 0 }), [])
+    assert.deepEqual(await scene.claimIds({ count: 0 }), [])
     assert.equal(await outcome(scene, limits), 'tenant_full')
     assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'queue_full')
-    assert.deepEqual((await scene.takeIds({ count: 4 })).sort(), ids.sort())
+    assert.deepEqual((await scene.claimIds({ count: 4 })).sort(), ids.sort())
     assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'queued')
   },
 
   'what waited for others counts as waiting once they are there, and is not refused': async scene => {
     const limits = { waitingPerTenant: 1, scheduledPerTenant: 2, queueLength: 1 }
-    const needed = await scene.taken(limits)
+    const needed = await scene.claimed(limits)
     const wish = { ...limits, depends_on: [needed.task.task_id] }
     await scene.enqueueMany(2, wish)
     await scene.enqueue(limits)
     await scene.complete(needed)
     assert.equal(await outcome(scene, limits), 'tenant_full')
     assert.equal(await outcome(scene, { ...limits, user_id: 'bob' }), 'queue_full')
-    assert.equal((await scene.takeIds({ count: 3 })).length, 3)
+    assert.equal((await scene.claimIds({ count: 3 })).length, 3)
   },
 
   'what waited for others, and waits for its time now, is scheduled still': async scene => {
     const limits = { scheduledPerTenant: 1, queueLength: 1 }
-    const needed = await scene.taken(limits)
+    const needed = await scene.claimed(limits)
     await scene.enqueue({ ...limits, depends_on: [needed.task.task_id], run_at: Date.parse(scene.date) + 1_000 })
     await scene.complete(needed)
     const later = { ...limits, run_at: Date.parse(scene.date) + 1_000 }
     assert.equal(await outcome(scene, later), 'scheduled_full')
     assert.equal(await outcome(scene, limits), 'queued')
     scene.pass(1_000)
-    await scene.takeIds({ count: 2 })
+    await scene.claimIds({ count: 2 })
     assert.equal(await outcome(scene, { ...limits, run_at: Date.parse(scene.date) + 1_000 }), 'queued')
   },
 
@@ -123,12 +123,12 @@ export const limits = cases('limits', {
       outcomes.push(await outcome(scene, soon()))
       if (i % 2 === 1) {
         scene.pass(1_000)
-        await scene.takeIds({ count: 0 })
+        await scene.claimIds({ count: 0 })
       }
     }
     assert.deepEqual(outcomes, [...Array<string>(5).fill('queued'), 'scheduled_full', 'scheduled_full'])
     assert.equal(await outcome(scene, limits), 'tenant_full')
-    await scene.take()
+    await scene.claimOne()
     assert.equal(await outcome(scene, soon()), 'queued')
   },
 
@@ -150,11 +150,11 @@ export const limits = cases('limits', {
     for (let i = 0; i < 3; i++) {
       const scheduled = await scene.enqueue(later)
       await scene.store.cancel(scheduled.task_id)
-      const needed = await scene.taken(limits)
+      const needed = await scene.claimed(limits)
       const dependent = await scene.enqueue({ ...limits, depends_on: [needed.task.task_id] })
       await (i === 0 ? scene.store.cancel(dependent.task_id) : i === 1 ? scene.fail(needed, { delay: 'never' }) : scene.store.cancelAll([dependent.task_id]))
       if (i !== 1) await scene.complete(needed)
-      const retried = await scene.taken(limits)
+      const retried = await scene.claimed(limits)
       await scene.fail(retried)
       await scene.store.cancel(retried.task.task_id)
     }
@@ -174,7 +174,7 @@ export const limits = cases('limits', {
     await scene.store.cancel(waiting!)
     assert.equal(await outcome(scene, replacing), 'queued')
     assert.equal(await outcome(scene, { ...limits, run_at }), 'queued', 'the scheduled one has made room')
-    await scene.fail(await scene.take())
+    await scene.fail(await scene.claimOne())
     assert.equal(await outcome(scene, { ...replacing, user_id: 'bob' }), 'queued', 'a retry has no place in the queue')
     assert.equal(await outcome(scene, { ...replacing, force: true }), 'queue_full', 'and makes none')
   },
@@ -187,81 +187,81 @@ export const limits = cases('limits', {
 
   'never apply to what was accepted once': async scene => {
     const wish = { ...acme, waitingPerTenant: 1, queueLength: 1 }
-    const released = await scene.taken(wish)
-    const expired = await scene.taken(wish)
+    const released = await scene.claimed(wish)
+    const expired = await scene.claimed(wish)
     await scene.enqueue(wish)
     await scene.release(released)
     scene.pass(LEASE)
-    assert.deepEqual((await scene.takeIds({ count: 2 })).sort(), [released, expired].map(({ task }) => task.task_id).sort())
+    assert.deepEqual((await scene.claimIds({ count: 2 })).sort(), [released, expired].map(({ task }) => task.task_id).sort())
   },
 
   'a tenant at its cap does not hold up others': async scene => {
     const [first] = await scene.enqueueMany(3, acme)
     const [theirs] = await scene.enqueueMany(1, other)
-    assert.deepEqual(await scene.takeIds(capped), [first, theirs])
-    assert.deepEqual(await scene.takeIds(capped), [])
+    assert.deepEqual(await scene.claimIds(capped), [first, theirs])
+    assert.deepEqual(await scene.claimIds(capped), [])
     const { queue_length, processing_count } = await scene.store.stats()
     assert.deepEqual({ queue_length, processing_count }, { queue_length: 2, processing_count: 2 })
   },
 
   'a tenant at its cap runs its next task when one ends': async scene => {
     const [, ...rest] = await scene.enqueueMany(4, acme)
-    let running = await scene.take({ runningPerTenant: 1 })
-    assert.deepEqual(await scene.takeIds(capped), [])
+    let running = await scene.claimOne({ runningPerTenant: 1 })
+    assert.deepEqual(await scene.claimIds(capped), [])
     const endings = [
-      () => scene.store.closeLeases([completion(running)], null),
+      () => scene.store.settleAttempts([completion(running)], null),
       () => scene.store.cancel(running.task.task_id),
       () => scene.fail(running, { delay: 'never' })
     ]
     for (const end of endings) {
       await end()
-      running = await scene.take({ runningPerTenant: 1 })
+      running = await scene.claimOne({ runningPerTenant: 1 })
       assert.equal(running.task.task_id, rest.shift())
-      assert.deepEqual(await scene.takeIds(capped), [])
+      assert.deepEqual(await scene.claimIds(capped), [])
     }
   },
 
   'the next task of a tenant is taken as the one before ends': async scene => {
     const [, second] = await scene.enqueueMany(2, acme)
-    const first = await scene.take({ runningPerTenant: 1 })
-    await scene.takeIds(capped)
-    const { taken } = await scene.store.closeLeases([completion(first)], scene.wish(capped))
-    assert.deepEqual(taken.tasks.map(({ task }) => task.task_id), [second])
+    const first = await scene.claimOne({ runningPerTenant: 1 })
+    await scene.claimIds(capped)
+    const { claimed } = await scene.store.settleAttempts([completion(first)], scene.wish(capped))
+    assert.deepEqual(claimed.tasks.map(({ task }) => task.task_id), [second])
   },
 
   'a lease that expires frees its place': async scene => {
     const [, second] = await scene.enqueueMany(2, { ...acme, attempts: 1 })
-    await scene.take({ runningPerTenant: 1 })
-    await scene.takeIds(capped)
+    await scene.claimOne({ runningPerTenant: 1 })
+    await scene.claimIds(capped)
     scene.pass(LEASE)
-    assert.deepEqual(await scene.takeIds(capped), [second])
+    assert.deepEqual(await scene.claimIds(capped), [second])
   },
 
   'a cap above one is kept too': async scene => {
     const ids = await scene.enqueueMany(4, acme)
-    assert.deepEqual(await scene.takeIds({ runningPerTenant: 3, count: 10 }), ids.slice(0, 3))
+    assert.deepEqual(await scene.claimIds({ runningPerTenant: 3, count: 10 }), ids.slice(0, 3))
   },
 
   'what is held back by the cap waits like everything else': async scene => {
     const [, second, third] = await scene.enqueueMany(3, acme)
-    const { tasks: [running] } = await scene.dequeue(capped)
+    const { tasks: [running] } = await scene.claim(capped)
     assert.equal(await outcome(scene, { ...acme, waitingPerTenant: 2 }), 'tenant_full')
     const cancelled = await scene.store.cancel(second!)
     assert.equal(cancelled?.task.status, 'CANCELLED')
     assert.equal((await scene.store.stats()).queue_length, 1)
     assert.equal(await outcome(scene, { ...acme, waitingPerTenant: 2 }), 'queued')
-    assert.deepEqual(await scene.takeIds(capped), [])
+    assert.deepEqual(await scene.claimIds(capped), [])
     await scene.complete(running!)
-    assert.deepEqual(await scene.takeIds(capped), [third])
+    assert.deepEqual(await scene.claimIds(capped), [third])
   },
 
   'a place freed for a task that is then cancelled goes to the next': async scene => {
     const [, second, third] = await scene.enqueueMany(3, acme)
-    const first = await scene.take({ runningPerTenant: 1 })
-    await scene.takeIds(capped)
+    const first = await scene.claimOne({ runningPerTenant: 1 })
+    await scene.claimIds(capped)
     await scene.complete(first)
     await scene.store.cancel(second!)
-    assert.deepEqual(await scene.takeIds(capped), [third])
+    assert.deepEqual(await scene.claimIds(capped), [third])
   },
 
   'a tenant at its cap has its low tasks run too, while high ones keep coming': async scene => {
@@ -269,12 +269,12 @@ export const limits = cases('limits', {
     const normal = await scene.enqueue({ ...acme, priority: 'normal' })
     await scene.enqueueMany(3, { ...acme, priority: 'high' })
     const order: string[] = []
-    let { tasks: [running] } = await scene.dequeue(capped)
+    let { tasks: [running] } = await scene.claim(capped)
     while (order.length < 60) {
       order.push(running!.task.task_id)
       await scene.enqueue({ ...acme, priority: 'high' })
-      const { taken } = await scene.store.closeLeases([completion(running!)], scene.wish(capped))
-      running = taken.tasks[0]
+      const { claimed } = await scene.store.settleAttempts([completion(running!)], scene.wish(capped))
+      running = claimed.tasks[0]
     }
     const places = [low, normal].map(({ task_id }) => order.indexOf(task_id))
     assert.ok(places.every(place => place > 0 && place <= 25), `low and normal ran as numbers ${places}`)
@@ -282,32 +282,32 @@ export const limits = cases('limits', {
 
   'a cap that was raised counts for what was held back, and so does one that was lifted': async scene => {
     await scene.enqueueMany(9, acme)
-    const take = async (ended: TakenTask[], runningPerTenant: number) =>
-      (await scene.store.closeLeases(ended.map(held => completion(held)), scene.wish({ runningPerTenant, count: 10 }))).taken.tasks
-    const one = await take([], 1)
+    const claim = async (ended: ClaimedTask[], runningPerTenant: number) =>
+      (await scene.store.settleAttempts(ended.map(held => completion(held)), scene.wish({ runningPerTenant, count: 10 }))).claimed.tasks
+    const one = await claim([], 1)
     assert.equal(one.length, 1)
-    const three = await take(one, 3)
+    const three = await claim(one, 3)
     assert.equal(three.length, 3)
-    assert.equal((await take(three.slice(0, 1), 0)).length, 5, 'all that is left')
+    assert.equal((await claim(three.slice(0, 1), 0)).length, 5, 'all that is left')
   },
 
   'a backlog that is held back is put aside a part at a time, and nobody behind it is forgotten': async scene => {
     await scene.enqueueMany(250, acme)
-    const first = await scene.take({ runningPerTenant: 1 })
+    const first = await scene.claimOne({ runningPerTenant: 1 })
     const later = await scene.enqueue({ ...other, priority: 'low' })
-    const taken: string[] = []
-    for (let calls = 0; calls < 3; calls++) taken.push(...await scene.takeIds(capped))
-    assert.deepEqual(taken, [later.task_id])
+    const claimed: string[] = []
+    for (let calls = 0; calls < 3; calls++) claimed.push(...await scene.claimIds(capped))
+    assert.deepEqual(claimed, [later.task_id])
     await scene.complete(first)
-    assert.equal((await scene.takeIds(capped)).length, 1)
+    assert.equal((await scene.claimIds(capped)).length, 1)
   },
 
   'what was held back keeps its turn': async scene => {
     const [first, second] = await scene.enqueueMany(2, acme)
-    assert.deepEqual(await scene.takeIds(capped), [first])
+    assert.deepEqual(await scene.claimIds(capped), [first])
     scene.pass(5)
     const [theirs] = await scene.enqueueMany(1, other)
     await scene.store.cancel(first!)
-    assert.deepEqual(await scene.takeIds(capped), [second, theirs])
+    assert.deepEqual(await scene.claimIds(capped), [second, theirs])
   }
 })

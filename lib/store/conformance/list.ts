@@ -6,7 +6,7 @@ async function everyPage (scene: Scene, filter: TaskFilter, limit: number): Prom
   const ids: string[] = []
   let cursor: string | null = null
   do {
-    const page = await scene.store.list(filter, limit, cursor)
+    const page = await scene.store.list({ filter, limit, cursor })
     assert.ok(page.tasks.length <= limit)
     ids.push(...idsOf(page.tasks))
     cursor = page.cursor
@@ -24,7 +24,7 @@ async function some (scene: Scene): Promise<Record<string, string>> {
   ids['completed'] = later(await scene.completed({ org_id: 'acme', user_id: 'ada' })).task_id
   ids['failed'] = later(await scene.failed({ user_id: 'bob' })).task_id
   ids['cancelled'] = later(await scene.cancelled({ user_id: 'ada' })).task_id
-  ids['processing'] = later(await scene.taken({ org_id: 'acme', user_id: 'bob' })).task.task_id
+  ids['processing'] = later(await scene.claimed({ org_id: 'acme', user_id: 'bob' })).task.task_id
   ids['scheduled'] = later(await scene.enqueue({ user_id: 'bob', run_at: Date.parse(scene.date) + DAY })).task_id
   ids['blocked'] = later(await scene.enqueue({ user_id: 'bob', depends_on: [ids['processing']] })).task_id
   ids['queued'] = later(await scene.enqueue({ user_id: 'ada' })).task_id
@@ -40,7 +40,7 @@ export const list = cases('a list', {
       ids.unshift((await scene.enqueue({ ...draft, request: JSON.stringify({ ...JSON.parse(request), ...JSON.parse(large) }) })).task_id)
       scene.pass(1)
     }
-    const page = await scene.store.list({}, 10, null)
+    const page = await scene.store.list({ filter: {}, limit: 10, cursor: null })
     assert.ok(page.tasks.length < 5 && page.cursor !== null, 'Redis serves nobody else meanwhile')
     assert.deepEqual(await everyPage(scene, {}, 10), ids)
   },
@@ -54,7 +54,7 @@ export const list = cases('a list', {
   'shows tasks as they are': async scene => {
     const queued = await scene.enqueue()
     const failed = await scene.failed({ priority: 'high' })
-    const { tasks } = await scene.store.list({}, 10, null)
+    const { tasks } = await scene.store.list({ filter: {}, limit: 10, cursor: null })
     assert.deepEqual(tasks, [queued, failed])
   },
 
@@ -79,11 +79,11 @@ export const list = cases('a list', {
 
   'of one error code': async scene => {
     const misleading = '"code":"NO_DATA"'
-    await scene.fail(await scene.taken(), { delay: 'never', code: 'NO_DATA_AT_ALL', message: misleading })
-    await scene.fail(await scene.taken({ adjustment_query: misleading }), { delay: 'never', code: 'BUSY' })
+    await scene.fail(await scene.claimed(), { delay: 'never', code: 'NO_DATA_AT_ALL', message: misleading })
+    await scene.fail(await scene.claimed({ adjustment_query: misleading }), { delay: 'never', code: 'BUSY' })
     await scene.completed({ adjustment_query: misleading })
-    await scene.fail(await scene.taken({ user_id: 'bob' }), { delay: 60_000, code: 'NO_DATA' })
-    const { finished } = await scene.fail(await scene.taken({ user_id: 'bob' }), { delay: 'never', code: 'NO_DATA' })
+    await scene.fail(await scene.claimed({ user_id: 'bob' }), { delay: 60_000, code: 'NO_DATA' })
+    const { finished } = await scene.fail(await scene.claimed({ user_id: 'bob' }), { delay: 'never', code: 'NO_DATA' })
     assert.deepEqual(await everyPage(scene, { error_code: 'NO_DATA' }, 1), [finished!.task_id])
     assert.deepEqual(await everyPage(scene, { error_code: 'NO_DATA', user_id: 'ada' }, 1), [])
     assert.deepEqual(await everyPage(scene, { error_code: 'NO_DATA', status: 'PENDING' }, 1), [])
@@ -119,7 +119,7 @@ export const list = cases('a list', {
       await scene.enqueue()
       scene.pass(1)
     }
-    const page = await scene.store.list({ created_before }, 3, null)
+    const page = await scene.store.list({ filter: { created_before }, limit: 3, cursor: null })
     assert.deepEqual([page.tasks.length, page.tasks[0]!.created_at], [3, new Date(created_before - 1).toISOString()], 'what is newer is not looked at')
   },
 
@@ -127,12 +127,12 @@ export const list = cases('a list', {
     const ids = (await scene.enqueueMany(6)).reverse()
     // All of one instant: their order is that of their ids.
     const sorted = [...ids].sort().reverse()
-    const first = await scene.store.list({ status: 'PENDING' }, 3, null)
+    const first = await scene.store.list({ filter: { status: 'PENDING' }, limit: 3, cursor: null })
     assert.deepEqual(idsOf(first.tasks), sorted.slice(0, 3))
     scene.pass(1)
     await scene.enqueue()
     await scene.store.cancel(sorted[1]!)
-    const rest = await scene.store.list({ status: 'PENDING' }, 10, first.cursor)
+    const rest = await scene.store.list({ filter: { status: 'PENDING' }, limit: 10, cursor: first.cursor })
     assert.deepEqual(idsOf(rest.tasks), sorted.slice(3))
     assert.equal(rest.cursor, null)
   },
@@ -143,9 +143,9 @@ export const list = cases('a list', {
       ids.unshift((await scene.enqueue()).task_id)
       scene.pass(1)
     }
-    const first = await scene.store.list({}, 2, null)
+    const first = await scene.store.list({ filter: {}, limit: 2, cursor: null })
     await scene.store.cancel(ids[1]!)
-    const rest = await scene.store.list({}, 10, first.cursor)
+    const rest = await scene.store.list({ filter: {}, limit: 10, cursor: first.cursor })
     assert.deepEqual(idsOf(rest.tasks), [...ids.slice(2), ids[1]])
   },
 
@@ -154,18 +154,18 @@ export const list = cases('a list', {
     scene.pass(1)
     const first = await scene.enqueue({ user_id: 'ada' })
     const last = await scene.completed({ user_id: 'ada', priority: 'high' })
-    const page = await scene.store.list({ user_id: 'ada' }, 10, null)
+    const page = await scene.store.list({ filter: { user_id: 'ada' }, limit: 10, cursor: null })
     assert.deepEqual(idsOf(page.tasks), [first.task_id])
     assert.notEqual(page.cursor, null)
-    const next = await scene.store.list({ user_id: 'ada' }, 10, page.cursor)
+    const next = await scene.store.list({ filter: { user_id: 'ada' }, limit: 10, cursor: page.cursor })
     assert.deepEqual([idsOf(next.tasks), next.cursor], [[last.task_id], null])
   },
 
   'forgets what its retention has passed': async scene => {
     await scene.completed()
     scene.pass(DAY)
-    assert.deepEqual(await scene.store.list({}, 10, null), { tasks: [], cursor: null })
+    assert.deepEqual(await scene.store.list({ filter: {}, limit: 10, cursor: null }), { tasks: [], cursor: null })
     await scene.store.cleanup()
-    assert.deepEqual(await scene.store.list({}, 10, null), { tasks: [], cursor: null })
+    assert.deepEqual(await scene.store.list({ filter: {}, limit: 10, cursor: null }), { tasks: [], cursor: null })
   }
 })

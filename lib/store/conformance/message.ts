@@ -6,7 +6,7 @@ const message_id = '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11'
 const NOTHING = { active: [], completed: [], failed: [] }
 
 async function find (scene: Scene, user_id = 'ada', org_id: string | null = null, limit = 50) {
-  const { active, completed, failed } = await scene.store.readMessage(message_id, user_id, org_id, limit)
+  const { active, completed, failed } = await scene.store.readMessage({ message_id, user_id, org_id, limit })
   return { active: idsOf(active), completed: idsOf(completed), failed: idsOf(failed) }
 }
 
@@ -34,29 +34,29 @@ export const message = cases('the tasks of a message', {
       assert.equal((await scene.store.enqueue(scene.draft({ ...asks, org_id: id }))).outcome, 'tenant_full')
     }
     for (const id of ODD_IDS) {
-      assert.deepEqual(idsOf(await scene.store.readActive(message_id, id, 50)), [named.get(id)], JSON.stringify(id))
-      assert.deepEqual(idsOf((await scene.store.list({ user_id: id }, 50, null)).tasks), [named.get(id)], JSON.stringify(id))
-      assert.deepEqual(idsOf((await scene.store.list({ tenant: `org:${id}` }, 50, null)).tasks), [named.get(id)], JSON.stringify(id))
+      assert.deepEqual(idsOf(await scene.store.readActive({ message_id, user_id: id, limit: 50 })), [named.get(id)], JSON.stringify(id))
+      assert.deepEqual(idsOf((await scene.store.list({ filter: { user_id: id }, limit: 50, cursor: null })).tasks), [named.get(id)], JSON.stringify(id))
+      assert.deepEqual(idsOf((await scene.store.list({ filter: { tenant: `org:${id}` }, limit: 50, cursor: null })).tasks), [named.get(id)], JSON.stringify(id))
     }
-    const taken = await scene.dequeue({ worker_id: 'a b;c', count: 100, runningPerTenant: 1 })
-    assert.deepEqual(idsOf(taken.tasks), [...named.values()])
-    for (const held of taken.tasks) await scene.complete(held)
+    const claimed = await scene.claim({ worker_id: 'a b;c', count: 100, runningPerTenant: 1 })
+    assert.deepEqual(idsOf(claimed.tasks), [...named.values()])
+    for (const held of claimed.tasks) await scene.complete(held)
     for (const id of ODD_IDS) assert.deepEqual((await find(scene, id, id)).completed, [named.get(id)], JSON.stringify(id))
   },
 
   'are none where nobody has asked for any': async scene => {
     assert.deepEqual(await find(scene), NOTHING)
-    assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [])
+    assert.deepEqual(await scene.store.readActive({ message_id, user_id: 'ada', limit: 50 }), [])
   },
 
   'are each in exactly one list, whatever becomes of them': async scene => {
     const { task_id } = await scene.enqueue({ message_id })
     assert.deepEqual(await find(scene), { ...NOTHING, active: [task_id] })
-    const first = await scene.take()
+    const first = await scene.claimOne()
     assert.deepEqual(await find(scene), { ...NOTHING, active: [task_id] })
     await scene.fail(first, { delay: 0 })
     assert.deepEqual(await find(scene), { ...NOTHING, active: [task_id] })
-    await scene.complete(await scene.take())
+    await scene.complete(await scene.claimOne())
     assert.deepEqual(await find(scene), { ...NOTHING, completed: [task_id] })
     const failed = await scene.failed({ message_id })
     assert.deepEqual(await find(scene), { ...NOTHING, completed: [task_id], failed: [failed.task_id] })
@@ -69,14 +69,14 @@ export const message = cases('the tasks of a message', {
     const failed = await scene.failed({ message_id })
     const cancelled = await scene.cancelled({ message_id })
     await scene.enqueue({ message_id })
-    const { task, lease } = await scene.take()
+    const { task, lease } = await scene.claimOne()
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 40, step: 'rendering', step_progress: { rendering: 10 } }])
     const running = await scene.read(task.task_id)
     const read_at = Date.parse(scene.date)
     const refs = { active: [refOf(running)], completed: [refOf(done)], failed: [refOf(failed)], read_at }
-    assert.deepEqual(await scene.store.readMessage(message_id, 'ada', null, 50), refs)
-    assert.deepEqual(await scene.store.readEnded(message_id, 'ada', 0, 50), { tasks: [cancelled, failed, done].map(refOf), read_at })
-    assert.deepEqual(await scene.store.readActive(message_id, 'ada', 50), [refOf(running)])
+    assert.deepEqual(await scene.store.readMessage({ message_id, user_id: 'ada', org_id: null, limit: 50 }), refs)
+    assert.deepEqual(await scene.store.readEnded({ message_id, user_id: 'ada', since: 0, limit: 50 }), { tasks: [cancelled, failed, done].map(refOf), read_at })
+    assert.deepEqual(await scene.store.readActive({ message_id, user_id: 'ada', limit: 50 }), [refOf(running)])
   },
 
   'that have ended since a time are found, whatever their end, the latest first': async scene => {
@@ -87,7 +87,7 @@ export const message = cases('the tasks of a message', {
     }
     await scene.enqueue({ message_id })
     await scene.cancelled({ message_id, user_id: 'bob' })
-    const since = async (ago: number, limit = 10) => idsOf((await scene.store.readEnded(message_id, 'ada', Date.parse(scene.date) - ago, limit)).tasks)
+    const since = async (ago: number, limit = 10) => idsOf((await scene.store.readEnded({ message_id, user_id: 'ada', since: Date.parse(scene.date) - ago, limit })).tasks)
     assert.deepEqual(await since(5_000), ended)
     assert.deepEqual(await since(1_000), ended.slice(0, 2))
     assert.deepEqual(await since(0), ended.slice(0, 1))
@@ -100,13 +100,13 @@ export const message = cases('the tasks of a message', {
     for (let i = 0; i < 10; i++) ids.unshift((await scene.cancelled({ message_id })).task_id)
     const ended = Date.parse(scene.date)
     scene.pass(1_000)
-    assert.deepEqual(idsOf((await scene.store.readEnded(message_id, 'ada', ended, 100)).tasks), ids)
-    assert.deepEqual((await scene.store.readEnded(message_id, 'ada', ended + 1, 100)).tasks, [])
+    assert.deepEqual(idsOf((await scene.store.readEnded({ message_id, user_id: 'ada', since: ended, limit: 100 })).tasks), ids)
+    assert.deepEqual((await scene.store.readEnded({ message_id, user_id: 'ada', since: ended + 1, limit: 100 })).tasks, [])
   },
 
   'are of this message only': async scene => {
     await scene.enqueue({ message_id: randomUUID() })
-    await scene.complete(await scene.take())
+    await scene.complete(await scene.claimOne())
     assert.deepEqual(await find(scene), NOTHING)
   },
 
@@ -124,7 +124,7 @@ export const message = cases('the tasks of a message', {
     assert.deepEqual(await find(scene, 'ada', null, 2), {
       active: active.reverse().slice(0, 2), completed: completed.reverse().slice(0, 2), failed: failed.reverse().slice(0, 2)
     })
-    assert.deepEqual(idsOf(await scene.store.readActive(message_id, 'ada', 2)), active.slice(0, 2))
+    assert.deepEqual(idsOf(await scene.store.readActive({ message_id, user_id: 'ada', limit: 2 })), active.slice(0, 2))
   },
 
   'do not hide behind finished ones of another kind': async scene => {
@@ -161,7 +161,7 @@ export const message = cases('the tasks of a message', {
     await scene.failed(wish)
     await scene.enqueue(wish)
     assert.deepEqual(await find(scene, 'bob', 'acme'), NOTHING)
-    assert.deepEqual(await scene.store.readActive(message_id, 'bob', 50), [])
+    assert.deepEqual(await scene.store.readActive({ message_id, user_id: 'bob', limit: 50 }), [])
   },
 
   'of oneself and of the org come as one list': async scene => {

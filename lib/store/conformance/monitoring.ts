@@ -66,8 +66,8 @@ export const workers = cases('workers', {
     await scene.store.registerWorker(busy)
     await scene.store.registerWorker(idle)
     await scene.enqueueMany(3)
-    const { tasks } = await scene.dequeue({ worker_id: busy.worker_id, count: 2 })
-    await scene.dequeue({ worker_id: 'nobody knows it', count: 1 })
+    const { tasks } = await scene.claim({ worker_id: busy.worker_id, count: 2 })
+    await scene.claim({ worker_id: 'nobody knows it', count: 1 })
     const [reported, ended] = tasks
     const started_at = scene.date
     scene.pass(1_000)
@@ -86,9 +86,9 @@ export const workers = cases('workers', {
     await scene.store.registerWorker(worker(scene, { worker_id: 'first' }))
     await scene.store.registerWorker(worker(scene, { worker_id: 'second' }))
     const { task_id } = await scene.enqueue()
-    await scene.takeIds({ worker_id: 'first' })
+    await scene.claimIds({ worker_id: 'first' })
     scene.pass(LEASE)
-    assert.deepEqual(await scene.takeIds({ worker_id: 'second' }), [task_id])
+    assert.deepEqual(await scene.claimIds({ worker_id: 'second' }), [task_id])
     const { workers } = await scene.store.readWorkers(10)
     const counts = Object.fromEntries(workers.map(({ worker_id, running_count }) => [worker_id, running_count]))
     assert.deepEqual(counts, { first: 0, second: 1 })
@@ -98,8 +98,8 @@ export const workers = cases('workers', {
   'show a hundred attempts, and count them all': async scene => {
     await scene.store.registerWorker(worker(scene, { worker_id: 'worker' }))
     await scene.enqueueMany(620)
-    await scene.takeIds({ count: 500 })
-    await scene.takeIds({ count: 120 })
+    await scene.claimIds({ count: 500 })
+    await scene.claimIds({ count: 120 })
     const { workers: [one], complete } = await scene.store.readWorkers(10)
     assert.deepEqual([one!.running.length, one!.running_count, complete], [100, 620, true])
   }

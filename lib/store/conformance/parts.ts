@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { cases, completion, failing, idsOf, LEASE, leaseOf, PART, settle, type Scene, type Wish } from './scene.ts'
+import { cases, completion, failing, idsOf, LEASE, leaseOf, PART, propagate, type Scene, type Wish } from './scene.ts'
 
 const MANY = 2 * PART + 20
 const DEPENDENCY_FAILED = 'CHARTS_ERR_DEPENDENCY_FAILED'
@@ -19,84 +19,84 @@ async function dependentsOf (scene: Scene, task_id: string, count: number): Prom
 
 export const parts = cases('work over many tasks', {
   'a task that fails ends its dependents a part at a time, each told once': async scene => {
-    const needed = await scene.taken()
+    const needed = await scene.claimed()
     const ids = await dependentsOf(scene, needed.task.task_id, MANY)
-    const { closed, taken: { lost, unsettled } } = await scene.store.closeLeases([failing(needed, { delay: 'never' })], null)
-    assert.equal(closed[0]!.finished?.status, 'FAILED', 'its own end is final at once')
+    const { settled, claimed: { lost, deferred } } = await scene.store.settleAttempts([failing(needed, { delay: 'never' })], null)
+    assert.equal(settled[0]!.finished?.status, 'FAILED', 'its own end is final at once')
     assert.ok(lost.length > 0 && lost.length <= PART, `${lost.length} ended in the call`)
-    assert.equal(unsettled, true)
-    assert.deepEqual([...idsOf(lost), ...await settle(scene)], ids)
+    assert.equal(deferred, true)
+    assert.deepEqual([...idsOf(lost), ...await propagate(scene)], ids)
     for (const task of await scene.store.read(ids)) assert.deepEqual([task!.status, task!.error_code, task!.version], ['FAILED', DEPENDENCY_FAILED, 2])
     assert.equal(await waiting(scene), 0)
   },
 
   'a task that completes lets its dependents run a part at a time, in their order': async scene => {
-    const needed = await scene.taken()
+    const needed = await scene.claimed()
     const ids = await dependentsOf(scene, needed.task.task_id, MANY)
-    const { taken: { unsettled } } = await scene.store.closeLeases([completion(needed)], null)
-    assert.equal(unsettled, true)
+    const { claimed: { deferred } } = await scene.store.settleAttempts([completion(needed)], null)
+    assert.equal(deferred, true)
     const ready = (await scene.store.read(ids)).filter(task => task!.current_step === 'queued').length
     assert.ok(ready > 0 && ready <= PART, `${ready} may run after the call`)
-    assert.deepEqual(await settle(scene), [])
-    assert.deepEqual(await scene.takeIds({ count: MANY + 1 }), ids)
+    assert.deepEqual(await propagate(scene), [])
+    assert.deepEqual(await scene.claimIds({ count: MANY + 1 }), ids)
   },
 
   'a worker that takes tasks goes on with what another has left': async scene => {
-    const needed = await scene.taken()
+    const needed = await scene.claimed()
     const ids = await dependentsOf(scene, needed.task.task_id, MANY)
-    const { taken: { lost } } = await scene.store.closeLeases([failing(needed, { delay: 'never' })], null)
+    const { claimed: { lost } } = await scene.store.settleAttempts([failing(needed, { delay: 'never' })], null)
     const ended = idsOf(lost)
-    for (let calls = 0; ended.length < MANY && calls < 10; calls++) ended.push(...idsOf((await scene.dequeue()).lost))
+    for (let calls = 0; ended.length < MANY && calls < 10; calls++) ended.push(...idsOf((await scene.claim()).lost))
     assert.deepEqual(ended, ids)
-    assert.equal((await scene.dequeue()).unsettled, undefined)
+    assert.equal((await scene.claim()).deferred, undefined)
   },
 
   'what a worker has ended of it is told again where its reply was lost': async scene => {
-    const needed = await scene.taken()
+    const needed = await scene.claimed()
     await dependentsOf(scene, needed.task.task_id, MANY)
-    await scene.store.closeLeases([failing(needed, { delay: 'never' })], null)
-    const take = scene.wish({ count: 0 })
-    const { lost } = await scene.store.dequeue(take)
+    await scene.store.settleAttempts([failing(needed, { delay: 'never' })], null)
+    const claim = scene.wish({ count: 0 })
+    const { lost } = await scene.store.claim(claim)
     assert.equal(lost.length, PART)
-    assert.deepEqual((await scene.store.dequeue(take)).lost, lost)
+    assert.deepEqual((await scene.store.claim(claim)).lost, lost)
   },
 
   'what is left can be cancelled by its owner, or needed by nobody any more': async scene => {
-    const needed = await scene.taken()
+    const needed = await scene.claimed()
     const ids = await dependentsOf(scene, needed.task.task_id, MANY)
-    await scene.store.closeLeases([failing(needed, { delay: 'never' })], null)
+    await scene.store.settleAttempts([failing(needed, { delay: 'never' })], null)
     const last = ids.at(-1)!
     assert.equal((await scene.store.cancel(last))?.task.status, 'CANCELLED')
     assert.deepEqual(await scene.store.enqueue(scene.draft({ depends_on: [needed.task.task_id] })), { outcome: 'dependency_failed', task_id: needed.task.task_id })
-    await settle(scene)
+    await propagate(scene)
     assert.equal((await scene.read(last)).status, 'CANCELLED')
     assert.deepEqual(await statusesOf(scene, ids.slice(0, -1)), new Set(['FAILED']))
   },
 
   'a chain of dependents that one of a crowd began is told too': async scene => {
-    const needed = await scene.taken()
+    const needed = await scene.claimed()
     const ids = await dependentsOf(scene, needed.task.task_id, PART + 10)
     const chained = await scene.enqueue({ depends_on: [ids[0]!] })
     const end = await scene.enqueue({ depends_on: [chained.task_id] })
-    await scene.store.closeLeases([failing(needed, { delay: 'never' })], null)
-    await settle(scene)
+    await scene.store.settleAttempts([failing(needed, { delay: 'never' })], null)
+    await propagate(scene)
     assert.deepEqual(await statusesOf(scene, [...ids, chained.task_id, end.task_id]), new Set(['FAILED']))
   },
 
   'many that are superseded are ended a part at a time, each told once': async scene => {
     const message_id = randomUUID()
-    const running = await scene.taken({ message_id })
+    const running = await scene.claimed({ message_id })
     const ids = [running.task.task_id, ...await scene.enqueueMany(MANY, { message_id })]
-    const { outcome, task, ended, unsettled } = await supersede(scene, { message_id })
-    assert.deepEqual([outcome, unsettled], ['queued', true])
+    const { outcome, task, ended, deferred } = await supersede(scene, { message_id })
+    assert.deepEqual([outcome, deferred], ['queued', true])
     assert.ok(ended.length > 0 && ended.length <= PART, `${ended.length} ended in the call`)
     assert.deepEqual(await scene.store.extend([leaseOf(running)], LEASE), ['cancelled'], 'what runs is told first')
-    const all = [...ended, ...await settle(scene)]
+    const all = [...ended, ...await propagate(scene)]
     assert.deepEqual([...all].sort(), [...ids].sort())
     assert.deepEqual(await statusesOf(scene, ids), new Set(['CANCELLED']))
-    assert.deepEqual(idsOf(await scene.store.readActive(message_id, 'ada', 200)), [task.task_id])
+    assert.deepEqual(idsOf(await scene.store.readActive({ message_id, user_id: 'ada', limit: 200 })), [task.task_id])
     assert.equal(await waiting(scene), 1)
-    assert.deepEqual(await scene.takeIds({ count: 10 }), [task.task_id])
+    assert.deepEqual(await scene.claimIds({ count: 10 }), [task.task_id])
   },
 
   'no worker starts what was superseded and has not been ended yet': async scene => {
@@ -107,9 +107,9 @@ export const parts = cases('work over many tasks', {
     const started: string[] = []
     const lost: string[] = []
     for (let calls = 0; calls < 10; calls++) {
-      const taken = await scene.dequeue({ count: 10 })
-      started.push(...idsOf(taken.tasks))
-      lost.push(...idsOf(taken.lost))
+      const claimed = await scene.claim({ count: 10 })
+      started.push(...idsOf(claimed.tasks))
+      lost.push(...idsOf(claimed.lost))
     }
     assert.deepEqual(started.sort(), [task.task_id, other.task_id].sort())
     assert.equal(new Set(lost).size, lost.length, 'each is told once')
@@ -121,13 +121,13 @@ export const parts = cases('work over many tasks', {
     await scene.enqueueMany(4 * PART, { message_id })
     const other = await scene.enqueue({ user_id: 'bob' })
     await supersede(scene, { message_id })
-    assert.ok((await scene.takeIds({ count: 10 })).includes(other.task_id))
+    assert.ok((await scene.claimIds({ count: 10 })).includes(other.task_id))
   },
 
   'what runs, was superseded and has not been told yet cannot complete, nor come back': async scene => {
     const message_id = randomUUID()
     await scene.enqueueMany(MANY, { message_id })
-    const { tasks } = await scene.dequeue({ count: MANY })
+    const { tasks } = await scene.claim({ count: MANY })
     await supersede(scene, { message_id })
     const [first, second, third] = (await scene.store.read(idsOf(tasks))).flatMap((task, i) => task!.status === 'PROCESSING' ? [tasks[i]!] : [])
     assert.ok(first && second && third)
@@ -135,28 +135,28 @@ export const parts = cases('work over many tasks', {
     assert.deepEqual(await scene.fail(second), { current: false, finished: null })
     assert.deepEqual(await scene.release(third), { current: false, finished: null })
     scene.pass(LEASE)
-    await settle(scene)
+    await propagate(scene)
     assert.deepEqual(await statusesOf(scene, idsOf(tasks)), new Set(['CANCELLED']))
     assert.equal(await waiting(scene), 1)
   },
 
   'what was superseded and has not been ended yet answers nobody, and nobody may need it': async scene => {
     const message_id = randomUUID()
-    const first = await scene.enqueue({ message_id, same: 'alike' })
+    const first = await scene.enqueue({ message_id, dedup_key: 'alike' })
     await scene.enqueueMany(MANY, { message_id })
-    await supersede(scene, { message_id, same: 'another' })
+    await supersede(scene, { message_id, dedup_key: 'another' })
     assert.equal((await scene.read(first.task_id)).status, 'PENDING', 'it is the last that is ended')
     assert.deepEqual(await scene.store.enqueue(scene.draft({ depends_on: [first.task_id] })), { outcome: 'dependency_failed', task_id: first.task_id })
-    assert.notEqual((await scene.enqueue({ message_id, same: 'alike' })).task_id, first.task_id)
+    assert.notEqual((await scene.enqueue({ message_id, dedup_key: 'alike' })).task_id, first.task_id)
   },
 
   'a chart that exists answers where all active ones that are alike were superseded': async scene => {
     const message_id = randomUUID()
-    const { task_id } = await scene.completed({ message_id, same: 'alike' })
-    await scene.enqueue({ message_id, same: 'alike', force: true })
+    const { task_id } = await scene.completed({ message_id, dedup_key: 'alike' })
+    await scene.enqueue({ message_id, dedup_key: 'alike', force: true })
     await scene.enqueueMany(MANY, { message_id })
-    await supersede(scene, { message_id, same: 'another' })
-    const answer = await scene.store.enqueue(scene.draft({ message_id, same: 'alike' }))
+    await supersede(scene, { message_id, dedup_key: 'another' })
+    const answer = await scene.store.enqueue(scene.draft({ message_id, dedup_key: 'alike' }))
     assert.deepEqual([answer.outcome, 'task' in answer && answer.task.task_id], ['chart_exists', task_id])
   },
 
@@ -166,25 +166,25 @@ export const parts = cases('work over many tasks', {
     const ids = await scene.enqueueMany(MANY, { message_id, depends_on: [head.task_id] })
     const outside = await dependentsOf(scene, ids[0]!, 1)
     await supersede(scene, { message_id })
-    await settle(scene)
+    await propagate(scene)
     assert.deepEqual(await statusesOf(scene, [head.task_id, ...ids]), new Set(['CANCELLED']))
     assert.deepEqual(await statusesOf(scene, outside), new Set(['FAILED']))
   },
 
   'of many that are superseded, those that the new one needs are kept, and what those need': async scene => {
     const message_id = randomUUID()
-    const first = await scene.taken({ message_id })
-    const second = await scene.enqueue({ message_id, depends_on: [first.task.task_id], same: 'kept' })
+    const first = await scene.claimed({ message_id })
+    const second = await scene.enqueue({ message_id, depends_on: [first.task.task_id], dedup_key: 'kept' })
     const ids = await scene.enqueueMany(MANY, { message_id })
     const { task } = await supersede(scene, { message_id, depends_on: [second.task_id] })
-    await settle(scene)
+    await propagate(scene)
     assert.deepEqual(await statusesOf(scene, ids), new Set(['CANCELLED']))
-    assert.deepEqual(idsOf(await scene.store.readActive(message_id, 'ada', 10)), [task.task_id, second.task_id, first.task.task_id])
-    const again = await scene.store.enqueue(scene.draft({ message_id, same: 'kept', depends_on: [first.task.task_id] }))
+    assert.deepEqual(idsOf(await scene.store.readActive({ message_id, user_id: 'ada', limit: 10 })), [task.task_id, second.task_id, first.task.task_id])
+    const again = await scene.store.enqueue(scene.draft({ message_id, dedup_key: 'kept', depends_on: [first.task.task_id] }))
     assert.deepEqual([again.outcome, 'task' in again && again.task.task_id], ['already_active', second.task_id])
     await scene.complete(first)
-    await scene.complete(await scene.take())
-    assert.deepEqual(await scene.takeIds(), [task.task_id])
+    await scene.complete(await scene.claimOne())
+    assert.deepEqual(await scene.claimIds(), [task.task_id])
   },
 
   'many that were superseded make room at once, for their tenant and for all': async scene => {
@@ -197,7 +197,7 @@ export const parts = cases('work over many tasks', {
     for (let i = 1; i < MANY; i++) await scene.enqueue(limits)
     assert.equal((await scene.store.enqueue(scene.draft(limits))).outcome, 'tenant_full')
     assert.equal((await scene.store.enqueue(scene.draft({ ...limits, user_id: 'carol' }))).outcome, 'queue_full')
-    await settle(scene)
+    await propagate(scene)
     assert.equal(await waiting(scene), MANY + 1)
   },
 
@@ -206,9 +206,9 @@ export const parts = cases('work over many tasks', {
     const ids = await scene.enqueueMany(MANY, { message_id })
     const first = await supersede(scene, { message_id })
     const second = await supersede(scene, { message_id })
-    const all = [...first.ended, ...second.ended, ...await settle(scene)]
+    const all = [...first.ended, ...second.ended, ...await propagate(scene)]
     assert.deepEqual(all.sort(), [...ids, first.task.task_id].sort())
-    assert.deepEqual(idsOf(await scene.store.readActive(message_id, 'ada', 10)), [second.task.task_id])
+    assert.deepEqual(idsOf(await scene.store.readActive({ message_id, user_id: 'ada', limit: 10 })), [second.task.task_id])
   },
 
   'nothing is ended where a task that would supersede many is refused': async scene => {
@@ -218,38 +218,38 @@ export const parts = cases('work over many tasks', {
       assert.equal((await scene.store.enqueue(scene.draft({ message_id, supersede: true, ...wish }))).outcome, outcome)
     }
     assert.deepEqual(await statusesOf(scene, ids), new Set(['PENDING']))
-    assert.equal((await scene.dequeue({ count: 0 })).unsettled, undefined)
+    assert.equal((await scene.claim({ count: 0 })).deferred, undefined)
   },
 
   'many scheduled and many at the cap of their tenant are superseded too': async scene => {
     const message_id = randomUUID()
     const capped = { runningPerTenant: 1, count: 10 }
-    const running = await scene.taken({ message_id })
+    const running = await scene.claimed({ message_id })
     const ids = [
       running.task.task_id,
       ...await scene.enqueueMany(PART, { message_id, run_at: Date.parse(scene.date) + LEASE / 2 }),
-      ...await scene.enqueueMany(PART, { message_id, timeInQueue: LEASE / 2 })
+      ...await scene.enqueueMany(PART, { message_id, queueTimeout: LEASE / 2 })
     ]
-    await scene.takeIds(capped)
+    await scene.claimIds(capped)
     const { task } = await supersede(scene, { message_id })
     scene.pass(LEASE / 2)
-    await settle(scene)
+    await propagate(scene)
     assert.deepEqual(await statusesOf(scene, ids), new Set(['CANCELLED']), 'none has waited too long')
-    assert.deepEqual(await scene.takeIds(capped), [task.task_id])
+    assert.deepEqual(await scene.claimIds(capped), [task.task_id])
     assert.equal((await scene.store.stats()).delayed_count, 0)
   },
 
   'many expired leases and waits that are over are collected a part at a time': async scene => {
     const lost = await scene.enqueueMany(MANY, { attempts: 1 })
-    assert.equal((await scene.takeIds({ count: MANY })).length, MANY)
-    const late = await scene.enqueueMany(MANY, { timeInQueue: LEASE })
+    assert.equal((await scene.claimIds({ count: MANY })).length, MANY)
+    const late = await scene.enqueueMany(MANY, { queueTimeout: LEASE })
     scene.pass(LEASE)
     const ended: string[] = []
     for (let due: number | null = 0; due === 0;) {
-      const taken = await scene.dequeue({ count: 0 })
-      assert.ok(taken.lost.length <= PART, `${taken.lost.length} ended in one call`)
-      ended.push(...idsOf(taken.lost))
-      due = taken.due
+      const claimed = await scene.claim({ count: 0 })
+      assert.ok(claimed.lost.length <= PART, `${claimed.lost.length} ended in one call`)
+      ended.push(...idsOf(claimed.lost))
+      due = claimed.due
     }
     assert.deepEqual(ended.sort(), [...lost, ...late].sort())
   }

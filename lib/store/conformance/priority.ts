@@ -2,15 +2,15 @@ import assert from 'node:assert/strict'
 import { cases, completion, LEASE, type Scene } from './scene.ts'
 
 /** How many tasks of each priority are among those that are handed out. */
-async function shares (scene: Scene, takes: number, loaded: Partial<Record<'high' | 'normal' | 'low', number>>): Promise<Record<string, number>> {
+async function shares (scene: Scene, claims: number, loaded: Partial<Record<'high' | 'normal' | 'low', number>>): Promise<Record<string, number>> {
   const kinds = new Map<string, string>()
   for (const [priority, count] of Object.entries(loaded) as Array<['high' | 'normal' | 'low', number]>) {
     for (const id of await scene.enqueueMany(count, { priority })) kinds.set(id, priority)
   }
-  const taken = await scene.takeIds({ count: takes })
-  assert.equal(taken.length, takes)
+  const claimed = await scene.claimIds({ count: claims })
+  assert.equal(claimed.length, claims)
   const counts: Record<string, number> = {}
-  for (const id of taken) counts[kinds.get(id)!] = (counts[kinds.get(id)!] ?? 0) + 1
+  for (const id of claimed) counts[kinds.get(id)!] = (counts[kinds.get(id)!] ?? 0) + 1
   return counts
 }
 
@@ -19,7 +19,7 @@ export const priority = cases('a priority', {
     const low = await scene.enqueueMany(2, { priority: 'low' })
     const normal = await scene.enqueueMany(2)
     const high = await scene.enqueueMany(2, { priority: 'high' })
-    assert.deepEqual(await scene.takeIds({ count: 6 }), [...high, ...normal, ...low])
+    assert.deepEqual(await scene.claimIds({ count: 6 }), [...high, ...normal, ...low])
   },
 
   'low gets one of 17 takes under a steady load of high': async scene => {
@@ -36,55 +36,55 @@ export const priority = cases('a priority', {
 
   'low comes within 17 takes though a new high one comes before each': async scene => {
     const low = await scene.enqueue({ priority: 'low' })
-    let takes = 0
-    for (let done = false; !done; takes++) {
+    let claims = 0
+    for (let done = false; !done; claims++) {
       await scene.enqueue({ priority: 'high' })
-      done = (await scene.takeIds())[0] === low.task_id
-      assert.ok(takes < 17, 'it has waited for 17 takes')
+      done = (await scene.claimIds())[0] === low.task_id
+      assert.ok(claims < 17, 'it has waited for 17 takes')
     }
-    assert.ok(takes > 1, 'and yet the high ones went first')
+    assert.ok(claims > 1, 'and yet the high ones went first')
   },
 
   'low keeps its place in the share while high runs dry and comes back': async scene => {
     const low = await scene.enqueueMany(3, { priority: 'low' })
-    const taken: string[] = []
+    const claimed: string[] = []
     for (let i = 0; i < 17; i++) {
       await scene.enqueueMany(3, { priority: 'high' })
-      taken.push(...await scene.takeIds({ count: 3 }))
+      claimed.push(...await scene.claimIds({ count: 3 }))
     }
-    assert.deepEqual(taken.filter(id => low.includes(id)), low, 'three of 51')
+    assert.deepEqual(claimed.filter(id => low.includes(id)), low, 'three of 51')
   },
 
   'has no say over what has run before': async scene => {
-    const released = await scene.taken({ priority: 'low' })
-    const expired = await scene.taken({ priority: 'low' })
+    const released = await scene.claimed({ priority: 'low' })
+    const expired = await scene.claimed({ priority: 'low' })
     const high = await scene.enqueueMany(20, { priority: 'high' })
     await scene.release(released)
     scene.pass(LEASE)
     const ids = [released, expired].map(({ task }) => task.task_id)
-    assert.deepEqual((await scene.takeIds({ count: 2 })).sort(), ids.sort())
-    assert.deepEqual(await scene.takeIds({ count: 20 }), high)
+    assert.deepEqual((await scene.claimIds({ count: 2 })).sort(), ids.sort())
+    assert.deepEqual(await scene.claimIds({ count: 20 }), high)
   },
 
   'has no say over what is due for another try': async scene => {
-    const failed = await scene.taken({ priority: 'low' })
+    const failed = await scene.claimed({ priority: 'low' })
     await scene.fail(failed)
     await scene.enqueueMany(20, { priority: 'high' })
     scene.pass(1_000)
-    assert.deepEqual(await scene.takeIds(), [failed.task.task_id])
+    assert.deepEqual(await scene.claimIds(), [failed.task.task_id])
   },
 
   'starts afresh once nobody waits': async scene => {
     for (let round = 0; round < 2; round++) {
       await shares(scene, 17, { high: 16, low: 1 })
-      assert.deepEqual((await scene.dequeue()).tasks, [])
+      assert.deepEqual((await scene.claim()).tasks, [])
     }
   },
 
   'alike ones with another priority are the same task': async scene => {
-    const { task_id } = await scene.enqueue({ same: 'alike', priority: 'low' })
-    const result = await scene.store.enqueue(scene.draft({ same: 'alike', priority: 'high' }))
+    const { task_id } = await scene.enqueue({ dedup_key: 'alike', priority: 'low' })
+    const result = await scene.store.enqueue(scene.draft({ dedup_key: 'alike', priority: 'high' }))
     assert.ok(result.outcome === 'already_active' && result.task.task_id === task_id)
-    await scene.close(completion(await scene.take()))
+    await scene.settle(completion(await scene.claimOne()))
   }
 })

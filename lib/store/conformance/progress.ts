@@ -10,73 +10,73 @@ async function report (scene: Scene, { task_id, lease }: { task_id: string, leas
 }
 
 async function begun (scene: Scene): Promise<{ task_id: string, lease: number, version: number }> {
-  const { task: { task_id, version }, lease } = await scene.taken()
+  const { task: { task_id, version }, lease } = await scene.claimed()
   return { task_id, lease, version }
 }
 
 export const progress = cases('progress', {
   'shows the step, how far it is, and how far the whole is': async scene => {
-    const taken = await begun(scene)
-    await report(scene, taken, { progress: 30, step: 'data_extraction', step_progress: { data_extraction: 90 } })
-    await report(scene, taken, { progress: 50, step: 'rendering', step_progress: { data_extraction: 100, rendering: 10 } })
-    const { status, progress, current_step, step_progress } = await scene.read(taken.task_id)
+    const claimed = await begun(scene)
+    await report(scene, claimed, { progress: 30, step: 'data_extraction', step_progress: { data_extraction: 90 } })
+    await report(scene, claimed, { progress: 50, step: 'rendering', step_progress: { data_extraction: 100, rendering: 10 } })
+    const { status, progress, current_step, step_progress } = await scene.read(claimed.task_id)
     assert.deepEqual({ status, progress, current_step, step_progress }, {
       status: 'PROCESSING', progress: 50, current_step: 'rendering', step_progress: { data_extraction: 100, rendering: 10 }
     })
   },
 
   'leaves alone what it does not mention': async scene => {
-    const taken = await begun(scene)
-    await report(scene, taken, { progress: 30, step: 'rendering', step_progress: { rendering: 10 } })
-    await report(scene, taken, { progress: 40 })
-    await report(scene, taken, { step_progress: { rendering: 20 } })
-    await report(scene, taken, { step: 'finishing' })
-    const { progress, current_step, step_progress } = await scene.read(taken.task_id)
+    const claimed = await begun(scene)
+    await report(scene, claimed, { progress: 30, step: 'rendering', step_progress: { rendering: 10 } })
+    await report(scene, claimed, { progress: 40 })
+    await report(scene, claimed, { step_progress: { rendering: 20 } })
+    await report(scene, claimed, { step: 'finishing' })
+    const { progress, current_step, step_progress } = await scene.read(claimed.task_id)
     assert.deepEqual({ progress, current_step, step_progress }, { progress: 40, current_step: 'finishing', step_progress: { rendering: 20 } })
   },
 
   'as a whole never falls within a try': async scene => {
-    const taken = await begun(scene)
-    await report(scene, taken, { progress: 60 })
-    await report(scene, taken, { progress: 20, step: 'rendering' })
-    assert.equal((await scene.read(taken.task_id)).progress, 60)
-    await report(scene, taken, { progress: 61 })
-    assert.equal((await scene.read(taken.task_id)).progress, 61)
+    const claimed = await begun(scene)
+    await report(scene, claimed, { progress: 60 })
+    await report(scene, claimed, { progress: 20, step: 'rendering' })
+    assert.equal((await scene.read(claimed.task_id)).progress, 60)
+    await report(scene, claimed, { progress: 61 })
+    assert.equal((await scene.read(claimed.task_id)).progress, 61)
   },
 
   'of a step may fall': async scene => {
-    const taken = await begun(scene)
-    await report(scene, taken, { step: 'fetch', step_progress: { fetch: 60 } })
-    await report(scene, taken, { step: 'fetch', step_progress: { fetch: 10 } })
-    assert.deepEqual((await scene.read(taken.task_id)).step_progress, { fetch: 10 })
+    const claimed = await begun(scene)
+    await report(scene, claimed, { step: 'fetch', step_progress: { fetch: 60 } })
+    await report(scene, claimed, { step: 'fetch', step_progress: { fetch: 10 } })
+    assert.deepEqual((await scene.read(claimed.task_id)).step_progress, { fetch: 10 })
   },
 
   'begins anew with every try': async scene => {
-    const taken = await begun(scene)
-    await report(scene, taken, { progress: 60, step: 'rendering', step_progress: { rendering: 10 } })
+    const claimed = await begun(scene)
+    await report(scene, claimed, { progress: 60, step: 'rendering', step_progress: { rendering: 10 } })
     scene.pass(LEASE)
-    const { task } = await scene.take()
+    const { task } = await scene.claimOne()
     assert.deepEqual([task.progress, task.step_progress], [0, {}])
-    await report(scene, { ...taken, lease: 2 }, { progress: 5 })
-    assert.equal((await scene.read(taken.task_id)).progress, 5)
+    await report(scene, { ...claimed, lease: 2 }, { progress: 5 })
+    assert.equal((await scene.read(claimed.task_id)).progress, 5)
   },
 
   'that says nothing new is no change': async scene => {
-    const taken = await begun(scene)
+    const claimed = await begun(scene)
     const told = { progress: 30, step: 'rendering', step_progress: { rendering: 10 } }
-    await report(scene, taken, told)
-    await scene.unchanged(taken.task_id, async () => {
-      await report(scene, taken, told)
-      await report(scene, taken, {})
-      await report(scene, taken, { progress: 29 })
-      await report(scene, taken, { progress: 0, step: 'rendering' })
+    await report(scene, claimed, told)
+    await scene.unchanged(claimed.task_id, async () => {
+      await report(scene, claimed, told)
+      await report(scene, claimed, {})
+      await report(scene, claimed, { progress: 29 })
+      await report(scene, claimed, { progress: 0, step: 'rendering' })
     })
   },
 
   'is one change, however much it says': async scene => {
-    const taken = await begun(scene)
-    await report(scene, taken, { progress: 30, step: 'rendering', step_progress: { fetch: 100, rendering: 10, writing: 0 } })
-    assert.equal((await scene.read(taken.task_id)).version, taken.version + 1)
+    const claimed = await begun(scene)
+    await report(scene, claimed, { progress: 30, step: 'rendering', step_progress: { fetch: 100, rendering: 10, writing: 0 } })
+    assert.equal((await scene.read(claimed.task_id)).version, claimed.version + 1)
   },
 
   'of several tasks is taken at once, each answered for itself': async scene => {
@@ -94,11 +94,11 @@ export const progress = cases('progress', {
   },
 
   'knows steps of any name': async scene => {
-    const taken = await begun(scene)
+    const claimed = await begun(scene)
     const names = ['__proto__', 'constructor', 'two words', 'größer 日本語 😀', '"', '0']
     const steps = Object.fromEntries(names.map((name, i) => [name, i]))
-    await report(scene, taken, { step: '__proto__', step_progress: steps })
-    const { current_step, step_progress } = await scene.read(taken.task_id)
+    await report(scene, claimed, { step: '__proto__', step_progress: steps })
+    const { current_step, step_progress } = await scene.read(claimed.task_id)
     assert.equal(current_step, '__proto__')
     assert.deepEqual(Object.entries(step_progress).sort(), Object.entries(steps).sort())
   },
@@ -107,8 +107,8 @@ export const progress = cases('progress', {
     const { task_id } = await scene.enqueue()
     const told = { task_id, progress: 50, step: 'early', step_progress: { early: 1 } }
     await scene.unchanged(task_id, async () => assert.deepEqual(await scene.store.progress([{ ...told, lease: 0 }, { ...told, lease: 1 }]), [false, false]))
-    const taken = await scene.take()
-    await scene.complete(taken)
+    const claimed = await scene.claimOne()
+    await scene.complete(claimed)
     await scene.unchanged(task_id, async () => assert.deepEqual(await scene.store.progress([{ ...told, lease: 1 }]), [false]))
   },
 
@@ -117,22 +117,22 @@ export const progress = cases('progress', {
     const versions: number[] = []
     const look = async () => { versions.push((await scene.read(task_id)).version) }
     await look()
-    const first = await scene.take()
+    const first = await scene.claimOne()
     await look()
     await report(scene, { task_id, lease: 1 }, { progress: 10 })
     await look()
     await scene.store.extend([{ task_id, lease: 1 }], LEASE)
     await scene.release(first)
     await look()
-    await scene.fail(await scene.take())
+    await scene.fail(await scene.claimOne())
     await look()
     scene.pass(1_000)
-    await scene.take()
+    await scene.claimOne()
     await look()
     scene.pass(LEASE)
-    await scene.dequeue({ count: 0 })
+    await scene.claim({ count: 0 })
     await look()
-    await scene.complete(await scene.take())
+    await scene.complete(await scene.claimOne())
     await look()
     assert.deepEqual(versions, [1, 2, 3, 4, 6, 7, 8, 10])
   }

@@ -10,7 +10,7 @@ const YEARS = 1_000 * DAY
 async function known (scene: Scene, task: ChartTask): Promise<boolean[]> {
   const { store } = scene
   const { task_id, message_id, user_id } = task
-  const { completed, failed } = await store.readMessage(message_id, user_id, null, 10)
+  const { completed, failed } = await store.readMessage({ message_id, user_id, org_id: null, limit: 10 })
   const others = task.status === 'CANCELLED' ? [] : [[...completed, ...failed].some(found => found.task_id === task_id)]
   return [(await store.read([task_id]))[0] !== null, await store.readRequest(task_id) !== null, await store.cancel(task_id) !== null, ...others]
 }
@@ -28,29 +28,29 @@ export const retained = cases('retention', {
   },
 
   'a task that nobody has cleaned up is forgotten all the same': async scene => {
-    const wish: Wish = { retention, same: 'alike' }
+    const wish: Wish = { retention, dedup_key: 'alike' }
     await scene.completed(wish)
     scene.pass(100_000)
     await scene.enqueue(wish)
   },
 
   'the steps are over before the task': async scene => {
-    const taken = await scene.taken({ retention })
-    const { task, lease } = taken
+    const claimed = await scene.claimed({ retention })
+    const { task, lease } = claimed
     await scene.store.progress([{ task_id: task.task_id, lease, progress: 80, step: 'rendering', step_progress: { rendering: 50 } }])
-    const { finished } = await scene.complete(taken)
+    const { finished } = await scene.complete(claimed)
     scene.pass(9_999)
     assert.deepEqual(await scene.read(task.task_id), finished)
     scene.pass(1)
     assert.deepEqual(await scene.read(task.task_id), { ...finished, step_progress: {} })
-    const { completed } = await scene.store.readMessage(task.message_id, task.user_id, null, 1)
+    const { completed } = await scene.store.readMessage({ message_id: task.message_id, user_id: task.user_id, org_id: null, limit: 1 })
     assert.deepEqual(await scene.all(completed), [{ ...finished, step_progress: {} }])
   },
 
   'nothing unfinished is ever over': async scene => {
     const short = { retention: { task: 1, status: 1, messageIndex: 1 }, attempts: 100 }
     const message_id = '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11'
-    const keyed = { ...short, message_id, same: 'alike', idempotency: { key: 'key', body: 'body' } }
+    const keyed = { ...short, message_id, dedup_key: 'alike', idempotency: { key: 'key', body: 'body' } }
     await scene.completed({ ...short, message_id })
     const { task_id } = await scene.enqueue(keyed)
     const stillThere = async () => {
@@ -58,19 +58,19 @@ export const retained = cases('retention', {
       await scene.store.cleanup()
       const task = await scene.read(task_id)
       assert.ok(await scene.store.readRequest(task_id))
-      assert.deepEqual(await scene.all(await scene.store.readActive(message_id, 'ada', 10)), [task])
+      assert.deepEqual(await scene.all(await scene.store.readActive({ message_id, user_id: 'ada', limit: 10 })), [task])
       assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task, superseded: [] })
-      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, message_id, same: 'alike' })), { outcome: 'already_active', task, superseded: [] })
+      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, message_id, dedup_key: 'alike' })), { outcome: 'already_active', task, superseded: [] })
     }
     await stillThere()
-    const { task, lease } = await scene.take()
+    const { task, lease } = await scene.claimOne()
     assert.equal(task.task_id, task_id)
     await scene.store.progress([{ task_id, lease, progress: 80, step: 'rendering', step_progress: { rendering: 50 } }])
     await stillThere()
     assert.deepEqual((await scene.read(task_id)).step_progress, { rendering: 50 })
-    await scene.dequeue({ count: 0 })
+    await scene.claim({ count: 0 })
     await stillThere()
-    await scene.fail(await scene.take(), { delay: 5 * YEARS })
+    await scene.fail(await scene.claimOne(), { delay: 5 * YEARS })
     await stillThere()
   },
 
@@ -104,13 +104,13 @@ export const retained = cases('retention', {
   },
 
   'what a lease of a forgotten task says changes nothing': async scene => {
-    const taken = await scene.taken({ retention })
-    await scene.complete(taken)
+    const claimed = await scene.claimed({ retention })
+    await scene.complete(claimed)
     scene.pass(100_000)
     await scene.store.cleanup()
-    assert.deepEqual(await scene.complete(taken), { current: false, finished: null })
-    assert.deepEqual(await scene.store.extend([{ task_id: taken.task.task_id, lease: taken.lease }], LEASE), ['stale'])
-    assert.deepEqual(await scene.store.read([taken.task.task_id]), [null])
+    assert.deepEqual(await scene.complete(claimed), { current: false, finished: null })
+    assert.deepEqual(await scene.store.extend([{ task_id: claimed.task.task_id, lease: claimed.lease }], LEASE), ['stale'])
+    assert.deepEqual(await scene.store.read([claimed.task.task_id]), [null])
   },
 
   'each task keeps its own': async scene => {

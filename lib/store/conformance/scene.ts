@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { ChartPriority, ChartVisibility, type ChartTask } from '../../task.ts'
-import type { Closed, Closing, RetryPolicy, Take, Taken, TakenTask, TaskDraft, TaskRef, TaskStore } from '../task-store.ts'
+import type { Settled, Settlement, RetryPolicy, Claim, Claimed, ClaimedTask, TaskDraft, TaskRef, TaskStore } from '../task-store.ts'
 
 /** Opens a store that is empty and nobody else's; `now` is its only clock (ms). The case closes it. */
 export type OpenStore = (options: { now: () => number }) => Promise<TaskStore>
@@ -59,7 +59,7 @@ export class Scene {
 
   draft (wish: Wish = {}): TaskDraft {
     const { org_id = null, visibility = ChartVisibility.PRIVATE, adjustment_query = null, attempts = 3, backoff, request, ...fields } = wish
-    const { task_id = randomUUID(), message_id = this.#messageOf(fields.same), user_id = 'ada', force = false } = fields
+    const { task_id = randomUUID(), message_id = this.#messageOf(fields.dedup_key), user_id = 'ada', force = false } = fields
     return {
       task_id,
       message_id,
@@ -67,7 +67,7 @@ export class Scene {
       force,
       tenant: org_id === null ? `user:${user_id}` : `org:${org_id}`,
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
-      same: randomUUID(),
+      dedup_key: randomUUID(),
       idempotency: null,
       request: request ?? JSON.stringify({ task_id, message_id, user_id, org_id, visibility, force_create: force, adjustment_query }),
       retention: { task: 86_400, status: 3_600, messageIndex: 86_400 },
@@ -75,12 +75,12 @@ export class Scene {
       waitingPerTenant: 0,
       scheduledPerTenant: 0,
       queueLength: 0,
-      timeInQueue: 0,
+      queueTimeout: 0,
       weight: 1,
       retry_of: null,
       trace: null,
-      charts_inside: true,
-      asked: null,
+      stores_content: true,
+      chart_check: null,
       priority: ChartPriority.NORMAL,
       run_at: null,
       supersede: false,
@@ -90,9 +90,9 @@ export class Scene {
   }
 
   /** What asks for the same chart is of the same message. */
-  #messageOf (same: string | undefined): string {
-    const message_id = (same !== undefined && this.#messages.get(same)) || randomUUID()
-    if (same !== undefined) this.#messages.set(same, message_id)
+  #messageOf (dedup_key: string | undefined): string {
+    const message_id = (dedup_key !== undefined && this.#messages.get(dedup_key)) || randomUUID()
+    if (dedup_key !== undefined) this.#messages.set(dedup_key, message_id)
     return message_id
   }
 
@@ -109,62 +109,62 @@ export class Scene {
     return ids
   }
 
-  wish (take: Partial<Take> = {}): Take {
-    return { worker_id: 'worker', take_id: randomUUID(), count: 1, leaseDuration: LEASE, runningPerTenant: 0, beside: 0, ...take }
+  wish (claim: Partial<Claim> = {}): Claim {
+    return { worker_id: 'worker', claim_id: randomUUID(), count: 1, leaseDuration: LEASE, runningPerTenant: 0, beside: 0, ...claim }
   }
 
-  dequeue (take: Partial<Take> = {}): Promise<Taken> {
-    return this.store.dequeue(this.wish(take))
+  claim (claim: Partial<Claim> = {}): Promise<Claimed> {
+    return this.store.claim(this.wish(claim))
   }
 
   /** The ids of what is handed out. */
-  async takeIds (take: Partial<Take> = {}): Promise<string[]> {
-    return idsOf((await this.dequeue(take)).tasks)
+  async claimIds (claim: Partial<Claim> = {}): Promise<string[]> {
+    return idsOf((await this.claim(claim)).tasks)
   }
 
   /** Takes a task that must be there. */
-  async take (take: Partial<Take> = {}): Promise<TakenTask> {
-    const { tasks } = await this.dequeue(take)
+  async claimOne (claim: Partial<Claim> = {}): Promise<ClaimedTask> {
+    const { tasks } = await this.claim(claim)
     assert.equal(tasks.length, 1, 'a task is handed out')
     return tasks[0]!
   }
 
   /** A new task that a worker has taken. */
-  async taken (wish: Wish = {}): Promise<TakenTask> {
+  async claimed (wish: Wish = {}): Promise<ClaimedTask> {
     const { task_id } = await this.enqueue(wish)
-    const taken = await this.take()
-    assert.equal(taken.task.task_id, task_id)
-    return taken
+    const claimed = await this.claimOne()
+    assert.equal(claimed.task.task_id, task_id)
+    return claimed
   }
 
-  async close (closing: Closing): Promise<Closed> {
-    const { closed } = await this.store.closeLeases([closing], null)
-    assert.equal(closed.length, 1)
-    return closed[0]!
+  async settle (settlement: Settlement): Promise<Settled> {
+    const { settled } = await this.store.settleAttempts([settlement], null)
+    assert.equal(settled.length, 1)
+    return settled[0]!
   }
 
-  complete (taken: TakenTask, content: string | null = CONTENT): Promise<Closed> {
-    return this.close(completion(taken, content))
+  complete (claimed: ClaimedTask, content: string | null = CONTENT): Promise<Settled> {
+    return this.settle(completion(claimed, content))
   }
 
-  fail (taken: TakenTask, failure: Partial<Failure> = {}): Promise<Closed> {
-    return this.close(failing(taken, failure))
+  fail (claimed: ClaimedTask, failure: Partial<Failure> = {}): Promise<Settled> {
+    return this.settle(failing(claimed, failure))
   }
 
-  release (taken: TakenTask): Promise<Closed> {
-    return this.close(releasing(taken))
+  release (claimed: ClaimedTask): Promise<Settled> {
+    return this.settle(releasing(claimed))
   }
 
   /** A task that has been worked to its end. */
   async completed (wish: Wish = {}, content: string | null = CONTENT): Promise<ChartTask> {
-    const { current, finished } = await this.complete(await this.taken(wish), content)
+    const { current, finished } = await this.complete(await this.claimed(wish), content)
     assert.equal(current, true)
     assert.equal(finished?.status, 'COMPLETED')
     return finished
   }
 
   async failed (wish: Wish = {}): Promise<ChartTask> {
-    const { finished } = await this.fail(await this.taken(wish), { delay: 'never' })
+    const { finished } = await this.fail(await this.claimed(wish), { delay: 'never' })
     assert.equal(finished?.status, 'FAILED')
     return finished
   }
@@ -206,24 +206,24 @@ export class Scene {
   }
 }
 
-type Failure = Omit<Extract<Closing, { verb: 'fail' }>, 'task_id' | 'lease' | 'verb'>
-type Held = Pick<TakenTask, 'lease'> & { readonly task: Pick<ChartTask, 'task_id'> }
+type Failure = Omit<Extract<Settlement, { verb: 'fail' }>, 'task_id' | 'lease' | 'verb'>
+type Held = Pick<ClaimedTask, 'lease'> & { readonly task: Pick<ChartTask, 'task_id'> }
 
-export function completion ({ task, lease }: Held, content: string | null = CONTENT): Closing & { readonly chart_id: string } {
+export function completion ({ task, lease }: Held, content: string | null = CONTENT): Settlement & { readonly chart_id: string } {
   return { task_id: task.task_id, lease, verb: 'complete', chart_id: randomUUID(), content }
 }
 
-export function failing ({ task, lease }: Held, failure: Partial<Failure> = {}): Closing {
+export function failing ({ task, lease }: Held, failure: Partial<Failure> = {}): Settlement {
   return { task_id: task.task_id, lease, verb: 'fail', code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null, ...failure }
 }
 
-export function releasing ({ task, lease }: Held): Closing {
+export function releasing ({ task, lease }: Held): Settlement {
   return { task_id: task.task_id, lease, verb: 'release' }
 }
 
 export const leaseOf = ({ task, lease }: Held) => ({ task_id: task.task_id, lease })
 
-export const idsOf = (tasks: readonly (TaskRef | ChartTask | TakenTask)[]): string[] =>
+export const idsOf = (tasks: readonly (TaskRef | ChartTask | ClaimedTask)[]): string[] =>
   tasks.map(task => 'lease' in task ? task.task.task_id : task.task_id)
 
 /** A task as an index names it. */
@@ -234,13 +234,13 @@ export const refOf = ({ task_id, created_at, completed_at }: ChartTask): TaskRef
 export const PART = 25
 
 /** Goes on with what earlier calls have left, as the service does: the ids of what that ended. No call does too much. */
-export async function settle (scene: Scene): Promise<string[]> {
+export async function propagate (scene: Scene): Promise<string[]> {
   const ids: string[] = []
   for (let more = true; more;) {
-    const { taken: { lost, due, unsettled } } = await scene.store.closeLeases([], scene.wish({ worker_id: 'settler', count: 0 }))
+    const { claimed: { lost, due, deferred } } = await scene.store.settleAttempts([], scene.wish({ worker_id: 'settler', count: 0 }))
     assert.ok(lost.length <= PART, `${lost.length} ended in one call`)
     ids.push(...idsOf(lost))
-    more = unsettled === true
+    more = deferred === true
     if (more) assert.ok(due !== null && due <= 1_000, 'a worker would go on soon')
   }
   return ids

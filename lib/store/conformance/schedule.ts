@@ -10,33 +10,33 @@ export const schedule = cases('a task for later', {
     assert.deepEqual(await scene.read(task_id), await scene.read(task_id))
     assert.equal((await scene.read(task_id)).current_step, 'scheduled')
     scene.pass(59_999)
-    assert.deepEqual(await scene.takeIds(), [])
+    assert.deepEqual(await scene.claimIds(), [])
     scene.pass(1)
-    const { task } = await scene.take()
+    const { task } = await scene.claimOne()
     assert.deepEqual([task.task_id, task.attempt, task.started_at], [task_id, 1, scene.date])
   },
 
   'says when it is due': async scene => {
     await scene.enqueue(inMs(scene, 60_000))
     await scene.enqueue(inMs(scene, 20_000))
-    assert.equal((await scene.dequeue()).due, 20_000)
+    assert.equal((await scene.claim()).due, 20_000)
     scene.pass(5_000)
-    assert.equal((await scene.dequeue()).due, 15_000)
+    assert.equal((await scene.claim()).due, 15_000)
   },
 
   'is due at the sooner of its time and the end of a lease': async scene => {
-    await scene.taken()
+    await scene.claimed()
     await scene.enqueue(inMs(scene, LEASE + 1))
-    assert.equal((await scene.dequeue()).due, LEASE)
+    assert.equal((await scene.claim()).due, LEASE)
     await scene.enqueue(inMs(scene, LEASE - 1))
-    assert.equal((await scene.dequeue()).due, LEASE - 1)
+    assert.equal((await scene.claim()).due, LEASE - 1)
   },
 
   'whose time has passed already runs at once': async scene => {
     for (const ms of [0, -1, -DAY]) {
       const task = await scene.enqueue(inMs(scene, ms))
       assert.equal(task.current_step, 'queued')
-      assert.deepEqual(await scene.takeIds(), [task.task_id])
+      assert.deepEqual(await scene.claimIds(), [task.task_id])
     }
   },
 
@@ -45,26 +45,26 @@ export const schedule = cases('a task for later', {
     const urgent = await scene.enqueue({ ...inMs(scene, 1_000), priority: 'high' })
     const normal = await scene.enqueue()
     scene.pass(1_000)
-    assert.deepEqual(await scene.takeIds({ count: 0 }), [])
+    assert.deepEqual(await scene.claimIds({ count: 0 }), [])
     const { status, current_step, version } = await scene.read(later.task_id)
     assert.deepEqual({ status, current_step, version }, { status: 'PENDING', current_step: 'queued', version: 2 })
-    assert.deepEqual(await scene.takeIds({ count: 3 }), [urgent.task_id, normal.task_id, later.task_id])
+    assert.deepEqual(await scene.claimIds({ count: 3 }), [urgent.task_id, normal.task_id, later.task_id])
   },
 
   'waits behind those of its tenant that were there before it': async scene => {
     const later = await scene.enqueue(inMs(scene, 1_000))
     const now = await scene.enqueueMany(3)
     scene.pass(1_000)
-    assert.deepEqual(await scene.takeIds({ count: 4 }), [...now, later.task_id])
+    assert.deepEqual(await scene.claimIds({ count: 4 }), [...now, later.task_id])
   },
 
   'can be cancelled meanwhile': async scene => {
     const { task_id } = await scene.enqueue(inMs(scene, 60_000))
     const cancelled = await scene.store.cancel(task_id)
     assert.equal(cancelled?.task.status, 'CANCELLED')
-    assert.equal((await scene.dequeue()).due, null)
+    assert.equal((await scene.claim()).due, null)
     scene.pass(60_000)
-    assert.deepEqual(await scene.takeIds(), [])
+    assert.deepEqual(await scene.claimIds(), [])
     const { queue_length, delayed_count } = await scene.store.stats()
     assert.deepEqual([queue_length, delayed_count], [0, 0])
   },
@@ -78,8 +78,8 @@ export const schedule = cases('a task for later', {
   },
 
   'is the task of whoever asks for the same meanwhile': async scene => {
-    const { task_id } = await scene.enqueue({ ...inMs(scene, 60_000), same: 'alike' })
-    const again = await scene.store.enqueue(scene.draft({ same: 'alike' }))
+    const { task_id } = await scene.enqueue({ ...inMs(scene, 60_000), dedup_key: 'alike' })
+    const again = await scene.store.enqueue(scene.draft({ dedup_key: 'alike' }))
     assert.ok('task' in again)
     assert.deepEqual([again.outcome, again.task.task_id, again.task.current_step], ['already_active', task_id, 'scheduled'])
   },
@@ -87,17 +87,17 @@ export const schedule = cases('a task for later', {
   'is retried like any other': async scene => {
     const { task_id } = await scene.enqueue(inMs(scene, 60_000))
     scene.pass(60_000)
-    const taken = await scene.take()
-    await scene.fail(taken)
+    const claimed = await scene.claimOne()
+    await scene.fail(claimed)
     assert.equal((await scene.read(task_id)).current_step, 'retrying')
     scene.pass(1_000)
-    assert.deepEqual(await scene.takeIds(), [task_id])
+    assert.deepEqual(await scene.claimIds(), [task_id])
   },
 
   'is never forgotten while it waits': async scene => {
     const { task_id } = await scene.enqueue(inMs(scene, 30 * DAY))
     scene.pass(30 * DAY)
     assert.equal(await scene.store.cleanup(), 0)
-    assert.deepEqual(await scene.takeIds(), [task_id])
+    assert.deepEqual(await scene.claimIds(), [task_id])
   }
 })

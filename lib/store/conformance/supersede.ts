@@ -11,8 +11,8 @@ async function supersede (scene: Scene, wish: Wish) {
 export const supersedes = cases('a task that supersedes', {
   'ends the older ones of its user and message, waiting and running, in the same step': async scene => {
     const message_id = randomUUID()
-    const running = await scene.taken({ message_id })
-    const retrying = await scene.taken({ message_id })
+    const running = await scene.claimed({ message_id })
+    const retrying = await scene.claimed({ message_id })
     await scene.fail(retrying, { delay: 60_000 })
     const waiting = await scene.enqueue({ message_id })
     const scheduled = await scene.enqueue({ message_id, run_at: Date.parse(scene.date) + DAY })
@@ -27,10 +27,10 @@ export const supersedes = cases('a task that supersedes', {
       assert.ok(['CANCELLED', 'FAILED'].includes(status))
     }
     assert.deepEqual(await scene.store.extend([leaseOf(running)], LEASE), ['cancelled'], 'its worker is told')
-    assert.deepEqual(idsOf(await scene.store.readActive(message_id, 'ada', 10)), [task.task_id])
-    assert.deepEqual(await scene.takeIds({ count: 10 }), [task.task_id])
+    assert.deepEqual(idsOf(await scene.store.readActive({ message_id, user_id: 'ada', limit: 10 })), [task.task_id])
+    assert.deepEqual(await scene.claimIds({ count: 10 }), [task.task_id])
     scene.pass(DAY)
-    await scene.dequeue({ count: 0 })
+    await scene.claim({ count: 0 })
     assert.equal((await scene.store.stats()).queue_length, 1)
   },
 
@@ -42,7 +42,7 @@ export const supersedes = cases('a task that supersedes', {
     const { superseded, task } = await supersede(scene, { message_id })
     assert.deepEqual(superseded, [])
     for (const other of others) assert.deepEqual(await scene.read(other.task_id), other)
-    assert.equal((await scene.takeIds({ count: 10 })).length, 4)
+    assert.equal((await scene.claimIds({ count: 10 })).length, 4)
     assert.equal((await scene.read(task.task_id)).status, 'PROCESSING')
   },
 
@@ -55,25 +55,25 @@ export const supersedes = cases('a task that supersedes', {
 
   'keeps the one that is alike, and ends the others': async scene => {
     const message_id = randomUUID()
-    const alike = await scene.enqueue({ message_id, same: 'alike' })
+    const alike = await scene.enqueue({ message_id, dedup_key: 'alike' })
     const other = await scene.enqueue({ message_id })
-    const { outcome, task, ended } = await supersede(scene, { message_id, same: 'alike' })
+    const { outcome, task, ended } = await supersede(scene, { message_id, dedup_key: 'alike' })
     assert.deepEqual([outcome, task.task_id, ended], ['already_active', alike.task_id, [other.task_id]])
     assert.deepEqual(await scene.read(alike.task_id), alike)
   },
 
   'ends the alike one too where it is forced': async scene => {
     const message_id = randomUUID()
-    const alike = await scene.enqueue({ message_id, same: 'alike' })
-    const { outcome, ended } = await supersede(scene, { message_id, same: 'alike', force: true })
+    const alike = await scene.enqueue({ message_id, dedup_key: 'alike' })
+    const { outcome, ended } = await supersede(scene, { message_id, dedup_key: 'alike', force: true })
     assert.deepEqual([outcome, ended], ['queued', [alike.task_id]])
   },
 
   'ends the others where the chart exists': async scene => {
     const message_id = randomUUID()
-    const { task_id } = await scene.completed({ message_id, same: 'alike' })
+    const { task_id } = await scene.completed({ message_id, dedup_key: 'alike' })
     const other = await scene.enqueue({ message_id })
-    const { outcome, task, ended } = await supersede(scene, { message_id, same: 'alike' })
+    const { outcome, task, ended } = await supersede(scene, { message_id, dedup_key: 'alike' })
     assert.deepEqual([outcome, task.task_id, ended], ['chart_exists', task_id, [other.task_id]])
   },
 
@@ -88,7 +88,7 @@ export const supersedes = cases('a task that supersedes', {
 
   'gets no room from what runs': async scene => {
     const message_id = randomUUID()
-    const running = await scene.taken({ message_id })
+    const running = await scene.claimed({ message_id })
     await scene.enqueue()
     const draft = scene.draft({ message_id, supersede: true, waitingPerTenant: 1 })
     await scene.unchanged(running.task.task_id, async () => assert.equal((await scene.store.enqueue(draft)).outcome, 'tenant_full'))
@@ -134,13 +134,13 @@ export const supersedes = cases('a task that supersedes', {
 
   'keeps the older ones that it needs, and what those need': async scene => {
     const message_id = randomUUID()
-    const first = await scene.taken({ message_id })
+    const first = await scene.claimed({ message_id })
     const second = await scene.enqueue({ message_id, depends_on: [first.task.task_id] })
     const elsewhere = await scene.enqueue({ depends_on: [second.task_id] })
     const other = await scene.enqueue({ message_id })
     const { task, ended } = await supersede(scene, { message_id, depends_on: [elsewhere.task_id] })
     assert.deepEqual(ended, [other.task_id])
-    for (let held = first; ; held = await scene.take()) {
+    for (let held = first; ; held = await scene.claimOne()) {
       await scene.complete(held)
       if (held.task.task_id === task.task_id) break
     }
@@ -150,14 +150,14 @@ export const supersedes = cases('a task that supersedes', {
   'keeps what the alike one needs': async scene => {
     const message_id = randomUUID()
     const first = await scene.enqueue({ message_id })
-    const alike = await scene.enqueue({ message_id, same: 'alike', depends_on: [first.task_id] })
-    assert.deepEqual((await supersede(scene, { message_id, same: 'alike', depends_on: [first.task_id] })).ended, [])
+    const alike = await scene.enqueue({ message_id, dedup_key: 'alike', depends_on: [first.task_id] })
+    assert.deepEqual((await supersede(scene, { message_id, dedup_key: 'alike', depends_on: [first.task_id] })).ended, [])
     assert.deepEqual(await scene.read(alike.task_id), alike)
   },
 
   'cancels one that needs another of them, and fails what needs it elsewhere': async scene => {
     const message_id = randomUUID()
-    const first = await scene.taken({ message_id })
+    const first = await scene.claimed({ message_id })
     const second = await scene.enqueue({ message_id, depends_on: [first.task.task_id] })
     const third = await scene.enqueue({ message_id, depends_on: [second.task_id, first.task.task_id] })
     const elsewhere = await scene.enqueue({ depends_on: [third.task_id] })
@@ -175,6 +175,6 @@ export const supersedes = cases('a task that supersedes', {
     const result = await scene.store.enqueueBatch(randomUUID(), drafts)
     assert.ok('tasks' in result)
     assert.deepEqual(idsOf(result.superseded).sort(), older.sort())
-    assert.deepEqual(await scene.takeIds({ count: 10 }), drafts.map(({ task_id }) => task_id))
+    assert.deepEqual(await scene.claimIds({ count: 10 }), drafts.map(({ task_id }) => task_id))
   }
 })

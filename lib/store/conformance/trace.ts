@@ -11,15 +11,15 @@ const traceOf = async (scene: Scene, task_id: string) => (await scene.store.insp
 
 export const trace = cases('the trace of a create', {
   'comes with each attempt: after an error, a release and an expired lease': async scene => {
-    const first = await scene.taken({ trace: TRACE, attempts: 4 })
+    const first = await scene.claimed({ trace: TRACE, attempts: 4 })
     assert.deepEqual(first.trace, TRACE)
     await scene.fail(first, { delay: 0 })
-    const second = await scene.take()
+    const second = await scene.claimOne()
     assert.deepEqual([second.task.attempt, second.trace], [2, TRACE])
     await scene.release(second)
-    assert.deepEqual((await scene.take()).trace, TRACE)
+    assert.deepEqual((await scene.claimOne()).trace, TRACE)
     scene.pass(LEASE)
-    const last = await scene.take({ worker_id: 'another' })
+    const last = await scene.claimOne({ worker_id: 'another' })
     assert.deepEqual([last.lease, last.trace], [4, TRACE])
   },
 
@@ -31,22 +31,22 @@ export const trace = cases('the trace of a create', {
   },
 
   'is not there where there was none': async scene => {
-    const taken = await scene.taken()
-    assert.equal(taken.trace, null)
-    assert.equal(Object.hasOwn((await scene.store.inspect(taken.task.task_id))!, 'trace'), false)
+    const claimed = await scene.claimed()
+    assert.equal(claimed.trace, null)
+    assert.equal(Object.hasOwn((await scene.store.inspect(claimed.task.task_id))!, 'trace'), false)
   },
 
   'is that of each task of a batch': async scene => {
     const drafts = [scene.draft({ trace: TRACE }), scene.draft({ trace: TRACE, weight: 1, priority: ChartPriority.HIGH })]
     await scene.store.enqueueBatch(randomUUID(), drafts)
-    const { tasks } = await scene.dequeue({ count: 2 })
-    assert.deepEqual(tasks.map(taken => taken.trace), [TRACE, TRACE])
+    const { tasks } = await scene.claim({ count: 2 })
+    assert.deepEqual(tasks.map(claimed => claimed.trace), [TRACE, TRACE])
   },
 
   'makes no two requests different: the first is the one that stays': async scene => {
-    const same = randomUUID()
-    const { task_id } = await scene.enqueue({ same, trace: TRACE })
-    const result = await scene.store.enqueue(scene.draft({ same, trace: OTHER }))
+    const dedup_key = randomUUID()
+    const { task_id } = await scene.enqueue({ dedup_key, trace: TRACE })
+    const result = await scene.store.enqueue(scene.draft({ dedup_key, trace: OTHER }))
     assert.equal(result.outcome, 'already_active')
     assert.deepEqual(await traceOf(scene, task_id), TRACE)
   },
@@ -56,9 +56,9 @@ export const trace = cases('the trace of a create', {
     const idempotency = { key: randomUUID(), body: 'body' }
     const { task_id } = await scene.enqueue({ trace: TRACE, run_at, weight: 2, force: true, idempotency, priority: ChartPriority.LOW })
     scene.pass(1_000)
-    const taken = await scene.take()
-    assert.deepEqual([taken.task.task_id, taken.trace, taken.run_at, taken.priority], [task_id, TRACE, run_at, 'low'])
-    const forced = await scene.taken({ trace: OTHER, force: true, idempotency: { key: randomUUID(), body: 'body' } })
+    const claimed = await scene.claimOne()
+    assert.deepEqual([claimed.task.task_id, claimed.trace, claimed.run_at, claimed.priority], [task_id, TRACE, run_at, 'low'])
+    const forced = await scene.claimed({ trace: OTHER, force: true, idempotency: { key: randomUUID(), body: 'body' } })
     assert.deepEqual([forced.trace, forced.run_at, forced.priority], [OTHER, null, 'normal'])
   }
 })

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
 import type { EnqueuedTask, EnqueueRefusal, TaskDraft } from '../task-store.ts'
-import { isScheduled, MOST_ANSWERED, MOST_MOVED, type Entry } from './entry.ts'
+import { isScheduled, MAX_ANSWERED, MAX_MOVED, type Entry } from './entry.ts'
 import type { TenantCounts } from './tenant-counts.ts'
 
 /** What the store knows, for those who decide. */
 export interface View {
   find (task_id: string): Entry | undefined
   shown (entry: Entry | undefined): ChartTask | null
-  findSame (draft: TaskDraft): Entry | null
+  findDuplicate (draft: TaskDraft): Entry | null
   activeOf (draft: TaskDraft): Entry[]
   /** What was replaced and has not been ended yet. */
   readonly replaced: ReadonlySet<Entry>
@@ -41,28 +41,28 @@ export interface Decision {
 }
 
 /** Two that ask for the same are alike where they depend on the same. */
-const sameOf = (same: string, deps: readonly string[]): string =>
-  deps.length === 0 ? same : createHash('sha1').update(`${same} ${deps.join(' ')}`).digest('hex')
+const dedupKeyOf = (dedup_key: string, deps: readonly string[]): string =>
+  deps.length === 0 ? dedup_key : createHash('sha1').update(`${dedup_key} ${deps.join(' ')}`).digest('hex')
 
 /** What becomes of each, alike ones being one task; and the charts of which the host must be asked first. */
-function matchAlike (drafts: readonly TaskDraft[], view: View) {
+function matchDuplicates (drafts: readonly TaskDraft[], view: View) {
   const byId = new Map(drafts.map(draft => [draft.task_id, draft]))
   const planned = new Map<string, string>()
   const matches = new Map<string, Match>()
-  const unasked: Array<{ task_id: string, chart_id: string }> = []
+  const unchecked: Array<{ task_id: string, chart_id: string }> = []
   const find = (draft: TaskDraft, deps: readonly string[]): Match => {
     // One that is there already is here for the sake of another of its batch.
     const isItself = draft.force || view.find(draft.task_id) !== undefined
-    const twin = isItself ? undefined : planned.get(draft.same)
+    const twin = isItself ? undefined : planned.get(draft.dedup_key)
     if (twin !== undefined) return { draft, deps, outcome: 'already_active', id: twin }
-    const found = isItself ? null : view.findSame(draft)
+    const found = isItself ? null : view.findDuplicate(draft)
     if (!found) {
-      planned.set(draft.same, draft.task_id)
+      planned.set(draft.dedup_key, draft.task_id)
       return { draft, deps, outcome: 'queued', id: draft.task_id }
     }
     const { task_id, chart_id } = found.task
     if (!isFinished(found.task)) return { draft, deps, outcome: 'already_active', id: task_id }
-    if (!draft.charts_inside && chart_id !== draft.asked?.chart_id) unasked.push({ task_id: draft.task_id, chart_id: chart_id! })
+    if (!draft.stores_content && chart_id !== draft.chart_check?.chart_id) unchecked.push({ task_id: draft.task_id, chart_id: chart_id! })
     return { draft, deps, outcome: 'chart_exists', id: task_id }
   }
   // What it needs is matched first: two that need different tasks are not alike.
@@ -72,11 +72,11 @@ function matchAlike (drafts: readonly TaskDraft[], view: View) {
     // A circle ends here; those who ask do not make one.
     matches.set(draft.task_id, { draft, deps: [], outcome: 'queued', id: draft.task_id })
     const deps = draft.depends_on.map(need => byId.has(need) ? match(byId.get(need)!).id : need)
-    const matched = find({ ...draft, same: sameOf(draft.same, deps) }, deps)
+    const matched = find({ ...draft, dedup_key: dedupKeyOf(draft.dedup_key, deps) }, deps)
     matches.set(draft.task_id, matched)
     return matched
   }
-  return { becomes: drafts.map(match), unasked }
+  return { becomes: drafts.map(match), unchecked }
 }
 
 /** What each new task has to wait for, or which need is nobody's, somebody else's, or has not worked out. */
@@ -113,7 +113,7 @@ function findOlder (drafts: readonly TaskDraft[], becomes: readonly Match[], fre
     const entry = view.find(id)
     if (entry && entry.left > 0) entry.deps.forEach(dep => kept.add(dep))
   }
-  return { older: active.filter(({ task }) => !kept.has(task.task_id)), tooMany: active.length > MOST_MOVED }
+  return { older: active.filter(({ task }) => !kept.has(task.task_id)), tooMany: active.length > MAX_MOVED }
 }
 
 /** Why there is no room for all that is new: what is replaced, and has not been ended yet, makes some. */
@@ -140,11 +140,11 @@ function findFull ([limits]: readonly TaskDraft[], fresh: Decision['fresh'], old
 /** Decides, without changing anything, what becomes of drafts that are accepted together: all of them, or none. */
 export function decide (drafts: readonly TaskDraft[], isBatch: boolean, view: View): Decision | EnqueueRefusal {
   const [{ user_id }] = drafts as [TaskDraft]
-  const { becomes, unasked } = matchAlike(drafts, view)
-  if (unasked.length > 0) return { outcome: 'charts_unasked', charts: unasked }
-  const isCrowded = ({ outcome, id }: Match) => outcome === 'already_active' && (view.find(id)?.batch_ids.length ?? 0) >= MOST_ANSWERED
-  const crowded = isBatch && becomes.find(isCrowded)
-  if (crowded) return { outcome: 'task_crowded', task_id: crowded.draft.task_id }
+  const { becomes, unchecked } = matchDuplicates(drafts, view)
+  if (unchecked.length > 0) return { outcome: 'chart_check_required', charts: unchecked }
+  const isFull = ({ outcome, id }: Match) => outcome === 'already_active' && (view.find(id)?.batch_ids.length ?? 0) >= MAX_ANSWERED
+  const full = isBatch && becomes.find(isFull)
+  if (full) return { outcome: 'too_many_batches', task_id: full.draft.task_id }
   const fresh = resolveNeeds(becomes.filter(({ outcome, id }) => outcome === 'queued' && !view.find(id)), user_id, view)
   if ('outcome' in fresh) return fresh
   const { older, tooMany } = findOlder(drafts, becomes, fresh, view)

@@ -1,13 +1,13 @@
 import { failureMessage } from '../../errors.ts'
 import { isFinished, isLongQuery, MOST_KEPT, type ChartRequest, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
-import type { AttemptRecord, LostWorkers, StepEntry, TakenTask, TaskDetails, TaskDraft } from '../task-store.ts'
+import type { AttemptRecord, LostWorkers, StepEntry, ClaimedTask, TaskDetails, TaskDraft } from '../task-store.ts'
 
 /** Idempotency keys, and batches, that one task answers for, lest it keep more and more of them. */
-export const MOST_ANSWERED = 100
+export const MAX_ANSWERED = 100
 
 /** Tasks that one call ends or lets run because of others: nobody else is served meanwhile. */
-export const MOST_MOVED = 25
+export const MAX_MOVED = 25
 
 /** A task and what only the store knows of it. */
 export interface Entry {
@@ -17,16 +17,16 @@ export interface Entry {
   task: ChartTask
   lease: number
   /** The verb that closed the current lease; null while it is open. */
-  closed: keyof typeof attemptOutcomes | null
+  settled: keyof typeof attemptOutcomes | null
   /** The take that gave the current lease. */
-  take_id: string | null
+  claim_id: string | null
   worker_id: string
   /** The steps of the current or last try, and when they began. */
   trace: readonly StepEntry[]
   /** The latest task that repeats it. */
   retried_as: string | null
   /** Tries that ended without a verdict. */
-  tries: readonly AttemptRecord[]
+  attempts: readonly AttemptRecord[]
   /** When it was created and, once finished, ended: later is greater, also within one millisecond. */
   order: number
   readonly deps: readonly string[]
@@ -52,7 +52,7 @@ export function frozen (task: ChartTask): ChartTask {
 }
 
 /** Each try gets a request of its own: what it does to it must not reach the next one. */
-export const toTaken = (entry: Entry): TakenTask => {
+export const toClaimed = (entry: Entry): ClaimedTask => {
   const { task, draft, lease, checkpoints } = entry
   return {
     task,
@@ -68,8 +68,8 @@ export const toTaken = (entry: Entry): TakenTask => {
 }
 
 /** An attempt that ended with an error clears a task of suspicion; one that was handed back says nothing. */
-function lostWorkers ({ tries }: Entry): LostWorkers | null {
-  const telling = tries.filter(({ outcome }) => outcome !== 'released')
+function lostWorkers ({ attempts }: Entry): LostWorkers | null {
+  const telling = attempts.filter(({ outcome }) => outcome !== 'released')
   const lost = telling.slice(telling.findLastIndex(({ outcome }) => outcome !== 'expired') + 1)
   return lost.length > 0 ? { worker_id: lost.at(-1)!.worker_id, times: lost.length } : null
 }
@@ -114,14 +114,14 @@ export function backoff ({ type, delay, max, jitter }: TaskDraft['retry']['backo
 }
 
 /** The current or last try, as it is remembered. */
-export function attemptOf ({ task, lease, worker_id, trace, closed }: Entry, end: Partial<AttemptRecord>): AttemptRecord {
+export function attemptOf ({ task, lease, worker_id, trace, settled }: Entry, end: Partial<AttemptRecord>): AttemptRecord {
   return {
     attempt: task.attempt,
     lease,
     worker_id,
     started_at: new Date(trace[0]!.at).toISOString(),
     ended_at: null,
-    outcome: closed && attemptOutcomes[closed],
+    outcome: settled && attemptOutcomes[settled],
     last_step: trace.at(-1)!.step,
     progress: task.progress,
     error_code: null,
@@ -132,10 +132,10 @@ export function attemptOf ({ task, lease, worker_id, trace, closed }: Entry, end
 
 /** All that an operator may want to know. */
 export function toDetails (entry: Entry, task: ChartTask): TaskDetails {
-  const { draft, lease, tries, closed } = entry
+  const { draft, lease, attempts, settled } = entry
   const { error_code, error_message } = task
-  const failed = closed === 'fail' || closed === 'expire' ? { error_code, error_message } : {}
-  const last = lease > 0 && tries.at(-1)?.lease !== lease
+  const failed = settled === 'fail' || settled === 'expire' ? { error_code, error_message } : {}
+  const last = lease > 0 && attempts.at(-1)?.lease !== lease
     ? [attemptOf(entry, { ended_at: isFinished(task) ? task.completed_at : null, ...failed })]
     : []
   return {
@@ -145,7 +145,7 @@ export function toDetails (entry: Entry, task: ChartTask): TaskDetails {
     run_at: draft.run_at === null ? null : new Date(draft.run_at).toISOString(),
     batch_ids: [...entry.batch_ids],
     retried_as: entry.retried_as,
-    attempts: [...tries, ...last],
+    attempts: [...attempts, ...last],
     weight: draft.weight,
     ...(draft.trace ? { trace: draft.trace } : {}),
     ...(entry.shortened ? { shortened: true } : {})

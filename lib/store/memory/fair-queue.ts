@@ -4,7 +4,7 @@ import { SortedSet, type Member } from './sorted-set.ts'
 const PRIORITIES = [ChartPriority.HIGH, ChartPriority.NORMAL, ChartPriority.LOW] as const
 /** Of every 21 tasks under full load 16 are high, 4 normal and 1 low. */
 const STRIDE = { high: 1, normal: 4, low: 16 } as const
-const QUEUES = ['again', ...PRIORITIES] as const
+const QUEUES = ['requeued', ...PRIORITIES] as const
 type QueueName = (typeof QUEUES)[number]
 /** The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one. */
 const ROUND = 60
@@ -25,7 +25,7 @@ export interface Popped {
  * tenants take turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
  */
 export class FairQueue {
-  readonly #queues = { again: new SortedSet(), high: new SortedSet(), normal: new SortedSet(), low: new SortedSet() }
+  readonly #queues = { requeued: new SortedSet(), high: new SortedSet(), normal: new SortedSet(), low: new SortedSet() }
   readonly #turns = { high: new Map<string, number>(), normal: new Map<string, number>(), low: new Map<string, number>() }
   readonly #due = { high: 0, normal: 0, low: 0 }
   readonly #rounds = { high: 0, normal: 0, low: 0 }
@@ -51,8 +51,8 @@ export class FairQueue {
   position (id: string, priority: ChartPriority): number | null {
     const rank = this.#queues[priority].rank(id)
     if (rank === null) {
-      const again = this.#queues.again.rank(id)
-      return again === null ? null : again + 1
+      const requeuedRank = this.#queues.requeued.rank(id)
+      return requeuedRank === null ? null : requeuedRank + 1
     }
     const turn = this.#due[priority] + rank * STRIDE[priority]
     const own = PRIORITIES.indexOf(priority)
@@ -62,7 +62,7 @@ export class FairQueue {
       const before = (turn - this.#due[other]) / STRIDE[other]
       return Math.max(0, Math.min(i < own ? Math.floor(before) + 1 : Math.ceil(before), this.#queues[other].size))
     })
-    return ahead.reduce((sum, count) => sum + count, this.#queues.again.size) + 1
+    return ahead.reduce((sum, count) => sum + count, this.#queues.requeued.size) + 1
   }
 
   /** A tenant's next turn comes a round (by its weight) after its last, or after the turn that is being served. */
@@ -76,12 +76,12 @@ export class FairQueue {
 
   /** What has run before, the longest waiting first. */
   pushFront (id: string, now: number): void {
-    this.#enter('again', id, now)
+    this.#enter('requeued', id, now)
   }
 
   pop (): Popped | null {
-    const again = this.#queues.again.shift()
-    if (again) return { ...again, queue: 'again' }
+    const requeued = this.#queues.requeued.shift()
+    if (requeued) return { ...requeued, queue: 'requeued' }
     const waiting = PRIORITIES.filter(priority => this.#queues[priority].size > 0)
     const [first] = waiting
     if (!first) return null
@@ -96,7 +96,7 @@ export class FairQueue {
   /** Undoes a pop: the task leaves the queue in another way. */
   putBack ({ id, queue, score }: Popped): void {
     this.#queues[queue].add(id, score)
-    if (queue !== 'again') this.#due[queue] -= STRIDE[queue]
+    if (queue !== 'requeued') this.#due[queue] -= STRIDE[queue]
   }
 
   /** A tenant at its cap waits aside, in its own order. */
@@ -170,7 +170,7 @@ export class FairQueue {
 
   #enter (name: QueueName, id: string, score: number): void {
     this.#queues[name].add(id, score)
-    if (name === 'again' || this.#queues[name].size > 1) return
+    if (name === 'requeued' || this.#queues[name].size > 1) return
     // Its first turn comes when its share is due, not at once: whatever is higher goes before.
     this.#due[name] = this.#clock + STRIDE[name]
   }

@@ -1,29 +1,29 @@
 import { ChartStatus, isFinished, shownCancelled, type ChartRequest, type ChartTask } from '../../task.ts'
 import { newTask } from '../new-task.ts'
-import type { AttemptRecord, Closing, ProgressReport, Take, TaskDraft } from '../task-store.ts'
-import type { Bell } from './bell.ts'
-import { attemptOf, backoff, failureFields, frozen, isHeld, isScheduled, MOST_MOVED, shorten, weightOf, type Entry } from './entry.ts'
+import type { AttemptRecord, Settlement, ProgressReport, Claim, TaskDraft } from '../task-store.ts'
+import type { WorkSignal } from './work-signal.ts'
+import { attemptOf, backoff, failureFields, frozen, isHeld, isScheduled, MAX_MOVED, shorten, weightOf, type Entry } from './entry.ts'
 import type { Hints } from './hints.ts'
-import type { Shelves } from './shelves.ts'
+import type { MemoryState } from './memory-state.ts'
 import { SortedSet } from './sorted-set.ts'
 
 /** Steps that a task can show. */
-const MOST_STEPS = 64
+const MAX_STEPS = 64
 /** Tries that are remembered of one task. */
-const MOST_TRIES = 20
+const MAX_TRIES = 20
 /** Of a tenant's tasks that have ended without an attempt, so many are kept, and so many of them with their whole requests. */
-const MOST_UNRUN = 10_000
-const MOST_WHOLE = 1_000
+const MAX_UNRUN = 10_000
+const MAX_WHOLE = 1_000
 /** Parked tasks that one call brings back. */
-const MOST_UNPARKED = 100
+const MAX_UNPARKED = 100
 
 type Waiting = Pick<ChartTask, 'current_step' | 'step_at'>
 
 /** How a task comes, waits, runs and ends, and what else moves with it: the rules of `docs/reference/task-lifecycle.md`. */
 export class Lifecycle {
-  readonly #shelves: Shelves
+  readonly #state: MemoryState
   readonly #hints: Hints
-  readonly #bell: Bell
+  readonly #workSignal: WorkSignal
   readonly #now: () => number
   readonly #monotonic: () => number
   #ended: Entry[] = []
@@ -33,10 +33,10 @@ export class Lifecycle {
   #unparked = 0
   #order = 0
 
-  constructor (shelves: Shelves, hints: Hints, bell: Bell, now: () => number, monotonic: () => number) {
-    this.#shelves = shelves
+  constructor (state: MemoryState, hints: Hints, workSignal: WorkSignal, now: () => number, monotonic: () => number) {
+    this.#state = state
     this.#hints = hints
-    this.#bell = bell
+    this.#workSignal = workSignal
     this.#now = now
     this.#monotonic = monotonic
   }
@@ -64,12 +64,12 @@ export class Lifecycle {
         current_step: 'waiting_for_dependencies', step_at: this.#now(), queue_position: null, depends_on: deps
       })),
       lease: 0,
-      closed: null,
-      take_id: null,
+      settled: null,
+      claim_id: null,
       worker_id: '',
       retried_as: null,
       trace: [],
-      tries: [],
+      attempts: [],
       order: ++this.#order,
       checkpoints: new Map(),
       keys: 0,
@@ -77,13 +77,13 @@ export class Lifecycle {
       expires: Infinity,
       detailsExpire: Infinity
     }
-    const { entries, active, byMessage, bySame, waiting, dependents } = this.#shelves
+    const { entries, active, byMessage, byDedupKey, waiting, dependents } = this.#state
     entries.set(task_id, entry)
     const repeated = draft.retry_of === null ? undefined : entries.get(draft.retry_of)
     if (repeated) repeated.retried_as = task_id
     active.add(task_id, this.#now())
     byMessage.add(message_id, entry)
-    bySame.add(draft.same, entry)
+    byDedupKey.add(draft.dedup_key, entry)
     waiting.add(tenant, 1)
     for (const dep of waits) {
       const others = dependents.get(dep) ?? new SortedSet()
@@ -92,30 +92,30 @@ export class Lifecycle {
       dependents.set(dep, others)
     }
     if (waits.size === 0) entry.task = frozen({ ...entry.task, ...this.#admit(entry) })
-    if (isScheduled(entry)) this.#shelves.scheduled.add(tenant, 1)
+    if (isScheduled(entry)) this.#state.scheduled.add(tenant, 1)
     this.#hints.added(message_id, user_id)
   }
 
   /** A scheduled task whose time has come gets its turn; a delayed try goes first. */
   promote (entry: Entry): void {
     const { task_id, current_step } = entry.task
-    this.#shelves.delayed.remove(task_id)
-    this.#shelves.retrying.delete(task_id)
+    this.#state.delayed.remove(task_id)
+    this.#state.retrying.delete(task_id)
     if (current_step === 'scheduled') this.#moveOn(entry, this.#pushBack(entry))
-    else this.#shelves.queue.pushFront(task_id, this.#now())
+    else this.#state.queue.pushFront(task_id, this.#now())
   }
 
-  start (entry: Entry, { worker_id, take_id, leaseDuration }: Take, step: 'started' | 'queued'): void {
+  start (entry: Entry, { worker_id, claim_id, leaseDuration }: Claim, step: 'started' | 'queued'): void {
     const { task, draft: { tenant } } = entry
     const now = this.#now()
     this.#waitsNoMore(tenant)
-    this.#shelves.running.add(tenant, 1)
-    this.#shelves.deadlines.remove(task.task_id)
-    this.#shelves.processing.add(task.task_id, this.#monotonic() + leaseDuration)
+    this.#state.running.add(tenant, 1)
+    this.#state.deadlines.remove(task.task_id)
+    this.#state.processing.add(task.task_id, this.#monotonic() + leaseDuration)
     entry.lease++
-    entry.take_id = take_id
+    entry.claim_id = claim_id
     entry.worker_id = worker_id
-    entry.closed = null
+    entry.settled = null
     entry.trace = [{ step, at: now, from: 0 }]
     this.#change(entry, {
       status: ChartStatus.PROCESSING,
@@ -131,30 +131,30 @@ export class Lifecycle {
     // A map, lest a step's name be taken for something that every object has.
     const known = new Map(Object.entries(task.step_progress))
     for (const [name, percent] of Object.entries(step_progress)) {
-      if (known.has(name) || known.size < MOST_STEPS) known.set(name, percent)
+      if (known.has(name) || known.size < MAX_STEPS) known.set(name, percent)
     }
     const steps = Object.fromEntries(known)
     const now = this.#now()
     const reached = Math.max(task.progress, progress ?? 0)
     const isNew = step !== null && step !== task.current_step
     const begun = isNew ? { current_step: step, step_at: now, step_from: reached } : {}
-    if (isNew && entry.trace.length < MOST_STEPS) entry.trace = [...entry.trace, { step, at: now, from: reached }]
+    if (isNew && entry.trace.length < MAX_STEPS) entry.trace = [...entry.trace, { step, at: now, from: reached }]
     const changed = isNew || reached !== task.progress || JSON.stringify(steps) !== JSON.stringify(task.step_progress)
     if (changed) this.#change(entry, { progress: reached, step_progress: steps, progress_at: now, ...begun })
   }
 
   /** Ends the running try as its worker says; `cap`: how many of a tenant it runs at most, null where it takes nothing. */
-  close (entry: Entry, closing: Closing, cap: number | null): void {
+  close (entry: Entry, settlement: Settlement, cap: number | null): void {
     const { task, draft: { retry } } = entry
-    this.#closeLease(entry, closing.verb, cap)
-    switch (closing.verb) {
+    this.#endLease(entry, settlement.verb, cap)
+    switch (settlement.verb) {
       case 'complete': {
-        if (closing.content !== null) this.#shelves.contents.set(closing.chart_id, closing.content)
-        this.#putFinal(entry, ChartStatus.COMPLETED, { chart_id: closing.chart_id, progress: 100 })
+        if (settlement.content !== null) this.#state.contents.set(settlement.chart_id, settlement.content)
+        this.#putFinal(entry, ChartStatus.COMPLETED, { chart_id: settlement.chart_id, progress: 100 })
         break
       }
       case 'fail': {
-        const { code, message, delay } = closing
+        const { code, message, delay } = settlement
         if (delay === 'never' || task.attempt >= task.max_attempts) this.#putFinal(entry, ChartStatus.FAILED, failureFields(code, message))
         else this.#requeue(entry, 'retrying', delay ?? backoff(retry.backoff, task.attempt), failureFields(code, message))
         break
@@ -169,11 +169,11 @@ export class Lifecycle {
   expire (entry: Entry, cap: number | null): boolean {
     if (this.endReplaced(entry)) return false
     if (isHeld(entry)) {
-      this.#closeLease(entry, 'release', cap)
+      this.#endLease(entry, 'release', cap)
       this.#requeue(entry, 'queued', 0, {}, entry.task.attempt - 1)
       return false
     }
-    this.#closeLease(entry, 'expire', cap)
+    this.#endLease(entry, 'expire', cap)
     if (entry.task.attempt < entry.task.max_attempts) this.#requeue(entry, 'queued', 0, {})
     else this.#putFinal(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_WORKER_LOST', null))
     return true
@@ -193,15 +193,15 @@ export class Lifecycle {
 
   /** Decides that tasks are replaced; ends those that run, as far as one call may. `settle` ends the others by and by. */
   replace (entries: readonly Entry[]): void {
-    for (const entry of entries) this.#shelves.replaced.add(entry)
+    for (const entry of entries) this.#state.replaced.add(entry)
     for (const entry of entries) {
-      if (this.#moved < MOST_MOVED && entry.task.status === ChartStatus.PROCESSING) this.endReplaced(entry)
+      if (this.#moved < MAX_MOVED && entry.task.status === ChartStatus.PROCESSING) this.endReplaced(entry)
     }
   }
 
   /** Ends a task that was replaced; false for any other. */
   endReplaced (entry: Entry): boolean {
-    if (!this.#shelves.replaced.delete(entry)) return false
+    if (!this.#state.replaced.delete(entry)) return false
     this.#putCancelled(entry)
     return true
   }
@@ -210,23 +210,23 @@ export class Lifecycle {
    * Tells those who wait for what this call has ended and, where `unsettled`, goes on with what earlier calls have left, as far as one
    * call may. Whether anything is left.
    */
-  settle (unsettled: boolean): boolean {
-    const { replaced, untold } = this.#shelves
-    const wasUnsettled = this.#shelves.unsettled
+  propagate (deferred: boolean): boolean {
+    const { replaced, untold } = this.#state
+    const wasUnsettled = this.#state.deferred
     this.#tellAll()
-    if (unsettled) {
+    if (deferred) {
       for (const entry of replaced) {
-        if (this.#moved >= MOST_MOVED) break
+        if (this.#moved >= MAX_MOVED) break
         this.endReplaced(entry)
       }
       this.#tellAll()
-      for (let ended; this.#moved < MOST_MOVED && (ended = untold.shift());) {
+      for (let ended; this.#moved < MAX_MOVED && (ended = untold.shift());) {
         this.#untold.push(ended)
         this.#tellAll()
       }
     }
-    if (!wasUnsettled && this.#shelves.unsettled) this.#bell.ring()
-    return this.#shelves.unsettled
+    if (!wasUnsettled && this.#state.deferred) this.#workSignal.ring()
+    return this.#state.deferred
   }
 
   #date (): string {
@@ -237,25 +237,25 @@ export class Lifecycle {
   #admit (entry: Entry): Waiting {
     const { task_id, run_at } = entry.draft
     if (run_at === null || run_at <= this.#now()) return this.#pushBack(entry)
-    this.#shelves.delayed.add(task_id, run_at)
+    this.#state.delayed.add(task_id, run_at)
     return { current_step: 'scheduled', step_at: run_at }
   }
 
-  #pushBack ({ draft: { task_id, tenant, priority, weight, timeInQueue } }: Entry): Waiting {
-    this.#shelves.queue.pushBack(task_id, tenant, priority, weight)
-    if (timeInQueue > 0) this.#shelves.deadlines.add(task_id, this.#now() + timeInQueue)
+  #pushBack ({ draft: { task_id, tenant, priority, weight, queueTimeout } }: Entry): Waiting {
+    this.#state.queue.pushBack(task_id, tenant, priority, weight)
+    if (queueTimeout > 0) this.#state.deadlines.add(task_id, this.#now() + queueTimeout)
     return { current_step: 'queued', step_at: this.#now() }
   }
 
   /** What was scheduled waits for something else from now on, mostly for its turn. */
   #moveOn (entry: Entry, waiting: Waiting): void {
     this.#change(entry, waiting)
-    if (!isScheduled(entry)) this.#shelves.scheduled.add(entry.draft.tenant, -1)
+    if (!isScheduled(entry)) this.#state.scheduled.add(entry.draft.tenant, -1)
   }
 
   #unqueue (entry: Entry): void {
     const { deps, draft: { task_id, tenant, priority, weight } } = entry
-    const { queue, delayed, retrying, deadlines, dependents, scheduled } = this.#shelves
+    const { queue, delayed, retrying, deadlines, dependents, scheduled } = this.#state
     if (isScheduled(entry)) scheduled.add(tenant, -1)
     retrying.delete(task_id)
     queue.remove(task_id, tenant, priority, weight)
@@ -271,54 +271,54 @@ export class Lifecycle {
   }
 
   #waitsNoMore (tenant: string): void {
-    const { waiting, queue } = this.#shelves
+    const { waiting, queue } = this.#state
     waiting.add(tenant, -1)
     if (waiting.of(tenant) === 0) queue.forget(tenant)
     if (waiting.all === 0) queue.reset()
   }
 
-  #closeLease (entry: Entry, verb: Entry['closed'], cap: number | null): void {
+  #endLease (entry: Entry, verb: Entry['settled'], cap: number | null): void {
     const { task_id, tenant } = entry.draft
-    this.#shelves.processing.remove(task_id)
-    entry.closed = verb
-    this.#shelves.running.add(tenant, -1)
+    this.#state.processing.remove(task_id)
+    entry.settled = verb
+    this.#state.running.add(tenant, -1)
     this.#unpark(tenant, cap)
   }
 
   /** `cap`: that of the worker that asks, or null. One that was raised or lifted meanwhile has freed more than one place. */
   #unpark (tenant: string, cap: number | null): void {
-    const room = cap === 0 ? MOST_UNPARKED : Math.max(1, (cap ?? 0) - this.#shelves.running.of(tenant))
+    const room = cap === 0 ? MAX_UNPARKED : Math.max(1, (cap ?? 0) - this.#state.running.of(tenant))
     // The place itself is always given on.
-    const unparked = this.#shelves.queue.unpark(tenant, Math.max(1, Math.min(room, MOST_UNPARKED - this.#unparked)))
+    const unparked = this.#state.queue.unpark(tenant, Math.max(1, Math.min(room, MAX_UNPARKED - this.#unparked)))
     if (unparked === null) return
     this.#unparked += unparked
-    this.#bell.ring()
+    this.#workSignal.ring()
   }
 
   #requeue (entry: Entry, current_step: string, delay: number, failure: Partial<AttemptRecord>, attempt = entry.task.attempt): void {
     const { task_id, tenant } = entry.draft
     const now = this.#now()
-    entry.tries = [...entry.tries, attemptOf(entry, { ended_at: this.#date(), last_step: entry.task.current_step, ...failure })].slice(-MOST_TRIES)
-    this.#shelves.waiting.add(tenant, 1)
+    entry.attempts = [...entry.attempts, attemptOf(entry, { ended_at: this.#date(), last_step: entry.task.current_step, ...failure })].slice(-MAX_TRIES)
+    this.#state.waiting.add(tenant, 1)
     if (delay > 0) {
-      this.#shelves.delayed.add(task_id, now + delay)
-      this.#shelves.retrying.add(task_id)
+      this.#state.delayed.add(task_id, now + delay)
+      this.#state.retrying.add(task_id)
     } else {
-      this.#shelves.queue.pushFront(task_id, now)
+      this.#state.queue.pushFront(task_id, now)
     }
     this.#change(entry, {
       status: ChartStatus.PENDING, current_step, step_at: now + delay, step_from: 0, progress_at: null, progress: 0, step_progress: {}, attempt
     })
-    this.#bell.ring()
+    this.#workSignal.ring()
   }
 
   #putCancelled (entry: Entry): void {
     const { task_id, status } = entry.task
-    this.#shelves.replaced.delete(entry)
+    this.#state.replaced.delete(entry)
     if (status === ChartStatus.PENDING) {
       this.#unqueue(entry)
     } else {
-      this.#closeLease(entry, 'cancel', null)
+      this.#endLease(entry, 'cancel', null)
       this.#hints.cancelled(task_id)
     }
     this.#putFinal(entry, ChartStatus.CANCELLED, {})
@@ -330,8 +330,8 @@ export class Lifecycle {
     entry.order = ++this.#order
     entry.expires = this.#now() + retention.task * 1000
     entry.detailsExpire = this.#now() + retention.status * 1000
-    this.#shelves.active.remove(task_id)
-    this.#shelves.finished.add(task_id, entry.expires)
+    this.#state.active.remove(task_id)
+    this.#state.finished.add(task_id, entry.expires)
     if (status === ChartStatus.CANCELLED) this.#shorten(entry)
     if (entry.lease === 0) this.#keepLatest(entry)
     const { adjustment_query } = shownCancelled({ ...entry.task, status })
@@ -351,33 +351,33 @@ export class Lifecycle {
 
   /** Tasks that have ended without an attempt are cheap to make: of a tenant the latest ones are kept, the latest of them with their whole requests. */
   #keepLatest ({ draft: { task_id, tenant } }: Entry): void {
-    const { entries, unrun } = this.#shelves
+    const { entries, unrun } = this.#state
     const latest = unrun.get(tenant) ?? []
     latest.push(task_id)
     unrun.set(tenant, latest)
-    const long = entries.get(latest.at(-MOST_WHOLE - 1) ?? '')
+    const long = entries.get(latest.at(-MAX_WHOLE - 1) ?? '')
     if (long) this.#shorten(long)
-    const oldest = latest.length > MOST_UNRUN ? entries.get(latest.shift()!) : undefined
-    if (oldest) this.#shelves.forget(oldest)
+    const oldest = latest.length > MAX_UNRUN ? entries.get(latest.shift()!) : undefined
+    if (oldest) this.#state.forget(oldest)
   }
 
   /** In rounds, not by recursion: a chain of dependents may be long. */
   #tellAll (): void {
     for (let ended = this.#untold.shift(); ended; ended = this.#untold.shift()) {
-      if (!this.#tell(ended)) this.#shelves.untold.push(ended)
+      if (!this.#tell(ended)) this.#state.untold.push(ended)
     }
   }
 
   /** Tells the dependents of a task that has ended. False where some are left. */
   #tell ({ task: { task_id, status } }: Entry): boolean {
-    const dependents = this.#shelves.dependents.get(task_id)
+    const dependents = this.#state.dependents.get(task_id)
     // One more than there is room for says that some are left.
-    for (const dependent of dependents?.head(Math.max(0, MOST_MOVED - this.#moved) + 1) ?? []) {
-      if (this.#moved >= MOST_MOVED) return false
+    for (const dependent of dependents?.head(Math.max(0, MAX_MOVED - this.#moved) + 1) ?? []) {
+      if (this.#moved >= MAX_MOVED) return false
       dependents!.remove(dependent)
-      this.#tellOne(this.#shelves.entries.get(dependent)!, status === ChartStatus.COMPLETED)
+      this.#tellOne(this.#state.entries.get(dependent)!, status === ChartStatus.COMPLETED)
     }
-    if (dependents?.size === 0) this.#shelves.dependents.delete(task_id)
+    if (dependents?.size === 0) this.#state.dependents.delete(task_id)
     return true
   }
 
@@ -393,7 +393,7 @@ export class Lifecycle {
     this.#moved++
     if (--dependent.left > 0) return
     this.#moveOn(dependent, this.#admit(dependent))
-    this.#bell.ring()
+    this.#workSignal.ring()
   }
 
   #change (entry: Entry, fields: Partial<ChartTask>): void {

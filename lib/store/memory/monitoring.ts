@@ -2,7 +2,7 @@ import { HISTORY_MS, MAX_CODES, MAX_LATEST, MAX_SHOWN_ATTEMPTS, MINUTE_MS, OTHER
 import { ChartStatus } from '../../task.ts'
 import type { Durations, FailureRef, HistoryAddition, HistoryMinute, RunningAttempt, WorkerList, WorkerRegistration } from '../task-store.ts'
 import type { Entry } from './entry.ts'
-import type { Shelves } from './shelves.ts'
+import type { MemoryState } from './memory-state.ts'
 
 /** Processes whose latest addition is known: those of services that have been closed are forgotten in the end. */
 const MAX_PROCESSES = 1_000
@@ -27,14 +27,14 @@ const shown = ({ sum, counts }: Minute['wait']): Durations => ({ sum, counts: Ob
 
 /** Which workers there are, and what has happened lately. A worker of this process is there until it says that it is not. */
 export class Monitoring {
-  readonly #shelves: Shelves
+  readonly #state: MemoryState
   readonly #now: () => number
   readonly #workers = new Map<string, WorkerRegistration>()
   readonly #minutes = new Map<number, Minute>()
   readonly #additions = new Map<string, string>()
 
-  constructor (shelves: Shelves, now: () => number) {
-    this.#shelves = shelves
+  constructor (state: MemoryState, now: () => number) {
+    this.#state = state
     this.#now = now
   }
 
@@ -48,7 +48,7 @@ export class Monitoring {
 
   workers (limit: number): WorkerList {
     const updated_at = new Date(this.#now()).toISOString()
-    const { entries, processing } = this.#shelves
+    const { entries, processing } = this.#state
     const running = new Map<string, RunningAttempt[]>()
     for (const task_id of processing.head(processing.size)) {
       const entry = entries.get(task_id)!

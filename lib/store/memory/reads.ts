@@ -1,22 +1,23 @@
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
-import type { EndedTasks, MessageTasks, Outlook, QueueStats, TaskDetails, TaskFilter, TaskPage, TaskRef } from '../task-store.ts'
+import type { EndedTasks, ListQuery, MessageQuery, MessageTasks, QueueSnapshot, QueueStats, TaskDetails, TaskPage, TaskRef } from '../task-store.ts'
+import { readCursor, toCursor, type ListPosition } from '../list-cursor.ts'
 import { bytesOf, toDetails, type Entry } from './entry.ts'
-import type { Shelves } from './shelves.ts'
+import type { MemoryState } from './memory-state.ts'
 
 /** Running tries and charts that an outlook is made of, and finished tasks among which it looks for them. */
-const MOST_IN_OUTLOOK = 100
-const MOST_SEARCHED = 500
+const MAX_IN_SNAPSHOT = 100
+const MAX_SEARCHED = 500
 /** Tasks that one call looks at for a list, and bytes of requests after which its page is full. */
-const MOST_LOOKED_AT = 1_000
-const MOST_BYTES = 2 ** 20
+const MAX_LOOKED_AT = 1_000
+const MAX_BYTES = 2 ** 20
 
 /** What can be seen of the store; nothing here changes it. */
 export class Reads {
   readonly #now: () => number
-  readonly #shelves: Shelves
+  readonly #state: MemoryState
 
-  constructor (shelves: Shelves, now: () => number) {
-    this.#shelves = shelves
+  constructor (state: MemoryState, now: () => number) {
+    this.#state = state
     this.#now = now
   }
 
@@ -28,7 +29,7 @@ export class Reads {
   shown (entry: Entry | undefined): ChartTask | null {
     if (!entry || entry.expires <= this.#now()) return null
     if (entry.task.status === ChartStatus.PENDING) {
-      return { ...entry.task, queue_position: this.#shelves.queue.position(entry.task.task_id, entry.draft.priority) }
+      return { ...entry.task, queue_position: this.#state.queue.position(entry.task.task_id, entry.draft.priority) }
     }
     if (entry.detailsExpire > this.#now() || Object.keys(entry.task.step_progress).length === 0) return entry.task
     return { ...entry.task, step_progress: {} }
@@ -38,7 +39,7 @@ export class Reads {
   tasks (task_ids: readonly string[], bytes: number): Array<ChartTask | null> {
     const found: Array<ChartTask | null> = []
     for (const task_id of task_ids) {
-      const entry = this.#shelves.entries.get(task_id)
+      const entry = this.#state.entries.get(task_id)
       const task = this.shown(entry)
       found.push(task)
       if (task && bytes !== Infinity && (bytes -= bytesOf(entry!)) <= 0) break
@@ -49,7 +50,7 @@ export class Reads {
   contents (chart_ids: readonly string[], bytes: number): Array<string | number | null> {
     const found: Array<string | number | null> = []
     for (const chart_id of chart_ids) {
-      const content = this.#shelves.contents.get(chart_id) ?? null
+      const content = this.#state.contents.get(chart_id) ?? null
       const size = content === null ? 0 : Buffer.byteLength(content)
       found.push(size > bytes ? size : content)
       if (size > bytes) break
@@ -58,8 +59,8 @@ export class Reads {
     return found
   }
 
-  message (message_id: string, user_id: string, org_id: string | null, limit: number): MessageTasks {
-    const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
+  message ({ message_id, user_id, org_id, limit }: MessageQuery & { readonly org_id: string | null }): MessageTasks {
+    const entries = this.#state.byMessage.of(message_id).sort((a, b) => b.order - a.order)
     const tasks = (wanted: (entry: Entry) => boolean) =>
       entries.filter(wanted).map(entry => this.#ref(entry)).filter(ref => ref !== null).slice(0, limit)
     const own = (entry: Entry) => entry.draft.user_id === user_id
@@ -75,51 +76,52 @@ export class Reads {
     }
   }
 
-  ended (message_id: string, user_id: string, since: number, limit: number): EndedTasks {
-    const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
+  ended ({ message_id, user_id, since, limit }: MessageQuery & { readonly since: number }): EndedTasks {
+    const entries = this.#state.byMessage.of(message_id).sort((a, b) => b.order - a.order)
     const ended = entries.filter(({ draft, task }) => draft.user_id === user_id && task.completed_at !== null && Date.parse(task.completed_at) >= since)
     return { tasks: ended.map(entry => this.#ref(entry)).filter(ref => ref !== null).slice(0, limit), read_at: this.#now() }
   }
 
   batch (batch_id: string): { user_id: string, tasks: TaskRef[] } | null {
-    const known = this.#shelves.batches.get(batch_id)
+    const known = this.#state.batches.get(batch_id)
     const batch = known && known.expires > this.#now() ? known : null
     const tasks = (batch?.entries ?? []).map(entry => this.#ref(entry)).filter(ref => ref !== null)
     return batch && tasks.length > 0 ? { user_id: batch.user_id, tasks } : null
   }
 
   stats (): QueueStats {
-    const [oldest] = this.#shelves.queue.heads.map(task_id => this.#shelves.entries.get(task_id)!.task.created_at).sort()
+    const [oldest] = this.#state.queue.heads.map(task_id => this.#state.entries.get(task_id)!.task.created_at).sort()
     return {
-      queue_length: this.#shelves.waiting.all,
-      processing_count: this.#shelves.processing.size,
-      delayed_count: this.#shelves.delayed.size,
+      queue_length: this.#state.waiting.all,
+      processing_count: this.#state.processing.size,
+      delayed_count: this.#state.delayed.size,
       oldest_waiting_at: oldest ?? null,
-      paused: this.#shelves.paused,
+      paused: this.#state.paused,
       updated_at: new Date(this.#now()).toISOString()
     }
   }
 
-  outlook (): Outlook {
-    const taskOf = (task_id: string) => this.#shelves.entries.get(task_id)!.task
-    const latest = this.#shelves.finished.tail(MOST_SEARCHED).map(id => this.#shelves.entries.get(id)!)
-    const heads = this.#shelves.queue.heads.map(task_id => taskOf(task_id).step_at!)
+  snapshot (): QueueSnapshot {
+    const taskOf = (task_id: string) => this.#state.entries.get(task_id)!.task
+    const latest = this.#state.finished.tail(MAX_SEARCHED).map(id => this.#state.entries.get(id)!)
+    const heads = this.#state.queue.heads.map(task_id => taskOf(task_id).step_at!)
     return {
       now: this.#now(),
-      paused: this.#shelves.paused,
+      paused: this.#state.paused,
       waiting_since: heads.length > 0 ? Math.min(...heads) : null,
-      processing_count: this.#shelves.processing.size,
-      running: this.#shelves.processing.head(MOST_IN_OUTLOOK).map(taskOf).map(({ current_step, step_at }) => ({ step: current_step, at: step_at! })),
+      processing_count: this.#state.processing.size,
+      running: this.#state.processing.head(MAX_IN_SNAPSHOT).map(taskOf).map(({ current_step, step_at }) => ({ step: current_step, at: step_at! })),
       completed: latest
         .filter(entry => entry.task.status === ChartStatus.COMPLETED && this.shown(entry))
-        .slice(0, MOST_IN_OUTLOOK)
+        .slice(0, MAX_IN_SNAPSHOT)
         .map(({ trace, task }) => ({ steps: trace, at: Date.parse(task.completed_at!) }))
     }
   }
 
-  list ({ status, user_id, tenant, error_code, created_after = -Infinity, created_before = Infinity, unfinished = false }: TaskFilter, limit: number, cursor: string | null): TaskPage {
-    const [index, score, id = ''] = cursor?.split('.') ?? []
-    const after = { score: Number(score), id }
+  list ({ filter, limit, cursor }: ListQuery): TaskPage {
+    const { status, user_id, tenant, error_code, created_after = -Infinity, created_before = Infinity, unfinished = false } = filter
+    const position = cursor === null ? null : readCursor(cursor)
+    const after = position ? { score: Number(position.score), id: position.task_id } : undefined
     const isInTime = (created_at: string) => Date.parse(created_at) >= created_after && Date.parse(created_at) < created_before
     const fits = ({ task, draft }: Entry) => (status ?? task.status) === task.status &&
       (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant &&
@@ -127,27 +129,27 @@ export class Reads {
     const found: ChartTask[] = []
     let looked = 0
     let bytes = 0
-    let reached: string | null = null
-    for (const [name, members] of [['active', this.#shelves.active], ['finished', this.#shelves.finished]] as const) {
+    let reached: ListPosition | null = null
+    for (const [name, members] of [['active', this.#state.active], ['finished', this.#state.finished]] as const) {
       const wanted = (status === undefined || isFinished({ status }) === (name === 'finished')) && !(unfinished && name === 'finished')
-      if (!wanted || (index === 'finished' && name === 'active')) continue
-      for (const { id, score } of members.backwards(index === name ? after : undefined)) {
-        const entry = this.#shelves.entries.get(id)!
+      if (!wanted || (position?.index === 'finished' && name === 'active')) continue
+      for (const { id, score } of members.backwards(position?.index === name ? after : undefined)) {
+        const entry = this.#state.entries.get(id)!
         const task = fits(entry) ? this.shown(entry) : null
-        if (looked === MOST_LOOKED_AT || (task && (found.length === limit || bytes >= MOST_BYTES))) return { tasks: found, cursor: reached }
+        if (looked === MAX_LOOKED_AT || (task && (found.length === limit || bytes >= MAX_BYTES))) return { tasks: found, cursor: reached && toCursor(reached) }
         if (task) {
           found.push(task)
           bytes += Buffer.byteLength(entry.draft.request)
         }
         looked++
-        reached = [name, score, id].join('.')
+        reached = { index: name, score: `${score}`, task_id: id }
       }
     }
     return { tasks: found, cursor: null }
   }
 
   details (task_id: string): TaskDetails | null {
-    const entry = this.#shelves.entries.get(task_id)
+    const entry = this.#state.entries.get(task_id)
     const task = this.shown(entry)
     return entry && task ? toDetails(entry, task) : null
   }

@@ -1,12 +1,12 @@
 import { failureMessage } from '../../errors.ts'
 import { ChartStatus, isFinished, shownCancelled, type ChartPriority, type ChartRequest, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
-import type { AttemptRecord, StepEntry, TakenTask, TaskDetails, TaskDraft, TaskState, TraceContext } from '../task-store.ts'
+import type { AttemptRecord, StepEntry, ClaimedTask, TaskDetails, TaskDraft, TaskState, TraceContext } from '../task-store.ts'
 
 /** A task as the scripts return it: its record, its state where that is not in the record, its place in the queue, and its request if apart. */
 export type RawTask = [record: string, state: string | null, position: number | null, request?: string]
 /** One that was claimed: checkpoints as name, JSON, name, JSON …, and the workers that were lost with it. */
-export type RawClaimed = [
+export type RawClaimedTask = [
   record: string, state: string, checkpoints?: string[] | null, lost?: [worker_id: string, times: number, alone: number] | null, request?: string
 ]
 
@@ -45,7 +45,7 @@ interface State {
   readonly completed: number | null
   readonly chart: string | null
   readonly worker: string
-  readonly closed: Verb | null
+  readonly settled: Verb | null
   /** step,at,from;step,at,from … */
   readonly trace: string
   readonly rare: {
@@ -109,7 +109,7 @@ function parseAsked (line: string): Asked {
 }
 
 function parseState (line: string): State {
-  const { words: [version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, , closed, trace], rare } = split(line, 16)
+  const { words: [version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, , settled, trace], rare } = split(line, 16)
   return {
     version: Number(version),
     status: status as ChartStatus,
@@ -124,7 +124,7 @@ function parseState (line: string): State {
     completed: numberOf(completed),
     chart: chart || null,
     worker: fromWord(worker!),
-    closed: (closed || null) as Verb | null,
+    settled: (settled || null) as Verb | null,
     trace: trace!,
     rare
   }
@@ -144,7 +144,7 @@ const firstState = ({ step, at, rare: { batch } }: Asked): State => ({
   completed: null,
   chart: null,
   worker: '',
-  closed: null,
+  settled: null,
   trace: '',
   rare: batch === undefined ? {} : { batches: [batch] }
 })
@@ -226,9 +226,9 @@ function readTask ([record, text, position, apart]: RawTask): ChartTask {
 export const requestOf = ([record,,, request]: RawTask): string => request ?? record.slice(startOfRequest(record))
 
 /** A claimed task; null where its request cannot be read. */
-export const toClaimed = (claimed: RawClaimed): TakenTask | null => readable(() => readClaimed(claimed))
+export const toClaimedTask = (claimed: RawClaimedTask): ClaimedTask | null => readable(() => readClaimedTask(claimed))
 
-function readClaimed ([record, text, flat, lost, request]: RawClaimed): TakenTask {
+function readClaimedTask ([record, text, flat, lost, request]: RawClaimedTask): ClaimedTask {
   const parsed = parse(record, text, request)
   const asked = toRequest(parsed.request)
   const checkpoints = new Map<string, string>()
@@ -282,14 +282,14 @@ function readDetails ([record, text, position, apart]: RawTask, history: readonl
   // The last attempt is in the state itself, until the task goes back to the queue.
   const trace = toSteps(state.trace)
   if (trace.length > 0 && attempts.at(-1)?.lease !== state.lease) {
-    const failed = state.closed === 'fail' || state.closed === 'expire'
+    const failed = state.settled === 'fail' || state.settled === 'expire'
     attempts.push({
       attempt: state.attempt,
       lease: state.lease,
       worker_id: state.worker,
       started_at: date(trace[0]!.at)!,
       ended_at: isFinished(task) ? task.completed_at : null,
-      outcome: state.closed ? attemptOutcomes[state.closed] : null,
+      outcome: state.settled ? attemptOutcomes[state.settled] : null,
       last_step: trace.at(-1)!.step,
       progress: state.progress,
       error_code: failed ? task.error_code : null,
@@ -330,10 +330,10 @@ export function toWords ({ message_id, user_id, tenant, shared_with, priority, r
 }
 
 /** What few drafts ask for, as JSON; empty where one asks for nothing of it. `few` is what the record gets of it. */
-export function toRare ({ force, asked, run_at, supersede, depends_on, timeInQueue, weight, retry_of, trace }: TaskDraft): string {
+export function toRare ({ force, chart_check, run_at, supersede, depends_on, queueTimeout, weight, retry_of, trace }: TaskDraft): string {
   const few = {
     ...(run_at === null ? {} : { run_at }),
-    ...(timeInQueue === 0 ? {} : { queue_timeout: timeInQueue }),
+    ...(queueTimeout === 0 ? {} : { queue_timeout: queueTimeout }),
     ...(weight === 1 ? {} : { weight }),
     ...(retry_of === null ? {} : { retry_of }),
     // Alone in `few`, it is copied by plain-enqueue.lua as it is.
@@ -341,7 +341,7 @@ export function toRare ({ force, asked, run_at, supersede, depends_on, timeInQue
   }
   const rare = {
     ...(force ? { force } : {}),
-    ...(asked ? { asked: asked.chart_id, kept: asked.kept } : {}),
+    ...(chart_check ? { asked: chart_check.chart_id, kept: chart_check.kept } : {}),
     ...(run_at === null ? {} : { run_at }),
     ...(supersede ? { supersede } : {}),
     ...(depends_on.length === 0 ? {} : { needs: depends_on.join(' ') }),

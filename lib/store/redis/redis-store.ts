@@ -3,9 +3,10 @@ import { errors } from '../../errors.ts'
 import type { Logger } from '../../generator.ts'
 import type { ChartTask } from '../../task.ts'
 import type {
-  BatchOutcome, Cancelled, Closed, Closing, EndedTasks, EnqueuedTask, EnqueueOutcome, HintListener, HistoryAddition, HistoryMinute, MessageTasks, Outlook, ProgressReport, QueueStats,
-  Take, Taken, TaskDetails, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
+  BatchOutcome, Cancelled, Checkpoint, ListQuery, MessageQuery, Settled, Settlement, EndedTasks, EnqueuedTask, EnqueueOutcome, HintListener, HistoryAddition, HistoryMinute, MessageTasks, QueueSnapshot, ProgressReport, QueueStats,
+  Claim, Claimed, TaskDetails, TaskDraft, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
 } from '../task-store.ts'
+import { readCursor, toCursor, type ListPosition } from '../list-cursor.ts'
 import { newTask } from '../new-task.ts'
 import { accessArguments, missingRules } from './access.ts'
 import { ClockWatch } from './clock.ts'
@@ -14,7 +15,7 @@ import { countFitting, Gatherer } from './gatherer.ts'
 import { keyspace, type Keyspace } from './keys.ts'
 import { additionArguments, toMinutes, toWorkers, type RawAttempt } from './monitoring.ts'
 import { scripts } from './scripts.ts'
-import { fromWord, parseHint, requestOf, toClaimed, toDetails, toRare, toSteps, toTask, toWord, toWords, withState, type RawClaimed, type RawTask } from './records.ts'
+import { fromWord, parseHint, requestOf, toClaimedTask, toDetails, toRare, toSteps, toTask, toWord, toWords, withState, type RawClaimedTask, type RawTask } from './records.ts'
 import { Subscriber } from './subscriber.ts'
 import { WorkerRenewal } from './worker-renewal.ts'
 
@@ -31,7 +32,7 @@ export interface RedisStoreOptions {
 }
 
 /** ms that an answer about the outlook is good for. */
-const OUTLOOK_AGE = 500
+const MAX_SNAPSHOT_AGE_MS = 500
 /** Tasks and bytes that one script reads at most: Redis serves nobody else meanwhile. */
 const SLICE = { tasks: 100, bytes: 2 ** 18 }
 
@@ -55,27 +56,29 @@ type RawRef = [task_id: string, created: string, completed: string | null]
 const tasks = (found: Found[]): ChartTask[] => found.map(one => one && toTask(one)).filter(task => task !== null)
 const toRefs = (refs: readonly RawRef[]): TaskRef[] =>
   refs.map(([task_id, created, completed]) => ({ task_id, created_at: Number(created), completed_at: completed === null ? null : Number(completed) }))
-type Unasked = [task_id: string, chart_id: string]
+type UncheckedChart = [task_id: string, chart_id: string]
 type DraftAnswer = [outcome: EnqueuedTask['outcome'], record: Found | string, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
-type EnqueueAnswer = [BatchOutcome['outcome'], DraftAnswer[] | Unasked[] | string | number, Found[]?, (string | null)?, number?]
+/** What `enqueue.lua` calls the outcomes; two have other names in the port. */
+type RawOutcome = Exclude<BatchOutcome['outcome'], 'chart_check_required' | 'too_many_batches'> | 'charts_unasked' | 'task_crowded'
+type EnqueueAnswer = [RawOutcome, DraftAnswer[] | UncheckedChart[] | string | number, Found[]?, (string | null)?, number?]
 type RawExpired = [task_id: string, attempt: number, worker_id: string]
-type RawTaken = [claimed: RawClaimed[], lost: RawTask[], due: number, now: string, unsettled: number, expired: RawExpired[]]
-const toTaken = ([claimed, lost, due, , unsettled, expired]: RawTaken): Taken => ({
-  tasks: claimed.map(toClaimed).filter(task => task !== null),
+type RawClaimed = [claimed: RawClaimedTask[], lost: RawTask[], due: number, now: string, deferred: number, expired: RawExpired[]]
+const toClaimed = ([claimed, lost, due, , deferred, expired]: RawClaimed): Claimed => ({
+  tasks: claimed.map(toClaimedTask).filter(task => task !== null),
   lost: tasks(lost),
   due: due < 0 ? null : due,
   expired: expired.map(([task_id, attempt, worker_id]) => ({ task_id, attempt, worker_id: fromWord(worker_id) })),
-  ...(unsettled === 1 ? { unsettled: true } : {})
+  ...(deferred === 1 ? { deferred: true } : {})
 })
-const takeArguments = (take: Take | null): Argument[] =>
-  take ? [toWord(take.worker_id), toWord(take.take_id), take.count, take.leaseDuration, take.runningPerTenant, take.beside, take.lane ?? 0] : ['', '', 0, 0, 0, 0, 0]
+const claimArguments = (claim: Claim | null): Argument[] =>
+  claim ? [toWord(claim.worker_id), toWord(claim.claim_id), claim.count, claim.leaseDuration, claim.runningPerTenant, claim.beside, claim.lane ?? 0] : ['', '', 0, 0, 0, 0, 0]
 
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
-  const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, timeInQueue, weight, charts_inside } = drafts[0]!
+  const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, queueTimeout, weight, stores_content } = drafts[0]!
   return [
-    toWord(user_id), toWord(tenant), [waitingPerTenant, queueLength, scheduledPerTenant, charts_inside ? 1 : 0, timeInQueue, weight].join(' '),
+    toWord(user_id), toWord(tenant), [waitingPerTenant, queueLength, scheduledPerTenant, stores_content ? 1 : 0, queueTimeout, weight].join(' '),
     idempotency ? `${idempotency.key} ${idempotency.body}` : '', batch_id, drafts.length,
-    ...drafts.flatMap(draft => [draft.task_id, toWords(draft), draft.same, draft.request, toRare(draft)])
+    ...drafts.flatMap(draft => [draft.task_id, toWords(draft), draft.dedup_key, draft.request, toRare(draft)])
   ]
 }
 
@@ -88,20 +91,20 @@ function toAnswers (raw: EnqueueAnswer[] | PlainAnswer, sizes: readonly number[]
   return sizes.map(size => ['accepted', positions.splice(0, size).map(position => ['queued', null, now, 'queued', now, position])])
 }
 
-function closingArguments (closing: Closing): Argument[] {
-  const { task_id, lease, verb } = closing
+function settlementArguments (settlement: Settlement): Argument[] {
+  const { task_id, lease, verb } = settlement
   switch (verb) {
-    case 'complete': return [task_id, lease, verb, closing.chart_id, closing.content ?? '', closing.claimed ? 1 : '', '']
-    case 'fail': return [task_id, lease, verb, closing.code, closing.message ?? '', closing.delay ?? '', Math.random()]
+    case 'complete': return [task_id, lease, verb, settlement.chart_id, settlement.content ?? '', settlement.claimed ? 1 : '', '']
+    case 'fail': return [task_id, lease, verb, settlement.code, settlement.message ?? '', settlement.delay ?? '', Math.random()]
     case 'release': return [task_id, lease, verb, '', '', '', '']
   }
 }
 
 /** `ended`: the task or, where the caller has it as it was claimed, the state in which it ended. */
-const toFinished = (closing: Closing, ended: RawTask | string): ChartTask | null =>
-  typeof ended !== 'string' ? toTask(ended) : closing.verb === 'complete' && closing.claimed ? withState(closing.claimed, ended) : null
+const toFinished = (settlement: Settlement, ended: RawTask | string): ChartTask | null =>
+  typeof ended !== 'string' ? toTask(ended) : settlement.verb === 'complete' && settlement.claimed ? withState(settlement.claimed, ended) : null
 
-const sizeOf = (closing: Closing) => ({ bytes: closing.verb === 'complete' ? Buffer.byteLength(closing.content ?? '') : 0 })
+const sizeOf = (settlement: Settlement) => ({ bytes: settlement.verb === 'complete' ? Buffer.byteLength(settlement.content ?? '') : 0 })
 
 /** Tasks on Redis, Valkey, Sentinel or Cluster. Every change is one Lua script, which also announces it. */
 export class RedisStore implements TaskStore {
@@ -117,7 +120,7 @@ export class RedisStore implements TaskStore {
   readonly #workers = new WorkerRenewal((...args) => this.#registerAll(...args))
   #blocking: RedisClient | null = null
   #subscriber: Subscriber | null = null
-  #outlook: { readonly at: number, readonly answer: Promise<Outlook> } | null = null
+  #snapshot: { readonly at: number, readonly answer: Promise<QueueSnapshot> } | null = null
 
   constructor (options: RedisStoreOptions) {
     this.#host = options.redis
@@ -135,36 +138,36 @@ export class RedisStore implements TaskStore {
     const answer = isPlain ? await this.#creates.add(draft, Buffer.byteLength(draft.request)) : await this.#enqueueAlone([draft], '')
     const result = await this.#toOutcome([draft], '', answer)
     if (!('tasks' in result)) return result
-    const { tasks: [enqueued], superseded, unsettled } = result
+    const { tasks: [enqueued], superseded, deferred } = result
     // It was lost between the decision and the answer.
     if (!enqueued) throw new errors.CHARTS_ERR_STORE_UNAVAILABLE()
-    return { ...enqueued, superseded, ...(unsettled ? { unsettled } : {}) }
+    return { ...enqueued, superseded, ...(deferred ? { deferred } : {}) }
   }
 
   async enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
     return this.#toOutcome(drafts, batch_id, await this.#enqueueAlone(drafts, batch_id))
   }
 
-  async dequeue (take: Take): Promise<Taken> {
-    return this.#taken(await this.#runOnTime<RawTaken>('dequeue', takeArguments(take), take.leaseDuration, ([,,, now]) => now), take)
+  async claim (claim: Claim): Promise<Claimed> {
+    return this.#claimed(await this.#runOnTime<RawClaimed>('dequeue', claimArguments(claim), claim.leaseDuration, ([,,, now]) => now), claim)
   }
 
-  async closeLeases (closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
+  async settleAttempts (settlements: readonly Settlement[], claim: Claim | null): Promise<{ settled: Settled[], claimed: Claimed }> {
     // What many ends at once would take too long, and each is for itself: all parts but the last take nothing.
-    const count = countFitting(closings.map(sizeOf), MAX_CLOSED)
-    if (count < closings.length) {
-      const first = await this.closeLeases(closings.slice(0, count), null)
-      const rest = await this.closeLeases(closings.slice(count), take)
-      return { closed: [...first.closed, ...rest.closed], taken: { ...rest.taken, lost: [...first.taken.lost, ...rest.taken.lost] } }
+    const count = countFitting(settlements.map(sizeOf), MAX_CLOSED)
+    if (count < settlements.length) {
+      const first = await this.settleAttempts(settlements.slice(0, count), null)
+      const rest = await this.settleAttempts(settlements.slice(count), claim)
+      return { settled: [...first.settled, ...rest.settled], claimed: { ...rest.claimed, lost: [...first.claimed.lost, ...rest.claimed.lost] } }
     }
-    if (!take || take.count === 0) return this.#close('close', closings, take)
+    if (!claim || claim.count === 0) return this.#close('close', settlements, claim)
     try {
-      return await this.#close('settleAndClaim', closings, take)
+      return await this.#close('settleAndClaim', settlements, claim)
     } catch (error) {
       // Refused as a whole, before anything was done. What ends is stored all the same; what this very take was given before is given again.
       if (!isReplyError(error, 'OOM')) throw error
-      const { closed, taken } = await this.#close('close', closings, { ...take, count: 0 })
-      return { closed, taken: { ...taken, due: Math.min(taken.due ?? Infinity, FULL_RETRY_MS) } }
+      const { settled, claimed } = await this.#close('close', settlements, { ...claim, count: 0 })
+      return { settled, claimed: { ...claimed, due: Math.min(claimed.due ?? Infinity, FULL_RETRY_MS) } }
     }
   }
 
@@ -176,8 +179,8 @@ export class RedisStore implements TaskStore {
     return current.map(Boolean)
   }
 
-  checkpoint (task_id: string, lease: number, name: string, value: string, most: number): Promise<'ok' | 'stale' | 'too_large'> {
-    return this.#run('checkpoint', [task_id, lease, name, value, most])
+  checkpoint ({ task_id, lease, name, value, maxBytes }: Checkpoint): Promise<'ok' | 'stale' | 'too_large'> {
+    return this.#run('checkpoint', [task_id, lease, name, value, maxBytes])
   }
 
   async extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
@@ -187,9 +190,9 @@ export class RedisStore implements TaskStore {
   }
 
   async cancel (task_id: string): Promise<Cancelled | null> {
-    const [record, ended, unsettled] = await this.#run<[Found, Found[], number]>('cancel', [task_id])
+    const [record, ended, deferred] = await this.#run<[Found, Found[], number]>('cancel', [task_id])
     const task = record && toTask(record)
-    return task && { task, ended: tasks(ended), ...(unsettled === 1 ? { unsettled: true } : {}) }
+    return task && { task, ended: tasks(ended), ...(deferred === 1 ? { deferred: true } : {}) }
   }
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
@@ -222,7 +225,7 @@ export class RedisStore implements TaskStore {
     return chart_ids.length === 0 ? [] : this.#run('contents', [bytes, ...chart_ids])
   }
 
-  async readMessage (message_id: string, user_id: string, org_id: string | null, limit: number): Promise<MessageTasks> {
+  async readMessage ({ message_id, user_id, org_id, limit }: MessageQuery & { readonly org_id: string | null }): Promise<MessageTasks> {
     const [active, completed, failed, others, now] = await this.#run<[RawRef[], RawRef[], RawRef[], RawRef[], string]>(
       'message', [message_id, toWord(user_id), org_id === null ? '' : toWord(org_id), limit])
     return {
@@ -233,12 +236,12 @@ export class RedisStore implements TaskStore {
     }
   }
 
-  async readActive (message_id: string, user_id: string, limit: number): Promise<TaskRef[]> {
+  async readActive ({ message_id, user_id, limit }: MessageQuery): Promise<TaskRef[]> {
     const [active] = await this.#run<[RawRef[]]>('message', [message_id, toWord(user_id), '', limit, 1])
     return toRefs(active)
   }
 
-  async readEnded (message_id: string, user_id: string, since: number, limit: number): Promise<EndedTasks> {
+  async readEnded ({ message_id, user_id, since, limit }: MessageQuery & { readonly since: number }): Promise<EndedTasks> {
     const [refs, now] = await this.#run<[RawRef[], string]>('ended', [message_id, toWord(user_id), since, limit])
     return { tasks: toRefs(refs), read_at: Number(now) }
   }
@@ -262,21 +265,22 @@ export class RedisStore implements TaskStore {
   }
 
   /** Many ask at once, and it takes hundreds of commands: one answer serves all that come within a moment. */
-  outlook (): Promise<Outlook> {
-    const fresh = this.#outlook && !this.#now && performance.now() - this.#outlook.at < OUTLOOK_AGE
-    if (fresh) return this.#outlook!.answer
-    const answer = this.#readOutlook()
-    this.#outlook = { at: performance.now(), answer }
-    answer.catch(() => { this.#outlook = null })
+  snapshot (): Promise<QueueSnapshot> {
+    const fresh = this.#snapshot && !this.#now && performance.now() - this.#snapshot.at < MAX_SNAPSHOT_AGE_MS
+    if (fresh) return this.#snapshot!.answer
+    const answer = this.#readSnapshot()
+    this.#snapshot = { at: performance.now(), answer }
+    answer.catch(() => { this.#snapshot = null })
     return answer
   }
 
-  async list (filter: TaskFilter, limit: number, cursor: string | null): Promise<TaskPage> {
-    const [records, reached] = await this.#run<[Found[], [index: string, score: string, task_id: string] | null]>('list', [
-      filter.status ?? '', toWord(filter.user_id ?? ''), toWord(filter.tenant ?? ''), limit, ...cursor?.split('.') ?? ['', '', ''],
+  async list ({ filter, limit, cursor }: ListQuery): Promise<TaskPage> {
+    const { index, score, task_id } = cursor === null ? { index: '', score: '', task_id: '' } : readCursor(cursor)
+    const [records, reached] = await this.#run<[Found[], [index: ListPosition['index'], score: string, task_id: string] | null]>('list', [
+      filter.status ?? '', toWord(filter.user_id ?? ''), toWord(filter.tenant ?? ''), limit, index, score, task_id,
       filter.error_code ?? '', filter.created_after ?? '', filter.created_before ?? '', filter.unfinished ? 1 : 0
     ])
-    return { tasks: tasks(records), cursor: reached && reached.join('.') }
+    return { tasks: tasks(records), cursor: reached && toCursor({ index: reached[0], score: reached[1], task_id: reached[2] }) }
   }
 
   async inspect (task_id: string): Promise<TaskDetails | null> {
@@ -446,27 +450,27 @@ export class RedisStore implements TaskStore {
     await this.#run('register', [expires, indexExpires, channel, ...workers.flatMap(worker => [toWord(worker.worker_id), JSON.stringify(worker)])])
   }
 
-  async #close (script: 'close' | 'settleAndClaim', closings: readonly Closing[], take: Take | null): Promise<{ closed: Closed[], taken: Taken }> {
-    const args = [...takeArguments(take), ...closings.flatMap(closingArguments)]
-    const [closed, taken] = await this.#runOnTime<[Array<[string, (Found | string)?]>, RawTaken]>(script, args, take?.leaseDuration ?? 0, ([, [,,, now]]) => now)
+  async #close (script: 'close' | 'settleAndClaim', settlements: readonly Settlement[], claim: Claim | null): Promise<{ settled: Settled[], claimed: Claimed }> {
+    const args = [...claimArguments(claim), ...settlements.flatMap(settlementArguments)]
+    const [settled, claimed] = await this.#runOnTime<[Array<[string, (Found | string)?]>, RawClaimed]>(script, args, claim?.leaseDuration ?? 0, ([, [,,, now]]) => now)
     return {
-      closed: closed.map(([answer, ended], i) => ({ current: answer === 'ok', finished: ended ? toFinished(closings[i]!, ended) : null })),
-      taken: take ? await this.#taken(taken, take) : toTaken(taken)
+      settled: settled.map(([answer, ended], i) => ({ current: answer === 'ok', finished: ended ? toFinished(settlements[i]!, ended) : null })),
+      claimed: claim ? await this.#claimed(claimed, claim) : toClaimed(claimed)
     }
   }
 
   /** What was claimed. A task with a request that is no JSON is ended by itself: no attempt of it begins. */
-  async #taken (raw: RawTaken, { take_id }: Take): Promise<Taken> {
-    const taken = toTaken(raw)
-    const [claimed] = raw
-    if (taken.tasks.length === claimed.length) return taken
-    const unreadable = claimed.filter(one => toClaimed(one) === null).map(([record]) => record)
+  async #claimed (raw: RawClaimed, { claim_id }: Claim): Promise<Claimed> {
+    const claimed = toClaimed(raw)
+    const [records] = raw
+    if (claimed.tasks.length === records.length) return claimed
+    const unreadable = records.filter(one => toClaimedTask(one) === null).map(([record]) => record)
     try {
-      return { ...taken, lost: [...taken.lost, ...tasks(await this.#run<Found[]>('lose', [toWord(take_id), ...unreadable]))] }
+      return { ...claimed, lost: [...claimed.lost, ...tasks(await this.#run<Found[]>('lose', [toWord(claim_id), ...unreadable]))] }
     } catch (error) {
       // Their leases end by themselves.
       this.#logger?.warn({ err: error }, 'tasks with unreadable requests could not be ended, they are claimed again')
-      return taken
+      return claimed
     }
   }
 
@@ -500,7 +504,7 @@ export class RedisStore implements TaskStore {
     }
   }
 
-  async #readOutlook (): Promise<Outlook> {
+  async #readSnapshot (): Promise<QueueSnapshot> {
     const [now, paused, since, processing_count, running, completed] =
       await this.#run<[string, number, string | null, number, Array<[step: string, at: string]>, Array<[trace: string, at: string]>]>('outlook', [])
     return {
@@ -523,7 +527,7 @@ export class RedisStore implements TaskStore {
     return toAnswers(raw, requests.map(({ length }) => length))
   }
 
-  async #toOutcome (drafts: readonly TaskDraft[], batch_id: string, [answer, found, ended, replayed_batch, unsettled]: EnqueueAnswer): Promise<BatchOutcome> {
+  async #toOutcome (drafts: readonly TaskDraft[], batch_id: string, [answer, found, ended, replayed_batch, deferred]: EnqueueAnswer): Promise<BatchOutcome> {
     if (answer === 'accepted' || answer === 'replayed') {
       const unread = (found as DraftAnswer[]).map(([, record]) => record).filter(record => typeof record === 'string')
       const read = new Map((unread.length > 0 ? await this.read(unread) : []).map((task, i) => [unread[i]!, task]))
@@ -535,14 +539,15 @@ export class RedisStore implements TaskStore {
       }))
       // One whose retention has passed since is no longer part of the answer.
       const tasksFound = enqueued.filter((item): item is EnqueuedTask => item.task != null)
-      const more = unsettled === 1 ? { unsettled: true as const } : {}
+      const more = deferred === 1 ? { deferred: true as const } : {}
       return { outcome: answer, batch_id: replayed_batch ?? batch_id, tasks: tasksFound, superseded: tasks(ended ?? []), ...more }
     }
     switch (answer) {
       case 'key_reused': return { outcome: answer }
       case 'tenant_full': case 'scheduled_full': case 'queue_full': return { outcome: answer, fresh: found as number }
-      case 'dependency_unknown': case 'dependency_failed': case 'task_crowded': return { outcome: answer, task_id: found as string }
-      case 'charts_unasked': return { outcome: answer, charts: (found as Unasked[]).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
+      case 'dependency_unknown': case 'dependency_failed': return { outcome: answer, task_id: found as string }
+      case 'task_crowded': return { outcome: 'too_many_batches', task_id: found as string }
+      case 'charts_unasked': return { outcome: 'chart_check_required', charts: (found as UncheckedChart[]).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
     }
   }
 

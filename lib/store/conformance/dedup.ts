@@ -3,7 +3,7 @@ import type { EnqueueOutcome, TaskDraft } from '../task-store.ts'
 import { cases, type Scene, type Wish } from './scene.ts'
 
 const outcomeOf = (result: EnqueueOutcome) => ({ outcome: result.outcome, task_id: 'task' in result ? result.task.task_id : null })
-const alike: Wish = { same: 'alike' }
+const alike: Wish = { dedup_key: 'alike' }
 
 async function ask (scene: Scene, wish: Wish = {}) {
   const draft = scene.draft({ ...alike, ...wish })
@@ -22,13 +22,13 @@ async function answered (scene: Scene, outcome: EnqueueOutcome['outcome'], by: s
   assert.deepEqual(await scene.store.stats(), before, 'nothing was queued')
 }
 
-export const same = cases('the same chart', {
+export const dedup_key = cases('the same chart', {
   'an active task answers, waiting, running and waiting for another try': async scene => {
     const { task_id } = await scene.enqueue(alike)
     await answered(scene, 'already_active', task_id)
-    const taken = await scene.take()
+    const claimed = await scene.claimOne()
     await answered(scene, 'already_active', task_id)
-    await scene.fail(taken)
+    await scene.fail(claimed)
     await answered(scene, 'already_active', task_id)
   },
 
@@ -39,7 +39,7 @@ export const same = cases('the same chart', {
 
   'what is not the same is queued': async scene => {
     await scene.enqueue(alike)
-    await queued(scene, { same: 'alike, but not quite' })
+    await queued(scene, { dedup_key: 'alike, but not quite' })
   },
 
   'a forced one is always queued': async scene => {
@@ -63,7 +63,7 @@ export const same = cases('the same chart', {
 
   'the chart that was finished last is the newest, whichever was asked for first': async scene => {
     await scene.enqueue(alike)
-    const first = await scene.take()
+    const first = await scene.claimOne()
     await scene.completed({ ...alike, force: true })
     await scene.complete(first)
     await answered(scene, 'chart_exists', first.task.task_id)
@@ -96,13 +96,13 @@ export const same = cases('the same chart', {
   'before a chart that the host keeps counts, the host is asked, and nothing is changed': async scene => {
     const { task_id, chart_id } = await scene.completed(alike, null)
     const older = await scene.enqueue({ message_id: scene.draft(alike).message_id })
-    for (const asked of [null, { chart_id: '00000000-0000-0000-0000-000000000000', kept: true }]) {
-      const draft = scene.draft({ ...alike, charts_inside: false, supersede: true, asked })
+    for (const chart_check of [null, { chart_id: '00000000-0000-0000-0000-000000000000', kept: true }]) {
+      const draft = scene.draft({ ...alike, stores_content: false, supersede: true, chart_check })
       const answer = await scene.unchanged(older.task_id, () => scene.store.enqueue(draft))
-      assert.deepEqual(answer, { outcome: 'charts_unasked', charts: [{ task_id: draft.task_id, chart_id }] })
+      assert.deepEqual(answer, { outcome: 'chart_check_required', charts: [{ task_id: draft.task_id, chart_id }] })
       assert.deepEqual(await scene.store.read([draft.task_id]), [null])
     }
-    await answered(scene, 'chart_exists', task_id, { charts_inside: false, asked: { chart_id: chart_id!, kept: true } })
+    await answered(scene, 'chart_exists', task_id, { stores_content: false, chart_check: { chart_id: chart_id!, kept: true } })
   },
 
   'of several that were forced, the newest that is left answers': async scene => {
@@ -136,7 +136,7 @@ export const same = cases('the same chart', {
 
   'a chart that the host has lost does not count': async scene => {
     const { chart_id } = await scene.completed(alike, null)
-    await queued(scene, { charts_inside: false, asked: { chart_id: chart_id!, kept: false } })
+    await queued(scene, { stores_content: false, chart_check: { chart_id: chart_id!, kept: false } })
   },
 
   'fifty at once make one task': async scene => {

@@ -1,37 +1,37 @@
 import { ChartStatus, isFinished } from '../../task.ts'
 import type { BatchOutcome, EnqueuedTask, TaskDraft } from '../task-store.ts'
-import type { Bell } from './bell.ts'
+import type { WorkSignal } from './work-signal.ts'
 import { decide, type View } from './decide.ts'
-import { MOST_ANSWERED, type Entry } from './entry.ts'
+import { MAX_ANSWERED, type Entry } from './entry.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { Reads } from './reads.ts'
-import type { Shelves } from './shelves.ts'
+import type { MemoryState } from './memory-state.ts'
 
 /** ms that a batch is kept whose tasks have ended, where one of them answers for many batches: whoever has made it can read it. */
 const CROWDED_BATCH = 60_000
 
 /** Accepts tasks, or answers with those that there are already. */
 export class Intake {
-  readonly #shelves: Shelves
+  readonly #state: MemoryState
   readonly #lifecycle: Lifecycle
   readonly #reads: Reads
-  readonly #bell: Bell
+  readonly #workSignal: WorkSignal
   readonly #view: View
 
-  constructor (shelves: Shelves, lifecycle: Lifecycle, reads: Reads, bell: Bell, now: () => number) {
-    this.#shelves = shelves
+  constructor (state: MemoryState, lifecycle: Lifecycle, reads: Reads, workSignal: WorkSignal, now: () => number) {
+    this.#state = state
     this.#lifecycle = lifecycle
     this.#reads = reads
-    this.#bell = bell
+    this.#workSignal = workSignal
     this.#view = {
-      find: task_id => shelves.entries.get(task_id),
+      find: task_id => state.entries.get(task_id),
       shown: entry => reads.shown(entry),
-      findSame: draft => this.#findSame(draft),
+      findDuplicate: draft => this.#findDuplicate(draft),
       activeOf: draft => this.#activeOf(draft),
-      replaced: shelves.replaced,
-      waiting: shelves.waiting,
-      scheduled: shelves.scheduled,
-      retrying: shelves.retrying,
+      replaced: state.replaced,
+      waiting: state.waiting,
+      scheduled: state.scheduled,
+      retrying: state.retrying,
       now
     }
   }
@@ -39,7 +39,7 @@ export class Intake {
   /** All of the drafts, or none of them: first it is decided what becomes of each, then it is done. */
   accept (drafts: readonly TaskDraft[], batch_id: string | null): BatchOutcome {
     const [{ idempotency, user_id, tenant, task_id }] = drafts as [TaskDraft]
-    const { entries, byKey } = this.#shelves
+    const { entries, byKey } = this.#state
     const before = this.#before(task_id, batch_id)
     if (before) {
       return this.#answer('accepted', batch_id, before.map((entry, i) => {
@@ -57,20 +57,20 @@ export class Intake {
     const decision = decide(drafts, batch_id !== null, this.#view)
     if ('outcome' in decision) return decision
     const { becomes, fresh, older, tooMany } = decision
-    const { waiting } = this.#shelves
+    const { waiting } = this.#state
     // A tenant whose last waiting task is replaced goes on from its turn: it is not forgotten in between.
     if (fresh.length > 0) waiting.add(tenant, 1)
     if (tooMany) this.#lifecycle.replace(older)
     else this.#lifecycle.cancel(older)
-    const unsettled = older.length > 0 && this.#lifecycle.settle(true)
+    const deferred = older.length > 0 && this.#lifecycle.propagate(true)
     if (fresh.length > 0) waiting.add(tenant, -1)
     for (const { draft, deps, waits } of fresh) this.#lifecycle.create(draft, deps, waits)
-    if (fresh.length > 0) this.#bell.ring()
+    if (fresh.length > 0) this.#workSignal.ring()
     const tasks = becomes.map(({ outcome, id }) => ({ outcome, entry: entries.get(id)! }))
     const answered = tasks.map(({ entry }) => entry)
     const expires = batch_id === null ? Infinity : this.#bindBatch(batch_id, user_id, answered)
     if (idempotency) this.#bind(idempotency, batch_id, answered, expires)
-    return { ...this.#answer('accepted', batch_id, tasks), ...(unsettled ? { unsettled } : {}) }
+    return { ...this.#answer('accepted', batch_id, tasks), ...(deferred ? { deferred } : {}) }
   }
 
   #answer (outcome: 'accepted' | 'replayed', batch_id: string | null, tasks: Array<Pick<EnqueuedTask, 'outcome'> & { entry: Entry }>): BatchOutcome {
@@ -84,43 +84,43 @@ export class Intake {
 
   /** Returns when it is forgotten, if not with the last of its tasks. */
   #bindBatch (batch_id: string, user_id: string, entries: readonly Entry[]): number {
-    const { batches } = this.#shelves
-    const isCrowded = ({ task, batch_ids }: Entry) => isFinished(task) && batch_ids.length >= MOST_ANSWERED
-    const isShort = entries.some(isCrowded) && entries.every(({ task }) => isFinished(task))
+    const { batches } = this.#state
+    const isFull = ({ task, batch_ids }: Entry) => isFinished(task) && batch_ids.length >= MAX_ANSWERED
+    const isShort = entries.some(isFull) && entries.every(({ task }) => isFinished(task))
     const expires = isShort ? this.#reads.now + CROWDED_BATCH : Infinity
-    for (const entry of new Set(entries)) if (!isCrowded(entry)) entry.batch_ids.push(batch_id)
+    for (const entry of new Set(entries)) if (!isFull(entry)) entry.batch_ids.push(batch_id)
     batches.set(batch_id, { user_id, entries, expires })
     return expires
   }
 
   #bind ({ key, body }: { key: string, body: string }, batch_id: string | null, entries: readonly Entry[], expires: number): void {
     const [only] = batch_id === null ? entries : []
-    if (only && only.keys >= MOST_ANSWERED) return
+    if (only && only.keys >= MAX_ANSWERED) return
     if (only) only.keys++
-    this.#shelves.byKey.set(key, { batch_id, entries, body, expires })
+    this.#state.byKey.set(key, { batch_id, entries, body, expires })
   }
 
   /** What this very call has made, if it has been here before: its reply was lost. */
   #before (task_id: string, batch_id: string | null): readonly Entry[] | undefined {
-    if (batch_id !== null) return this.#shelves.batches.get(batch_id)?.entries
-    const entry = this.#shelves.entries.get(task_id)
+    if (batch_id !== null) return this.#state.batches.get(batch_id)?.entries
+    const entry = this.#state.entries.get(task_id)
     return entry && [entry]
   }
 
   /** An active task like this one, else the newest finished one whose chart is there. */
-  #findSame (draft: TaskDraft): Entry | null {
-    const alike = this.#shelves.bySame.of(draft.same).sort((a, b) => b.order - a.order)
-    const active = alike.find(entry => !isFinished(entry.task) && !this.#shelves.replaced.has(entry))
+  #findDuplicate (draft: TaskDraft): Entry | null {
+    const alike = this.#state.byDedupKey.of(draft.dedup_key).sort((a, b) => b.order - a.order)
+    const active = alike.find(entry => !isFinished(entry.task) && !this.#state.replaced.has(entry))
     if (active) return active
     const completed = alike.find(({ task }) => task.status === ChartStatus.COMPLETED)
     const task = this.#reads.shown(completed)
-    if (!completed || !task || (task.chart_id === draft.asked?.chart_id && !draft.asked.kept)) return null
-    if (draft.charts_inside && !this.#shelves.contents.has(task.chart_id!)) return null
+    if (!completed || !task || (task.chart_id === draft.chart_check?.chart_id && !draft.chart_check.kept)) return null
+    if (draft.stores_content && !this.#state.contents.has(task.chart_id!)) return null
     return completed
   }
 
   #activeOf ({ message_id, user_id }: TaskDraft): Entry[] {
-    const entries = this.#shelves.byMessage.of(message_id).sort((a, b) => b.order - a.order)
+    const entries = this.#state.byMessage.of(message_id).sort((a, b) => b.order - a.order)
     return entries.filter(entry => entry.draft.user_id === user_id && !isFinished(entry.task))
   }
 }

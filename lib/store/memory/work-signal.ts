@@ -1,5 +1,5 @@
 /** Wakes one who waits for work; rung while nobody waits, it wakes the next who would. */
-export class Bell {
+export class WorkSignal {
   readonly #waiting = new Set<() => void>()
   #rung = false
 

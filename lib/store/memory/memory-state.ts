@@ -6,11 +6,11 @@ import { SortedSet } from './sorted-set.ts'
 import { TenantCounts } from './tenant-counts.ts'
 
 /** Where the store keeps what it knows: what the keys of `docs/reference/redis-keys.md` are to the scripts. */
-export class Shelves {
+export class MemoryState {
   readonly entries = new Map<string, Entry>()
   readonly contents = new Map<string, string>()
   readonly byMessage = new IndexOf<Entry>()
-  readonly bySame = new IndexOf<Entry>()
+  readonly byDedupKey = new IndexOf<Entry>()
   /** What an Idempotency-Key was answered with. */
   readonly byKey = new Map<string, { readonly batch_id: string | null, readonly entries: readonly Entry[], readonly body: string, readonly expires: number }>()
   readonly batches = new Map<string, { readonly user_id: string, readonly entries: readonly Entry[], readonly expires: number }>()
@@ -37,25 +37,25 @@ export class Shelves {
   readonly retrying = new Set<string>()
   readonly running = new TenantCounts()
   /** By worker and lane: what its latest take handed out, what it ended and found expired: its reply may be lost. */
-  readonly takes = new Map<string, {
-    readonly take_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expired: readonly ExpiredLease[], readonly expires: number
+  readonly claims = new Map<string, {
+    readonly claim_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expired: readonly ExpiredLease[], readonly expires: number
   }>()
 
   paused = false
 
   /** Whether earlier calls have left something to settle. */
-  get unsettled (): boolean {
+  get deferred (): boolean {
     return this.replaced.size > 0 || this.untold.length > 0
   }
 
   /** Removes what belongs to a task and is of no use without it. */
   forget (entry: Entry): void {
-    const { task_id, message_id, same } = entry.draft
+    const { task_id, message_id, dedup_key } = entry.draft
     this.finished.remove(task_id)
     this.entries.delete(task_id)
     if (entry.task.chart_id) this.contents.delete(entry.task.chart_id)
     this.byMessage.remove(message_id, entry)
-    this.bySame.remove(same, entry)
+    this.byDedupKey.remove(dedup_key, entry)
     this.dependents.delete(task_id)
   }
 
@@ -69,6 +69,6 @@ export class Shelves {
       if (kept.length > 0) this.unrun.set(tenant, kept)
       else this.unrun.delete(tenant)
     }
-    for (const [name, { expires }] of this.takes) if (expires <= now) this.takes.delete(name)
+    for (const [name, { expires }] of this.claims) if (expires <= now) this.claims.delete(name)
   }
 }
