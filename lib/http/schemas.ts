@@ -1,7 +1,7 @@
 import { Type, type TProperties, type TSchema } from '@sinclair/typebox'
 import { BULK_CURSOR, BULK_LIMIT, MAX_NAMED_TASKS } from '../service/bulk.ts'
 import { HISTORY_MINUTES } from '../service/monitoring.ts'
-import { CURSOR, ERROR_CODE } from '../service/task-list.ts'
+import { ERROR_CODE, MAX_CURSOR_LENGTH } from '../service/task-list.ts'
 import { ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, ChartVisibility, MAX_ID_LENGTH, Uuid } from '../task.ts'
 import { NamedSchemas } from './named-schemas.ts'
 
@@ -256,7 +256,7 @@ const filterFields = {
 export const ListQuery = Type.Object({
   ...filterFields,
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100, default: 50, description: 'Maximum number of tasks in a page' })),
-  cursor: Type.Optional(Type.String({ pattern: CURSOR, description: 'Where the page before ended' }))
+  cursor: Type.Optional(Type.String({ minLength: 1, maxLength: MAX_CURSOR_LENGTH, description: 'The `cursor` of the page before' }))
 }, { additionalProperties: false })
 
 /** `usual`: minutes of the range where none is asked for. */

@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
 import { errors } from '../errors.ts'
-import type { TaskFilter, TaskStore } from '../store/task-store.ts'
+import type { QueueAdmin, TaskFilter, TaskQueue } from '../store/task-store.ts'
 import { ChartStatus, Uuid, isFinished, type ChartTask } from '../task.ts'
 import { dependentsFirst } from './dependents-first.ts'
 import { collect } from './open-answers.ts'
 import type { LargeReads } from './large-reads.ts'
-import { CURSOR, checkFilter, type ListFilter } from './task-list.ts'
+import { MAX_CURSOR_LENGTH, checkFilter, type ListFilter } from './task-list.ts'
 
 /** Tasks of one part: a store cancels all of them at once, and serves nobody else meanwhile. */
 const PART = 25
@@ -17,8 +17,9 @@ const MAX_DURATION_MS = 800
 const MAX_SKIPPED = 20
 export const MAX_NAMED_TASKS = 100
 
-/** The format of a cursor: that of a list, or the number of named tasks that are done. */
-export const BULK_CURSOR = `${CURSOR}|^named\\.\\d{1,3}$`
+const LIST_PREFIX = 'list.'
+/** The format of a cursor: the cursor of a list behind a prefix, or the number of named tasks that are done. */
+export const BULK_CURSOR = `^(list\\.[\\s\\S]{1,${MAX_CURSOR_LENGTH}}|named\\.\\d{1,3})$`
 
 /** Which tasks to run again or to cancel. A task must fit every field that is given. */
 export interface BulkFilter extends ListFilter {
@@ -55,7 +56,7 @@ interface Checked {
 type Act = (tasks: readonly ChartTask[]) => Promise<Array<string | null>>
 
 interface BulkOperationsOptions {
-  readonly store: TaskStore
+  readonly store: Pick<QueueAdmin, 'list'> & Pick<TaskQueue, 'cancelAll'>
   readonly reads: LargeReads
   /** Asks for the chart of a failed task again. @throws what `retryTask` throws */
   readonly retry: (task_id: string) => Promise<void>
@@ -112,8 +113,8 @@ export class BulkOperations {
   async #find (filter: TaskFilter, task_ids: readonly string[] | null, most: number, cursor: string | null): Promise<{ tasks: readonly ChartTask[], looked: number, cursor: string | null }> {
     const { store, reads } = this.#options
     if (task_ids === null) {
-      const page = await store.list({ filter, limit: most, cursor })
-      return { ...page, looked: page.tasks.length }
+      const page = await store.list({ filter, limit: most, cursor: cursor && cursor.slice(LIST_PREFIX.length) })
+      return { tasks: page.tasks, looked: page.tasks.length, cursor: page.cursor && `${LIST_PREFIX}${page.cursor}` }
     }
     const from = cursor === null ? 0 : Number(cursor.split('.')[1])
     const named = task_ids.slice(from, from + most)
@@ -181,7 +182,7 @@ function check (given: BulkFilter, { limit = BULK_LIMIT.usual, cursor = null }: 
     throw new errors.CHARTS_ERR_INVALID_REQUEST('filter must name something: it would fit every task')
   }
   if (!Number.isInteger(limit) || limit < 1 || limit > BULK_LIMIT.max) throw new errors.CHARTS_ERR_INVALID_REQUEST(`limit must be a whole number from 1 to ${BULK_LIMIT.max}`)
-  if (cursor !== null && !new RegExp(BULK_CURSOR).test(cursor)) throw new errors.CHARTS_ERR_INVALID_REQUEST('cursor must be one that such a call has given')
+  if (cursor !== null && !(typeof cursor === 'string' && new RegExp(BULK_CURSOR).test(cursor))) throw new errors.CHARTS_ERR_INVALID_REQUEST('cursor must be one that such a call has given')
   if (cursor !== null && cursor.startsWith('named') !== (task_ids !== undefined)) throw new errors.CHARTS_ERR_INVALID_REQUEST('cursor must be one that a call with this filter has given')
   return { filter, task_ids: task_ids === undefined ? null : checkIds(task_ids), limit, cursor }
 }

@@ -334,8 +334,7 @@ export class QueueService {
    * @throws CHARTS_ERR_INVALID_REQUEST for what is no cursor, limit, status or id
    */
   async listTasks (options: ListTasksOptions = {}): Promise<TaskPage> {
-    const { filter, limit, cursor } = checkList(options)
-    const page = await this.#store.list({ filter, limit, cursor })
+    const page = await this.#store.list(checkList(options))
     return { tasks: await this.#estimates.ofAll(page.tasks), cursor: page.cursor }
   }
 

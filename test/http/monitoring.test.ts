@@ -187,7 +187,8 @@ for (const kind of storeKinds) {
     const refused: Array<[operation: string, body: unknown]> = [
       ['retry', { filter: { status: 'PENDING' } }],
       ['cancel', { filter: { status: 'FAILED' } }],
-      ['cancel', { filter: { task_ids }, cursor: `active.1.${unknown_id}` }],
+      ['cancel', { filter: { task_ids }, cursor: `list.active.1.${unknown_id}` }],
+      ['cancel', { filter: { user_id: 'ada' }, cursor: 'list.x' }],
       ['retry', { filter: { user_id: 'ada' }, cursor: 'named.1' }]
     ]
     for (const [operation, body] of refused) {

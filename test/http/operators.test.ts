@@ -79,8 +79,11 @@ for (const kind of storeKinds) {
         t.equal((await root.delete(`/admin/tasks/${path}`)).statusCode, 400)
         t.equal((await root.request('POST', `/admin/tasks/${path}/retry`)).statusCode, 400)
       }
-      for (const query of ['status=DONE', 'status=', 'limit=0', 'limit=101', 'limit=many', 'cursor=', 'cursor=abc', `cursor=active.1.${'x'.repeat(36)}`, 'user_id=', 'org_id=', 'tenant=acme']) {
+      for (const query of ['status=DONE', 'status=', 'limit=0', 'limit=101', 'limit=many', 'cursor=', `cursor=${'x'.repeat(513)}`, 'user_id=', 'org_id=', 'tenant=acme']) {
         t.match((await root.get(`/admin/tasks?${query}`)).json(), { statusCode: 400, code: 'FST_ERR_VALIDATION' }, query)
+      }
+      for (const cursor of ['abc', `active.1.${'x'.repeat(36)}`, '%00']) {
+        t.match((await root.get(`/admin/tasks?cursor=${cursor}`)).json(), { statusCode: 400, code: 'CHARTS_ERR_INVALID_REQUEST' }, cursor)
       }
       for (const [operation, ask] of routes.slice(2, 5)) {
         t.match((await ask(root)).json(), { statusCode: 404, code: 'CHARTS_ERR_TASK_NOT_FOUND' }, operation)

@@ -140,7 +140,7 @@ t.test('of many charts that the host finds, only as many tasks are read as are n
   }))
   reads.length = 0
   t.strictSame((await list(ada, { limit: 2, content: true })).charts.map(({ content }) => content), [999, 998])
-  t.strictSame(reads.map(({ verb, args }) => [verb, (args[0] as string[]).length]), [['readMessage', message_id.length], ['read', 100]])
+  t.strictSame(reads.map(({ verb, args }) => [verb, verb === 'read' && (args[0] as string[]).length]), [['readMessage', false], ['read', 100]])
 })
 
 t.test('large contents are read a few MiB at a time, however many ask', async t => {

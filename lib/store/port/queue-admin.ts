@@ -69,9 +69,6 @@ export interface TaskPage {
   readonly cursor: string | null
 }
 
-/** Maximum number of characters of a cursor. */
-export const MAX_CURSOR_LENGTH = 512
-
 /** What an operator does with the queue. */
 export interface QueueAdmin {
   /**
