@@ -56,7 +56,7 @@ interface Checked {
 type Act = (tasks: readonly ChartTask[]) => Promise<Array<string | null>>
 
 interface BulkOperationsOptions {
-  readonly store: Pick<QueueAdmin, 'list'> & Pick<TaskQueue, 'cancelAll'>
+  readonly store: QueueAdmin & TaskQueue
   readonly reads: LargeReads
   /** Asks for the chart of a failed task again. @throws what `retryTask` throws */
   readonly retry: (task_id: string) => Promise<void>

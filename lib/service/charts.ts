@@ -1,4 +1,4 @@
-import type { TaskStore } from '../store/task-store.ts'
+import type { MessageIndex, TaskReader } from '../store/task-store.ts'
 import { ChartVisibility, type Chart, type ChartTask, type JsonValue } from '../task.ts'
 import type { HostCharts } from './host-charts.ts'
 import { LargeReads } from './large-reads.ts'
@@ -16,11 +16,11 @@ export function toContent (text: string): { content: JsonValue } | null {
 
 /** Finished charts: beside the tasks, or in the host's store. A chart that its task does not name is never shown. */
 export class Charts {
-  readonly #store: TaskStore
+  readonly #store: MessageIndex & TaskReader
   readonly #reads: LargeReads
   readonly #hostCharts: HostCharts | null
 
-  constructor (store: TaskStore, hostCharts: HostCharts | null, reads: LargeReads = new LargeReads(store)) {
+  constructor (store: MessageIndex & TaskReader, hostCharts: HostCharts | null, reads: LargeReads = new LargeReads(store)) {
     this.#store = store
     this.#reads = reads
     this.#hostCharts = hostCharts

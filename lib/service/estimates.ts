@@ -1,5 +1,5 @@
 import type { Logger } from '../generator.ts'
-import type { QueueSnapshot, TaskStore } from '../store/task-store.ts'
+import type { QueueSnapshot, QueueStatistics, TaskReader } from '../store/task-store.ts'
 import { isFinished, type ChartTask } from '../task.ts'
 import type { QueueTelemetry } from '../telemetry/queue-telemetry.ts'
 import { Forecast, waitsForOthers } from './forecast.ts'
@@ -31,14 +31,14 @@ function round (time: number, now: number): number {
 
 /** Tells of unfinished tasks when they will be done. Worked out when it is asked for: no change of the task. */
 export class Estimates {
-  readonly #store: TaskStore
+  readonly #store: QueueStatistics & TaskReader
   readonly #logger: Logger
   readonly #telemetry: QueueTelemetry
   #asked: Promise<QueueSnapshot> | null = null
   #answer: Promise<Forecast | null> = Promise.resolve(null)
   readonly #shared = new WeakMap<ChartTask, { readonly at: number, readonly task: Promise<ChartTask> }>()
 
-  constructor (store: TaskStore, logger: Logger, telemetry: QueueTelemetry) {
+  constructor (store: QueueStatistics & TaskReader, logger: Logger, telemetry: QueueTelemetry) {
     this.#store = store
     this.#logger = logger
     this.#telemetry = telemetry

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from '../generator.ts'
 import { MAX_CODES, MAX_LATEST, MINUTE_MS, OTHER_CODES } from '../monitoring-rules.ts'
-import type { FailureRef, HistoryAddition, HistoryMinute, ClaimedTask, TaskStore } from '../store/task-store.ts'
+import type { ClaimedTask, FailureRef, HistoryAddition, HistoryMinute, HistoryStore } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 
 /** Upper bounds of the buckets of a histogram, in ms; what takes longer is in one more. */
@@ -50,7 +50,7 @@ function measure (durations: Durations, ms: number): void {
  * one command, never per task. An addition that fails is sent again unchanged. A process that dies loses its last few seconds.
  */
 export class History {
-  readonly #store: TaskStore
+  readonly #store: HistoryStore
   readonly #logger: Logger
   readonly #process_id = randomUUID()
   #minutes = new Map<number, PendingMinute>()
@@ -60,7 +60,7 @@ export class History {
   #timer: NodeJS.Timeout | undefined
   #hasFailed = false
 
-  constructor (store: TaskStore, logger: Logger) {
+  constructor (store: HistoryStore, logger: Logger) {
     this.#store = store
     this.#logger = logger
   }

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { errors } from '../errors.ts'
 import type { Logger } from '../generator.ts'
-import type { Settled, Settlement, TaskStore } from '../store/task-store.ts'
+import type { Settled, Settlement, TaskReader } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask, type Identity } from '../task.ts'
 import { chartIdOf, chartIdsOf } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
@@ -34,13 +34,13 @@ type Row = Omit<Chart, 'created_at'> & { readonly created_at: unknown }
 /** The charts in the host's own store: saved before their task is completed, shown as charts, deleted where no task names them. */
 export class HostCharts {
   readonly #chartStore: ChartStore
-  readonly #store: TaskStore
+  readonly #store: TaskReader
   readonly #logger: Logger
   readonly #timeout: number
   readonly #closing = new AbortController()
 
   /** `timeout`: ms for the answer to one call. */
-  constructor (chartStore: ChartStore, store: TaskStore, logger: Logger, timeout: number = CHART_STORE_TIMEOUTS.call) {
+  constructor (chartStore: ChartStore, store: TaskReader, logger: Logger, timeout: number = CHART_STORE_TIMEOUTS.call) {
     this.#chartStore = chartStore
     this.#store = store
     this.#logger = logger

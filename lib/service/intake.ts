@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { errors } from '../errors.ts'
-import type { EnqueuedTask, EnqueueRefusal, RetryPolicy, Retention, TaskDetails, TaskDraft, TaskStore, TraceContext } from '../store/task-store.ts'
+import type { EnqueuedTask, EnqueueRefusal, Retention, RetryPolicy, StoreClock, TaskDetails, TaskDraft, TaskQueue, TaskReader, TraceContext } from '../store/task-store.ts'
 import {
   BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema, isId,
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
@@ -16,7 +16,7 @@ import type { HostCharts } from './host-charts.ts'
 const FARTHEST_AHEAD = 30 * 86_400_000
 
 export interface IntakeOptions {
-  readonly store: TaskStore
+  readonly store: TaskQueue & TaskReader & StoreClock
   /** null: charts are kept beside the tasks. */
   readonly hostCharts: HostCharts | null
   readonly paramsSchema: object | undefined

@@ -1,4 +1,4 @@
-import type { TaskStore } from '../store/task-store.ts'
+import type { TaskReader } from '../store/task-store.ts'
 import type { ChartTask } from '../task.ts'
 import { Budget } from './budget.ts'
 
@@ -11,10 +11,10 @@ const CONTENTS = { first: 2 ** 16, others: 2 ** 19 }
 
 /** Reads that may be large, in slices: the store serves others in between, and what this process holds stays small. */
 export class LargeReads {
-  readonly #store: TaskStore
+  readonly #store: TaskReader
   readonly #budget = new Budget(AT_A_TIME)
 
-  constructor (store: TaskStore) {
+  constructor (store: TaskReader) {
     this.#store = store
   }
 

@@ -1,5 +1,5 @@
 import type { Logger } from '../generator.ts'
-import type { Settled, Settlement, ProgressReport, Claim, Claimed, ClaimedTask, TaskStore } from '../store/task-store.ts'
+import type { Claim, Claimed, ClaimedTask, LeaseStore, ProgressReport, QueueAdmin, Settled, Settlement, TaskReader } from '../store/task-store.ts'
 import { isFinished, type Chart, type ChartTask } from '../task.ts'
 import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
@@ -21,7 +21,7 @@ const MAX_NAMED = 20
 export type LeasesClaim = Omit<Claim, 'runningPerTenant' | 'beside'> & Partial<Pick<Claim, 'beside'>>
 
 export interface LeasesOptions {
-  readonly store: TaskStore
+  readonly store: LeaseStore & TaskReader & Pick<QueueAdmin, 'cleanup'>
   /** null: charts are kept beside the tasks. */
   readonly hostCharts: HostCharts | null
   readonly charts: Charts
@@ -37,7 +37,7 @@ export interface LeasesOptions {
 
 /** What the holder of a lease may do: take tasks, report, prolong, and end the lease for good. */
 export class Leases {
-  readonly #store: TaskStore
+  readonly #store: LeaseStore & TaskReader & Pick<QueueAdmin, 'cleanup'>
   readonly #hostCharts: HostCharts | null
   readonly #charts: Charts
   readonly #saveTimeout: number

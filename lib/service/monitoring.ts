@@ -1,6 +1,6 @@
 import { errors } from '../errors.ts'
 import { MAX_LATEST, MINUTE_MS } from '../monitoring-rules.ts'
-import type { FailureRef, HistoryMinute, TaskStore, WorkerList } from '../store/task-store.ts'
+import type { FailureRef, HistoryMinute, HistoryStore, WorkerDirectory, WorkerList } from '../store/task-store.ts'
 import type { ChartTask } from '../task.ts'
 import { HISTORY_BOUNDS, UNBOUNDED, type History } from './history.ts'
 import { collect } from './open-answers.ts'
@@ -124,14 +124,14 @@ function minutesOf (minutes: number): number {
 }
 
 interface MonitoringOptions {
-  readonly store: TaskStore
+  readonly store: WorkerDirectory & HistoryStore
   readonly reads: LargeReads
   readonly history: History
 }
 
 /** Who works the queue, and what has become of its tasks lately. */
 export class Monitoring {
-  readonly #store: TaskStore
+  readonly #store: WorkerDirectory & HistoryStore
   readonly #reads: LargeReads
   readonly #history: History
 

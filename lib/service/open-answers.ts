@@ -1,4 +1,4 @@
-import type { TaskRef, TaskStore } from '../store/task-store.ts'
+import type { MessageIndex, TaskQueue, TaskRef } from '../store/task-store.ts'
 import type { ChartTask, Identity } from '../task.ts'
 import { idOf, messageIdOf } from './arguments.ts'
 import type { Charts } from './charts.ts'
@@ -22,7 +22,7 @@ export interface OpenBatch {
 }
 
 interface OpenAnswersOptions {
-  readonly store: TaskStore
+  readonly store: TaskQueue & MessageIndex
   readonly reads: LargeReads
   readonly charts: Charts
   readonly estimates: Estimates

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Logger } from '../generator.ts'
-import type { HintListener, TaskState, TaskStore } from '../store/task-store.ts'
+import type { HintListener, HintSource, TaskReader, TaskState } from '../store/task-store.ts'
 import { ChartStatus, isFinished, shownCancelled, type ChartTask } from '../task.ts'
 
 /** ms after which every watched task is read again even though hints arrive: a hint may be lost without anybody noticing. */
@@ -23,7 +23,7 @@ interface Topic {
 }
 
 export interface TaskFeedOptions {
-  readonly store: TaskStore
+  readonly store: HintSource & TaskReader
   /** ms between reads while hints do not arrive. */
   readonly poll: number
   readonly logger: Logger
@@ -34,7 +34,7 @@ export interface TaskFeedOptions {
  * what is not newer; while hints do not arrive, tasks are polled. A watcher that is slow skips states, but never the last.
  */
 export class TaskFeed implements HintListener {
-  readonly #store: TaskStore
+  readonly #store: HintSource & TaskReader
   readonly #poll: number
   readonly #logger: Logger
   readonly #topics = new Map<string, Topic>()

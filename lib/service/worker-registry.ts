@@ -1,13 +1,13 @@
 import type { Logger } from '../generator.ts'
-import type { TaskStore, WorkerRegistration } from '../store/task-store.ts'
+import type { StoreClock, WorkerDirectory, WorkerRegistration } from '../store/task-store.ts'
 
 /** Registers the workers of this process in the store. A failure is logged once, and never disturbs the worker. */
 export class WorkerRegistry {
-  readonly #store: TaskStore
+  readonly #store: WorkerDirectory & StoreClock
   readonly #logger: Logger
   #hasFailed = false
 
-  constructor (store: TaskStore, logger: Logger) {
+  constructor (store: WorkerDirectory & StoreClock, logger: Logger) {
     this.#store = store
     this.#logger = logger
   }

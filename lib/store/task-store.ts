@@ -4,7 +4,7 @@ import type { MessageIndex } from './port/message-index.ts'
 import type { HistoryStore, WorkerDirectory } from './port/monitoring-store.ts'
 import type { QueueAdmin } from './port/queue-admin.ts'
 import type { QueueStatistics } from './port/queue-statistics.ts'
-import type { StoreConnection } from './port/store-connection.ts'
+import type { StoreClock, StoreConnection } from './port/store-connection.ts'
 import type { TaskQueue } from './port/task-queue.ts'
 import type { TaskReader } from './port/task-reader.ts'
 
@@ -27,4 +27,5 @@ export type * from './port/task-reader.ts'
  * does not answer in time; it is then unknown whether the call took effect.
  */
 export interface TaskStore extends
-  TaskQueue, LeaseStore, TaskReader, MessageIndex, QueueAdmin, QueueStatistics, WorkerDirectory, HistoryStore, HintSource, StoreConnection {}
+  TaskQueue, LeaseStore, TaskReader, MessageIndex, QueueAdmin, QueueStatistics, WorkerDirectory, HistoryStore, HintSource, StoreClock,
+  StoreConnection {}

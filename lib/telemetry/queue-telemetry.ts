@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Cancelled, Settled, Settlement, QueueStats, Claim, Claimed, ClaimedTask, TaskStore, TraceContext } from '../store/task-store.ts'
+import type { Cancelled, Claim, Claimed, ClaimedTask, QueueStatistics, QueueStats, Settled, Settlement, StoreClock, TaskReader, TraceContext } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 import {
   channels, traceOperation, tracingChannels, type ObservedQueue, type ProcessMessage, type SendMessage, type StepMessage, type Telemetry, type Transport
@@ -26,7 +26,7 @@ export interface TracedAttempt {
 /** What one process tells of a queue. Where nobody listens, each call is one look at whether somebody does. */
 export class QueueTelemetry implements ObservedQueue {
   readonly keyPrefix: string
-  readonly #store: TaskStore
+  readonly #store: QueueStatistics & TaskReader & StoreClock
   readonly #estimates = new FirstEstimates()
   /** A refusal passes the service, then the routes: it is told once. */
   readonly #refused = new WeakSet<object>()
@@ -34,7 +34,7 @@ export class QueueTelemetry implements ObservedQueue {
   #isFeedUp = false
   readonly #unlisten: () => void
 
-  constructor ({ keyPrefix, store, telemetry }: { readonly keyPrefix: string, readonly store: TaskStore, readonly telemetry?: Telemetry | undefined }) {
+  constructor ({ keyPrefix, store, telemetry }: { readonly keyPrefix: string, readonly store: QueueStatistics & TaskReader & StoreClock, readonly telemetry?: Telemetry | undefined }) {
     this.keyPrefix = keyPrefix
     this.#store = store
     this.#unlisten = telemetry?.listen(this) ?? (() => {})

@@ -11,8 +11,9 @@ import { hostStore } from '../helpers/chart-store.ts'
 const ada = { user_id: 'ada', org_id: null }
 const request = (fields: Partial<BatchedChartRequest> = {}): BatchedChartRequest => ({ message_id: randomUUID(), ...fields })
 
-function intake ({ chartStore, ...options }: Partial<IntakeOptions> & { chartStore?: ChartStore } = {}): { intake: Intake, store: TaskStore, ended: string[] } {
-  const store = options.store ?? memoryStore()
+function intake (
+  { chartStore, store = memoryStore(), ...options }: Partial<Omit<IntakeOptions, 'store'>> & { chartStore?: ChartStore, store?: TaskStore } = {}
+): { intake: Intake, store: TaskStore, ended: string[] } {
   const ended: string[] = []
   return {
     store,

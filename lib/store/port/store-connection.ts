@@ -1,7 +1,11 @@
+/** The clock of a store. */
+export interface StoreClock {
+  /** ms since the epoch. Only a store whose clock a test sets has this method: without it, callers use the clock of the process. */
+  now? (): number
+}
+
 /** The store as a resource of this process. */
 export interface StoreConnection {
-  /** The store's clock, ms since the epoch. Only for a store whose clock a test sets: without this method, callers use the process's clock. */
-  now? (): number
   /** Whether the store answers, whether hints arrive, and whether it accepts writes; it does not if it is full, read-only or forbidden. Never rejects. */
   checkHealth (): Promise<{ store: boolean, feed: boolean, writable: boolean }>
   /**
