@@ -6,7 +6,7 @@ import { isFinished, type Chart, type ChartTask, type Identity } from '../task.t
 import { chartIdOf, chartIdsOf } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
 import type { ChartText } from './listed-charts.ts'
-import { retryUntilAborted } from './retry-until-aborted.ts'
+import { retryUntilAborted } from '../async.ts'
 
 /** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */
 const SAVE_GRACE = 900

@@ -1,7 +1,7 @@
 import type { Logger } from '../generator.ts'
 import type { Leases } from '../service/leases.ts'
 import { AttemptError } from '../service/outcome.ts'
-import { retryUntilAborted } from '../service/retry-until-aborted.ts'
+import { retryUntilAborted } from '../async.ts'
 import type { Chart, ChartTask } from '../task.ts'
 
 export interface ReadDependenciesOptions {

@@ -14,6 +14,7 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['monitoring-rules', []],
   ['silent-logger', entities],
   ['logging', entities],
+  ['async', []],
   ['json', []],
   ['version', []],
   ['validator', ['json', 'ajv', 'ajv/dist/2020.js', 'ajv-formats']],
@@ -28,15 +29,15 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['telemetry/', [...entities, 'telemetry/', 'type store/task-store']],
   // On top of the channels: nothing of the package imports it.
   ['otel/', ['otel/', 'errors', 'version', 'telemetry/channels', 'type telemetry/', 'type store/task-store', 'type task', '@opentelemetry/api']],
-  ['service/', [...entities, 'json', 'logging', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
-  ['http/', [...entities, 'validator', 'service/', 'http/', 'type telemetry/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
+  ['service/', [...entities, 'async', 'json', 'logging', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
+  ['http/', [...entities, 'async', 'validator', 'service/', 'http/', 'type telemetry/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
   ['dashboard/index', ['errors', 'options', 'http/access', 'dashboard/', 'fastify-plugin', 'type fastify']],
   ['dashboard/', ['task', 'errors', 'service/', 'http/', 'dashboard/', 'type store/task-store', 'type fastify']],
   // Runs in browsers: of the server it knows types only.
   ['client/', ['client/', 'eventsource-parser', 'type task', 'type service/listed-charts']],
   ['worker/run-worker', [...entities, 'options', 'chart-queue-service', 'worker/', 'type service/', 'type telemetry/']],
   ['worker/thread-pool', [...entities, 'service/', 'worker/', 'piscina', 'type piscina']],
-  ['worker/', [...entities, 'logging', 'version', 'service/', 'worker/', 'telemetry/channels', 'type telemetry/', 'type store/task-store']],
+  ['worker/', [...entities, 'async', 'logging', 'version', 'service/', 'worker/', 'telemetry/channels', 'type telemetry/', 'type store/task-store']],
   // The composition roots: the only places that wire layers together.
   ['chart-queue-service', [...entities, 'options', 'silent-logger', 'service/', 'store/', 'type telemetry/', 'type ioredis']],
   ['plugin', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', 'worker/open-generator', '@fastify/websocket', 'fastify-plugin', 'type fastify']],
