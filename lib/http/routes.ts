@@ -3,7 +3,7 @@ import { errors } from '../errors.ts'
 import type { MessageListing } from '../service/message-listing.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { ChartStatus, CreateChartRequestSchema, isFinished, type ChartTask, type CreateChartRequest } from '../task.ts'
-import { compileStrict, isStorable, nameFaults, strictJudge, type Fault } from '../validator.ts'
+import { compileStrict, isStorable, describeIssues, strictValidator, type ValidationIssue } from '../validator.ts'
 import { Gate, callerOf, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { describer, idempotencyKeyOf, messageOf, pathOf, sendJson } from './answers.ts'
 import { batchRoutes } from './batches.ts'
@@ -66,13 +66,13 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
   fastify.setValidatorCompiler(({ schema, httpPart }) => {
     // Described for the reader: what is understood of a header, the routes say.
     if (httpPart === 'headers') return () => true
-    if (httpPart === 'body') return strictJudge(schema as object, options.paramsSchema)
+    if (httpPart === 'body') return strictValidator(schema as object, options.paramsSchema)
     return compileStrict(schema as object, httpPart === 'querystring' ? { coerceTypes: true, useDefaults: true } : {})
   })
   fastify.setSerializerCompiler(() => serialize)
-  fastify.setSchemaErrorFormatter((faults, what) => {
-    const message = nameFaults(faults as Fault[], what)
-    return isStorable(faults as Fault[]) ? new Error(message) : new errors.CHARTS_ERR_INVALID_REQUEST(message)
+  fastify.setSchemaErrorFormatter((issues, subject) => {
+    const message = describeIssues(issues as ValidationIssue[], subject)
+    return isStorable(issues as ValidationIssue[]) ? new Error(message) : new errors.CHARTS_ERR_INVALID_REQUEST(message)
   })
   parseBodies(fastify)
   identifyCallers(fastify, options.identify, options.stream.allowedOrigins)

@@ -5,7 +5,7 @@ import {
   BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema, isId,
   type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
 } from '../task.ts'
-import { embeddable, isStorable, nameFaults, strictJudge, type Judge } from '../validator.ts'
+import { describeIssues, embeddable, isStorable, strictValidator, type Validator } from '../validator.ts'
 import { aFewAtATime } from './a-few-at-a-time.ts'
 import { timeOf } from './arguments.ts'
 import { resolveRefs } from './batch-refs.ts'
@@ -52,23 +52,23 @@ const HEAVIEST = 60
 /** Whose turn and whose limits: those of the org, or of the user where there is none. */
 export const tenantOf = ({ user_id, org_id }: Caller): string => org_id === null ? `user:${user_id}` : `org:${org_id}`
 
-/** Judges requests, and hands them to the store: one, or many of which all are accepted or none. */
+/** Validates requests, and hands them to the store: one, or many of which all are accepted or none. */
 export class Intake {
   readonly #options: IntakeOptions
-  readonly #judgeOne: Judge
-  readonly #judgeBatch: Judge
+  readonly #validateOne: Validator
+  readonly #validateBatch: Validator
 
   constructor (options: IntakeOptions) {
     this.#options = options
     const { tasks } = BatchRequestSchema.properties
-    this.#judgeOne = strictJudge(withParams(CreateChartRequestSchema, options.paramsSchema), options.paramsSchema)
-    this.#judgeBatch = strictJudge({ ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, options.paramsSchema) } } }, options.paramsSchema)
+    this.#validateOne = strictValidator(withParams(CreateChartRequestSchema, options.paramsSchema), options.paramsSchema)
+    this.#validateBatch = strictValidator({ ...BatchRequestSchema, properties: { tasks: { ...tasks, items: withParams(tasks.items, options.paramsSchema) } } }, options.paramsSchema)
   }
 
   async one (request: CreateChartRequest, identity: Identity, idempotencyKey: string | undefined, trace: TraceContext | null = null): Promise<EnqueuedTask> {
     const caller = this.#callerOf(identity)
     checkKey(idempotencyKey)
-    this.#check(this.#judgeOne, request, () => request?.params)
+    this.#check(this.#validateOne, request, () => request?.params)
     const draft = this.#draft(request, caller, { needs: request.depends_on ?? [], trace })
     return this.#accept({ ...draft, idempotency: keyOf(caller, idempotencyKey, () => bodyOf(draft, draft.depends_on)) })
   }
@@ -97,7 +97,7 @@ export class Intake {
   async many (given: readonly BatchedChartRequest[], identity: Identity, idempotencyKey: string | undefined, trace: TraceContext | null = null): Promise<{ batch_id: string, outcome: 'accepted' | 'replayed', tasks: EnqueuedTask[] }> {
     const caller = this.#callerOf(identity)
     checkKey(idempotencyKey)
-    this.#check(this.#judgeBatch, { tasks: given }, () => given?.some?.(request => request?.params !== undefined))
+    this.#check(this.#validateBatch, { tasks: given }, () => given?.some?.(request => request?.params !== undefined))
     // The same object may have been given twice.
     const requests = given.map(request => ({ ...request }))
     const { ids, names } = resolveRefs(requests)
@@ -171,12 +171,12 @@ export class Intake {
     }
   }
 
-  #check (judge: Judge, request: unknown, params: () => unknown): void {
-    if (judge(request)) return
-    if (isStorable(judge.errors!) && this.#options.paramsSchema === undefined && params()) {
+  #check (validate: Validator, request: unknown, params: () => unknown): void {
+    if (validate(request)) return
+    if (isStorable(validate.errors!) && this.#options.paramsSchema === undefined && params()) {
       throw new errors.CHARTS_ERR_INVALID_REQUEST('params is not accepted: the host has given no paramsSchema')
     }
-    throw new errors.CHARTS_ERR_INVALID_REQUEST(nameFaults(judge.errors!, 'request'))
+    throw new errors.CHARTS_ERR_INVALID_REQUEST(describeIssues(validate.errors!, 'request'))
   }
 
   /** `needs`: the task_ids that it depends on; `where`: what it is called in a fault. */
