@@ -36,15 +36,21 @@ export async function compile () {
     }
   }
   if (stale.length === 0) return
-  const { default: ts } = await import('typescript')
-  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
-  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, module: 'preserve' }, root)
+  const transpile = await createTranspiler()
   for (const file of stale) {
     const source = readFileSync(join(root, file))
     mkdirSync(dirname(target(file)), { recursive: true })
     const isSource = file.endsWith('.ts') && !file.endsWith('.d.ts')
-    writeFileSync(target(file), isSource ? ts.transpileModule(source.toString(), { compilerOptions: options, fileName: join(root, file) }).outputText : source)
+    writeFileSync(target(file), isSource ? transpile(join(root, file)).outputText : source)
   }
+}
+
+/** Loads the compiler. The function that it resolves to turns a TypeScript file into `outputText`, and `sourceMapText` if asked for. */
+export async function createTranspiler ({ sourceMap = false } = {}) {
+  const { default: ts } = await import('typescript')
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
+  const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, module: 'preserve', sourceMap }, root)
+  return path => ts.transpileModule(readFileSync(path, 'utf8'), { compilerOptions: options, fileName: path })
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await compile()

@@ -1,0 +1,43 @@
+// Runs the tests (all, or those given as arguments) and prints which lines and branches of lib they reach. Node collects the
+// coverage in every process and thread that the tests start; a process that is killed reports none. dist/ stays as it is: the
+// source maps that lead from it to the TypeScript are made here, after the run. Lua runs within Redis and is not measured.
+import { spawnSync } from 'node:child_process'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { compile, createTranspiler } from './compile.js'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const rawFolder = join(root, 'coverage/raw')
+/** A module of types alone is never loaded. */
+const EMPTY_MODULE = /^(?:\s|\/\/.*|\/\*[^]*?\*\/)*export \{\};/
+
+/** Source maps by the URL of the compiled file, as Node writes them beside its coverage; and the compiled files without code. */
+async function mapSources () {
+  const transpile = await createTranspiler({ sourceMap: true })
+  const maps = {}
+  const withoutCode = []
+  const files = readdirSync(join(root, 'lib'), { recursive: true })
+    .filter(file => file.endsWith('.ts') && !file.endsWith('.generated.ts'))
+  for (const file of files) {
+    const path = join(root, 'lib', file)
+    const compiled = join('dist/lib', file.replace(/\.ts$/, '.js'))
+    const { outputText, sourceMapText } = transpile(path)
+    if (EMPTY_MODULE.test(outputText)) withoutCode.push(compiled)
+    maps[pathToFileURL(join(root, compiled))] = { data: { ...JSON.parse(sourceMapText), sources: [path] } }
+  }
+  return { maps, withoutCode }
+}
+
+await compile()
+rmSync(join(root, 'coverage'), { recursive: true, force: true })
+const tests = spawnSync(process.execPath, ['dist/scripts/test.js', ...process.argv.slice(2)], {
+  cwd: root, stdio: 'inherit', env: { ...process.env, NODE_V8_COVERAGE: rawFolder }
+})
+const { maps, withoutCode } = await mapSources()
+writeFileSync(join(rawFolder, 'source-maps.json'), JSON.stringify({ result: [], 'source-map-cache': maps }))
+const report = spawnSync('c8', [
+  'report', '--temp-directory', rawFolder, '--reports-dir', 'coverage', '--reporter', 'text', '--reporter', 'html', '--merge-async',
+  '--all', '--src', '.', '--include', 'dist/lib/**', ...['dist/lib/**/*.generated.js', ...withoutCode].flatMap(file => ['--exclude', file])
+], { cwd: root, stdio: 'inherit' })
+process.exitCode = tests.status || report.status
