@@ -6,8 +6,10 @@ import { root } from '../helpers/root.ts'
 
 const documents = readdirSync(new URL('docs', root), { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.md'))
 const pages = ['README.md', 'CHANGELOG.md', ...documents.map(file => `docs/${file}`)]
+/** Of the repository alone: the package does not have them, so that the README cannot link to them. */
+const repositoryPages = ['CONTRIBUTING.md', 'SECURITY.md']
 
-for (const page of pages) {
+for (const page of [...pages, ...repositoryPages]) {
   t.test(`every link of ${page} leads somewhere`, async t => {
     const links = [...proseOf(readPage(page)).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!)
     for (const link of links.filter(link => !/^https?:/.test(link))) {
