@@ -1,18 +1,9 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import type { TaskFilter } from '../task-store.ts'
-import { cases, DAY, idsOf, type Scene } from './scene.ts'
+import { cases, DAY, idsOf, listAll, listFirst, type Scene } from './scene.ts'
 
-async function everyPage (scene: Scene, filter: TaskFilter, limit: number): Promise<string[]> {
-  const ids: string[] = []
-  let cursor: string | null = null
-  do {
-    const page = await scene.store.list({ filter, limit, cursor })
-    assert.ok(page.tasks.length <= limit)
-    ids.push(...idsOf(page.tasks))
-    cursor = page.cursor
-  } while (cursor !== null)
-  return ids
-}
+const everyPage = async (scene: Scene, filter: TaskFilter, limit: number, cursor: string | null = null) => idsOf(await listAll(scene, filter, limit, cursor))
 
 /** One of each status, of two tenants, in the order in which a list shows them. */
 async function some (scene: Scene): Promise<Record<string, string>> {
@@ -54,8 +45,7 @@ export const list = cases('a list', {
   'shows tasks as they are': async scene => {
     const queued = await scene.enqueue()
     const failed = await scene.failed({ priority: 'high' })
-    const { tasks } = await scene.store.list({ filter: {}, limit: 10, cursor: null })
-    assert.deepEqual(tasks, [queued, failed])
+    assert.deepEqual(await listAll(scene, {}, 10), [queued, failed])
   },
 
   'of one status': async scene => {
@@ -113,28 +103,26 @@ export const list = cases('a list', {
     assert.deepEqual(await everyPage(scene, { unfinished: true, user_id: 'ada' }, 2), [ids['queued']])
   },
 
-  'of thousands of tasks has pages of bounded work': async scene => {
+  'of what is older than thousands of others is found': async scene => {
     const created_before = Date.parse(scene.date) + 1_100
     for (let i = 0; i < 1_300; i++) {
       await scene.enqueue()
       scene.pass(1)
     }
-    const page = await scene.store.list({ filter: { created_before }, limit: 3, cursor: null })
-    assert.deepEqual([page.tasks.length, page.tasks[0]!.created_at], [3, new Date(created_before - 1).toISOString()], 'what is newer is not looked at')
+    const { tasks: [first] } = await listFirst(scene, { created_before }, 3)
+    assert.equal(first!.created_at, new Date(created_before - 1).toISOString())
   },
 
   'goes on where it was, whatever has come and gone meanwhile': async scene => {
     const ids = (await scene.enqueueMany(6)).reverse()
     // All of one instant: their order is that of their ids.
     const sorted = [...ids].sort().reverse()
-    const first = await scene.store.list({ filter: { status: 'PENDING' }, limit: 3, cursor: null })
+    const first = await listFirst(scene, { status: 'PENDING' }, 3)
     assert.deepEqual(idsOf(first.tasks), sorted.slice(0, 3))
     scene.pass(1)
     await scene.enqueue()
     await scene.store.cancel(sorted[1]!)
-    const rest = await scene.store.list({ filter: { status: 'PENDING' }, limit: 10, cursor: first.cursor })
-    assert.deepEqual(idsOf(rest.tasks), sorted.slice(3))
-    assert.equal(rest.cursor, null)
+    assert.deepEqual(await everyPage(scene, { status: 'PENDING' }, 10, first.cursor), sorted.slice(3))
   },
 
   'misses nothing where the task that it ended with has moved on': async scene => {
@@ -143,29 +131,41 @@ export const list = cases('a list', {
       ids.unshift((await scene.enqueue()).task_id)
       scene.pass(1)
     }
-    const first = await scene.store.list({ filter: {}, limit: 2, cursor: null })
+    const first = await listFirst(scene, {}, 2)
     await scene.store.cancel(ids[1]!)
-    const rest = await scene.store.list({ filter: {}, limit: 10, cursor: first.cursor })
-    assert.deepEqual(idsOf(rest.tasks), [...ids.slice(2), ids[1]])
+    assert.deepEqual(await everyPage(scene, {}, 10, first.cursor), [...ids.slice(2), ids[1]])
   },
 
-  'gives up the search after a while, and goes on': async scene => {
+  'finds few tasks among many': async scene => {
     await scene.enqueueMany(1_200, { user_id: 'bob' })
     scene.pass(1)
     const first = await scene.enqueue({ user_id: 'ada' })
     const last = await scene.completed({ user_id: 'ada', priority: 'high' })
-    const page = await scene.store.list({ filter: { user_id: 'ada' }, limit: 10, cursor: null })
-    assert.deepEqual(idsOf(page.tasks), [first.task_id])
-    assert.notEqual(page.cursor, null)
-    const next = await scene.store.list({ filter: { user_id: 'ada' }, limit: 10, cursor: page.cursor })
-    assert.deepEqual([idsOf(next.tasks), next.cursor], [[last.task_id], null])
+    assert.deepEqual(await everyPage(scene, { user_id: 'ada' }, 10), [first.task_id, last.task_id])
   },
 
   'forgets what its retention has passed': async scene => {
     await scene.completed()
     scene.pass(DAY)
-    assert.deepEqual(await scene.store.list({ filter: {}, limit: 10, cursor: null }), { tasks: [], cursor: null })
+    assert.deepEqual(await everyPage(scene, {}, 10), [])
     await scene.store.cleanup()
-    assert.deepEqual(await scene.store.list({ filter: {}, limit: 10, cursor: null }), { tasks: [], cursor: null })
+    assert.deepEqual(await everyPage(scene, {}, 10), [])
+  },
+
+  'refuses a cursor that it has not made': async scene => {
+    await scene.enqueueMany(3)
+    for (const cursor of ['', 'x', 'active.1.2', '\u0000', '\ud83d\ude00', randomUUID(), 'x'.repeat(512)]) {
+      await assert.rejects(scene.store.list({ filter: {}, limit: 1, cursor }), { code: 'CHARTS_ERR_INVALID_REQUEST', statusCode: 400 }, JSON.stringify(cursor))
+    }
+  },
+
+  'may be gone on with more than once, and with another limit': async scene => {
+    const ids: string[] = []
+    for (let i = 0; i < 5; i++) {
+      ids.unshift((await scene.enqueue()).task_id)
+      scene.pass(1)
+    }
+    const { cursor } = await listFirst(scene, {}, 2)
+    for (const limit of [1, 2, 100]) assert.deepEqual(await everyPage(scene, {}, limit, cursor), ids.slice(2))
   }
 })

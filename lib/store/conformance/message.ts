@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { cases, idsOf, refOf, type Scene, type Wish } from './scene.ts'
+import { cases, idsOf, listAll, refOf, type Scene, type Wish } from './scene.ts'
 
 const message_id = '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11'
 const NOTHING = { active: [], completed: [], failed: [] }
@@ -35,8 +35,8 @@ export const message = cases('the tasks of a message', {
     }
     for (const id of ODD_IDS) {
       assert.deepEqual(idsOf(await scene.store.readActive({ message_id, user_id: id, limit: 50 })), [named.get(id)], JSON.stringify(id))
-      assert.deepEqual(idsOf((await scene.store.list({ filter: { user_id: id }, limit: 50, cursor: null })).tasks), [named.get(id)], JSON.stringify(id))
-      assert.deepEqual(idsOf((await scene.store.list({ filter: { tenant: `org:${id}` }, limit: 50, cursor: null })).tasks), [named.get(id)], JSON.stringify(id))
+      assert.deepEqual(idsOf(await listAll(scene, { user_id: id }, 50)), [named.get(id)], JSON.stringify(id))
+      assert.deepEqual(idsOf(await listAll(scene, { tenant: `org:${id}` }, 50)), [named.get(id)], JSON.stringify(id))
     }
     const claimed = await scene.claim({ worker_id: 'a b;c', count: 100, runningPerTenant: 1 })
     assert.deepEqual(idsOf(claimed.tasks), [...named.values()])

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { ChartPriority, ChartVisibility, type ChartTask } from '../../task.ts'
-import type { Settled, Settlement, RetryPolicy, Claim, Claimed, ClaimedTask, TaskDraft, TaskRef, TaskStore } from '../task-store.ts'
+import type { Settled, Settlement, RetryPolicy, Claim, Claimed, ClaimedTask, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore } from '../task-store.ts'
 
 /** Opens a store that is empty and nobody else's; `now` is its only clock (ms). The case closes it. */
 export type OpenStore = (options: { now: () => number }) => Promise<TaskStore>
@@ -244,6 +244,32 @@ export async function propagate (scene: Scene): Promise<string[]> {
     if (more) assert.ok(due !== null && due <= 1_000, 'a worker would go on soon')
   }
   return ids
+}
+
+/** The tasks of a list from a cursor on, page by page: the port lets pages have fewer tasks than the limit. */
+export async function listAll (scene: Scene, filter: TaskFilter, limit: number, cursor: string | null = null): Promise<ChartTask[]> {
+  const tasks: ChartTask[] = []
+  do {
+    const page: TaskPage = await scene.store.list({ filter, limit, cursor })
+    assert.ok(page.tasks.length <= limit, 'no more tasks than the limit')
+    assert.ok(page.cursor === null || (page.cursor.length >= 1 && page.cursor.length <= 512), 'a cursor has 1 to 512 characters')
+    tasks.push(...page.tasks)
+    cursor = page.cursor
+  } while (cursor !== null)
+  return tasks
+}
+
+/** The first `count` tasks of a list, and the cursor behind them. */
+export async function listFirst (scene: Scene, filter: TaskFilter, count: number): Promise<TaskPage> {
+  const tasks: ChartTask[] = []
+  let cursor: string | null = null
+  while (tasks.length < count) {
+    const page: TaskPage = await scene.store.list({ filter, limit: count - tasks.length, cursor })
+    tasks.push(...page.tasks)
+    cursor = page.cursor
+    assert.ok(cursor !== null || tasks.length === count, 'there are so many tasks')
+  }
+  return { tasks, cursor }
 }
 
 /** Names the cases of one theme. */
