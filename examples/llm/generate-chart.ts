@@ -29,7 +29,7 @@ export function chartGenerator ({ client, model, rowsOf, draw, onUsage, timeout 
     const rows = await step('data_extraction', () => rowsOf(message_id, signal))
     if (rows.length === 0) throw new ChartGenerationError('No rows in this date range', { code: 'NO_DATA' })
 
-    // A step remembers what the model has said, before anybody judges it: it is paid for whatever it is worth.
+    // The step stores the answer before it is checked: an answer that cannot be used was paid for, too.
     const ask = (name: string, messages: OpenAI.ChatCompletionMessageParam[]) => step(name, () => askModel({
       client,
       model,
