@@ -10,11 +10,11 @@ export function gate<T = void> (): Gate<T> {
   return { opened, open: value => open(value) }
 }
 
-/** Rejects when the promise has not settled in time; for what the contract itself gives a time. */
-export function inTime<T> (promise: Promise<T>, ms: number, what: string): Promise<T> {
+/** Rejects when the promise has not settled in time; `what` says what was expected, and is called only then. */
+export function inTime<T> (promise: Promise<T>, ms: number, what: string | (() => string)): Promise<T> {
   let timer: NodeJS.Timeout
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms} ms`)), ms)
+    timer = setTimeout(() => reject(new Error(`${typeof what === 'string' ? what : what()}: not within ${ms} ms`)), ms)
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer, request as ask, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { inTime } from './gate.ts'
 
 /**
  * What a proxy does to an answer: keeps it until it is complete, breaks the connection behind its first bytes, swallows it, never
@@ -24,9 +25,11 @@ export interface HttpProxy {
   target: string
   /** Asked for each request; undefined: it passes. */
   fault: (request: Passed) => Fault | undefined
-  /** Resolves to the next request that is as wanted, and counts from now on. */
+  /** Resolves to the next request from now on that is as wanted. Rejects after a minute without one. */
   next (isWanted: (request: Passed) => boolean): Promise<Passed>
 }
+
+const REQUEST_TIMEOUT_MS = 60_000
 
 /** A proxy between a client and a server, with the faults that proxies have. */
 export async function startHttpProxy (t: { teardown (ended: () => unknown): unknown }, target: string): Promise<HttpProxy> {
@@ -43,14 +46,18 @@ export async function startHttpProxy (t: { teardown (ended: () => unknown): unkn
     passed: [],
     target: new URL(target).origin,
     fault: () => undefined,
-    next: isWanted => new Promise(resolve => {
-      const look = (request: Passed) => {
-        if (!isWanted(request)) return
-        waiting.delete(look)
-        resolve(request)
-      }
-      waiting.add(look)
-    })
+    next (isWanted) {
+      let look: (request: Passed) => void
+      const found = new Promise<Passed>(resolve => {
+        look = request => { if (isWanted(request)) resolve(request) }
+        waiting.add(look)
+      })
+      const soon = inTime(found, REQUEST_TIMEOUT_MS, () => `a request with ${isWanted}, the last were ${proxy.passed.slice(-10).map(({ url }) => url).join(' ')}`)
+        .finally(() => waiting.delete(look))
+      // A test that has failed before does not wait for it.
+      soon.catch(() => {})
+      return soon
+    }
   }
 
   async function serve (request: IncomingMessage, response: ServerResponse): Promise<void> {
