@@ -89,10 +89,13 @@ for (const seed of [1, 2, 3]) {
 
 t.test('live updates and a worker on a store of another kind', async t => {
   const store = foreignStore({ seed: 4 })
-  const host = await startHost(t, 'memory', { store, generate: async (_request, { progress }) => {
-    progress({ step: 'rendering', progress: 50 })
-    return 'drawn'
-  } })
+  const host = await startHost(t, 'memory', {
+    store,
+    generate: async (_request, { progress }) => {
+      progress({ step: 'rendering', progress: 50 })
+      return 'drawn'
+    }
+  })
   const tasks = await Promise.all(Array.from({ length: 20 }, () => host.as('ada').create()))
   await Promise.all(tasks.map(async ({ task_id }) => {
     let version = 0
