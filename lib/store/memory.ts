@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
 import { WorkSignal } from './memory/work-signal.ts'
-import { bytesOf, MAX_MOVED, mustRunAlone, toClaimed, type Entry } from './memory/entry.ts'
+import { bytesOf, mustRunAlone, toClaimed, type Entry } from './memory/entry.ts'
 import { Hints } from './memory/hints.ts'
 import { Intake } from './memory/enqueue.ts'
 import { Lifecycle } from './memory/lifecycle.ts'
@@ -9,26 +9,16 @@ import { Monitoring } from './memory/monitoring.ts'
 import { Reads } from './memory/reads.ts'
 import { MemoryState } from './memory/memory-state.ts'
 import type { SortedSet } from './memory/sorted-set.ts'
+import { DEFERRED_DUE_MS, MAX_ASIDE, MAX_CLAIMED, MAX_CLAIMED_BYTES, MAX_DUE, MAX_MOVED } from './rules.ts'
 import type {
   BatchOutcome, Cancelled, Checkpoint, ListQuery, MessageQuery, Settled, Settlement, EndedTasks, EnqueueOutcome, ExpiredLease, HintListener, HistoryAddition, HistoryMinute, MessageTasks, QueueSnapshot, ProgressReport,
   QueueStats, Claim, Claimed, TaskDetails, TaskDraft, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
 } from './task-store.ts'
 
-/** Expired leases, waits that are over and due retries, all together, that one call deals with. */
-const MAX_DUE = 25
-/** Tasks that one call puts aside, and hands out. */
-const MAX_ASIDE = 100
-const MAX_HANDED = 500
-/** ms until a worker goes on with what earlier calls have left. Their caller does so at once: this is for one that has died. */
-const PROPAGATE_IN_MS = 100
 /** Finished tasks that are removed before anybody else is served. */
-const PAGE = 100
-
-/** Bytes of requests and checkpoints after which a take hands out no more: what is left over wakes the next. */
-const MAX_TAKEN = 4 * 2 ** 20
-
-/** ms between two looks at a clock that no timer follows. */
-const LOOK_AT_CLOCK = 10
+const CLEANUP_PAGE = 100
+/** ms between two checks of a clock that a test moves: no timer follows it. */
+const CLOCK_INTERVAL_MS = 10
 
 /** What has ended, but for what the caller knows the end of. */
 const lostOf = (ended: readonly Entry[], own: ReadonlySet<string>): ChartTask[] =>
@@ -205,9 +195,9 @@ class MemoryStore implements TaskStore {
   async cleanup (): Promise<number> {
     const now = this.#now()
     let removed = 0
-    for (let ids: string[]; (ids = this.#state.finished.upTo(now, PAGE)).length > 0; removed += ids.length) {
+    for (let ids: string[]; (ids = this.#state.finished.upTo(now, CLEANUP_PAGE)).length > 0; removed += ids.length) {
       for (const task_id of ids) this.#state.forget(this.#state.entries.get(task_id)!)
-      if (ids.length === PAGE) await setImmediate()
+      if (ids.length === CLEANUP_PAGE) await setImmediate()
     }
     this.#state.tidy(now)
     return removed
@@ -235,7 +225,7 @@ class MemoryStore implements TaskStore {
 
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
     if (!this.#movesByHand) return this.#workSignal.wait(timeout, signal)
-    const look = setInterval(() => { if (this.#due(false) === 0) this.#workSignal.ring() }, LOOK_AT_CLOCK)
+    const look = setInterval(() => { if (this.#due(false) === 0) this.#workSignal.ring() }, CLOCK_INTERVAL_MS)
     await this.#workSignal.wait(timeout, signal).finally(() => clearInterval(look))
   }
 
@@ -340,8 +330,8 @@ class MemoryStore implements TaskStore {
     if (paused) return started
     let aside = 0
     let bytes = 0
-    const most = Math.min(claim.count, MAX_HANDED)
-    while (started.length < most && aside < MAX_ASIDE && this.#lifecycle.moved < 2 * MAX_MOVED && bytes < MAX_TAKEN) {
+    const most = Math.min(claim.count, MAX_CLAIMED)
+    while (started.length < most && aside < MAX_ASIDE && this.#lifecycle.moved < 2 * MAX_MOVED && bytes < MAX_CLAIMED_BYTES) {
       const head = queue.pop()
       if (!head) break
       let entry = entries.get(head.id)!
@@ -377,7 +367,7 @@ class MemoryStore implements TaskStore {
     const { processing, delayed, deadlines } = this.#state
     const next = (set: typeof processing) => set.first?.score ?? Infinity
     const left = Math.min(next(processing) - this.#monotonic(), next(delayed) - this.#now(), next(deadlines) - this.#now())
-    const due = Math.min(Math.max(0, left), deferred ? PROPAGATE_IN_MS : Infinity)
+    const due = Math.min(Math.max(0, left), deferred ? DEFERRED_DUE_MS : Infinity)
     return due === Infinity ? null : due
   }
 }

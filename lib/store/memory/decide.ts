@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
 import type { EnqueuedTask, EnqueueRefusal, TaskDraft } from '../task-store.ts'
-import { isScheduled, MAX_ANSWERED, MAX_MOVED, type Entry } from './entry.ts'
+import { MAX_ANSWERED, MAX_MOVED } from '../rules.ts'
+import { isScheduled, type Entry } from './entry.ts'
 import type { TenantCounts } from './tenant-counts.ts'
 
 /** What the store knows, for those who decide. */

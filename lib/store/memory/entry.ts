@@ -1,13 +1,8 @@
 import { failureMessage } from '../../errors.ts'
-import { isFinished, isLongQuery, MOST_KEPT, type ChartRequest, type ChartTask } from '../../task.ts'
+import { isFinished, isLongQuery, type ChartRequest, type ChartTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
+import { MAX_KEPT_BYTES } from '../rules.ts'
 import type { AttemptRecord, LostWorkers, StepEntry, ClaimedTask, TaskDetails, TaskDraft } from '../task-store.ts'
-
-/** Idempotency keys, and batches, that one task answers for, lest it keep more and more of them. */
-export const MAX_ANSWERED = 100
-
-/** Tasks that one call ends or lets run because of others: nobody else is served meanwhile. */
-export const MAX_MOVED = 25
 
 /** A task and what only the store knows of it. */
 export interface Entry {
@@ -95,7 +90,7 @@ export function bytesOf ({ draft, checkpoints }: Entry): number {
 
 /** What is kept of a request of which nobody will make a chart: of a long one neither `params` nor an `adjustment_query` that is long. */
 export function shorten (request: string): string {
-  if (Buffer.byteLength(request) <= MOST_KEPT) return request
+  if (Buffer.byteLength(request) <= MAX_KEPT_BYTES) return request
   const { params, ...kept } = JSON.parse(request) as ChartRequest
   return JSON.stringify(isLongQuery(kept.adjustment_query) ? { ...kept, adjustment_query: null } : kept)
 }

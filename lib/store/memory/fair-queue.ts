@@ -1,17 +1,11 @@
 import { ChartPriority } from '../../task.ts'
+import { ARRIVALS, PARKED_CYCLE, PARKED_NORMAL_EVERY, PARKED_RANK, ROUND, STRIDE_HIGH, STRIDE_LOW, STRIDE_NORMAL } from '../rules.ts'
 import { SortedSet, type Member } from './sorted-set.ts'
 
 const PRIORITIES = [ChartPriority.HIGH, ChartPriority.NORMAL, ChartPriority.LOW] as const
-/** Of every 21 tasks under full load 16 are high, 4 normal and 1 low. */
-const STRIDE = { high: 1, normal: 4, low: 16 } as const
+const STRIDE = { high: STRIDE_HIGH, normal: STRIDE_NORMAL, low: STRIDE_LOW } as const
 const QUEUES = ['requeued', ...PRIORITIES] as const
 type QueueName = (typeof QUEUES)[number]
-/** The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one. */
-const ROUND = 60
-/** Tells the queues apart in the order of a parked task. */
-const RANK = 2 ** 44
-/** First come, first served within a round: the part of a score behind the point. */
-const ORDERS = 2 ** 20
 
 /** A task taken from the queue, and where it stood. */
 export interface Popped {
@@ -71,7 +65,7 @@ export class FairQueue {
     const turn = Math.max(this.#rounds[priority], turns.get(tenant) ?? 0) + Math.floor(ROUND / weight)
     turns.set(tenant, turn)
     this.#order++
-    this.#enter(priority, id, turn + (this.#order % ORDERS) / ORDERS)
+    this.#enter(priority, id, turn + (this.#order % ARRIVALS) / ARRIVALS)
   }
 
   /** What has run before, the longest waiting first. */
@@ -103,7 +97,7 @@ export class FairQueue {
   park ({ id, queue, score }: Popped, tenant: string): void {
     let parked = this.#parked.get(tenant)
     if (!parked) this.#parked.set(tenant, parked = new SortedSet())
-    parked.add(id, (QUEUES.indexOf(queue) + 1) * RANK + Math.floor(score))
+    parked.add(id, (QUEUES.indexOf(queue) + 1) * PARKED_RANK + Math.floor(score))
   }
 
   /** Brings up to `room` of a tenant's parked tasks back, each with the turn that it had: it has come already. How many; null where none is parked. */
@@ -113,7 +107,7 @@ export class FairQueue {
     let count = 0
     for (let head; count < room && (head = this.#nextParked(parked, tenant)); count++) {
       parked.remove(head.id)
-      this.#enter(QUEUES[Math.floor(head.score / RANK) - 1]!, head.id, head.score % RANK)
+      this.#enter(QUEUES[Math.floor(head.score / PARKED_RANK) - 1]!, head.id, head.score % PARKED_RANK)
     }
     if (parked.size === 0) this.#parked.delete(tenant)
     return count
@@ -127,7 +121,7 @@ export class FairQueue {
     const parked = this.#parked.get(tenant)
     const score = this.#queues[priority].scoreOf(id) ?? parked?.scoreOf(id) ?? null
     const turn = this.#turns[priority].get(tenant)
-    if (score !== null && Math.floor(score % RANK) === turn) this.#turns[priority].set(tenant, turn - Math.floor(ROUND / weight))
+    if (score !== null && Math.floor(score % PARKED_RANK) === turn) this.#turns[priority].set(tenant, turn - Math.floor(ROUND / weight))
     for (const name of QUEUES) this.#queues[name].remove(id)
     parked?.remove(id)
     if (parked?.size === 0) this.#parked.delete(tenant)
@@ -157,13 +151,13 @@ export class FairQueue {
   /** By its shares again, lest a tenant's high tasks starve its low ones. */
   #nextParked (parked: SortedSet, tenant: string): Member | undefined {
     const head = parked.first
-    if (!head || head.score < 2 * RANK) return head
+    if (!head || head.score < 2 * PARKED_RANK) return head
     const asked = (this.#asked.get(tenant) ?? 0) + 1
     this.#asked.set(tenant, asked)
-    if (asked % 21 % 5 > 0) return head
-    const at = asked % 21 === 0 ? 4 : 3
-    const lower = parked.firstFrom(at * RANK)
-    if (!lower || lower.score >= (at + 1) * RANK) return head
+    if (asked % PARKED_CYCLE % PARKED_NORMAL_EVERY > 0) return head
+    const at = asked % PARKED_CYCLE === 0 ? 4 : 3
+    const lower = parked.firstFrom(at * PARKED_RANK)
+    if (!lower || lower.score >= (at + 1) * PARKED_RANK) return head
     this.#preferred.set(tenant, lower.id)
     return lower
   }

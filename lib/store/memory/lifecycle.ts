@@ -1,21 +1,12 @@
 import { ChartStatus, isFinished, shownCancelled, type ChartRequest, type ChartTask } from '../../task.ts'
 import { newTask } from '../new-task.ts'
+import { MAX_ASIDE, MAX_ATTEMPTS, MAX_MOVED, MAX_STEPS, MAX_UNRUN, MAX_WHOLE } from '../rules.ts'
 import type { AttemptRecord, Settlement, ProgressReport, Claim, TaskDraft } from '../task-store.ts'
 import type { WorkSignal } from './work-signal.ts'
-import { attemptOf, backoff, failureFields, frozen, isHeld, isScheduled, MAX_MOVED, shorten, weightOf, type Entry } from './entry.ts'
+import { attemptOf, backoff, failureFields, frozen, isHeld, isScheduled, shorten, weightOf, type Entry } from './entry.ts'
 import type { Hints } from './hints.ts'
 import type { MemoryState } from './memory-state.ts'
 import { SortedSet } from './sorted-set.ts'
-
-/** Steps that a task can show. */
-const MAX_STEPS = 64
-/** Tries that are remembered of one task. */
-const MAX_TRIES = 20
-/** Of a tenant's tasks that have ended without an attempt, so many are kept, and so many of them with their whole requests. */
-const MAX_UNRUN = 10_000
-const MAX_WHOLE = 1_000
-/** Parked tasks that one call brings back. */
-const MAX_UNPARKED = 100
 
 type Waiting = Pick<ChartTask, 'current_step' | 'step_at'>
 
@@ -287,9 +278,9 @@ export class Lifecycle {
 
   /** `cap`: that of the worker that asks, or null. One that was raised or lifted meanwhile has freed more than one place. */
   #unpark (tenant: string, cap: number | null): void {
-    const room = cap === 0 ? MAX_UNPARKED : Math.max(1, (cap ?? 0) - this.#state.running.of(tenant))
+    const room = cap === 0 ? MAX_ASIDE : Math.max(1, (cap ?? 0) - this.#state.running.of(tenant))
     // The place itself is always given on.
-    const unparked = this.#state.queue.unpark(tenant, Math.max(1, Math.min(room, MAX_UNPARKED - this.#unparked)))
+    const unparked = this.#state.queue.unpark(tenant, Math.max(1, Math.min(room, MAX_ASIDE - this.#unparked)))
     if (unparked === null) return
     this.#unparked += unparked
     this.#workSignal.ring()
@@ -298,7 +289,7 @@ export class Lifecycle {
   #requeue (entry: Entry, current_step: string, delay: number, failure: Partial<AttemptRecord>, attempt = entry.task.attempt): void {
     const { task_id, tenant } = entry.draft
     const now = this.#now()
-    entry.attempts = [...entry.attempts, attemptOf(entry, { ended_at: this.#date(), last_step: entry.task.current_step, ...failure })].slice(-MAX_TRIES)
+    entry.attempts = [...entry.attempts, attemptOf(entry, { ended_at: this.#date(), last_step: entry.task.current_step, ...failure })].slice(-MAX_ATTEMPTS)
     this.#state.waiting.add(tenant, 1)
     if (delay > 0) {
       this.#state.delayed.add(task_id, now + delay)

@@ -1,15 +1,9 @@
 import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
 import type { EndedTasks, ListQuery, MessageQuery, MessageTasks, QueueSnapshot, QueueStats, TaskDetails, TaskPage, TaskRef } from '../task-store.ts'
+import { MAX_IN_SNAPSHOT, MAX_LISTED, MAX_LISTED_BYTES, MAX_SNAPSHOT_SEARCHED } from '../rules.ts'
 import { readCursor, toCursor, type ListPosition } from '../list-cursor.ts'
 import { bytesOf, toDetails, type Entry } from './entry.ts'
 import type { MemoryState } from './memory-state.ts'
-
-/** Running tries and charts that an outlook is made of, and finished tasks among which it looks for them. */
-const MAX_IN_SNAPSHOT = 100
-const MAX_SEARCHED = 500
-/** Tasks that one call looks at for a list, and bytes of requests after which its page is full. */
-const MAX_LOOKED_AT = 1_000
-const MAX_BYTES = 2 ** 20
 
 /** What can be seen of the store; nothing here changes it. */
 export class Reads {
@@ -103,7 +97,7 @@ export class Reads {
 
   snapshot (): QueueSnapshot {
     const taskOf = (task_id: string) => this.#state.entries.get(task_id)!.task
-    const latest = this.#state.finished.tail(MAX_SEARCHED).map(id => this.#state.entries.get(id)!)
+    const latest = this.#state.finished.tail(MAX_SNAPSHOT_SEARCHED).map(id => this.#state.entries.get(id)!)
     const heads = this.#state.queue.heads.map(task_id => taskOf(task_id).step_at!)
     return {
       now: this.#now(),
@@ -136,7 +130,7 @@ export class Reads {
       for (const { id, score } of members.backwards(position?.index === name ? after : undefined)) {
         const entry = this.#state.entries.get(id)!
         const task = fits(entry) ? this.shown(entry) : null
-        if (looked === MAX_LOOKED_AT || (task && (found.length === limit || bytes >= MAX_BYTES))) return { tasks: found, cursor: reached && toCursor(reached) }
+        if (looked === MAX_LISTED || (task && (found.length === limit || bytes >= MAX_LISTED_BYTES))) return { tasks: found, cursor: reached && toCursor(reached) }
         if (task) {
           found.push(task)
           bytes += Buffer.byteLength(entry.draft.request)

@@ -293,7 +293,7 @@ return { tostring(now), read('history'), ARGV[4] == '1' and read('failed') or {}
   'historyAdd': `#!lua
 --- @include "start"
 --- @include "history"
-local MAX_CODES, MAX_LATEST = 20, 5
+local MAX_CODES, MAX_LATEST = RULES.MAX_CODES, RULES.MAX_LATEST
 local MAX_REPEATED = 3600000
 local mark = Q .. 'counted:' .. ARGV[2]
 if call('GET', mark) == ARGV[3] then return 0 end
@@ -368,7 +368,7 @@ return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or 
 --- @include "ref"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local code, after, before, is_unfinished = ARGV[9], tonumber(ARGV[10]) or -math.huge, tonumber(ARGV[11]) or math.huge, ARGV[12] == '1'
-local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
+local PAGE, MOST_READ, MOST_BYTES = 100, RULES.MAX_LISTED, RULES.MAX_LISTED_BYTES
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 local function has_failed_with(record)
   return string.find(string.sub(record, 1, string.find(record, '\\n', 1, true)), '"code":"' .. code .. '"', 1, true) ~= nil
@@ -740,7 +740,7 @@ end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`,
   'outlook': `#!lua flags=no-writes
 --- @include "base"
-local MOST, MOST_READ, PAGE = 100, 500, 100
+local MOST, MOST_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
 local since
 for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
@@ -785,7 +785,7 @@ return redis.call('DEL', key)`,
 --- @include "base"
 --- @include "queue"
 --- @include "commit"
-local MAX_STEPS = 64
+local MAX_STEPS = RULES.MAX_STEPS
 local function put(steps, first, last)
   local moved, at = false, {}
   for i = 1, #steps, 2 do at[steps[i]] = i + 1 end
@@ -1320,7 +1320,7 @@ local function resolve_needs(by_id, fresh, user, any_replaced)
     end
   end
 end
-local MAX_ANSWERED = 100
+local MAX_ANSWERED = RULES.MAX_ANSWERED
 local function answers_for(id, field)
   local task = find(id)
   return task and #(rare(task.state)[field] or {}) or 0
@@ -1342,7 +1342,7 @@ local function keep_needed(kept)
     end
   end
 end
-local MAX_ENDED = 25
+local MAX_ENDED = RULES.MAX_MOVED
 local function find_older(drafts, user)
   local kept, owners, seen, count = {}, {}, {}, 0
   for _, draft in ipairs(drafts) do
@@ -1443,7 +1443,7 @@ end`,
 local ended_by = expected and math.min(now, expected) or now
 local TOLERANCE = 2000`,
   'finish': `local ended, has_ended, untold = {}, {}, {}
-local MAX_MOVED = 25
+local MAX_MOVED = RULES.MAX_MOVED
 local moved = 0
 local function others(own)
   local records = {}
@@ -1452,7 +1452,7 @@ local function others(own)
   end
   return records
 end
-local MAX_KEPT = 1024
+local MAX_KEPT = RULES.MAX_KEPT_BYTES
 local function shorten(task)
   local raw = task.apart and call('GET', request_key(task.id))
   local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
@@ -1465,7 +1465,7 @@ local function shorten(task)
   rare(task.state).shortened = true
   change(task)
 end
-local MAX_UNRUN, MAX_WHOLE = 10000, 1000
+local MAX_UNRUN, MAX_WHOLE = RULES.MAX_UNRUN, RULES.MAX_WHOLE
 local function forget(id)
   local task = find(id)
   if not task then return end
@@ -1739,8 +1739,8 @@ local function is_superseded(id, asked)
   local score = newest and call('ZSCORE', messages_of(asked), id)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end`,
-  'leave': `local MAX_ATTEMPTS = 20
-local MAX_ASIDE = 100
+  'leave': `local MAX_ATTEMPTS = RULES.MAX_ATTEMPTS
+local MAX_ASIDE = RULES.MAX_ASIDE
 local unparked = 0
 local function count_queues()
   settle_queues()
@@ -1816,8 +1816,8 @@ end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
-  if asked % 5 > 0 then return head end
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
+  if asked % RULES.PARKED_NORMAL_EVERY > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
@@ -1904,7 +1904,7 @@ end`,
   'note': `local function note_of(worker) return Q .. 'take:' .. worker .. (ARGV[8] == '0' and '' or ':' .. ARGV[8]) end`,
   'order': `local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = { high = RULES.STRIDE_HIGH, normal = RULES.STRIDE_NORMAL, low = RULES.STRIDE_LOW }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
@@ -2352,15 +2352,15 @@ local digits = setmetatable({}, {
   end
 })
 local MAX_INLINE = 1024
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 local MAX_NUMBER = 2 ^ 53
 local function is_number(value) return value >= 0 and value < MAX_NUMBER end
 local function prolong(key, keep)
   if call('PEXPIRE', key, keep, 'NX') == 0 then call('PEXPIRE', key, keep, 'GT') end
 end`,
   'take': `--- @include "note"
-local MAX_DUE = 25
-local SETTLE_IN = 100
+local MAX_DUE = RULES.MAX_DUE
+local SETTLE_IN = RULES.DEFERRED_DUE_MS
 local collected = 0
 local function due_in(key, time)
   local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)
@@ -2710,8 +2710,8 @@ local function find_kept(id)
   return task and (expires(task) or math.huge) > now and task
 end`,
   'tenants': `--- @include "order"
-local ROUND = 60
-local RANK = 2 ^ 44
+local ROUND = RULES.ROUND
+local RANK = RULES.PARKED_RANK
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
 local function add(key, tenant, by)
@@ -2745,7 +2745,7 @@ local function next_order()
   set_share('order', order)
   return order
 end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % RULES.ARRIVALS / RULES.ARRIVALS) end
 local function write_counts()
   for key, deltas in pairs(counts) do
     for tenant, by in pairs(deltas) do

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import * as rules from '../rules.ts'
 import { entries, fragments } from './lua.generated.ts'
 
 /** A script as Redis is given it, and the name by which it finds it again. */
@@ -18,8 +19,14 @@ function expand (source: string, included: Set<string>): string {
   })
 }
 
+const ruleNamed = (name: string): number => {
+  const rule = (rules as Readonly<Record<string, number>>)[name]
+  if (rule === undefined) throw new Error(`a Lua script names the unknown rule ${name}`)
+  return rule
+}
+
 function compose (entry: string): Script {
-  const source = expand(entry, new Set()).replace(/\n{2,}/g, '\n')
+  const source = expand(entry, new Set()).replace(/\n{2,}/g, '\n').replace(/\bRULES\.(\w+)/g, (_, name: string) => `${ruleNamed(name)}`)
   return { sha: createHash('sha1').update(source).digest('hex'), source }
 }
 

@@ -7,7 +7,7 @@
 -- Atomic because an addition that is repeated must add all or nothing.
 --- @include "start"
 --- @include "history"
-local MAX_CODES, MAX_LATEST = 20, 5
+local MAX_CODES, MAX_LATEST = RULES.MAX_CODES, RULES.MAX_LATEST
 -- ms that the latest addition of a process is known. It is repeated for less.
 local MAX_REPEATED = 3600000
 local mark = Q .. 'counted:' .. ARGV[2]

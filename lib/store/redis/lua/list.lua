@@ -10,7 +10,7 @@
 --- @include "ref"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local code, after, before, is_unfinished = ARGV[9], tonumber(ARGV[10]) or -math.huge, tonumber(ARGV[11]) or math.huge, ARGV[12] == '1'
-local PAGE, MOST_READ, MOST_BYTES = 100, 1000, 2 ^ 20
+local PAGE, MOST_READ, MOST_BYTES = 100, RULES.MAX_LISTED, RULES.MAX_LISTED_BYTES
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 
 -- Whether a record is that of a task that has failed with the code. Texts in it cannot look like it: their quotes are escaped.

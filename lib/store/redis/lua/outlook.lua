@@ -5,7 +5,7 @@
 -- Returns { now, 1 if paused, since when the head of a queue waits or false, how many run, { step, at } of running ones, { trace, completed } of charts }
 -- Nothing is kept for this alone: the records know when their steps began, and are forgotten with what was learnt from them.
 --- @include "base"
-local MOST, MOST_READ, PAGE = 100, 500, 100
+local MOST, MOST_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
 local since
 for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')

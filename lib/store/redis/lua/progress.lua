@@ -7,7 +7,7 @@
 --- @include "base"
 --- @include "queue"
 --- @include "commit"
-local MAX_STEPS = 64
+local MAX_STEPS = RULES.MAX_STEPS
 
 -- Steps that are new or have moved. `steps`: name, percent, name, percent … in the order in which they were first told.
 local function put(steps, first, last)

@@ -118,7 +118,7 @@ end
 
 -- Keys and batches that one task answers for, lest it keep more and more of them: more keys are answered and not remembered. More
 -- batches are refused where it is unfinished, and kept for a minute where it has ended.
-local MAX_ANSWERED = 100
+local MAX_ANSWERED = RULES.MAX_ANSWERED
 local function answers_for(id, field)
   local task = find(id)
   return task and #(rare(task.state)[field] or {}) or 0
@@ -146,7 +146,7 @@ local function keep_needed(kept)
 end
 
 -- More than so many are replaced by a decision, and ended by and by.
-local MAX_ENDED = 25
+local MAX_ENDED = RULES.MAX_MOVED
 
 -- The active tasks that the drafts replace; what answers a draft, or is needed, stays. Returns them or, where they are many, the messages
 -- whose tasks they are, as 'message:user'; and what stays.

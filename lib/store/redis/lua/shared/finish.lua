@@ -1,7 +1,7 @@
 -- What has ended in this call, in order and by id; and those of them whose dependents have not been told yet.
 local ended, has_ended, untold = {}, {}, {}
 -- Tasks that one call ends or lets run because of others: Redis serves nobody else meanwhile. What is left stays in the store for the next call.
-local MAX_MOVED = 25
+local MAX_MOVED = RULES.MAX_MOVED
 local moved = 0
 
 -- After commit: what has ended, but for `own`.
@@ -15,7 +15,7 @@ end
 
 -- Bytes of a request that are kept when nobody will make a chart of it: of a longer one the params go, and an adjustment_query that is longer.
 -- What is not apart is shorter.
-local MAX_KEPT = 1024
+local MAX_KEPT = RULES.MAX_KEPT_BYTES
 local function shorten(task)
   local raw = task.apart and call('GET', request_key(task.id))
   local query = raw and string.find(raw, ',"adjustment_query":', 1, true)
@@ -32,7 +32,7 @@ end
 
 -- Tasks that have ended without an attempt are cheap to make: of a tenant so many are kept, the latest ones, and so many of them with
 -- their whole requests.
-local MAX_UNRUN, MAX_WHOLE = 10000, 1000
+local MAX_UNRUN, MAX_WHOLE = RULES.MAX_UNRUN, RULES.MAX_WHOLE
 
 local function forget(id)
   local task = find(id)

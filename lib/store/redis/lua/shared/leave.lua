@@ -1,8 +1,8 @@
 -- Waiting tasks are claimed, put aside, brought back and taken out; what runs comes back. After queue.lua.
 -- Attempts that are remembered of one task.
-local MAX_ATTEMPTS = 20
+local MAX_ATTEMPTS = RULES.MAX_ATTEMPTS
 -- Of what is aside, so much is dealt with in one call: Redis serves nobody else meanwhile.
-local MAX_ASIDE = 100
+local MAX_ASIDE = RULES.MAX_ASIDE
 local unparked = 0
 
 -- How many of the queues have tasks.
@@ -96,8 +96,8 @@ end
 local function next_parked(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % 21
-  if asked % 5 > 0 then return head end
+  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
+  if asked % RULES.PARKED_NORMAL_EVERY > 0 then return head end
   local at = asked == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end

@@ -2,7 +2,7 @@
 -- 1 low one (stride scheduling: Waldspurger and Weihl, 1995); within a priority the tenants take turns (see queue.lua).
 local PRIORITIES = { 'high', 'normal', 'low' }
 local INDEX = { high = 1, normal = 2, low = 3 }
-local STRIDE = { high = 1, normal = 4, low = 16 }
+local STRIDE = { high = RULES.STRIDE_HIGH, normal = RULES.STRIDE_NORMAL, low = RULES.STRIDE_LOW }
 local QUEUES = { 'again', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 

@@ -22,7 +22,7 @@ local digits = setmetatable({}, {
 -- Bytes of a request that is part of its task's record.
 local MAX_INLINE = 1024
 -- Of what is handed out, so much at once: Redis serves nobody else meanwhile. What is left over wakes the next.
-local MAX_CLAIMED, MAX_CLAIMED_BYTES = 500, 4 * 2 ^ 20
+local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 
 -- Above it, a number is not a count or a time of ours. Of NaN, no comparison is true.
 local MAX_NUMBER = 2 ^ 53

@@ -1,9 +1,9 @@
 --- @include "note"
 -- Collects what has expired, then hands out up to `wanted` tasks, each with a lease of its own.
 -- Of what is due, so much at once: Redis serves nobody else meanwhile.
-local MAX_DUE = 25
+local MAX_DUE = RULES.MAX_DUE
 -- ms until a worker goes on with what earlier calls have left. Their caller does so at once: this is for one that has died.
-local SETTLE_IN = 100
+local SETTLE_IN = RULES.DEFERRED_DUE_MS
 local collected = 0
 local function due_in(key, time)
   local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)

@@ -3,9 +3,9 @@
 -- written once, with the shares, by write_tenants.
 
 -- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
-local ROUND = 60
+local ROUND = RULES.ROUND
 -- All turns are below it.
-local RANK = 2 ^ 44
+local RANK = RULES.PARKED_RANK
 
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
@@ -49,7 +49,7 @@ local function next_order()
 end
 
 -- A place in the queue of a priority, for a turn that has come: first come, first served within a round.
-local function place_in(turn) return string.format('%.17g', turn + next_order() % 2 ^ 20 / 2 ^ 20) end
+local function place_in(turn) return string.format('%.17g', turn + next_order() % RULES.ARRIVALS / RULES.ARRIVALS) end
 
 -- A tenant that waits no more has no turn to remember.
 local function write_counts()
