@@ -6,22 +6,22 @@ export function sleep (ms: number, signal?: AbortSignal): Promise<void> {
 }
 
 /**
- * Wakes one waiter. A notification without a waiter is kept for the next `wait`, so that none is lost between the check of a condition
+ * Notifies one waiter. A notification without a waiter is kept for the next `wait`, so that none is lost between the check of a condition
  * and the wait for it. Notifications are not counted: after `wait`, check the condition again.
  */
 export class Signal {
   #isNotified = false
-  #wake: () => void = () => {}
+  #resume: () => void = () => {}
 
   /** Bound, so that it can serve as a listener. */
   readonly notify = (): void => {
     this.#isNotified = true
-    this.#wake()
+    this.#resume()
   }
 
   /** Resolves when `notify` is called, or at once if it was called since the last `wait`. */
   async wait (): Promise<void> {
-    if (!this.#isNotified) await new Promise<void>(resolve => { this.#wake = resolve })
+    if (!this.#isNotified) await new Promise<void>(resolve => { this.#resume = resolve })
     this.#isNotified = false
   }
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync, RegisterOptions } from 'fasti
 import { ChartQueueService, type ChartQueueServiceOptions } from './chart-queue-service.ts'
 import { errors } from './errors.ts'
 import type { GenerateChart } from './generator.ts'
-import { kAccessPolicy, type AccessPolicy, type Authorize, type Identify } from './http/access.ts'
+import { kAccessHooks, type AccessHooks, type Authorize, type Identify } from './http/access.ts'
 import type { CustomizeRoute } from './http/host-routes.ts'
 import { chartRoutes } from './http/routes.ts'
 import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, resolveRouteOptions, type Given, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
@@ -58,7 +58,7 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
     redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, telemetry, poll: stream.poll, logger
   })
   fastify.decorate('asyncCharts', service)
-  fastify.decorate(kAccessPolicy, { identify: options.identify, authorize: options.authorize } satisfies AccessPolicy)
+  fastify.decorate(kAccessHooks, { identify: options.identify, authorize: options.authorize } satisfies AccessHooks)
   await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
 
   const consumer = generator && settings ? new Consumer({ service, ...settings, generate: generator.generate, logger }) : null

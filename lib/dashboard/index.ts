@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyPluginAsync, RegisterOptions } from 'fastify'
 import { errors } from '../errors.ts'
-import { kAccessPolicy, type AccessPolicy } from '../http/access.ts'
+import { kAccessHooks, type AccessHooks } from '../http/access.ts'
 import { DashboardOptionsSchema, resolveOptions } from '../options.ts'
 import { dashboardRoutes } from './routes.ts'
 
@@ -14,10 +14,10 @@ export interface AsyncChartsDashboardOptions {
 
 const plugin: FastifyPluginAsync<AsyncChartsDashboardOptions> = async (fastify: FastifyInstance, options) => {
   const { prefix, readOnly, logLevel, logSerializers } = resolveOptions(DashboardOptionsSchema, options)
-  const policy = fastify.hasDecorator('asyncCharts') ? (fastify as unknown as { [kAccessPolicy]?: AccessPolicy })[kAccessPolicy] : undefined
-  if (!policy) throw new errors.CHARTS_ERR_INVALID_OPTIONS('register the dashboard after asyncCharts, on the same instance')
+  const hooks = fastify.hasDecorator('asyncCharts') ? (fastify as unknown as { [kAccessHooks]?: AccessHooks })[kAccessHooks] : undefined
+  if (!hooks) throw new errors.CHARTS_ERR_INVALID_OPTIONS('register the dashboard after asyncCharts, on the same instance')
   const scoped = { ...(logLevel !== undefined && { logLevel }), ...(logSerializers !== undefined && { logSerializers }) } as Pick<RegisterOptions, 'logLevel' | 'logSerializers'>
-  await fastify.register(dashboardRoutes, { prefix, ...scoped, service: fastify.asyncCharts, policy, readOnly })
+  await fastify.register(dashboardRoutes, { prefix, ...scoped, service: fastify.asyncCharts, hooks, readOnly })
 }
 
 /**

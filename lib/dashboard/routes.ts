@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import { Gate, identifyCallers, type AccessPolicy, type Operation } from '../http/access.ts'
-import { sendJson } from '../http/answers.ts'
-import { parseBodies } from '../http/routes.ts'
+import { AccessPolicy, identifyCallers, type AccessHooks, type Operation } from '../http/access.ts'
+import { sendJson } from '../http/replies.ts'
+import { parseBodies } from '../http/body-parsers.ts'
 import { budgetOf, budgetRequests } from '../http/store-budget.ts'
-import { matches } from '../http/views.ts'
+import { matchesEtag } from '../http/etag.ts'
 import type { BulkFilter } from '../service/bulk.ts'
 import type { QueueService } from '../service/queue-service.ts'
 import { ChartStatus } from '../task.ts'
@@ -24,7 +24,7 @@ import type { Page, Section, Source, Viewer } from './viewer.ts'
 
 export interface DashboardRoutesOptions {
   readonly service: QueueService
-  readonly policy: AccessPolicy
+  readonly hooks: AccessHooks
   readonly readOnly: boolean
 }
 
@@ -65,11 +65,11 @@ export async function dashboardRoutes (fastify: FastifyInstance, options: Dashbo
   await fastify.register(async scope => guardedRoutes(scope, options))
 }
 
-async function guardedRoutes (fastify: FastifyInstance, { service, policy, readOnly }: DashboardRoutesOptions): Promise<void> {
-  const gate = new Gate(service, policy.authorize)
+async function guardedRoutes (fastify: FastifyInstance, { service, hooks, readOnly }: DashboardRoutesOptions): Promise<void> {
+  const access = new AccessPolicy(service, hooks.authorize)
   parseBodies(fastify)
   // Only pages of the dashboard send requests here, whatever other origins `stream.allowedOrigins` names.
-  identifyCallers(fastify, policy.identify, 'same-origin')
+  identifyCallers(fastify, hooks.identify, 'same-origin')
   budgetRequests(fastify)
   fastify.addHook('onSend', async (_request, reply) => {
     const vary = reply.getHeader('vary')
@@ -90,7 +90,7 @@ async function guardedRoutes (fastify: FastifyInstance, { service, policy, readO
 
   async function viewerOf (request: FastifyRequest): Promise<Viewer> {
     const asked = readOnly ? READING : [...READING, ...CHANGING]
-    const allowed = await Promise.all(asked.map(operation => gate.mayMonitor(request, operation)))
+    const allowed = await Promise.all(asked.map(operation => access.mayMonitor(request, operation)))
     const may = new Set(asked.filter((_, i) => allowed[i]))
     return { root: rootOf(request, fastify.prefix), may: operation => may.has(operation) }
   }
@@ -116,7 +116,7 @@ async function guardedRoutes (fastify: FastifyInstance, { service, policy, readO
   })
 
   fastify.get('/tasks/:task_id/chart', hidden, async (request: TaskRequest, reply) => {
-    await gate.monitor(request, 'inspect')
+    await access.checkMonitor(request, 'inspect')
     const { read } = source(request)
     const found = await read(() => service.getTaskStatus(request.params.task_id))
     if (!found) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
@@ -126,7 +126,7 @@ async function guardedRoutes (fastify: FastifyInstance, { service, policy, readO
   })
 
   fastify.get('/tasks/count', hidden, async (request, reply) => {
-    await gate.monitor(request, 'list')
+    await access.checkMonitor(request, 'list')
     const query = queryOf(request)
     return sendJson(reply, await countMatching(source(request), actionOf(query.get('action')), filterOf(query), query.get('cursor')))
   })
@@ -134,7 +134,7 @@ async function guardedRoutes (fastify: FastifyInstance, { service, policy, readO
   function action<Answer extends object> (url: string, operation: Operation, act: (request: FastifyRequest) => Promise<Answer>): void {
     fastify.post(url, { ...hidden, bodyLimit: MAX_BODY_BYTES }, async (request, reply) => {
       if (readOnly) throw new errors.CHARTS_ERR_READ_ONLY()
-      await gate.monitor(request, operation)
+      await access.checkMonitor(request, operation)
       return sendJson(reply, await budgetOf(request).spend(() => act(request)))
     })
   }
@@ -187,7 +187,7 @@ function sendPage (request: FastifyRequest, reply: FastifyReply, viewer: Viewer,
   if (!wantsJson(request)) return reply.type('text/html; charset=utf-8').send(documentOf(viewer, section, page, etag))
   reply.header('etag', etag)
   const known = request.headers['if-none-match']
-  return known !== undefined && matches(known, etag) ? reply.code(304).send() : reply.type('application/json; charset=utf-8').send(body)
+  return known !== undefined && matchesEtag(known, etag) ? reply.code(304).send() : reply.type('application/json; charset=utf-8').send(body)
 }
 
 const invalid = (message: string) => new errors.CHARTS_ERR_INVALID_REQUEST(message)

@@ -7,10 +7,10 @@ import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity
 import { isForged, type AllowedOrigins } from './origins.ts'
 import { budgetOf } from './store-budget.ts'
 
-/** What exactly an operator wants. The last four change something. */
+/** What an operator wants to do. The last four operations change something. */
 export type Operation = 'stats' | 'list' | 'inspect' | 'workers' | 'history' | 'failures' | 'retry' | 'cancel' | 'pause' | 'resume'
 
-/** What a caller wants to do, for the host's `authorize`: told apart by `action`. */
+/** What a caller wants to do, as the host's `authorize` gets it. `action` tells the cases apart. */
 export type Access = {
   readonly action: 'create'
   readonly message_id: string
@@ -20,7 +20,7 @@ export type Access = {
 } | {
   readonly action: 'read'
   readonly message_id: string
-  /** Absent where it is the message as a whole, or a chart whose task is no longer kept. */
+  /** Absent for a message as a whole, and for a chart whose task is no longer kept. */
   readonly task?: ChartTask | undefined
   readonly body?: undefined
   readonly operation?: undefined
@@ -38,12 +38,14 @@ export type Access = {
   readonly body?: undefined
 }
 
+/** Returns who sent a request. Null or undefined: nobody known, the response is 401. An error goes to the host's error handler. */
 export type Identify = (request: FastifyRequest) => Identity | null | undefined | Promise<Identity | null | undefined>
+/** Returns whether a caller may do something. Called after the ownership check, so it can only restrict access further. */
 export type Authorize = (identity: Identity, access: Access, request: FastifyRequest) => boolean | Promise<boolean>
 
-/** Where the plugin leaves the host's access policy on the instance, for the dashboard. */
-export const kAccessPolicy = Symbol.for('fastify-async-charts.access-policy')
-export interface AccessPolicy {
+/** The property of the instance in which the plugin leaves the host's hooks for the dashboard. */
+export const kAccessHooks = Symbol.for('fastify-async-charts.access-hooks')
+export interface AccessHooks {
   readonly identify: Identify
   readonly authorize: Authorize | undefined
 }
@@ -52,8 +54,9 @@ const kIdentity = Symbol('fastify-async-charts.identity')
 type IdentifiedRequest = FastifyRequest & { [kIdentity]: Identity | null }
 
 /**
- * Asks who is calling, before the body is read and anything is judged. Not in `onRequest`: the hooks of a session plugin that
- * the host registers after this one would run later, and everybody be refused.
+ * Identifies the caller of each request of the scope, before the body is read and validated. Uses `preParsing` rather than
+ * `onRequest`: the `onRequest` hook of a session plugin that the host registers later would run after ours, and every caller would be
+ * refused.
  */
 export function identifyCallers (fastify: FastifyInstance, identify: Identify, allowedOrigins: AllowedOrigins): void {
   fastify.decorateRequest(kIdentity, null)
@@ -66,12 +69,13 @@ export function identifyCallers (fastify: FastifyInstance, identify: Identify, a
   })
 }
 
+/** The caller of a request whose scope has `identifyCallers`. */
 export function callerOf (request: FastifyRequest): Identity {
   return (request as IdentifiedRequest)[kIdentity]!
 }
 
-/** Who may do what. What a caller may not see looks like what does not exist. */
-export class Gate {
+/** Decides who may do what. A task that a caller may not see is reported like one that does not exist. */
+export class AccessPolicy {
   readonly #service: QueueService
   readonly #authorize: Authorize | undefined
 
@@ -81,51 +85,52 @@ export class Gate {
   }
 
   /** @throws CHARTS_ERR_FORBIDDEN */
-  async create (request: FastifyRequest, body: CreateChartRequest): Promise<void> {
+  async checkCreate (request: FastifyRequest, body: CreateChartRequest): Promise<void> {
     if (!await this.#allows(request, { action: 'create', message_id: body.message_id, body })) throw new errors.CHARTS_ERR_FORBIDDEN()
   }
 
-  /** What concerns everybody is for those whom the host has named. @throws CHARTS_ERR_FORBIDDEN */
-  async monitor (request: FastifyRequest, operation: Operation): Promise<void> {
+  /** @throws CHARTS_ERR_FORBIDDEN */
+  async checkMonitor (request: FastifyRequest, operation: Operation): Promise<void> {
     if (!await this.mayMonitor(request, operation)) throw new errors.CHARTS_ERR_FORBIDDEN()
   }
 
+  /** False without an `authorize` hook: operations concern the tasks of all users, so the host must allow them explicitly. */
   async mayMonitor (request: FastifyRequest, operation: Operation): Promise<boolean> {
     return this.#authorize !== undefined && await this.#allows(request, { action: 'monitor', operation })
   }
 
   /** @throws CHARTS_ERR_TASK_NOT_FOUND */
-  async message (request: FastifyRequest, message_id: string): Promise<void> {
+  async checkMessage (request: FastifyRequest, message_id: string): Promise<void> {
     if (!await this.#allows(request, { action: 'read', message_id })) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
   }
 
-  /** Whether the host lets the caller read one of a message's tasks; null: the task of a chart, which is no longer kept. */
-  reads (request: FastifyRequest, message_id: string, task: ChartTask | null): Promise<boolean> {
+  /** Whether `authorize` lets the caller read a task of a message. `task`: null for a chart whose task is no longer kept. */
+  mayRead (request: FastifyRequest, message_id: string, task: ChartTask | null): Promise<boolean> {
     return this.#allows(request, { action: 'read', message_id, ...(task && { task }) })
   }
 
-  /** A task of the caller's own. @throws CHARTS_ERR_TASK_NOT_FOUND */
-  async own (request: FastifyRequest, task_id: string, action: 'read' | 'cancel'): Promise<ChartTask> {
+  /** Reads a task that belongs to the caller. @throws CHARTS_ERR_TASK_NOT_FOUND */
+  async ownTask (request: FastifyRequest, task_id: string, action: 'read' | 'cancel'): Promise<ChartTask> {
     const task = await budgetOf(request).spend(() => this.#service.getTaskStatus(task_id))
     if (!task || task.user_id !== callerOf(request).user_id) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
-    return this.#checked(request, task, action)
+    return this.#authorized(request, task, action)
   }
 
-  /** A task of the caller's own, or one whose finished chart the caller may see. @throws CHARTS_ERR_TASK_NOT_FOUND */
-  async visible (request: FastifyRequest, task_id: string): Promise<{ task: ChartTask, own: boolean }> {
+  /** Reads a task that belongs to the caller, or whose finished chart the caller may see. @throws CHARTS_ERR_TASK_NOT_FOUND */
+  async visibleTask (request: FastifyRequest, task_id: string): Promise<{ task: ChartTask, isOwn: boolean }> {
     const task = await budgetOf(request).spend(() => this.#service.getTaskStatus(task_id))
     const { user_id, org_id } = callerOf(request)
-    const own = task?.user_id === user_id
-    if (!task || !(own || isShared(task, org_id))) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
-    return { task: await this.#checked(request, task, 'read'), own }
+    const isOwn = task?.user_id === user_id
+    if (!task || !(isOwn || isShared(task, org_id))) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
+    return { task: await this.#authorized(request, task, 'read'), isOwn }
   }
 
-  /** The tasks of a batch of the caller's own. @throws CHARTS_ERR_BATCH_NOT_FOUND */
-  async batch (request: FastifyRequest, batch_id: string, action: 'read' | 'cancel'): Promise<OpenBatch> {
+  /** Reads a batch that belongs to the caller. @throws CHARTS_ERR_BATCH_NOT_FOUND */
+  async ownBatch (request: FastifyRequest, batch_id: string, action: 'read' | 'cancel'): Promise<OpenBatch> {
     const budget = budgetOf(request)
     const batch = await budget.spend(() => this.#service.answers.batch(batch_id))
     if (batch?.user_id !== callerOf(request).user_id) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
-    // Where the host does not want to know, they need not be read for it.
+    // Without `authorize`, the tasks need not be read to check access.
     if (!this.#authorize) return batch
     const slices = batch.tasks()[Symbol.asyncIterator]()
     for (let slice = await budget.spend(() => slices.next()); !slice.done; slice = await budget.spend(() => slices.next())) {
@@ -136,7 +141,7 @@ export class Gate {
     return batch
   }
 
-  async #checked (request: FastifyRequest, task: ChartTask, action: 'read' | 'cancel'): Promise<ChartTask> {
+  async #authorized (request: FastifyRequest, task: ChartTask, action: 'read' | 'cancel'): Promise<ChartTask> {
     if (!await this.#allows(request, { action, message_id: task.message_id, task })) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
     return task
   }
@@ -146,6 +151,7 @@ export class Gate {
   }
 }
 
+/** Whether the visibility of a task shows its finished chart to callers who do not own it. */
 function isShared (task: ChartTask, org_id: string | null | undefined): boolean {
   switch (task.visibility) {
     case ChartVisibility.PRIVATE: return false

@@ -1,95 +1,76 @@
-import type { FastifyInstance, FastifySchema, RouteOptions, RouteShorthandMethod, RouteShorthandOptions } from 'fastify'
-import type { Describe } from './answers.ts'
-import { responses } from './schemas.ts'
+import type { FastifySchema, RouteOptions, RouteShorthandOptions } from 'fastify'
+import type { BodyOptions, Route, RouteContext } from './route.ts'
 
-/** A route of this package, as the host's `routes` is asked about it. */
+/** A route of this package, as the host's `routes` option gets it. */
 export interface ChartRoute {
-  /** The `operationId` in an OpenAPI document, without the number that it has there in a second registration. */
+  /** The `operationId` in an OpenAPI document, without the number that a second registration appends to it. */
   readonly name: string
   readonly method: string
   /** The full path, prefix included: `/api/v1/analytics/charts/async/:task_id/status`. */
   readonly url: string
-  /** What it answers with: one JSON document, server-sent events, a WebSocket. */
+  /** What the route responds with: one JSON document, server-sent events, or a WebSocket. */
   readonly kind: 'json' | 'sse' | 'ws'
 }
 
-/** What a host may change of a route. */
+/** What the host may change of a route. */
 export interface ChartRouteOptions extends Pick<RouteShorthandOptions, 'config' | 'onRequest' | 'preHandler' | 'constraints' | 'logLevel'> {
   /** For the OpenAPI document. `tags` and `security` replace those of the route. */
   schema?: { tags?: readonly string[], hide?: boolean, security?: ReadonlyArray<Readonly<Record<string, readonly string[]>>> }
 }
 
-/** Asked about each route at registration: `false` leaves it out, with its HEAD route; nothing leaves it as it is. */
+/** Called for each route at registration. `false` omits the route and its HEAD route; undefined leaves it unchanged. */
 export type CustomizeRoute = (route: ChartRoute) => false | ChartRouteOptions | undefined | void
 
-/** The registering methods of Fastify, for the routes of this package: the host is asked about each. */
-export interface HostRoutes extends Pick<FastifyInstance, 'route' | 'get' | 'post' | 'delete'> {
-  /** Whether the host wants a route that is about to be registered. It is asked once. */
-  wants (options: RouteOptions): boolean
-  /** Whether a route of this name is registered. */
-  has (name: string): boolean
+/** A route that the host has kept, with its changes. */
+export interface KeptRoute {
+  readonly route: Route
+  readonly changes: ChartRouteOptions
+}
+
+/** The routes that the host keeps, by name. `prefix`: that of the scope. */
+export function keptRoutes (routes: readonly Route[], prefix: string, customize: CustomizeRoute | undefined): Map<string, KeptRoute> {
+  const kept = new Map<string, KeptRoute>()
+  for (const route of routes) {
+    const { name, method, url, kind = 'json' } = route
+    const changes = customize?.({ name, method, url: `${prefix}${url}`, kind }) ?? {}
+    if (changes !== false) kept.set(name, { route, changes })
+  }
+  return kept
 }
 
 type Hooks<T> = T | T[] | undefined
 
-const listed = <T>(hooks: Hooks<T>): T[] => hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks]
+const toList = <T>(hooks: Hooks<T>): T[] => hooks === undefined ? [] : Array.isArray(hooks) ? hooks : [hooks]
 
-/** The host's hooks first. One hook stays a function: @fastify/rate-limit would push into a list, which a HEAD route shares with its GET. */
-function joined<T> (first: Hooks<T>, second: Hooks<T>): Hooks<T> {
-  const hooks = [...listed(first), ...listed(second)]
+/** The host's hooks first. A single hook stays a function: @fastify/rate-limit would append to an array, which a HEAD route shares with its GET route. */
+function joinHooks<T> (first: Hooks<T>, second: Hooks<T>): Hooks<T> {
+  const hooks = [...toList(first), ...toList(second)]
   return hooks.length > 1 ? hooks : hooks[0]
 }
 
-function kindOf ({ schema, wsHandler }: RouteOptions): ChartRoute['kind'] {
-  if (wsHandler) return 'ws'
-  return schema?.response === responses.stream ? 'sse' : 'json'
-}
-
-function merged (options: RouteOptions, kind: ChartRoute['kind'], changes: ChartRouteOptions): RouteOptions {
-  const { schema, config, constraints, logLevel } = changes
-  const onRequest = joined(changes.onRequest, options.onRequest)
-  const preHandler = joined(changes.preHandler, options.preHandler)
-  return {
-    ...options,
-    schema: { ...options.schema, ...schema } as FastifySchema,
-    // A host's limit for all routes would answer a stream with 429, which ends an EventSource for good.
-    config: { ...(kind !== 'json' && { rateLimit: false }), ...options.config, ...config },
-    ...(onRequest && { onRequest }),
-    ...(preHandler && { preHandler }),
-    ...(constraints && { constraints }),
-    ...(logLevel !== undefined && { logLevel })
-  }
-}
-
 /**
- * Routes that are registered as Fastify registers them, with the changes of the host. This cannot be an `onRoute` hook: those of the
- * host run before ours, and must see the changes (@fastify/rate-limit reads `config` there); and a hook cannot leave out a route.
+ * The options for `fastify.route`, with the changes of the host. The changes could not be made in an `onRoute` hook: the host's own
+ * `onRoute` hooks run before ours and must see them (@fastify/rate-limit reads `config` there), and a hook cannot omit a route.
+ * `operationId`: unique in an OpenAPI document.
  */
-export function hostRoutes (fastify: FastifyInstance, describe: Describe, customize: CustomizeRoute | undefined): HostRoutes {
-  const changes = new Map<RouteOptions, false | ChartRouteOptions>()
-  const registered = new Set<string>()
-  const changesOf = (options: RouteOptions): false | ChartRouteOptions => {
-    if (!changes.has(options)) {
-      const { method, url, schema } = options
-      const route = { name: describe.nameOf(schema!), method: method as string, url: `${fastify.prefix}${url}`, kind: kindOf(options) }
-      changes.set(options, customize?.(route) ?? {})
-    }
-    return changes.get(options)!
-  }
-  const route = (options: RouteOptions): FastifyInstance => {
-    const asked = changesOf(options)
-    if (asked === false) return fastify
-    registered.add(describe.nameOf(options.schema!))
-    return fastify.route(merged(options, kindOf(options), asked))
-  }
-  const shorthand = (method: string) => ((url: string, options: RouteShorthandOptions, handler: RouteOptions['handler']) =>
-    route({ ...options, method, url, handler } as RouteOptions)) as RouteShorthandMethod
+export function routeOptions ({ route, changes }: KeptRoute, context: RouteContext, bodyOptions: BodyOptions, operationId: string): RouteOptions {
+  const { method, url, kind = 'json', summary, tag = 'charts', preHandler, wsHandler } = route
+  const body = route.body?.(bodyOptions)
+  const ownPreHandler: RouteOptions['preHandler'] = preHandler && (request => preHandler(context, request))
+  const hooks = { onRequest: joinHooks(changes.onRequest, undefined), preHandler: joinHooks(changes.preHandler, ownPreHandler) }
   return {
-    route: route as FastifyInstance['route'],
-    get: shorthand('GET'),
-    post: shorthand('POST'),
-    delete: shorthand('DELETE'),
-    wants: options => changesOf(options) !== false,
-    has: name => registered.has(name)
+    method,
+    url,
+    ...(kind !== 'json' && { exposeHeadRoute: false }),
+    schema: { operationId, summary, tags: [tag], ...route.schema, ...(body && { body: body.schema }), ...changes.schema } as FastifySchema,
+    ...(body && { bodyLimit: body.limit }),
+    // A rate limit of the host for all routes would respond to a stream with 429, which stops an EventSource for good.
+    config: { ...(kind !== 'json' && { rateLimit: false }), ...changes.config },
+    ...(hooks.onRequest && { onRequest: hooks.onRequest }),
+    ...(hooks.preHandler && { preHandler: hooks.preHandler }),
+    ...(changes.constraints && { constraints: changes.constraints }),
+    ...(changes.logLevel !== undefined && { logLevel: changes.logLevel }),
+    handler: (request, reply) => route.handler(context, request, reply),
+    ...(wsHandler && { wsHandler: (socket, request) => wsHandler(context, socket, request) })
   }
 }

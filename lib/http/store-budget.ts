@@ -1,58 +1,60 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { withInterrupt } from '../async.ts'
 import { errors, isStoreUnavailable } from '../errors.ts'
 
-/** ms that one request may wait for the store, all commands taken together: with it, it is answered within two seconds. */
+/** ms that one request may wait for the store in all, so that it is answered within two seconds. */
 const BUDGET_MS = 1_800
 
 const kBudget = Symbol('fastify-async-charts.store-budget')
 type BudgetedRequest = FastifyRequest & { [kBudget]: StoreBudget | null }
 
-/** Gives each request a budget of its own. */
+/** Gives each request of the scope a budget of its own. */
 export function budgetRequests (fastify: FastifyInstance): void {
   fastify.decorateRequest(kBudget, null)
 }
 
+/** The budget of a request. */
 export function budgetOf (request: FastifyRequest): StoreBudget {
   const budgeted = request as BudgetedRequest
   budgeted[kBudget] ??= new StoreBudget()
   return budgeted[kBudget]
 }
 
+const unavailable = (): never => { throw new errors.CHARTS_ERR_STORE_UNAVAILABLE() }
+
 /**
- * The time that a request waits for the store. A deadline of each command is not enough: a request has several, one after the
- * other. The host's own hooks and `Prefer: wait` are not counted.
+ * The time that a request may wait for the store. A deadline per command would not do: a request sends several, one after the other.
+ * The host's own hooks and `Prefer: wait` do not count.
  */
 export class StoreBudget {
   #left = BUDGET_MS
-  #isSpending = false
-  /** Calls of the host's that run meanwhile. */
+  /** Interrupts what waits for the store. */
+  readonly #waiting = new Set<() => void>()
+  /** Calls of the host's hooks that run meanwhile. */
   #exempt = 0
-  /** When what is counted has begun; null while nothing is. */
-  #since: number | null = null
+  /** When the clock started; null while it is stopped. */
+  #startedAt: number | null = null
   #timer: NodeJS.Timeout | undefined
-  #giveUp: () => void = () => {}
 
   /**
-   * What the store says. A change that is given up may be made all the same.
-   * @throws CHARTS_ERR_STORE_UNAVAILABLE when the budget is spent, and what `work` throws
+   * Resolves to the result of `work`. A change that is given up may still be made by the store.
+   * @throws CHARTS_ERR_STORE_UNAVAILABLE once the budget is spent, and what `work` throws
    */
   async spend<T> (work: () => Promise<T>): Promise<T> {
-    if (this.#left <= 0) throw new errors.CHARTS_ERR_STORE_UNAVAILABLE()
-    const overdue = new Promise<never>((_resolve, reject) => {
-      // Where this process was busy itself, the answer has come by now and is about to be read.
-      this.#giveUp = () => { setImmediate(() => reject(new errors.CHARTS_ERR_STORE_UNAVAILABLE())) }
+    if (this.#left <= 0) return unavailable()
+    return withInterrupt(work(), interrupt => {
+      // If this process was busy until now, the result may have arrived and is read before `setImmediate` calls back.
+      const giveUp = (): void => { setImmediate(interrupt, unavailable) }
+      this.#waiting.add(giveUp)
+      this.#update()
+      return () => {
+        this.#waiting.delete(giveUp)
+        this.#update()
+      }
     })
-    this.#isSpending = true
-    this.#run()
-    try {
-      return await Promise.race([work(), overdue])
-    } finally {
-      this.#pause()
-      this.#isSpending = false
-    }
   }
 
-  /** What the store can say in the time that is left, else `fallback`: for what is not worth a refusal. */
+  /** Resolves to the result of `work`, or to `fallback` if the budget does not suffice. */
   async estimate<T> (work: () => Promise<T>, fallback: T): Promise<T> {
     try {
       return await this.spend(work)
@@ -62,25 +64,28 @@ export class StoreBudget {
     }
   }
 
-  /** A call of the host's within `spend`: not counted. */
+  /** Stops the clock while a hook of the host runs within `spend`. */
   async exempt<T> (call: () => Promise<T>): Promise<T> {
-    if (this.#exempt++ === 0) this.#pause()
+    this.#exempt++
+    this.#update()
     try {
       return await call()
     } finally {
-      // What is spent may have been given up meanwhile.
-      if (--this.#exempt === 0 && this.#isSpending) this.#run()
+      this.#exempt--
+      this.#update()
     }
   }
 
-  #run (): void {
-    this.#since = performance.now()
-    this.#timer = setTimeout(this.#giveUp, this.#left)
-  }
-
-  #pause (): void {
-    clearTimeout(this.#timer)
-    if (this.#since !== null) this.#left -= performance.now() - this.#since
-    this.#since = null
+  /** Starts or stops the clock: it runs while something waits for the store and no hook of the host runs. */
+  #update (): void {
+    const runs = this.#waiting.size > 0 && this.#exempt === 0
+    if (runs && this.#startedAt === null) {
+      this.#startedAt = performance.now()
+      this.#timer = setTimeout(() => { for (const giveUp of this.#waiting) giveUp() }, this.#left)
+    } else if (!runs && this.#startedAt !== null) {
+      clearTimeout(this.#timer)
+      this.#left -= performance.now() - this.#startedAt
+      this.#startedAt = null
+    }
   }
 }

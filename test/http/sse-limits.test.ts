@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { TaskStore } from '../../lib/index.ts'
 import { memoryStore } from '../../lib/index.ts'
-import { sseFrame, webSocketFrame } from '../../lib/http/views.ts'
+import { sseFrame, webSocketFrame } from '../../lib/http/streams/frames.ts'
 import { startHost, type HostOptions } from '../helpers/app.ts'
 import { openSse, openWebSocket, tryWebSocket, SocketReader, type SseReader } from '../helpers/streams.ts'
 

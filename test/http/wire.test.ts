@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
-import { chunkedConnection, plainConnection, toChunk, toTextMessage } from '../../lib/http/wire.ts'
+import { chunkedConnection, plainConnection, toChunk, toTextMessage } from '../../lib/http/streams/wire.ts'
 import { startHost } from '../helpers/app.ts'
 import { openSse } from '../helpers/streams.ts'
 

@@ -1,0 +1,12 @@
+import type { ChartTask, PublicChartTask } from '../task.ts'
+
+/** The public projection of a task: everything but its owner and what estimates are computed from. Optional fields are left out if null. */
+export function publicTask ({ user_id, org_id, depends_on, step_at, step_from, progress_at, queue_position, retry_of, ...task }: ChartTask): PublicChartTask {
+  return { ...task, ...(queue_position === null ? {} : { queue_position }), ...(retry_of === null ? {} : { retry_of }) }
+}
+
+/** The projection for operators: the public one and the owner. */
+export function operatorTask (task: ChartTask): PublicChartTask & Pick<ChartTask, 'user_id' | 'org_id'> {
+  const { user_id, org_id } = task
+  return { ...publicTask(task), user_id, org_id }
+}
