@@ -5,14 +5,14 @@ import type { AccessPolicy } from './access.ts'
 import type { LargeResponses } from './large-responses.ts'
 import type { AllowedOrigins } from './origins.ts'
 import type { PreferWait } from './prefer-wait.ts'
-import type { OpenStreams, StreamOptions } from './streams/open-streams.ts'
+import type { OpenStreams, StreamTimings } from './streams/open-streams.ts'
 
 /** What the handlers of one registration share. */
 export interface RouteContext {
   readonly service: QueueService
   readonly access: AccessPolicy
   readonly streams: OpenStreams
-  readonly streamOptions: StreamOptions
+  readonly streamTimings: StreamTimings
   readonly allowedOrigins: AllowedOrigins
   readonly preferWait: PreferWait
   readonly largeResponses: LargeResponses

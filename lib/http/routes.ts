@@ -20,7 +20,7 @@ import { bodySchemas } from './schemas/bodies.ts'
 import type { Documents } from './schemas/named-schemas.ts'
 import { embeddedSchema } from './schemas/params-schema.ts'
 import { budgetOf, budgetRequests } from './store-budget.ts'
-import { OpenStreams, type StreamOptions } from './streams/open-streams.ts'
+import { OpenStreams, type StreamTimings } from './streams/open-streams.ts'
 import { registerWebSocket } from './streams/websocket.ts'
 
 export interface RoutesOptions {
@@ -33,7 +33,7 @@ export interface RoutesOptions {
   /** Whether charts are read from a `chartStore` of the host, whose response time does not count towards the store budget. */
   readonly hasChartStore: boolean
   readonly customize: CustomizeRoute | undefined
-  readonly stream: StreamOptions & { readonly maxPerUser: number, readonly allowedOrigins: AllowedOrigins }
+  readonly stream: StreamTimings & { readonly maxPerUser: number, readonly allowedOrigins: AllowedOrigins }
 }
 
 const routes: readonly Route[] = [...monitoringRoutes, ...adminRoutes, ...taskRoutes, ...batchRoutes, ...messageRoutes, ...streamRoutes]
@@ -51,7 +51,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     service,
     access: new AccessPolicy(service, options.authorize),
     streams,
-    streamOptions: stream,
+    streamTimings: stream,
     allowedOrigins: stream.allowedOrigins,
     preferWait: new PreferWait(service, streams),
     largeResponses: new LargeResponses({ stallTimeout: 2 * stream.heartbeat, isBudgeted: !options.hasChartStore }),

@@ -92,7 +92,7 @@ async function createChart (context: RouteContext, request: CreateRequest, reply
   const { outcome } = enqueued
   const { task } = await preferWait.wait(request, reply, enqueued.task)
   if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
-  if (!isFinished(task)) await setRetryAfter(context, request, reply, task)
+  if (!isFinished(task)) reply.header('retry-after', await retryAfter(context, request, task))
   if (hasRoute('getChartStatus')) reply.header('location', `${pathOf(request)}/${task.task_id}/status`)
   reply.code(isFinished(task) ? 200 : 202)
   return sendJson(reply, { ...publicTask(task), message: outcomeMessage(task, outcome) })
@@ -107,7 +107,7 @@ async function getChartStatus (context: RouteContext, request: TaskRequest, repl
   const mayWait = ifNoneMatch === undefined || hasThisVersion
   const { task, hasWaited } = mayWait ? await preferWait.wait(request, reply, found, hasThisVersion ? 'newer' : 'finished') : { task: found, hasWaited: false }
   const shown = publicTask(task)
-  if (!isFinished(task)) await setRetryAfter(context, request, reply, task)
+  if (!isFinished(task)) reply.header('retry-after', await retryAfter(context, request, task))
   // A client that has waited in vain keeps its ETag: it waited for a newer version, not for another queue position.
   const kept = hasWaited && ifNoneMatch !== undefined ? etagOfVersion(ifNoneMatch, shown) : null
   const etag = kept ?? etagOf(shown)
@@ -128,7 +128,7 @@ async function getChartResult (context: RouteContext, request: TaskRequest, repl
     case ChartStatus.FAILED: throw new errors.CHARTS_ERR_TASK_FAILED(task.error_message!)
     case ChartStatus.CANCELLED: throw new errors.CHARTS_ERR_TASK_CANCELLED()
     default: {
-      await setRetryAfter(context, request, reply, task)
+      reply.header('retry-after', await retryAfter(context, request, task))
       throw new errors.CHARTS_ERR_TASK_NOT_FINISHED()
     }
   }
@@ -143,7 +143,7 @@ async function cancelChart ({ service, access }: RouteContext, request: TaskRequ
   return sendJson(reply, publicTask(task))
 }
 
-/** Sets `Retry-After` for an unfinished task, from its estimate. */
-async function setRetryAfter ({ service }: RouteContext, request: FastifyRequest, reply: FastifyReply, task: ChartTask): Promise<void> {
-  reply.header('retry-after', await budgetOf(request).estimate(() => service.askAgainIn(task), DEFAULT_RETRY_SECONDS))
+/** `Retry-After` of an unfinished task in seconds, from its estimate. */
+function retryAfter ({ service }: RouteContext, request: FastifyRequest, task: ChartTask): Promise<number> {
+  return budgetOf(request).estimate(() => service.askAgainIn(task), DEFAULT_RETRY_SECONDS)
 }

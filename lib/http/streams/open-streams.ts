@@ -8,8 +8,8 @@ const MAX_RECONNECT_MS = 3_000
 
 const randomReconnectDelay = (): number => Math.round(MIN_RECONNECT_MS + Math.random() * (MAX_RECONNECT_MS - MIN_RECONNECT_MS))
 
-/** Options of streams: `stream` of the plugin, as far as it concerns one stream. Both in ms. */
-export interface StreamOptions {
+/** The times of a stream that the `stream` option sets, in ms. */
+export interface StreamTimings {
   readonly heartbeat: number
   readonly maxDuration: number
 }

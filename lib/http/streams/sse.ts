@@ -30,7 +30,7 @@ export function framesOf<T> (watch: (signal: AbortSignal) => AsyncIterable<T>, t
  */
 export function sseHandler<R extends FastifyRequest> (admit: (context: RouteContext, request: R) => Promise<SendFrames | null>) {
   return async (context: RouteContext, request: R, reply: FastifyReply): Promise<void> => {
-    const { service, streams, streamOptions } = context
+    const { service, streams, streamTimings } = context
     let send: SendFrames | null
     try {
       send = await admit(context, request)
@@ -44,9 +44,9 @@ export function sseHandler<R extends FastifyRequest> (admit: (context: RouteCont
     const stream = streams.open(callerOf(request).user_id, 'sse')
     if (!stream) return refuseForNow(reply, 'too many streams, come back')
     const raw = begin(reply)
-    const writer = new SseWriter(raw, streamOptions.heartbeat, stream)
+    const writer = new SseWriter(raw, streamTimings.heartbeat, stream)
     stream.endWith(raw)
-    stream.endAfter(streamOptions.maxDuration)
+    stream.endAfter(streamTimings.maxDuration)
     let hasFailed = false
     try {
       await send(stream.signal, frame => writer.write(frame))

@@ -55,7 +55,7 @@ export async function admitSocket ({ service, access, allowedOrigins }: RouteCon
 }
 
 /** Sends the states of the task as they come, the finished one last. */
-export async function handleSocket ({ service, streams, streamOptions }: RouteContext, socket: WebSocket, request: SocketRequest): Promise<void> {
+export async function handleSocket ({ service, streams, streamTimings }: RouteContext, socket: WebSocket, request: SocketRequest): Promise<void> {
   const task = (request as AdmittedRequest)[kTask]
   if (!task) return closeSocket(socket, STORE_UNAVAILABLE)
   const stream = streams.open(callerOf(request).user_id, 'websocket')
@@ -69,8 +69,8 @@ export async function handleSocket ({ service, streams, streamOptions }: RouteCo
   })
   socket.on('close', () => stream.end())
   socket.on('error', () => stream.end())
-  stream.endAfter(streamOptions.maxDuration)
-  const writer = new WebSocketWriter(socket, request.raw.socket, streamOptions.heartbeat, stream.signal)
+  stream.endAfter(streamTimings.maxDuration)
+  const writer = new WebSocketWriter(socket, request.raw.socket, streamTimings.heartbeat, stream.signal)
   try {
     let last: ChartTask | undefined
     for await (const state of service.watchTask(task.task_id, { signal: stream.signal })) {
