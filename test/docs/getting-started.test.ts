@@ -135,7 +135,7 @@ t.test('two queues in one application: each with its own routes and its own serv
   t.teardown(() => twice.close())
   const register = async () => twice.register(asyncCharts, { store: memoryStore(), identify: () => null })
   await register()
-  const promised = /Twice in the same context is refused with `(\w+)`/.exec(readPage(GUIDE))![1]
+  const promised = /A second\s+registration in the same context fails with `(\w+)`/.exec(readPage(GUIDE))![1]
   await t.rejects(register(), { code: promised })
 })
 
