@@ -2,15 +2,16 @@
 // coverage in every process and thread that the tests start; a process that is killed reports none. dist/ stays as it is: the
 // source maps that lead from it to the TypeScript are made here, after the run. Lua runs within Redis and is not measured.
 import { spawnSync } from 'node:child_process'
-import { readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compile, createTranspiler } from './compile.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const rawFolder = join(root, 'coverage/raw')
-/** A module of types alone is never loaded. */
-const EMPTY_MODULE = /^(?:\s|\/\/.*|\/\*[^]*?\*\/)*export \{\};/
+
+/** True for a module of types alone, which is never loaded. */
+const isEmpty = output => output.replace(/\/\*[^]*?\*\/|\/\/.*/g, '').replace('export {};', '').trim() === ''
 
 /** Source maps by the URL of the compiled file, as Node writes them beside its coverage; and the compiled files without code. */
 async function mapSources () {
@@ -23,10 +24,37 @@ async function mapSources () {
     const path = join(root, 'lib', file)
     const compiled = join('dist/lib', file.replace(/\.ts$/, '.js'))
     const { outputText, sourceMapText } = transpile(path)
-    if (EMPTY_MODULE.test(outputText)) withoutCode.push(compiled)
+    if (isEmpty(outputText)) withoutCode.push(compiled)
     maps[pathToFileURL(join(root, compiled))] = { data: { ...JSON.parse(sourceMapText), sources: [path] } }
   }
   return { maps, withoutCode }
+}
+
+const sources = new Map()
+
+function sourceOf (url) {
+  if (!sources.has(url)) sources.set(url, readFileSync(fileURLToPath(url), 'utf8'))
+  return sources.get(url)
+}
+
+/** Keeps what was measured of lib. V8 also counts ranges without code, such as the brace after an endless loop: they are left out. */
+function keepLib (file) {
+  const path = join(rawFolder, file)
+  let measured
+  try {
+    measured = JSON.parse(readFileSync(path, 'utf8'))
+  } catch {
+    // Its process was killed while it wrote.
+    return rmSync(path)
+  }
+  const result = measured.result.filter(({ url }) => url.startsWith(pathToFileURL(join(root, 'dist/lib/')).href))
+  for (const { url, functions } of result) {
+    for (const { ranges } of functions) {
+      const hasCode = ({ startOffset, endOffset }) => !/^[\s;{})\]]*(?:finally\s*)?$/.test(sourceOf(url).slice(startOffset, endOffset))
+      ranges.splice(1, Infinity, ...ranges.slice(1).filter(hasCode))
+    }
+  }
+  writeFileSync(path, JSON.stringify({ result }))
 }
 
 await compile()
@@ -34,10 +62,11 @@ rmSync(join(root, 'coverage'), { recursive: true, force: true })
 const tests = spawnSync(process.execPath, ['dist/scripts/test.js', ...process.argv.slice(2)], {
   cwd: root, stdio: 'inherit', env: { ...process.env, NODE_V8_COVERAGE: rawFolder }
 })
+readdirSync(rawFolder).forEach(keepLib)
 const { maps, withoutCode } = await mapSources()
 writeFileSync(join(rawFolder, 'source-maps.json'), JSON.stringify({ result: [], 'source-map-cache': maps }))
 const report = spawnSync('c8', [
   'report', '--temp-directory', rawFolder, '--reports-dir', 'coverage', '--reporter', 'text', '--reporter', 'html', '--merge-async',
-  '--all', '--src', '.', '--include', 'dist/lib/**', ...['dist/lib/**/*.generated.js', ...withoutCode].flatMap(file => ['--exclude', file])
+  '--all', '--src', '.', '--include', 'dist/lib/**', ...['**/*.d.ts', '**/*.generated.js', ...withoutCode].flatMap(file => ['--exclude', file])
 ], { cwd: root, stdio: 'inherit' })
 process.exitCode = tests.status || report.status
