@@ -5,28 +5,29 @@ import { isFinished, type Source } from './sources.ts'
 import { jittered, pause, supervised, type Expect } from './timing.ts'
 import type { Transport } from './transport.ts'
 
-/** Faults of a stream in a row after which the client does without for a while. */
+/** Consecutive stream failures after which the client polls for a while instead. */
 const MAX_FAULTS = 3
-/** How long that is. */
+/** ms that it polls before it opens a stream again. */
 const WITHOUT_STREAM_MS = 60_000
-/** A stream that has lasted so long was not cut by a proxy. */
+/** ms after which a stream counts as stable: a proxy that buffers or cuts streams does so earlier. */
 const STEADY_MS = 10_000
-/** Between requests: where the server gives no pace, and where the answer was new or the next request waits. */
+/** ms between two requests without `Retry-After`. */
 const POLL_MS = 2_000
+/** ms until the next request if the last response was new, or if the next request waits on the server. */
 const NEXT_MS = 500
 
-/** Seconds that a request waits for a change of its task: others may change meanwhile. */
+/** Seconds that a request waits on the server for a change of its task. Short, because other tasks may change meanwhile. */
 const WAIT_S = 10
 
-/** Somebody who watches: one task, or all of the channel. */
+/** One watch: of one task, or of all tasks of the channel. */
 export interface Watcher {
   readonly task_id: string | undefined
   onState (task: PublicChartTask): void
-  /** Nothing follows: all has ended, or an error says why. The watcher then leaves the channel. */
+  /** No state follows: all tasks have ended, or `error` ends the watch. The watcher then leaves the channel. */
   onEnd (error?: unknown): void
 }
 
-/** What a message or a batch answers when it is asked for its tasks. */
+/** The response to a list request: of a batch, `tasks`; of a message, the other fields. */
 interface Listing {
   readonly tasks?: readonly PublicChartTask[]
   readonly active_tasks?: readonly PublicChartTask[]
@@ -35,31 +36,31 @@ interface Listing {
 }
 
 export interface Channel {
-  /** The watcher is told what is known before this returns. */
+  /** Adds a watcher. Calls it with all known states before this returns. */
   add (watcher: Watcher): void
   remove (watcher: Watcher): void
 }
 
 /**
- * The one connection of a page for a message or a batch, open as long as somebody watches: a stream, or requests where a stream does
- * not get through. `onTask` is called with every new state.
+* The one connection of a client for a message or a batch, open while it has watchers: a stream, or polling if streams do not get
+ * through. Calls `onTask` with every new state.
  */
 export function openChannel (transport: Transport, source: Source, onTask: (task: PublicChartTask) => void, onClose: () => void): Channel {
   const { timeScale } = transport
   const watchers = new Set<Watcher>()
   const closing = new AbortController()
-  /** The latest state of each task, and its validator where it was asked for by itself. */
+  /** The latest state of each task, and the `ETag` of those that were polled. */
   const states = new Map<string, PublicChartTask>()
   const etags = new Map<string, string>()
   let isListed = false
   let cursor = ''
   let failures = 0
-  /** Streams in a row that were cut soon. */
+  /** Consecutive streams that ended before they were stable. */
   let faults = 0
-  /** When the latest stream was opened, 0 in a round without one, and when the next may be; ms since the epoch. */
+  /** When the latest stream was opened (0: none in this round), and when the next one may be opened; ms since the epoch. */
   let openedAt = 0
   let streamAt = 0
-  /** Whether requests that wait get through. */
+  /** Whether requests with `Prefer: wait` get through. */
   let canWait = true
 
   async function run (): Promise<void> {
@@ -78,7 +79,7 @@ export function openChannel (transport: Transport, source: Source, onTask: (task
       }
       if (openedAt) {
         faults = isSilent ? MAX_FAULTS : Date.now() - openedAt > STEADY_MS * timeScale ? 0 : faults + 1
-        // Until a stream has lasted, the next fault leads back here.
+        // `faults` stays at the maximum until a stream was stable, so the next failure returns to polling at once.
         if (faults >= MAX_FAULTS) {
           streamAt = Date.now() + WITHOUT_STREAM_MS * timeScale
           canWait = true
@@ -88,7 +89,7 @@ export function openChannel (transport: Transport, source: Source, onTask: (task
     }
   }
 
-  /** Lists the tasks, then follows the stream to its end; without a stream, waits for a change. Resolves to the ms until the next round. */
+  /** Lists the tasks, then follows the stream to its end or polls once. Resolves to the ms until the next round. */
   async function round (signal: AbortSignal, expect: Expect): Promise<number> {
     const hasStream = Date.now() >= streamAt
     expect(SILENCE_MS)
@@ -98,45 +99,45 @@ export function openChannel (transport: Transport, source: Source, onTask: (task
       openedAt = Date.now()
       const comeBackIn = await readStream(transport, source.stream + cursor, signal, expect, (task, id) => {
         cursor = `?last_event_id=${id}`
-        take(task)
+        accept(task)
       })
-      // The last cursor of a batch says the same as a 204.
+      // Both mean that the batch has ended: status 204, and this cursor.
       if (!comeBackIn || cursor.endsWith('=end')) end()
       return comeBackIn
     }
     const [task_id] = unfinished()
     if (!task_id) return POLL_MS
     expect(SILENCE_MS)
-    if (!canWait || !etags.has(task_id)) return ask(task_id, signal)
-    // Until it has turned out to get through.
+    if (!canWait || !etags.has(task_id)) return requestStatus(task_id, signal)
+    // If this request fails, the next one does not wait on the server.
     canWait = false
-    const wait = await ask(task_id, signal, { prefer: `wait=${WAIT_S}` })
+    const wait = await requestStatus(task_id, signal, { prefer: `wait=${WAIT_S}` })
     canWait = true
     return wait
   }
 
-  /** Asks for all tasks of a group, and one by one for those that the listing leaves out and no stream will show. */
+  /** Requests the list of tasks, then each watched task that the list omits and no stream will show. */
   async function list (signal: AbortSignal, hasNoStream: boolean): Promise<void> {
     const { tasks, active_tasks = [], failed_tasks = [], charts = [] } = await transport.json<Listing>(source.list, { signal }, 1)
     isListed = true
     const listed = tasks ?? [...active_tasks, ...failed_tasks]
-    for (const task of listed) take(task)
+    for (const task of listed) accept(task)
     const unlisted = new Set(unfinished(hasNoStream ? charts : []))
     for (const { task_id } of listed) unlisted.delete(task_id)
-    for (const task_id of unlisted) await ask(task_id, signal)
-    // A message may get more tasks, a batch does not.
+    for (const task_id of unlisted) await requestStatus(task_id, signal)
+    // Only a batch has `tasks`, and no task is added to it.
     if (tasks?.every(isFinished)) end()
   }
 
-  /** Asks for one task; ms after which to ask again. */
-  async function ask (task_id: string, signal: AbortSignal, preference?: { readonly prefer: string }): Promise<number> {
+  /** Requests the status of one task. Resolves to the ms until the next request. */
+  async function requestStatus (task_id: string, signal: AbortSignal, preference?: { readonly prefer: string }): Promise<number> {
     const etag = etags.get(task_id)
     try {
       const response = await transport.send(`async/${task_id}/status`, { headers: { ...preference, ...(etag && { 'if-none-match': etag }) }, signal })
-      const isNew = response.status === 200 && take(await jsonOf(response))
+      const isNew = response.status === 200 && accept(await jsonOf(response))
       const current = response.headers.get('etag')
       if (current) etags.set(task_id, current)
-      // This request has waited for a change, or the next one can.
+      // Either this request has waited on the server, or the next one can, because it has an `ETag` now.
       if (isNew || response.headers.has('preference-applied') || (current && !etag)) return NEXT_MS
       const retryAfter = retryAfterOf(response)
       return retryAfter ? retryAfter * 1000 : POLL_MS
@@ -147,17 +148,17 @@ export function openChannel (transport: Transport, source: Source, onTask: (task
     }
   }
 
-  /** The tasks whose end somebody waits for. Who watches the whole group waits for all that are known, and for the `others`. */
+  /** The watched tasks that have not ended. A watcher of the whole group watches all known tasks, and the `others`. */
   function unfinished (others: Listing['charts'] = []): string[] {
     return [...watchers]
       .flatMap(({ task_id }) => task_id ?? [...states.keys(), ...others.map(({ task_id }) => task_id)])
       .filter(task_id => !isFinished(states.get(task_id)))
   }
 
-  /** Whether the state is new. What has ended stays as it is, and nothing becomes older: answers overtake each other. */
-  function take (task: PublicChartTask): boolean {
+  /** Stores a state and passes it on. False if it is not newer than the known one: responses may overtake each other. */
+  function accept (task: PublicChartTask): boolean {
     const known = states.get(task.task_id)
-    // A server that has lost something may end a task with a lower version.
+    // A final state is always accepted: if the store lost data, its version may be lower.
     if (isFinished(known) || (known && task.version <= known.version && !isFinished(task))) return false
     states.set(task.task_id, task)
     onTask(task)
@@ -180,9 +181,9 @@ export function openChannel (transport: Transport, source: Source, onTask: (task
       const { task_id } = watcher
       watchers.add(watcher)
       for (const task of states.values()) watcher.onState(task)
-      // The stream shows the latest tasks of a message only.
+      // The stream of a message shows only its latest tasks.
       if (isListed && task_id && !states.has(task_id)) {
-        transport.json<PublicChartTask>(`async/${task_id}/status`, { signal: closing.signal }, Infinity).then(take, error => lose(task_id, error))
+        transport.json<PublicChartTask>(`async/${task_id}/status`, { signal: closing.signal }, Infinity).then(accept, error => lose(task_id, error))
       }
     },
     remove (watcher) {

@@ -6,7 +6,7 @@ import { createTransport, type ChartsClientOptions, type Outgoing } from './tran
 import type { CallOptions, ChartsClient, CreateOptions, Watch, WatchOptions } from './types.ts'
 import { iterate, type WatchStart } from './watch.ts'
 
-/** Tasks whose message is remembered: they are watched over the connection of their message. */
+/** Maximum number of tasks whose message is remembered, so that a watch can share the connection of the message. */
 const MAX_REMEMBERED = 1_000
 
 /** The id in lower case. @throws INVALID_ARGUMENT */
@@ -28,7 +28,7 @@ export function createChartsClient<Params = JsonValue, Content = JsonValue> (opt
   const messages = new Map<string, string>()
 
   function remember ({ task_id, message_id }: PublicChartTask): void {
-    // Those that are forgotten are asked for.
+    // A watch of a forgotten task requests its status first.
     if (messages.size >= MAX_REMEMBERED) messages.clear()
     messages.set(task_id, message_id.toLowerCase())
   }
@@ -39,7 +39,7 @@ export function createChartsClient<Params = JsonValue, Content = JsonValue> (opt
     return answer as T
   }
 
-  /** A call that needs no more than an id. */
+  /** Makes a method whose only argument is an id. */
   const byId = <T>(name: string, before: string, after = '', method = 'GET') =>
     async (id: string, { signal }: CallOptions = {}): Promise<T> => call(before + uuid(name, id) + after, { method, signal })
 
@@ -47,7 +47,7 @@ export function createChartsClient<Params = JsonValue, Content = JsonValue> (opt
     method: 'POST', headers: { 'content-type': 'application/json', 'idempotency-key': idempotencyKey }, body: valid('body must be JSON', () => JSON.stringify(body)), signal
   })
 
-  /** Joins those who watch the same message or batch. */
+  /** Adds a watcher to the channel of a message or batch, which is opened if necessary. */
   function join (source: Source, watcher: Watcher, signal: AbortSignal): void {
     const { stream } = source
     const channel = channels.get(stream) ?? openChannel(transport, source, remember, () => channels.delete(stream))

@@ -1,12 +1,12 @@
 import type { PublicChartTask } from '../task.ts'
 
-/** The codes that the client itself gives; all others come from the server, or are the `error_code` of a task. */
+/** Codes of the client itself. Other codes come from the server, or are the `error_code` of a task. */
 export type ClientCode =
-  /** Nothing was sent: an argument or an option does not fit. */
+  /** An argument or option is invalid; nothing was sent. */
   | 'INVALID_ARGUMENT'
-  /** No answer, or only part of one. */
+  /** No response, or an incomplete one. */
   | 'NETWORK_ERROR'
-  /** An answer that is not the API's, such as the page of a proxy. */
+  /** The response is not from the API: for example, the error page of a proxy. */
   | 'UNEXPECTED_ANSWER'
   /** `generate`: the task was cancelled. */
   | 'CANCELLED'
@@ -18,13 +18,13 @@ interface Details {
   readonly cause?: unknown
 }
 
-/** What every call of the client rejects with, unless its `signal` was aborted or `headers` threw. */
+/** Every call rejects with this error, unless its `signal` was aborted or `headers` threw. */
 export class ChartsClientError extends Error {
-  /** Of the HTTP answer; 0 where there was none. */
+  /** HTTP status of the response; 0 if there was none. */
   declare readonly status: number
   /** Stable, for programs: the server's `code`, the `error_code` of a failed task, or a {@link ClientCode}. */
   declare readonly code: string
-  /** Seconds after which the server says it is worth asking again. */
+  /** `Retry-After` of the response, in seconds. */
   declare readonly retryAfter?: number
   /** The failed or cancelled task that `generate` waited for. */
   declare readonly task?: PublicChartTask
@@ -36,7 +36,7 @@ export class ChartsClientError extends Error {
 }
 
 export const invalid = (message: string, cause?: unknown) => new ChartsClientError('INVALID_ARGUMENT' satisfies ClientCode, message, { cause })
-/** What `make` makes. @throws INVALID_ARGUMENT where it cannot */
+/** The result of `make`. @throws INVALID_ARGUMENT if `make` throws */
 export function valid<T> (message: string, make: () => T): T {
   try {
     return make()
@@ -48,17 +48,17 @@ const networkError = (cause?: unknown) => new ChartsClientError('NETWORK_ERROR' 
 export const offline = (cause?: unknown): never => {
   throw networkError(cause)
 }
-/** No bytes have come in time: what sends them is gone, or a proxy holds them back. */
+/** No bytes arrived in time: the server is gone, or a proxy buffers them. */
 export const tooSilent = networkError()
 
 /**
- * Whether the same request may succeed later: no answer, a refusal for now, or a fault of the server or of a proxy. That `headers` could
- * not fetch a token is one too: fetch throws a TypeError.
+* Whether the same request may succeed later: no response, a temporary refusal, or a failure of the server or a proxy. A TypeError
+ * counts too, because `fetch` throws it if `headers` cannot fetch a token.
  */
 export const isPassing = (error: unknown): error is { readonly retryAfter?: number } =>
   error instanceof TypeError || (error instanceof ChartsClientError && (error.code === 'NETWORK_ERROR' || error.status === 429 || error.status >= 500))
 
-/** The JSON of an answer. @throws ChartsClientError for what is no JSON, or says what went wrong */
+/** The JSON of a response. @throws ChartsClientError if it is an error response, or not JSON */
 export async function jsonOf<T> (response: Response): Promise<T> {
   const text = await response.text().catch(offline)
   const { status, ok } = response
@@ -71,5 +71,5 @@ export async function jsonOf<T> (response: Response): Promise<T> {
   throw new ChartsClientError(body?.code ?? 'UNEXPECTED_ANSWER' satisfies ClientCode, body?.message ?? `No usable answer (${status})`, details)
 }
 
-/** `Retry-After` in seconds. Where a proxy gives a date, the client's own backoff will do. */
+/** `Retry-After` in seconds. A date, which only proxies send, is ignored: the client's own backoff applies. */
 export const retryAfterOf = ({ headers }: Response): number | undefined => Number(headers.get('retry-after')) || undefined

@@ -1,7 +1,7 @@
-/** What can be watched over one connection; its paths are below `charts/`. */
+/** A message or batch, which one connection watches. Its paths are below `charts/`. */
 export interface Source {
   readonly stream: string
-  /** Where its tasks are listed. */
+  /** Path of its list of tasks. */
   readonly list: string
 }
 

@@ -1,10 +1,10 @@
-/** Half of it fixed, half of it chance: clients that were cut off together do not come back together. */
+/** 50 to 100 % of `ms`, at random, so that clients that were disconnected together do not reconnect together. */
 export const jittered = (ms: number): number => ms * (0.5 + Math.random() / 2)
 
-// Absent in Node. The types of browsers are not those of this package.
+// Node has no such events, and the package does not include the DOM types.
 const page = globalThis as { addEventListener?: (type: string, listener: () => void) => void, removeEventListener?: (type: string, listener: () => void) => void }
 
-/** Resolves after a time, when the signal is aborted, or when the browser is online again. */
+/** Resolves after `ms`, or earlier if the signal is aborted or the browser is online again. */
 export function pause (ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise(resolve => {
     const done = () => {
@@ -20,7 +20,7 @@ export function pause (ms: number, signal: AbortSignal | undefined): Promise<voi
   })
 }
 
-/** The promise, rejected at once with the reason of the signal when that is aborted. */
+/** Settles as `promise` does, or rejects with the reason of the signal as soon as that is aborted. */
 export function abortable<T> (signal: AbortSignal | undefined, promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal!.reason)
@@ -30,12 +30,12 @@ export function abortable<T> (signal: AbortSignal | undefined, promise: Promise<
   })
 }
 
-/** Starts the time, in ms, until the next sign of life. */
+/** Sets the ms in which the next bytes must arrive. */
 export type Expect = (ms: number) => void
 
 /**
- * Runs what must show signs of life. Rejects with `tooLate` when the time until one has passed, and at once with the reason of
- * `signal` when that is aborted. The signal that `run` gets is aborted at the end in any case.
+* Runs an operation that calls `expect` whenever bytes arrive. Rejects with `tooLate` if they do not arrive in time, and with the reason
+ * of `signal` as soon as that is aborted. The signal that `run` gets is aborted at the end in any case.
  */
 export async function supervised<T> (
   signal: AbortSignal, tooLate: Error, run: (signal: AbortSignal, expect: Expect) => Promise<T>

@@ -4,16 +4,16 @@ import { abortable, jittered, pause } from './timing.ts'
 type ClientHeaders = NonNullable<ConstructorParameters<typeof Headers>[0]>
 
 export interface ChartsClientOptions {
-  /** Where the plugin's routes hang, its prefix included: `https://host/api/v1/analytics`. Default: `/api/v1/analytics` of the page's origin. */
+  /** URL of the plugin's routes with its prefix: `https://host/api/v1/analytics`. Default: `/api/v1/analytics` of the page's origin. */
   readonly baseUrl?: string | URL | undefined
   /** Default: the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch | undefined
   /**
-   * Headers of every request and of every connection, asked anew for each. `refused` is true when the request was just answered
-   * with 401: it is repeated once, so a token that was kept should be replaced.
+* Returns the headers of a request; called for each request and each connection. `refused`: the same request has just been answered with
+   * 401 and is repeated once, so return a new token.
    */
   readonly headers?: ((context: { readonly refused: boolean }) => ClientHeaders | Promise<ClientHeaders>) | undefined
-  /** @internal What the client's own times are multiplied with: tests are in a hurry. */
+  /** @internal Factor for the client's own times, so that tests need not wait. */
   readonly timeScale?: number
 }
 
@@ -27,20 +27,20 @@ export interface Outgoing {
 /** Sends requests below `charts/`. */
 export interface Transport {
   readonly timeScale: number
-  /** The answer to one request, where that is 2xx or 304. `onSend` is called when the headers are there. */
+  /** Sends one request. Resolves to its response if that is 2xx or 304. `onSend` is called when `headers` has resolved. */
   send (path: string, init: Outgoing, onSend?: () => void): Promise<Response>
-  /** The JSON that comes in answer. Repeats what may succeed later: every request of the API may be repeated, as creates carry a key. */
+  /** Sends a request until it succeeds or cannot succeed. Every request of the API is safe to repeat, because creates have an Idempotency-Key. */
   json<T> (path: string, init: Outgoing, maxAttempts?: number): Promise<T>
-  /** ms until it is worth asking again after so many failures, the last of them `error`. */
+  /** ms until the next attempt after `failures` failures, the last of them `error`. */
   waitAfter (error: { readonly retryAfter?: number }, failures: number): number
 }
 
-/** How often a call is attempted. */
+/** Maximum number of attempts of a call. */
 const MAX_ATTEMPTS = 6
-/** ms before the second attempt; twice as long each time, up to the maximum. */
+/** ms before the second attempt; doubled for each one after it, up to the maximum. */
 const BACKOFF_MS = 500
 const MAX_BACKOFF_MS = 30_000
-/** Seconds of `Retry-After` that are waited out. */
+/** Maximum seconds of `Retry-After` that the client waits. */
 const MAX_RETRY_AFTER = 120
 
 export function createTransport (options: ChartsClientOptions): Transport {
@@ -48,7 +48,7 @@ export function createTransport (options: ChartsClientOptions): Transport {
   const base = String(baseUrl).replace(/\/+$/, '')
 
   async function send (path: string, { headers, ...init }: Outgoing, onSend?: () => void): Promise<Response> {
-    // Called without its object: browsers refuse that.
+    // In a variable, because browsers refuse `fetch` as a method of another object.
     const { fetch = globalThis.fetch } = options
     const page = (globalThis as { location?: { href: string } }).location?.href
     const url = valid('baseUrl must be absolute', () => new URL(`${base}/charts/${path}`, page))
@@ -65,7 +65,7 @@ export function createTransport (options: ChartsClientOptions): Transport {
   }
 
   const waitAfter: Transport['waitAfter'] = ({ retryAfter }, failures) => retryAfter
-    // Never before the time, and not all at once.
+    // Jitter is added, never subtracted: clients come back after the time that the server gave, but not all at once.
     ? Math.min(retryAfter, MAX_RETRY_AFTER) * 1000 + jittered(BACKOFF_MS)
     : jittered(Math.min(BACKOFF_MS * 2 ** failures, MAX_BACKOFF_MS)) * timeScale
 

@@ -4,29 +4,29 @@ import { isFinished } from './sources.ts'
 import type { Watch } from './types.ts'
 
 export interface WatchStart {
-  /** Ends the watch when it is aborted. */
+  /** Ends the watch when aborted. */
   readonly signal?: AbortSignal | undefined
-  /** One task to its end; absent: a group. */
+  /** Watches this task until it ends. Absent: watches all tasks of the channel. */
   readonly task_id?: string
-  /** What the caller has seen of it. */
+  /** The last version of the task that the caller has seen. */
   readonly version?: number
-  /** Begins to tell the watcher; the signal is aborted when nothing more is wanted. */
+  /** Starts to call the watcher. The signal is aborted when the watch has ended. */
   readonly start: (watcher: Watcher, signal: AbortSignal) => Promise<void>
 }
 
 /**
- * The states that a watcher is told, from when the first is asked for. A slow reader skips states, but never the last. Ends quietly
- * when `signal` is aborted, and frees the connection at once, whatever its reader is at.
+* Makes the states that a watcher receives an async iterator. It starts with the first `next`. A slow reader skips states, but never the
+ * last one. When `signal` is aborted it ends without an error, and leaves the connection at once even if the reader is not waiting.
  */
 export function iterate ({ signal, task_id, version = 0, start }: WatchStart): Watch {
   const pending = new Map<string, PublicChartTask>()
   const waiting: Array<() => void> = []
   const own = new AbortController()
-  /** Aborted when nothing follows what is pending. Many watches may have one `signal`: none of them adds a listener to it. */
+  /** Aborted when no more states are added to `pending`. `AbortSignal.any`, because many watches may share a `signal`, and listeners on it would add up. */
   let ended: AbortSignal | undefined
   let failure: unknown
 
-  const wake = () => waiting.splice(0).forEach(resolve => resolve())
+  const notify = () => waiting.splice(0).forEach(resolve => resolve())
   const watcher: Watcher = {
     task_id,
     onState (task) {
@@ -36,7 +36,7 @@ export function iterate ({ signal, task_id, version = 0, start }: WatchStart): W
       }
       pending.set(task.task_id, task)
       if (task_id && isFinished(task)) own.abort()
-      wake()
+      notify()
     },
     onEnd (error) {
       if (!own.signal.aborted) failure = error
@@ -48,7 +48,7 @@ export function iterate ({ signal, task_id, version = 0, start }: WatchStart): W
     async next () {
       if (!ended) {
         ended = AbortSignal.any([own.signal, ...signal ? [signal] : []])
-        ended.addEventListener('abort', wake)
+        ended.addEventListener('abort', notify)
         if (!ended.aborted) start(watcher, ended).catch(watcher.onEnd)
       }
       while (pending.size === 0 && !ended.aborted) await new Promise<void>(resolve => waiting.push(resolve))

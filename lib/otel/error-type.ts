@@ -1,7 +1,7 @@
-/** What OpenTelemetry calls an error that has no low-cardinality name. */
+/** The value that OpenTelemetry gives for an error without a low-cardinality name. */
 export const OTHER = '_OTHER'
 
-/** A stable name for what was thrown: its code where it has one as ours are, else none. */
+/** A stable name for an error: its code if that has the form of ours, else `OTHER`. */
 export function errorTypeOf (error: unknown): string {
   try {
     const code = (error as { code?: unknown } | null | undefined)?.code

@@ -4,11 +4,11 @@ import { ATTRIBUTES, LABELS, METRICS, namesOf, SYSTEM, type GaugeName } from './
 
 interface Observed {
   readonly queue: ObservedQueue
-  /** Whether what is of the whole queue is read, too. */
+  /** Whether to read the gauges of the whole queue, too. */
   readonly whole: boolean
 }
 
-/** One for all queues of a meter: of two services of a process on one queue, the store is asked once. */
+/** The gauges of one meter. Two services of a process that share a queue are read once. */
 class QueueGauges {
   readonly #meter: Meter
   readonly #gauges: Readonly<Record<GaugeName, Observable>>
@@ -53,7 +53,7 @@ class QueueGauges {
     }
     const source = observed.find(({ whole }) => whole)
     if (!source) return
-    // A store that does not answer has no values; that is itself what one is alerted of.
+    // A store that does not respond gives no values. Alerts are written for the absence of values.
     const stats = await source.queue.stats().catch(() => null)
     if (!stats) return
     const { queue_length, delayed_count, processing_count, oldest_waiting_at, paused, updated_at } = stats
@@ -67,7 +67,7 @@ class QueueGauges {
 
 const known = new WeakMap<Meter, QueueGauges>()
 
-/** Observes a queue at each collection. Returns what ends that. */
+/** Observes a queue at each collection. Returns a function that stops this. */
 export function observeQueue (queue: ObservedQueue, meter: Meter, whole: boolean): () => void {
   let gauges = known.get(meter)
   if (!gauges) {

@@ -10,11 +10,11 @@ export { otelThread } from './thread.ts'
 export type { Telemetry }
 
 export interface OtelOptions {
-  /** Default: the global one, by the name of this package. */
+  /** Default: a tracer of the global provider with the name of this package. */
   readonly tracer?: Tracer | undefined
-  /** Default: the global one when the queue opens, by the name of this package. */
+  /** Default: a meter of the provider that is global when the queue opens, with the name of this package. */
   readonly meter?: Meter | undefined
-  /** Whether this process reads what is of the whole queue, one command at each collection. One of many processes is enough. Default true. */
+  /** Whether this process reads the gauges of the whole queue, one command for each collection. One process is enough. Default true. */
   readonly queueGauges?: boolean | undefined
 }
 
@@ -37,8 +37,8 @@ function check (options: unknown): OtelOptions {
 }
 
 /**
- * Spans and metrics of OpenTelemetry, for the option `telemetry`. Start your SDK first: its API gives a meter that records nothing to those
- * who come before it.
+* OpenTelemetry spans and metrics, for the option `telemetry`. Start your SDK first: before that, the API returns a meter that records
+ * nothing.
  * @throws CHARTS_ERR_INVALID_OPTIONS
  */
 export function otel (options: OtelOptions = {}): Telemetry {

@@ -4,10 +4,10 @@ import { errorTypeOf, OTHER } from './error-type.ts'
 import { ATTRIBUTES, LABELS, METRICS, namesOf, SYSTEM, type HistogramName, type SyncName } from './names.ts'
 import { onMessage, onOperation } from './subscribe.ts'
 
-/** Values of a label that come from the host's code, such as the names of steps, at most: a mistake there must not become a million series. */
+/** Maximum number of values of a label that comes from the host's code, such as a step name: a bug there must not create a million series. */
 const MAX_VALUES = 100
 
-/** Lets the first values of a label through. */
+/** Passes the first values of a label; all others become one value. */
 function bounded (): (value: string) => string {
   const known = new Set<string>()
   return value => {
@@ -36,7 +36,7 @@ function createHistograms (meter: Meter): Histograms {
   })) as Histograms
 }
 
-/** Counts and measures what one queue does in this process. Returns what ends that. */
+/** Records the metrics of a queue in this process. Returns a function that stops this. */
 export function measureQueue (queue: ObservedQueue, meter: Meter): () => void {
   const base: Attributes = { [ATTRIBUTES.system]: SYSTEM, [ATTRIBUTES.destination]: queue.keyPrefix }
   const counters = createSync(meter)
@@ -48,7 +48,7 @@ export function measureQueue (queue: ObservedQueue, meter: Meter): () => void {
   const failed = (type: string) => ({ [ATTRIBUTES.error]: errorLabel(type) })
   const begun = new WeakMap<object, number>()
   const begin = (message: object) => { begun.set(message, performance.now()) }
-  // What began before somebody listened has no duration.
+  // An operation that started before the subscription has no duration.
   const since = (message: object, then: (ms: number) => void) => {
     const at = begun.get(message)
     if (at !== undefined) then(performance.now() - at)

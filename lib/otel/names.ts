@@ -1,4 +1,4 @@
-/** Attributes of spans and labels of metrics. docs/reference/telemetry.md is held to these tables by a test. */
+/** Attributes of spans and labels of metrics. A test compares docs/reference/telemetry.md with these tables. */
 export const ATTRIBUTES = {
   system: 'messaging.system',
   destination: 'messaging.destination.name',
@@ -31,7 +31,7 @@ export const LABELS = {
 
 export const SYSTEM = 'fastify_async_charts'
 
-/** Seconds. Of what a client does: as the messaging conventions ask. Of charts: up to the longest that an attempt may take by default. */
+/** Bucket bounds in seconds: for client operations those of the messaging conventions, for charts up to the default attempt timeout. */
 const CLIENT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
 const CHART_BUCKETS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800]
 
@@ -39,7 +39,7 @@ interface Metric {
   readonly kind: 'counter' | 'histogram' | 'gauge' | 'upDownCounter'
   readonly unit: string
   readonly description: string
-  /** Besides `messaging.system` and `messaging.destination.name`, which all have. */
+  /** In addition to `messaging.system` and `messaging.destination.name`, which all metrics have. */
   readonly labels: readonly string[]
   readonly buckets?: readonly number[]
 }

@@ -2,7 +2,7 @@ import { context, createTraceState, isSpanContextValid, ROOT_CONTEXT, trace, typ
 import type { TraceContext } from '../store/task-store.ts'
 import type { Traced } from '../telemetry/channels.ts'
 
-/** What is stored of a span. In the words of W3C Trace Context whatever propagator the host has: two hosts of a queue may have two. */
+/** The trace context of a span. In W3C format whatever propagator the host uses, because two hosts of a queue may use different ones. */
 export function toTraceContext (span: SpanContext): TraceContext | null {
   if (!isSpanContextValid(span)) return null
   const traceparent = `00-${span.traceId}-${span.spanId}-${(span.traceFlags & 0xff).toString(16).padStart(2, '0')}`
@@ -10,7 +10,7 @@ export function toTraceContext (span: SpanContext): TraceContext | null {
   return tracestate ? { traceparent, tracestate } : { traceparent }
 }
 
-/** The span that is meant by what was stored. */
+/** The span context of a stored trace context. */
 export function toSpanContext ({ traceparent, tracestate }: TraceContext): SpanContext {
   const [, traceId, spanId, flags] = traceparent.split('-')
   return {
@@ -22,11 +22,11 @@ export function toSpanContext ({ traceparent, tracestate }: TraceContext): SpanC
   }
 }
 
-/** The context in which that span is the parent of what begins; none is where nothing was stored. */
+/** A context in which that span is the parent of new spans; without a stored trace context, one without a parent. */
 export const contextOf = (stored: TraceContext | null): Context =>
   stored ? trace.setSpanContext(ROOT_CONTEXT, toSpanContext(stored)) : ROOT_CONTEXT
 
-/** Has the operation run in a context, beside what others have it run in. */
+/** Runs the operation in a context, within those that other subscribers set. */
 export function runIn (message: Traced, active: Context): void {
   const inner = message.run
   message.run = operation => context.with(active, () => inner ? inner(operation) : operation())

@@ -8,7 +8,7 @@ import { onOperation } from './subscribe.ts'
 
 const linkTo = (stored: TraceContext, link: 'send' | 'dependency'): Link => ({ context: toSpanContext(stored), attributes: { [ATTRIBUTES.link]: link } })
 
-/** What was thrown is the host's: also its getters may throw. */
+/** Records an error. It is the host's: even its getters may throw. */
 function recordException (span: Span, thrown: unknown): void {
   try {
     span.recordException(thrown instanceof Error ? thrown as Exception : String(thrown))
@@ -21,7 +21,7 @@ function setFailed (span: Span, type: string, thrown: unknown): void {
   if (thrown !== undefined) recordException(span, thrown)
 }
 
-/** Opens spans around what one queue does in this process. Returns what ends that. */
+/** Opens spans around the operations of a queue in this process. Returns a function that stops this. */
 export function traceQueue (queue: ObservedQueue, tracer: Tracer): () => void {
   const { send, process, step } = tracingChannels
   const base: Attributes = { [ATTRIBUTES.system]: SYSTEM, [ATTRIBUTES.destination]: queue.keyPrefix }
@@ -38,7 +38,7 @@ export function traceQueue (queue: ObservedQueue, tracer: Tracer): () => void {
     onOperation(send, queue, {
       start (message) {
         const active = context.active()
-        // The request's own headers count only where no instrumentation of the host has read them.
+        // The headers of the request count only if no instrumentation of the host has read them.
         const parent = trace.getSpan(active) ? active : contextOf(message.trace)
         const attributes = { [ATTRIBUTES.operation]: 'send', [ATTRIBUTES.operationType]: 'send' }
         open(message, `send ${queue.keyPrefix}`, { kind: SpanKind.PRODUCER, attributes }, parent)

@@ -7,7 +7,7 @@ interface FromQueue {
 
 type End = () => void
 
-/** Listens to what one queue says of an operation: before it begins, and when it has succeeded or failed. Returns what ends that. */
+/** Subscribes to the operations of one queue: start, success and failure. Returns a function that unsubscribes. */
 export function onOperation<Message extends FromQueue> (
   channel: TracingChannel<unknown, Message>, queue: ObservedQueue, { start, end }: { start?: (message: Message) => void, end?: (message: Message) => void }
 ): End {
@@ -24,7 +24,7 @@ export function onOperation<Message extends FromQueue> (
   return () => { for (const end of ends) end() }
 }
 
-/** Listens to what one queue tells. Returns what ends that. */
+/** Subscribes to the events of one queue. Returns a function that unsubscribes. */
 export function onMessage<Message extends FromQueue> (channel: Channel<unknown, Message>, queue: ObservedQueue, handler: (message: Message) => void): End {
   const listener = (message: unknown) => {
     if ((message as Message).queue === queue) handler(message as Message)

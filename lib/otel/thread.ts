@@ -4,8 +4,8 @@ import { contextOf, runIn } from './propagation.ts'
 let isFollowing = false
 
 /**
- * For the module of a generator that runs in threads (`generate: new URL(…)`), once an OpenTelemetry SDK has been started in the thread:
- * the generator then runs in the trace of its attempt.
+* For the module of a generator that runs in threads (`generate: new URL(…)`). Call it after an OpenTelemetry SDK was started in the
+ * thread: the generator then runs in the trace of its attempt.
  */
 export function otelThread (): void {
   if (isFollowing) return

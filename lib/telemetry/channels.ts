@@ -2,20 +2,20 @@ import { channel, tracingChannel, type Channel, type TracingChannel } from 'node
 import type { AttemptRecord, Cancelled, Settled, Settlement, EnqueuedTask, QueueStats, Claimed, TraceContext } from '../store/task-store.ts'
 import type { ChartPriority, ChartTask } from '../task.ts'
 
-/** A queue in this process, as its messages name it: one object for each service, plugin or worker. */
+/** A queue as messages refer to it: one object for each service, plugin or worker of this process. */
 export interface ObservedQueue {
   readonly keyPrefix: string
   /** Whether live updates arrive without polling. */
   readonly isFeedUp: boolean
-  /** Slots of the worker that takes tasks through this object; null where none does. */
+  /** Slots of the worker that claims tasks through this object; null: there is none. */
   readonly slots: { readonly used: number, readonly total: number } | null
-  /** How busy the whole queue is: one command. */
+  /** Statistics of the whole queue; one command to the store. */
   stats (): Promise<QueueStats>
 }
 
 /**
- * What listens to a queue: `otel()` of `fastify-async-charts/otel`, or one of your own. Called when the queue opens; returns what ends
- * the listening, which is called when it closes. Messages of the channels say in `queue` whose they are.
+* Subscribes to the channels of a queue: `otel()` of `fastify-async-charts/otel`, or a function of your own. Called when the queue opens.
+ * Returns a function that unsubscribes, which is called when the queue closes. Every message names its queue in `queue`.
  */
 export interface Telemetry {
   listen (queue: ObservedQueue): () => void
@@ -25,22 +25,22 @@ interface FromQueue {
   readonly queue: ObservedQueue
 }
 
-/** A message of an operation that others may take part in: written by those who listen to its `start`. */
+/** A message of an operation. Subscribers of its `start` may change these fields. */
 export interface Traced {
-  /** The trace context that came with it. Whoever opens a span sets this to that of the span: it is what goes on. */
+  /** The trace context of the operation. A subscriber that opens a span sets it to that of the span: it is passed on and stored. */
   trace: TraceContext | null
-  /** Runs the operation in a context of the listener's. Whoever finds one sets one that calls it. */
+  /** Runs the operation in a context of the subscriber. If it is set already, set a function that calls it. */
   run?: (<T>(operation: () => T) => T) | undefined
 }
 
-/** Tasks are created: one, or those of a batch. `result` is what `enqueueChartTask` or `enqueueChartTasks` got from the store. */
+/** A task or a batch is created. `result`: what the store returned to `enqueueChartTask` or `enqueueChartTasks`. */
 export interface SendMessage extends FromQueue, Traced {
   readonly count: number
   result?: EnqueuedTask | { readonly batch_id: string, readonly outcome: string, readonly tasks: readonly EnqueuedTask[] }
   error?: unknown
 }
 
-/** A worker asks for tasks. */
+/** A worker claims tasks. */
 export interface ClaimMessage extends FromQueue {
   readonly worker_id: string
   readonly count: number
@@ -48,31 +48,31 @@ export interface ClaimMessage extends FromQueue {
   error?: unknown
 }
 
-/** Leases end, and the worker may claim in the same round trip. */
+/** A worker settles attempts, and may claim in the same round trip. */
 export interface SettleMessage extends FromQueue {
   readonly closings: readonly Settlement[]
   result?: { readonly settled: readonly Settled[], readonly claimed: Claimed }
   error?: unknown
 }
 
-/** A task is cancelled; `result` is the task and all that ended with it, or null where it is unknown. */
+/** A task is cancelled. `result`: the task and all tasks that ended with it; null: the task is unknown. */
 export interface CancelMessage extends FromQueue {
   readonly task_id: string
   result?: Cancelled | null
   error?: unknown
 }
 
-/** One attempt in this process, from when it begins until its outcome is known. */
+/** An attempt in this process, from its start until its outcome is known. */
 export interface ProcessMessage extends FromQueue, Traced {
   readonly task: ChartTask
   readonly priority: ChartPriority
   readonly lease: number
   readonly worker_id: string
-  /** Trace contexts of the tasks that it depends on, where they have one. */
+  /** Trace contexts of its dependencies that have one. */
   readonly dependencies: readonly TraceContext[]
-  /** Set when it ends. `lost`: its lease was not to be held. */
+  /** Set when it ends. `lost`: its lease ended first. */
   outcome?: 'completed' | 'failed' | 'released' | 'cancelled' | 'lost'
-  /** Of one that failed: its `error_code`, and what was thrown. */
+  /** If it failed: its `error_code`, and the error that was thrown. */
   code?: string
   thrown?: unknown
   error?: unknown
@@ -82,59 +82,59 @@ export interface ProcessMessage extends FromQueue, Traced {
 export interface StepMessage extends FromQueue, Traced {
   readonly task: ChartTask
   readonly step: string
-  /** Whether an earlier attempt has stored its result: then it does not run. */
+  /** True: an earlier attempt has stored the result, so the step does not run. */
   readonly remembered: boolean
   error?: unknown
 }
 
-/** The generator begins in a thread of its own; `trace` is that of the attempt. Told in the thread. */
+/** The generator starts in a thread. Published in that thread; `trace`: that of the attempt. */
 export type ThreadMessage = Traced
 
-/** A request was refused, or could not be answered. */
+/** A request was refused, or failed. */
 export interface RefusedMessage extends FromQueue {
   readonly code: string
 }
 
-/** An attempt got its lease. */
+/** A task was claimed, and an attempt starts. */
 export interface ClaimedMessage extends FromQueue {
   readonly task: ChartTask
   readonly priority: ChartPriority
   readonly lease: number
-  /** ms that the task waited since it could run; null for a later attempt, and where it waited for other tasks first. */
+  /** ms from when the task could run until it was claimed; null for a later attempt, and for a task with dependencies. */
   readonly waited: number | null
 }
 
-/** An attempt has ended, as the store has it; `stale`: its lease had ended before, and nothing was written. */
+/** An attempt has ended in the store. `stale`: its lease had ended before, and nothing was written. */
 export interface AttemptEndedMessage extends FromQueue {
   readonly task_id: string
   readonly outcome: NonNullable<AttemptRecord['outcome']> | 'stale'
-  /** Of one that failed. */
+  /** If it failed: its `error_code`. */
   readonly code?: string
 }
 
-/** A running attempt of this process was told that its task was cancelled, and has stopped. */
+/** A running attempt of this process has stopped because its task was cancelled. */
 export interface CancelDeliveredMessage extends FromQueue {
   readonly task: ChartTask
-  /** ms from the cancel until the generator had stopped, or was abandoned. */
+  /** ms from the cancel until the generator stopped or was abandoned. */
   readonly latency: number
 }
 
 export interface LeaseExpiredMessage extends FromQueue {
   readonly task_id: string
   readonly attempt: number
-  /** Whose lease it was. */
+  /** The worker that held the lease. */
   readonly worker_id: string
 }
 
-/** A task has ended, in whatever way; told by the process that ended it. */
+/** A task has ended. Published by the process that ended it. */
 export interface TaskEndedMessage extends FromQueue {
   readonly task: ChartTask
 }
 
-/** A chart is there for which this process gave an estimate. */
+/** A task has completed for which this process had given an estimate. */
 export interface EstimateMessage extends FromQueue {
   readonly task: ChartTask
-  /** ms that the chart came later than the first estimate, less than 0: earlier. */
+  /** ms by which it completed later than the first estimate; negative: earlier. */
   readonly error: number
 }
 
@@ -144,7 +144,7 @@ export interface FeedMessage extends FromQueue {
 
 export type Transport = 'sse' | 'websocket' | 'wait'
 
-/** A stream was opened or has ended; `wait` is a request with `Prefer: wait`. */
+/** A stream was opened or has ended. `wait`: a request with `Prefer: wait`. */
 export interface StreamMessage extends FromQueue {
   readonly transport: Transport
   readonly open: boolean
@@ -153,7 +153,7 @@ export interface StreamMessage extends FromQueue {
 const traced = <Message extends object>(name: string): TracingChannel<unknown, Message> => tracingChannel<unknown, Message>(`fastify-async-charts:${name}`)
 const plain = <Message extends object>(name: string): Channel<unknown, Message> => channel(`fastify-async-charts:${name}`) as Channel<unknown, Message>
 
-/** Public: docs/reference/telemetry.md. Held here, because Node forgets a channel that nobody holds. */
+/** Public: docs/reference/telemetry.md. Module variables, because Node drops a channel without references. */
 export const tracingChannels = {
   send: traced<SendMessage>('send'),
   claim: traced<ClaimMessage>('claim'),
@@ -176,7 +176,7 @@ export const channels = {
   stream: plain<StreamMessage>('stream')
 }
 
-/** Tells those who listen of an operation, and runs it in the contexts that they have set. */
+/** Publishes the events of an operation, and runs it in the contexts that subscribers set. */
 export function traceOperation<Message extends object & Partial<Traced>, T> (channel: TracingChannel<unknown, Message>, message: Message, operation: () => Promise<T>): Promise<T> {
   return channel.tracePromise(() => message.run ? message.run(operation) : operation(), message)
 }

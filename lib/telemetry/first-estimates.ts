@@ -1,13 +1,13 @@
 import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
 
-/** Estimates that a process remembers at most: the oldest are forgotten first. */
+/** Maximum number of estimates that a process remembers; the oldest are dropped first. */
 const MAX_REMEMBERED = 10_000
 
-/** What this process has first said of when charts will be there, to be compared with when they were. */
+/** The first estimate that this process gave of each unfinished task, to compare with its end. */
 export class FirstEstimates {
   readonly #first = new Map<string, number>()
 
-  /** Remembers the estimate of an unfinished task. Of one that has ended: how many ms its chart came late; null where nothing was said of it. */
+  /** Of an unfinished task: remembers its estimate, and returns null. Of an ended one: ms by which it completed later than its first estimate; null: there was none. */
   compare (task: ChartTask): number | null {
     const { task_id, estimated_completion } = task
     if (isFinished(task)) {

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { withDeadline } from '../async.ts'
 import type { Cancelled, Claim, Claimed, ClaimedTask, QueueStatistics, QueueStats, Settled, Settlement, StoreClock, TaskReader, TraceContext } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 import {
@@ -7,28 +7,28 @@ import {
 import { FirstEstimates } from './first-estimates.ts'
 import { toTraceContext } from './trace-context.ts'
 
-/** How an attempt is called that its worker ends so. */
+/** Outcome of an attempt by the verb that settled it. */
 const OUTCOMES = { complete: 'completed', fail: 'failed', release: 'released' } as const
-/** What a refusal is called whose code is none of the package's or of Fastify's: a host's error could carry anything. */
+/** The code of a refusal if its own is neither the package's nor Fastify's: an error of the host could have any. */
 const OTHER_CODE = '_OTHER'
-/** ms that an attempt waits for the trace contexts of its dependencies at most. */
+/** Maximum ms that an attempt waits for the trace contexts of its dependencies. */
 const MAX_TRACES_WAIT_MS = 500
 
-/** An attempt that is to be run, and what its worker knows of it afterwards. */
+/** An attempt to run, and what its worker knows about it afterwards. */
 export interface TracedAttempt {
-  /** Why it was aborted; null where it was not. */
+  /** Why it was aborted; null: it was not. */
   readonly abortCode: string | null
   run (trace: TraceContext | null): Promise<Settlement | null>
-  /** What was thrown, where it has failed. */
+  /** The error, if it failed. */
   thrownOf (closing: Settlement): unknown
 }
 
-/** What one process tells of a queue. Where nobody listens, each call is one look at whether somebody does. */
+/** Publishes what happens to a queue in this process. Without subscribers, each call costs one check. */
 export class QueueTelemetry implements ObservedQueue {
   readonly keyPrefix: string
   readonly #store: QueueStatistics & TaskReader & StoreClock
   readonly #estimates = new FirstEstimates()
-  /** A refusal passes the service, then the routes: it is told once. */
+  /** Refusals already published: an error passes through the service and then the routes. */
   readonly #refused = new WeakSet<object>()
   #slotsOf: () => ObservedQueue['slots'] = () => null
   #isFeedUp = false
@@ -52,7 +52,7 @@ export class QueueTelemetry implements ObservedQueue {
     return this.#slotsOf()
   }
 
-  /** Told by the worker that takes tasks through this queue. */
+  /** Sets where the slots of this process's worker are read. */
   hasWorker (slotsOf: () => ObservedQueue['slots']): void {
     this.#slotsOf = slotsOf
   }
@@ -61,12 +61,12 @@ export class QueueTelemetry implements ObservedQueue {
     return this.#store.stats()
   }
 
-  /** The trace context that a request came with, where somebody would use it. */
+  /** The trace context of a request; null without a subscriber that could use it. */
   callerTrace (headers: { readonly [name: string]: string | string[] | undefined }): TraceContext | null {
     return tracingChannels.send.hasSubscribers ? toTraceContext(headers) : null
   }
 
-  /** `create` is given what is to be stored with the tasks. */
+  /** `create`: receives the trace context to store with the tasks. */
   send<T extends NonNullable<SendMessage['result']>> (count: number, caller: TraceContext | null | undefined, create: (trace: TraceContext | null) => Promise<T>): Promise<T> {
     const { send } = tracingChannels
     let sent: Promise<T>
@@ -98,7 +98,7 @@ export class QueueTelemetry implements ObservedQueue {
     return traceOperation(channel, { queue: this, task_id }, cancel)
   }
 
-  /** An attempt from its begin to its outcome; it fails as `attempt` does. */
+  /** Runs an attempt to its outcome. Rejects as `attempt` does. */
   process (taken: ClaimedTask, worker_id: string, attempt: TracedAttempt): Promise<Settlement | null> {
     if (tracingChannels.process.hasSubscribers) return this.#process(taken, worker_id, attempt)
     const { attemptEnded, cancelDelivered } = channels
@@ -130,7 +130,7 @@ export class QueueTelemetry implements ObservedQueue {
     channels.refused.publish({ queue: this, code: typeof code === 'string' && /^(CHARTS_ERR|FST_ERR)_\w+$/.test(code) ? code : OTHER_CODE })
   }
 
-  /** What a claim has brought: attempts that begin, and leases that were found expired. */
+  /** The result of a claim: attempts that start, and leases found expired. */
   claimed ({ tasks, expired }: Claimed): void {
     const { claimed, leaseExpired, attemptEnded } = channels
     if (claimed.hasSubscribers) {
@@ -160,7 +160,7 @@ export class QueueTelemetry implements ObservedQueue {
     this.estimated([task])
   }
 
-  /** Tasks as this process shows them, with their estimates. */
+  /** Tasks with the estimates that this process returns. */
   estimated (tasks: readonly ChartTask[]): void {
     if (!channels.estimate.hasSubscribers) return
     for (const task of tasks) {
@@ -190,21 +190,18 @@ export class QueueTelemetry implements ObservedQueue {
     if (attemptEnded.hasSubscribers) attemptEnded.publish({ queue: this, task_id: task.task_id, outcome: 'cancelled' })
     if (!cancelDelivered.hasSubscribers) return
     const now = this.#store.now?.() ?? Date.now()
-    // When it was cancelled, only the store knows.
+    // Only the store knows when the task was cancelled.
     this.#store.read([task.task_id]).then(([cancelled]) => {
       if (cancelled?.status !== ChartStatus.CANCELLED) return
       cancelDelivered.publish({ queue: this, task: cancelled, latency: Math.max(0, now - Date.parse(cancelled.completed_at!)) })
     }).catch(() => {})
   }
 
-  /** Links are worth a moment, and no attempt. */
+  /** Reads the trace contexts of dependencies. Waits only briefly and never throws: links must not cost an attempt. */
   async #tracesOf (task_ids: readonly string[]): Promise<TraceContext[]> {
     if (task_ids.length === 0) return []
-    const giveUp = new AbortController()
-    const details = Promise.all(task_ids.map(task_id => this.#store.inspect(task_id))).catch(() => [])
-    const late = delay(MAX_TRACES_WAIT_MS, [], { signal: giveUp.signal }).catch(() => [])
-    const found = await Promise.race([details, late])
-    giveUp.abort()
+    const reads = Promise.all(task_ids.map(task_id => this.#store.inspect(task_id))).catch(() => [])
+    const found = await withDeadline(reads, MAX_TRACES_WAIT_MS, () => [])
     return found.map(one => one?.trace).filter(trace => trace !== undefined)
   }
 }

@@ -27,7 +27,7 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['store/port/', ['type task', 'type store/port/']],
   ['store/rules', ['task', 'monitoring-rules']],
   ['store/', [...entities, 'store/memory/', 'store/rules', 'type store/port/', 'type store/task-store']],
-  ['telemetry/', [...entities, 'telemetry/', 'type store/task-store']],
+  ['telemetry/', [...entities, 'async', 'telemetry/', 'type store/task-store']],
   // On top of the channels: nothing of the package imports it.
   ['otel/', ['otel/', 'errors', 'version', 'telemetry/channels', 'type telemetry/', 'type store/task-store', 'type task', '@opentelemetry/api']],
   ['service/', [...entities, 'async', 'json', 'logging', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
