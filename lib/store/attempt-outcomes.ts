@@ -1,2 +1,2 @@
-/** What became of a try, by how its lease was closed. */
+/** The outcome of an attempt, by the verb that settled it. */
 export const attemptOutcomes = { complete: 'completed', fail: 'failed', release: 'released', expire: 'expired', cancel: 'cancelled' } as const

@@ -1,28 +1,23 @@
 import { setImmediate } from 'node:timers/promises'
-import { ChartStatus, isFinished, type ChartTask } from '../task.ts'
-import { WorkSignal } from './memory/work-signal.ts'
-import { bytesOf, mustRunAlone, toClaimed, type Entry } from './memory/entry.ts'
+import { isFinished, type ChartTask } from '../task.ts'
+import { Enqueuer } from './memory/enqueue.ts'
+import type { Entry } from './memory/entry.ts'
 import { Hints } from './memory/hints.ts'
-import { Intake } from './memory/enqueue.ts'
+import { MemoryLeases } from './memory/leases.ts'
 import { Lifecycle } from './memory/lifecycle.ts'
+import { MemoryState } from './memory/memory-state.ts'
 import { Monitoring } from './memory/monitoring.ts'
 import { Reads } from './memory/reads.ts'
-import { MemoryState } from './memory/memory-state.ts'
-import type { SortedSet } from './memory/sorted-set.ts'
-import { DEFERRED_DUE_MS, MAX_ASIDE, MAX_CLAIMED, MAX_CLAIMED_BYTES, MAX_DUE, MAX_MOVED } from './rules.ts'
+import { WorkSignal } from './memory/work-signal.ts'
 import type {
-  BatchOutcome, Cancelled, Checkpoint, ListQuery, MessageQuery, Settled, Settlement, EndedTasks, EnqueueOutcome, ExpiredLease, HintListener, HistoryAddition, HistoryMinute, MessageTasks, QueueSnapshot, ProgressReport,
-  QueueStats, Claim, Claimed, TaskDetails, TaskDraft, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
+  BatchOutcome, Cancelled, Checkpoint, Claim, Claimed, EndedTasks, EnqueueOutcome, HintListener, HistoryAddition, HistoryMinute, ListQuery, MessageQuery, MessageTasks,
+  ProgressReport, QueueSnapshot, QueueStats, Settled, Settlement, TaskDetails, TaskDraft, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
 } from './task-store.ts'
 
 /** Finished tasks that are removed before anybody else is served. */
 const CLEANUP_PAGE = 100
 /** ms between two checks of a clock that a test moves: no timer follows it. */
 const CLOCK_INTERVAL_MS = 10
-
-/** What has ended, but for what the caller knows the end of. */
-const lostOf = (ended: readonly Entry[], own: ReadonlySet<string>): ChartTask[] =>
-  ended.map(({ task }) => task).filter(({ task_id }) => !own.has(task_id))
 
 export interface MemoryStoreOptions {
   /**
@@ -34,7 +29,7 @@ export interface MemoryStoreOptions {
 
 /**
  * Tasks in this process's memory: for tests, and for a first try without Redis. They end with the process.
- * The same verbs as the Lua scripts, in plain JavaScript: the model of what the scripts mean.
+ * It does what the Lua scripts do, in plain JavaScript: it is the model that tests compare them with.
  */
 export function memoryStore (options: MemoryStoreOptions = {}): TaskStore {
   return new MemoryStore(options.now)
@@ -42,81 +37,59 @@ export function memoryStore (options: MemoryStoreOptions = {}): TaskStore {
 
 class MemoryStore implements TaskStore {
   readonly #now: () => number
-  /** What leases are measured by: the wall clock may be set while they run. */
-  readonly #monotonic: () => number
-  /** Whether the host moves the clock: then no timer knows when something is due. */
-  readonly #movesByHand: boolean
+  /** A test moves the clock: no timer knows when something is due. */
+  readonly #hasTestClock: boolean
   readonly #state = new MemoryState()
   readonly #hints = new Hints()
   readonly #workSignal = new WorkSignal()
   readonly #lifecycle: Lifecycle
   readonly #reads: Reads
-  readonly #intake: Intake
+  readonly #enqueuer: Enqueuer
+  readonly #leases: MemoryLeases
   readonly #monitoring: Monitoring
 
-  constructor (given: (() => number) | undefined) {
-    const now = given ?? Date.now
-    const monotonic = given ?? (() => performance.now())
+  constructor (testClock: (() => number) | undefined) {
+    const now = testClock ?? Date.now
+    // Leases are measured by a clock that nobody sets.
+    const monotonic = testClock ?? (() => performance.now())
     this.#now = now
-    this.#monotonic = monotonic
-    this.#movesByHand = given !== undefined
+    this.#hasTestClock = testClock !== undefined
     this.#lifecycle = new Lifecycle(this.#state, this.#hints, this.#workSignal, now, monotonic)
     this.#reads = new Reads(this.#state, now)
-    this.#intake = new Intake(this.#state, this.#lifecycle, this.#reads, this.#workSignal, now)
+    this.#enqueuer = new Enqueuer(this.#state, this.#lifecycle, this.#reads, this.#workSignal, now)
+    this.#leases = new MemoryLeases({ state: this.#state, lifecycle: this.#lifecycle, reads: this.#reads, workSignal: this.#workSignal, now, monotonic })
     this.#monitoring = new Monitoring(this.#state, now)
   }
 
   async enqueue (draft: TaskDraft): Promise<EnqueueOutcome> {
-    const result = this.#intake.accept([draft], null)
+    const result = this.#enqueuer.accept([draft], null)
     if (!('tasks' in result)) return result
     const { tasks: [enqueued], superseded, deferred } = result
     return { ...enqueued!, superseded, ...(deferred ? { deferred } : {}) }
   }
 
   async enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
-    return this.#intake.accept(drafts, batch_id)
+    return this.#enqueuer.accept(drafts, batch_id)
   }
 
   async claim (claim: Claim): Promise<Claimed> {
-    return this.#claim(claim, new Set())
+    return this.#leases.claim(claim)
   }
 
   async settleAttempts (settlements: readonly Settlement[], claim: Claim | null): Promise<{ settled: Settled[], claimed: Claimed }> {
-    const settled = settlements.map(settlement => this.#close(settlement, claim?.runningPerTenant ?? null))
-    const own = new Set(settlements.filter((_closing, i) => settled[i]!.current).map(({ task_id }) => task_id))
-    if (claim) return { settled, claimed: this.#claim(claim, own) }
-    // Without a take, nothing else is collected: were the reply lost, what has ended could not be asked for again.
-    const deferred = this.#lifecycle.propagate(false)
-    return { settled, claimed: this.#claimed([], lostOf(this.#lifecycle.drain(), own), [], deferred) }
+    return this.#leases.settle(settlements, claim)
   }
 
   async progress (reports: readonly ProgressReport[]): Promise<boolean[]> {
-    return reports.map(report => {
-      const entry = this.#running(report.task_id, report.lease)
-      if (entry) this.#lifecycle.report(entry, report)
-      return entry !== null
-    })
+    return this.#leases.progress(reports)
   }
 
-  async checkpoint ({ task_id, lease, name, value, maxBytes }: Checkpoint): Promise<'ok' | 'stale' | 'too_large'> {
-    const entry = this.#running(task_id, lease)
-    if (!entry) return 'stale'
-    const others = [...entry.checkpoints].filter(([other]) => other !== name).map(([, text]) => text)
-    const bytes = [...others, value].reduce((sum, text) => sum + Buffer.byteLength(text), 0)
-    if (maxBytes > 0 && bytes > maxBytes) return 'too_large'
-    entry.checkpoints.set(name, value)
-    return 'ok'
+  async checkpoint (checkpoint: Checkpoint): Promise<'ok' | 'stale' | 'too_large'> {
+    return this.#leases.checkpoint(checkpoint)
   }
 
   async extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>> {
-    return leases.map(({ task_id, lease }) => {
-      const entry = this.#state.entries.get(task_id)
-      if (entry?.lease !== lease) return 'stale'
-      if (entry.task.status === ChartStatus.CANCELLED) return 'cancelled'
-      if (entry.task.status !== ChartStatus.PROCESSING) return 'stale'
-      this.#state.processing.add(task_id, this.#monotonic() + leaseDuration)
-      return 'ok'
-    })
+    return this.#leases.extend(leases, leaseDuration)
   }
 
   async cancel (task_id: string): Promise<Cancelled | null> {
@@ -130,7 +103,7 @@ class MemoryStore implements TaskStore {
   }
 
   async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
-    // Twins of a batch are one task: it is named twice, and ends once.
+    // A batch names a task twice if two of its drafts were duplicates.
     const entries = [...new Set(task_ids)].map(task_id => this.#state.entries.get(task_id))
     this.#lifecycle.cancel(entries.filter(entry => entry !== undefined && !isFinished(entry.task)) as Entry[])
     this.#lifecycle.propagate(false)
@@ -189,7 +162,7 @@ class MemoryStore implements TaskStore {
   async setPaused (paused: boolean): Promise<void> {
     const resumes = this.#state.paused && !paused
     this.#state.paused = paused
-    if (resumes && this.#state.queue.any) this.#workSignal.ring()
+    if (resumes && this.#state.queue.any) this.#workSignal.notify()
   }
 
   async cleanup (): Promise<number> {
@@ -224,9 +197,9 @@ class MemoryStore implements TaskStore {
   }
 
   async waitForWork (timeout: number, signal: AbortSignal): Promise<void> {
-    if (!this.#movesByHand) return this.#workSignal.wait(timeout, signal)
-    const look = setInterval(() => { if (this.#due(false) === 0) this.#workSignal.ring() }, CLOCK_INTERVAL_MS)
-    await this.#workSignal.wait(timeout, signal).finally(() => clearInterval(look))
+    if (!this.#hasTestClock) return this.#workSignal.wait(timeout, signal)
+    const timer = setInterval(() => { if (this.#leases.due(false) === 0) this.#workSignal.notify() }, CLOCK_INTERVAL_MS)
+    await this.#workSignal.wait(timeout, signal).finally(() => clearInterval(timer))
   }
 
   now (): number {
@@ -257,117 +230,7 @@ class MemoryStore implements TaskStore {
 
   async close (): Promise<void> {}
 
-  #running (task_id: string, lease: number): Entry | null {
-    const entry = this.#state.entries.get(task_id)
-    return entry?.lease === lease && entry.task.status === ChartStatus.PROCESSING ? entry : null
-  }
-
   #ended (): ChartTask[] {
     return this.#lifecycle.drain().map(({ task }) => task)
-  }
-
-  #close (settlement: Settlement, cap: number | null): Settled {
-    const { task_id, lease, verb } = settlement
-    const entry = this.#state.entries.get(task_id)
-    if (entry?.lease !== lease) return { current: false, finished: null }
-    if (this.#lifecycle.endReplaced(entry)) return { current: false, finished: null }
-    if (entry.task.status === ChartStatus.PROCESSING) this.#lifecycle.close(entry, settlement, cap)
-    else if (entry.settled !== verb) return { current: false, finished: null }
-    const ended = entry.task.status === ChartStatus.COMPLETED || entry.task.status === ChartStatus.FAILED
-    return { current: true, finished: ended ? this.#reads.shown(entry) : null }
-  }
-
-  /** Collects what is due, then hands out tasks. `own`: what the caller knows the end of. */
-  #claim (claim: Claim, own: ReadonlySet<string>): Claimed {
-    const { worker_id, claim_id, lane = 0 } = claim
-    const before = this.#state.claims.get(`${worker_id}:${lane}`)
-    if (before?.claim_id === claim_id && before.expires > this.#now()) {
-      const again = before.ids.map(task_id => this.#state.entries.get(task_id)!)
-      const still = again.filter(entry => entry?.task.status === ChartStatus.PROCESSING && entry.claim_id === claim_id)
-      const deferred = this.#lifecycle.propagate(false)
-      return this.#claimed(still, lostOf([...this.#lifecycle.drain(), ...before.ended], own), before.expired, deferred)
-    }
-    const expired = this.#collect(claim.runningPerTenant)
-    this.#lifecycle.propagate(true)
-    const started = this.#start(claim)
-    const deferred = this.#lifecycle.propagate(true)
-    const ended = this.#lifecycle.drain()
-    if (started.length + ended.length + expired.length > 0) {
-      const ids = started.map(({ task }) => task.task_id)
-      this.#state.claims.set(`${worker_id}:${lane}`, { claim_id, ids, ended, expired, expires: this.#now() + claim.leaseDuration })
-    }
-    // A paused queue must not wake those who would find nothing.
-    if (this.#state.queue.any && !this.#state.paused) this.#workSignal.ring()
-    return this.#claimed(started, lostOf(ended, own), expired, deferred)
-  }
-
-  #claimed (started: readonly Entry[], lost: ChartTask[], expired: readonly ExpiredLease[], deferred: boolean): Claimed {
-    return { tasks: started.map(toClaimed), lost, due: this.#due(deferred), expired, ...(deferred ? { deferred } : {}) }
-  }
-
-  /** Expired leases, waits that are over, and what may go on now. The attempts whose leases have expired. */
-  #collect (cap: number): ExpiredLease[] {
-    const { entries, processing, deadlines, delayed } = this.#state
-    const expired: ExpiredLease[] = []
-    let room = MAX_DUE
-    const collect = (due: SortedSet, time: number, handle: (entry: Entry) => void) => {
-      const ids = due.upTo(time, room)
-      room -= ids.length
-      for (const task_id of ids) handle(entries.get(task_id)!)
-    }
-    collect(processing, this.#monotonic(), entry => {
-      const { task: { task_id, attempt }, worker_id } = entry
-      if (this.#lifecycle.expire(entry, cap)) expired.push({ task_id, attempt, worker_id })
-    })
-    collect(deadlines, this.#now(), entry => this.#lifecycle.timeOut(entry))
-    collect(delayed, this.#now(), entry => this.#lifecycle.promote(entry))
-    return expired
-  }
-
-  #start (claim: Claim): Entry[] {
-    const { entries, queue, running, paused } = this.#state
-    const started: Entry[] = []
-    if (paused) return started
-    let aside = 0
-    let bytes = 0
-    const most = Math.min(claim.count, MAX_CLAIMED)
-    while (started.length < most && aside < MAX_ASIDE && this.#lifecycle.moved < 2 * MAX_MOVED && bytes < MAX_CLAIMED_BYTES) {
-      const head = queue.pop()
-      if (!head) break
-      let entry = entries.get(head.id)!
-      const { tenant } = entry.draft
-      if (this.#state.replaced.has(entry)) {
-        queue.putBack(head)
-        this.#lifecycle.endReplaced(entry)
-        aside++
-        continue
-      }
-      const capped = claim.runningPerTenant > 0
-      if (capped && running.of(tenant) >= claim.runningPerTenant) {
-        queue.park(head, tenant)
-        aside++
-        continue
-      }
-      // What has run before goes first all the same.
-      const other = capped && head.queue !== 'requeued' ? queue.prefer(tenant) : null
-      if (other !== null && !this.#lifecycle.endReplaced(entries.get(other)!)) {
-        queue.park(head, tenant)
-        entry = entries.get(other)!
-      }
-      const alone = mustRunAlone(entry, entry.task.attempt + 1)
-      this.#lifecycle.start(entry, claim, alone && claim.beside + started.length > 0 ? 'queued' : 'started')
-      started.push(entry)
-      bytes += bytesOf(entry)
-      if (alone) break
-    }
-    return started
-  }
-
-  #due (deferred: boolean): number | null {
-    const { processing, delayed, deadlines } = this.#state
-    const next = (set: typeof processing) => set.first?.score ?? Infinity
-    const left = Math.min(next(processing) - this.#monotonic(), next(delayed) - this.#now(), next(deadlines) - this.#now())
-    const due = Math.min(Math.max(0, left), deferred ? DEFERRED_DUE_MS : Infinity)
-    return due === Infinity ? null : due
   }
 }

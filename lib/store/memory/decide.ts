@@ -5,7 +5,7 @@ import { MAX_ANSWERED, MAX_MOVED } from '../rules.ts'
 import { isScheduled, type Entry } from './entry.ts'
 import type { TenantCounts } from './tenant-counts.ts'
 
-/** What the store knows, for those who decide. */
+/** What a decision reads of the store. */
 export interface View {
   find (task_id: string): Entry | undefined
   shown (entry: Entry | undefined): ChartTask | null
@@ -41,11 +41,11 @@ export interface Decision {
   readonly tooMany: boolean
 }
 
-/** Two that ask for the same are alike where they depend on the same. */
+/** Drafts are duplicates only if they depend on the same tasks. */
 const dedupKeyOf = (dedup_key: string, deps: readonly string[]): string =>
   deps.length === 0 ? dedup_key : createHash('sha1').update(`${dedup_key} ${deps.join(' ')}`).digest('hex')
 
-/** What becomes of each, alike ones being one task; and the charts of which the host must be asked first. */
+/** The task that answers each draft, duplicates sharing one; and the charts that the host must be asked about first. */
 function matchDuplicates (drafts: readonly TaskDraft[], view: View) {
   const byId = new Map(drafts.map(draft => [draft.task_id, draft]))
   const planned = new Map<string, string>()

@@ -8,11 +8,11 @@ import type { Lifecycle } from './lifecycle.ts'
 import type { Reads } from './reads.ts'
 import type { MemoryState } from './memory-state.ts'
 
-/** ms that a batch is kept whose tasks have ended, where one of them answers for many batches: whoever has made it can read it. */
-const CROWDED_BATCH = 60_000
+/** ms that a batch is kept if its tasks have ended and one of them belongs to too many batches: its caller can read it meanwhile. */
+const FULL_BATCH_MS = 60_000
 
-/** Accepts tasks, or answers with those that there are already. */
-export class Intake {
+/** Accepts tasks, or answers with existing ones. */
+export class Enqueuer {
   readonly #state: MemoryState
   readonly #lifecycle: Lifecycle
   readonly #reads: Reads
@@ -37,7 +37,7 @@ export class Intake {
     }
   }
 
-  /** All of the drafts, or none of them: first it is decided what becomes of each, then it is done. */
+  /** Accepts all drafts or none: decides about each first, then changes the state. */
   accept (drafts: readonly TaskDraft[], batch_id: string | null): BatchOutcome {
     const [{ idempotency, user_id, tenant, task_id }] = drafts as [TaskDraft]
     const { entries, byKey } = this.#state
@@ -66,7 +66,7 @@ export class Intake {
     const deferred = older.length > 0 && this.#lifecycle.propagate(true)
     if (fresh.length > 0) waiting.add(tenant, -1)
     for (const { draft, deps, waits } of fresh) this.#lifecycle.create(draft, deps, waits)
-    if (fresh.length > 0) this.#workSignal.ring()
+    if (fresh.length > 0) this.#workSignal.notify()
     const tasks = becomes.map(({ outcome, id }) => ({ outcome, entry: entries.get(id)! }))
     const answered = tasks.map(({ entry }) => entry)
     const expires = batch_id === null ? Infinity : this.#bindBatch(batch_id, user_id, answered)
@@ -88,7 +88,7 @@ export class Intake {
     const { batches } = this.#state
     const isFull = ({ task, batch_ids }: Entry) => isFinished(task) && batch_ids.length >= MAX_ANSWERED
     const isShort = entries.some(isFull) && entries.every(({ task }) => isFinished(task))
-    const expires = isShort ? this.#reads.now + CROWDED_BATCH : Infinity
+    const expires = isShort ? this.#reads.now + FULL_BATCH_MS : Infinity
     for (const entry of new Set(entries)) if (!isFull(entry)) entry.batch_ids.push(batch_id)
     batches.set(batch_id, { user_id, entries, expires })
     return expires
@@ -101,19 +101,19 @@ export class Intake {
     this.#state.byKey.set(key, { batch_id, entries, body, expires })
   }
 
-  /** What this very call has made, if it has been here before: its reply was lost. */
+  /** The tasks that this call has made before, if it is a repetition. */
   #before (task_id: string, batch_id: string | null): readonly Entry[] | undefined {
     if (batch_id !== null) return this.#state.batches.get(batch_id)?.entries
     const entry = this.#state.entries.get(task_id)
     return entry && [entry]
   }
 
-  /** An active task like this one, else the newest finished one whose chart is there. */
+  /** An active duplicate, else the newest COMPLETED one whose chart exists. */
   #findDuplicate (draft: TaskDraft): Entry | null {
-    const alike = this.#state.byDedupKey.of(draft.dedup_key).sort((a, b) => b.order - a.order)
-    const active = alike.find(entry => !isFinished(entry.task) && !this.#state.replaced.has(entry))
+    const duplicates = this.#state.byDedupKey.of(draft.dedup_key).sort((a, b) => b.order - a.order)
+    const active = duplicates.find(entry => !isFinished(entry.task) && !this.#state.replaced.has(entry))
     if (active) return active
-    const completed = alike.find(({ task }) => task.status === ChartStatus.COMPLETED)
+    const completed = duplicates.find(({ task }) => task.status === ChartStatus.COMPLETED)
     const task = this.#reads.shown(completed)
     if (!completed || !task || (task.chart_id === draft.chart_check?.chart_id && !draft.chart_check.kept)) return null
     if (draft.stores_content && !this.#state.contents.has(task.chart_id!)) return null

@@ -11,16 +11,16 @@ export interface Entry {
   shortened: boolean
   task: ChartTask
   lease: number
-  /** The verb that closed the current lease; null while it is open. */
+  /** The verb that settled the current attempt; null while it runs. */
   settled: keyof typeof attemptOutcomes | null
-  /** The take that gave the current lease. */
+  /** The claim that gave the current lease. */
   claim_id: string | null
   worker_id: string
-  /** The steps of the current or last try, and when they began. */
+  /** The steps of the current or last attempt, and when they began. */
   trace: readonly StepEntry[]
   /** The latest task that repeats it. */
   retried_as: string | null
-  /** Tries that ended without a verdict. */
+  /** Attempts after which the task went back to the queue. */
   attempts: readonly AttemptRecord[]
   /** When it was created and, once finished, ended: later is greater, also within one millisecond. */
   order: number
@@ -46,8 +46,8 @@ export function frozen (task: ChartTask): ChartTask {
   return Object.freeze(task)
 }
 
-/** Each try gets a request of its own: what it does to it must not reach the next one. */
-export const toClaimed = (entry: Entry): ClaimedTask => {
+/** Each attempt gets a copy of the request: a generator may change it. */
+export const toClaimedTask = (entry: Entry): ClaimedTask => {
   const { task, draft, lease, checkpoints } = entry
   return {
     task,
@@ -70,8 +70,8 @@ function lostWorkers ({ attempts }: Entry): LostWorkers | null {
 }
 
 /**
- * Whether the attempt must have its worker for itself: what ends its process must not take others along for ever. One loss is
- * mostly the machine's: only after two, or before the last attempt, is the task suspected.
+ * Whether no other attempt may run in the worker: a task that ends its process must not end other attempts for ever. One loss is mostly the
+ * fault of the machine. A task is suspected after two, or after one if this is its last attempt.
  */
 export function mustRunAlone (entry: Entry, attempt: number): boolean {
   const { times } = lostWorkers(entry) ?? { times: 0 }
@@ -95,20 +95,20 @@ export function shorten (request: string): string {
   return JSON.stringify(isLongQuery(kept.adjustment_query) ? { ...kept, adjustment_query: null } : kept)
 }
 
-/** What keys and batches that lead to a task add to the time that its end takes, in tasks: as much as on Redis. */
+/** The keys and batches of a task that has to be ended, as a number of tasks: on Redis, ending it takes as much longer. */
 export const weightOf = ({ keys, batch_ids }: Entry): number => Math.floor((41 * keys + 4 * 37 * batch_ids.length) / 4_000)
 
 export function failureFields (code: string, message: string | null): { error_code: string, error_message: string } {
   return { error_code: code, error_message: message ?? failureMessage(code) }
 }
 
-/** ms until the next try. */
+/** ms until the next attempt. */
 export function backoff ({ type, delay, max, jitter }: TaskDraft['retry']['backoff'], attempt: number): number {
   const wait = Math.min(type === 'exponential' ? delay * 2 ** (attempt - 1) : delay, max)
   return Math.floor(wait * (1 - jitter * Math.random()))
 }
 
-/** The current or last try, as it is remembered. */
+/** The record of the current or last attempt. */
 export function attemptOf ({ task, lease, worker_id, trace, settled }: Entry, end: Partial<AttemptRecord>): AttemptRecord {
   return {
     attempt: task.attempt,
@@ -125,7 +125,7 @@ export function attemptOf ({ task, lease, worker_id, trace, settled }: Entry, en
   }
 }
 
-/** All that an operator may want to know. */
+/** All that is known of a task. */
 export function toDetails (entry: Entry, task: ChartTask): TaskDetails {
   const { draft, lease, attempts, settled } = entry
   const { error_code, error_message } = task

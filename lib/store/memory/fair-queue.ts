@@ -7,7 +7,7 @@ const STRIDE = { high: STRIDE_HIGH, normal: STRIDE_NORMAL, low: STRIDE_LOW } as 
 const QUEUES = ['requeued', ...PRIORITIES] as const
 type QueueName = (typeof QUEUES)[number]
 
-/** A task taken from the queue, and where it stood. */
+/** A task that was removed from the head of a queue, and its place there. */
 export interface Popped {
   readonly id: string
   readonly queue: QueueName
@@ -15,7 +15,7 @@ export interface Popped {
 }
 
 /**
- * Waiting tasks. What has run before goes first; then the priorities by their shares, so that none starves; within one the
+ * Waiting tasks. Requeued ones go first; then the priorities by their shares, so that none starves; within one the
  * tenants take turns (start-time fair queueing: Goyal, Vin and Cheng, 1996).
  */
 export class FairQueue {
@@ -31,7 +31,7 @@ export class FairQueue {
   #clock = 0
   #order = 0
 
-  /** Whether a task could be taken. */
+  /** Whether a task could be claimed. */
   get any (): boolean {
     return QUEUES.some(name => this.#queues[name].size > 0)
   }
@@ -68,7 +68,7 @@ export class FairQueue {
     this.#enter(priority, id, turn + (this.#order % ARRIVALS) / ARRIVALS)
   }
 
-  /** What has run before, the longest waiting first. */
+  /** Requeued tasks, the longest waiting first. */
   pushFront (id: string, now: number): void {
     this.#enter('requeued', id, now)
   }
@@ -114,8 +114,8 @@ export class FairQueue {
   }
 
   /**
-   * Takes a task out. A turn that was its tenant's last and is not taken is the next one's: who replaces a chart again and again
-   * must not fall behind.
+   * Removes a task. If its turn was its tenant's last, the tenant's next task gets that turn: a tenant that replaces its charts does not fall
+   * behind.
    */
   remove (id: string, tenant: string, priority: ChartPriority, weight: number): void {
     const parked = this.#parked.get(tenant)
@@ -165,7 +165,7 @@ export class FairQueue {
   #enter (name: QueueName, id: string, score: number): void {
     this.#queues[name].add(id, score)
     if (name === 'requeued' || this.#queues[name].size > 1) return
-    // Its first turn comes when its share is due, not at once: whatever is higher goes before.
+    // A priority that becomes non-empty is due one stride later, so it cannot pre-empt higher ones.
     this.#due[name] = this.#clock + STRIDE[name]
   }
 }

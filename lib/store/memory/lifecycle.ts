@@ -10,7 +10,7 @@ import { SortedSet } from './sorted-set.ts'
 
 type Waiting = Pick<ChartTask, 'current_step' | 'step_at'>
 
-/** How a task comes, waits, runs and ends, and what else moves with it: the rules of `docs/reference/task-lifecycle.md`. */
+/** Creates, starts and ends tasks, and moves those that depend on them, by the rules of `docs/reference/task-lifecycle.md`. */
 export class Lifecycle {
   readonly #state: MemoryState
   readonly #hints: Hints
@@ -87,7 +87,7 @@ export class Lifecycle {
     this.#hints.added(message_id, user_id)
   }
 
-  /** A scheduled task whose time has come gets its turn; a delayed try goes first. */
+  /** A scheduled task whose time has come gets its turn; a delayed attempt goes first. */
   promote (entry: Entry): void {
     const { task_id, current_step } = entry.task
     this.#state.delayed.remove(task_id)
@@ -119,7 +119,7 @@ export class Lifecycle {
 
   report (entry: Entry, { progress, step, step_progress }: ProgressReport): void {
     const { task } = entry
-    // A map, lest a step's name be taken for something that every object has.
+    // A Map has no inherited properties: a step may be called `constructor`.
     const known = new Map(Object.entries(task.step_progress))
     for (const [name, percent] of Object.entries(step_progress)) {
       if (known.has(name) || known.size < MAX_STEPS) known.set(name, percent)
@@ -134,8 +134,8 @@ export class Lifecycle {
     if (changed) this.#change(entry, { progress: reached, step_progress: steps, progress_at: now, ...begun })
   }
 
-  /** Ends the running try as its worker says; `cap`: how many of a tenant it runs at most, null where it takes nothing. */
-  close (entry: Entry, settlement: Settlement, cap: number | null): void {
+  /** Ends the running attempt as its worker says. `cap`: `runningPerTenant` of the claim that comes with it; null: without a claim. */
+  settle (entry: Entry, settlement: Settlement, cap: number | null): void {
     const { task, draft: { retry } } = entry
     this.#endLease(entry, settlement.verb, cap)
     switch (settlement.verb) {
@@ -156,7 +156,7 @@ export class Lifecycle {
     }
   }
 
-  /** Ends an attempt whose worker is taken for lost; false where the attempt had not begun, and is handed back, or where the task was replaced. */
+  /** Ends an attempt whose lease has expired. False: it had not begun and is handed back, or its task was replaced. */
   expire (entry: Entry, cap: number | null): boolean {
     if (this.endReplaced(entry)) return false
     if (isHeld(entry)) {
@@ -170,7 +170,7 @@ export class Lifecycle {
     return true
   }
 
-  /** Ends a task that has waited too long for its first try. */
+  /** Fails a task whose queue timeout has passed. */
   timeOut (entry: Entry): void {
     if (this.endReplaced(entry)) return
     this.#unqueue(entry)
@@ -182,7 +182,7 @@ export class Lifecycle {
     for (const entry of entries) this.#putCancelled(entry)
   }
 
-  /** Decides that tasks are replaced; ends those that run, as far as one call may. `settle` ends the others by and by. */
+  /** Marks tasks as replaced, and ends those that run, as far as one call may. `propagate` ends the others in later calls. */
   replace (entries: readonly Entry[]): void {
     for (const entry of entries) this.#state.replaced.add(entry)
     for (const entry of entries) {
@@ -198,14 +198,14 @@ export class Lifecycle {
   }
 
   /**
-   * Tells those who wait for what this call has ended and, where `unsettled`, goes on with what earlier calls have left, as far as one
-   * call may. Whether anything is left.
+   * Moves the dependents of what this call has ended and, if `continues`, handles deferred effects of earlier calls, as far as one call may.
+   * True: effects are left for later calls.
    */
-  propagate (deferred: boolean): boolean {
+  propagate (continues: boolean): boolean {
     const { replaced, untold } = this.#state
     const wasUnsettled = this.#state.deferred
     this.#tellAll()
-    if (deferred) {
+    if (continues) {
       for (const entry of replaced) {
         if (this.#moved >= MAX_MOVED) break
         this.endReplaced(entry)
@@ -216,7 +216,7 @@ export class Lifecycle {
         this.#tellAll()
       }
     }
-    if (!wasUnsettled && this.#state.deferred) this.#workSignal.ring()
+    if (!wasUnsettled && this.#state.deferred) this.#workSignal.notify()
     return this.#state.deferred
   }
 
@@ -283,7 +283,7 @@ export class Lifecycle {
     const unparked = this.#state.queue.unpark(tenant, Math.max(1, Math.min(room, MAX_ASIDE - this.#unparked)))
     if (unparked === null) return
     this.#unparked += unparked
-    this.#workSignal.ring()
+    this.#workSignal.notify()
   }
 
   #requeue (entry: Entry, current_step: string, delay: number, failure: Partial<AttemptRecord>, attempt = entry.task.attempt): void {
@@ -300,7 +300,7 @@ export class Lifecycle {
     this.#change(entry, {
       status: ChartStatus.PENDING, current_step, step_at: now + delay, step_from: 0, progress_at: null, progress: 0, step_progress: {}, attempt
     })
-    this.#workSignal.ring()
+    this.#workSignal.notify()
   }
 
   #putCancelled (entry: Entry): void {
@@ -384,7 +384,7 @@ export class Lifecycle {
     this.#moved++
     if (--dependent.left > 0) return
     this.#moveOn(dependent, this.#admit(dependent))
-    this.#workSignal.ring()
+    this.#workSignal.notify()
   }
 
   #change (entry: Entry, fields: Partial<ChartTask>): void {

@@ -5,7 +5,7 @@ import { IndexOf } from './index-of.ts'
 import { SortedSet } from './sorted-set.ts'
 import { TenantCounts } from './tenant-counts.ts'
 
-/** Where the store keeps what it knows: what the keys of `docs/reference/redis-keys.md` are to the scripts. */
+/** All state of the store. Its fields correspond to the keys in `docs/reference/redis-keys.md`. */
 export class MemoryState {
   readonly entries = new Map<string, Entry>()
   readonly contents = new Map<string, string>()
@@ -14,16 +14,16 @@ export class MemoryState {
   /** What an Idempotency-Key was answered with. */
   readonly byKey = new Map<string, { readonly batch_id: string | null, readonly entries: readonly Entry[], readonly body: string, readonly expires: number }>()
   readonly batches = new Map<string, { readonly user_id: string, readonly entries: readonly Entry[], readonly expires: number }>()
-  /** Who waits for a task. */
+  /** The tasks that depend on a task and wait for it. */
   readonly dependents = new Map<string, SortedSet>()
-  /** What newer tasks of their messages have replaced, and no call has ended yet. */
+  /** Tasks that newer ones have superseded, and that no call has ended yet. */
   readonly replaced = new Set<Entry>()
-  /** What has ended with more dependents than one call tells. */
+  /** Ended tasks with more dependents than one call moves. */
   readonly untold: Entry[] = []
   readonly queue = new FairQueue()
   readonly delayed = new SortedSet()
   readonly processing = new SortedSet()
-  /** Of what waits for its first try no longer than so. */
+  /** By when tasks with a queue timeout must start. */
   readonly deadlines = new SortedSet()
   readonly active = new SortedSet()
   readonly finished = new SortedSet()
@@ -36,14 +36,14 @@ export class MemoryState {
   /** And what waits for another attempt. */
   readonly retrying = new Set<string>()
   readonly running = new TenantCounts()
-  /** By worker and lane: what its latest take handed out, what it ended and found expired: its reply may be lost. */
+  /** By worker and lane: the result of its latest claim, for a repetition after a lost reply. */
   readonly claims = new Map<string, {
     readonly claim_id: string, readonly ids: readonly string[], readonly ended: readonly Entry[], readonly expired: readonly ExpiredLease[], readonly expires: number
   }>()
 
   paused = false
 
-  /** Whether earlier calls have left something to settle. */
+  /** Whether earlier calls have deferred effects. */
   get deferred (): boolean {
     return this.replaced.size > 0 || this.untold.length > 0
   }
@@ -59,7 +59,7 @@ export class MemoryState {
     this.dependents.delete(task_id)
   }
 
-  /** Removes keys, batches and takes that name nothing any more. */
+  /** Removes keys, batches and claims that name nothing any more. */
   tidy (now: number): void {
     const isGone = (entry: Entry) => this.entries.get(entry.draft.task_id) !== entry
     for (const [key, { entries, expires }] of this.byKey) if (expires <= now || entries.every(isGone)) this.byKey.delete(key)

@@ -1,19 +1,19 @@
-/** Wakes one who waits for work; rung while nobody waits, it wakes the next who would. */
+/** Wakes one worker that waits for work. Without one, the next wait resolves at once. */
 export class WorkSignal {
   readonly #waiting = new Set<() => void>()
-  #rung = false
+  #isPending = false
 
-  ring (): void {
+  notify (): void {
     const [wake] = this.#waiting
     if (wake) wake()
-    else this.#rung = true
+    else this.#isPending = true
   }
 
-  /** Resolves when it rings, after `timeout` ms, or when `signal` is aborted. */
+  /** Resolves at a notification, after `timeout` ms, or when `signal` is aborted. */
   async wait (timeout: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
-    if (this.#rung) {
-      this.#rung = false
+    if (this.#isPending) {
+      this.#isPending = false
       return
     }
     await new Promise<void>(resolve => {
