@@ -28,7 +28,7 @@ export interface MemoryStoreOptions {
 }
 
 /**
- * Tasks in this process's memory: for tests, and for a first try without Redis. They end with the process.
+ * Tasks in this process's memory: for tests, and for a start without Redis. They end with the process.
  * It does what the Lua scripts do, in plain JavaScript: it is the model that tests compare them with.
  */
 export function memoryStore (options: MemoryStoreOptions = {}): TaskStore {

@@ -6,7 +6,7 @@ import { readPage } from '../helpers/markdown.ts'
 import { root } from '../helpers/root.ts'
 
 /** Folders and files whose documents, comments and names are held. */
-const HELD = ['docs', 'lib/http', 'CONTRIBUTING.md', 'SECURITY.md']
+const HELD = ['docs', 'lib/http', 'lib/store/port', 'lib/store/memory', 'lib/store/conformance', 'CONTRIBUTING.md', 'SECURITY.md']
 /** Written from other files, which are held themselves. */
 const GENERATED_FILE = /\.generated\.ts$/
 const GENERATED_PART = /<!-- generated: [^]*?<!-- end -->/g

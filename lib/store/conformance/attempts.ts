@@ -10,7 +10,7 @@ async function attemptsOf (scene: Scene, task_id: string): Promise<readonly Atte
 }
 
 export const attempts = cases('the history of a task', {
-  'is empty before its first try': async scene => {
+  'is empty before its first attempt': async scene => {
     const { task_id } = await scene.enqueue()
     assert.deepEqual(await attemptsOf(scene, task_id), [])
     await scene.store.cancel(task_id)
@@ -38,7 +38,7 @@ export const attempts = cases('the history of a task', {
     assert.deepEqual([task.retry_of, task.depends_on], [needed.task_id, [needed.task_id]])
   },
 
-  'tells of the try that runs': async scene => {
+  'tells of the attempt that runs': async scene => {
     const { task: { task_id }, lease } = await scene.claimed()
     const started_at = scene.date
     scene.pass(1_000)
@@ -57,7 +57,7 @@ export const attempts = cases('the history of a task', {
     }])
   },
 
-  'tells how each try ended': async scene => {
+  'tells how each attempt ended': async scene => {
     const begin = scene.date
     const first = await scene.claimed({ attempts: 3 })
     const { task_id } = first.task
@@ -92,7 +92,7 @@ export const attempts = cases('the history of a task', {
     ])
   },
 
-  'tells of a try once, though its task was cancelled while it waited for the next': async scene => {
+  'tells of an attempt once, though its task was cancelled while it waited for the next': async scene => {
     const claimed = await scene.claimed()
     await scene.fail(claimed)
     scene.pass(500)
@@ -101,7 +101,7 @@ export const attempts = cases('the history of a task', {
     assert.deepEqual(history.map(({ outcome }) => outcome), ['failed'])
   },
 
-  'tells that the last try was lost': async scene => {
+  'tells that the last attempt was lost': async scene => {
     const { task: { task_id } } = await scene.claimed({ attempts: 1 })
     scene.pass(LEASE)
     await scene.claim({ count: 0 })

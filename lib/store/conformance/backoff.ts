@@ -13,7 +13,7 @@ async function waits (scene: Scene, failures: number, wish: Wish, delay: number 
   return found
 }
 
-export const backoff = cases('the wait between two tries', {
+export const backoff = cases('the wait between two attempts', {
   'fixed is always the same': async scene => {
     assert.deepEqual(await waits(scene, 4, { backoff: { type: 'fixed', delay: 700, jitter: 0 } }), [700, 700, 700, 700])
   },
@@ -38,7 +38,7 @@ export const backoff = cases('the wait between two tries', {
     assert.ok(new Set(found).size > 5, 'chance has its part')
   },
 
-  'is counted by the tries that cost one': async scene => {
+  'is counted by the attempts that cost one': async scene => {
     await scene.enqueue({ attempts: 100, backoff: { type: 'exponential', delay: 1_000, jitter: 0 } })
     for (let i = 0; i < 3; i++) await scene.release(await scene.claimOne())
     const { claimed } = await scene.store.settleAttempts([failing(await scene.claimOne())], null)

@@ -47,23 +47,23 @@ export const batch = cases('a batch', {
   },
 
   'of more than a hundred that one unfinished task answers for is refused; a finished one answers all': async scene => {
-    const { task_id } = await scene.enqueue({ dedup_key: 'alike' })
-    const alike = () => [scene.draft({ dedup_key: 'alike' }), scene.draft({ dedup_key: 'alike' })]
-    const first = await accepted(scene, alike())
-    for (let n = 2; n <= 100; n++) await accepted(scene, alike())
-    const drafts = [scene.draft(), ...alike()]
+    const { task_id } = await scene.enqueue({ dedup_key: 'duplicate' })
+    const duplicate = () => [scene.draft({ dedup_key: 'duplicate' }), scene.draft({ dedup_key: 'duplicate' })]
+    const first = await accepted(scene, duplicate())
+    for (let n = 2; n <= 100; n++) await accepted(scene, duplicate())
+    const drafts = [scene.draft(), ...duplicate()]
     assert.deepEqual(await scene.unchanged(task_id, () => scene.store.enqueueBatch(randomUUID(), drafts)), { outcome: 'too_many_batches', task_id: drafts[1]!.task_id })
     assert.equal((await scene.store.inspect(task_id))!.batch_ids.length, 100)
     await scene.complete(await scene.claimOne())
-    assert.deepEqual((await accepted(scene, alike())).ids, [task_id, task_id])
+    assert.deepEqual((await accepted(scene, duplicate())).ids, [task_id, task_id])
     assert.equal((await scene.store.inspect(task_id))!.batch_ids.length, 100)
     assert.equal((await scene.batch(first.batch_id))[0]!.status, 'COMPLETED')
   },
 
-  'with two alike, one of them forced, is answered by the one that came last': async scene => {
-    const [plain, forced] = [scene.draft({ dedup_key: 'alike' }), scene.draft({ dedup_key: 'alike', force: true })]
+  'with two duplicates, one of them forced, is answered by the one that came last': async scene => {
+    const [plain, forced] = [scene.draft({ dedup_key: 'duplicate' }), scene.draft({ dedup_key: 'duplicate', force: true })]
     await accepted(scene, [plain, forced])
-    assert.deepEqual((await accepted(scene, [scene.draft({ dedup_key: 'alike' })])).ids, [forced.task_id])
+    assert.deepEqual((await accepted(scene, [scene.draft({ dedup_key: 'duplicate' })])).ids, [forced.task_id])
   },
 
   'that is unknown is none': async scene => {
@@ -81,29 +81,29 @@ export const batch = cases('a batch', {
 
   'needs room only for what is new': async scene => {
     const limits = { waitingPerTenant: 2, queueLength: 2 }
-    const known = await scene.enqueue({ dedup_key: 'alike' })
+    const known = await scene.enqueue({ dedup_key: 'duplicate' })
     const { ids, tasks } = await accepted(scene, [
-      scene.draft({ ...limits, dedup_key: 'alike' }), scene.draft({ ...limits, dedup_key: 'new' }), scene.draft({ ...limits, dedup_key: 'new' })
+      scene.draft({ ...limits, dedup_key: 'duplicate' }), scene.draft({ ...limits, dedup_key: 'new' }), scene.draft({ ...limits, dedup_key: 'new' })
     ])
     assert.deepEqual(tasks.map(({ outcome }) => outcome), ['already_active', 'queued', 'already_active'])
     assert.equal(ids[0], known.task_id)
     assert.equal(ids[1], ids[2])
   },
 
-  'with alike ones inside makes one task of them': async scene => {
+  'with duplicates makes one task of them': async scene => {
     const { batch_id, ids } = await accepted(scene, [scene.draft({ dedup_key: 'a' }), scene.draft({ dedup_key: 'b' }), scene.draft({ dedup_key: 'a' })])
     assert.equal(ids[0], ids[2])
     assert.deepEqual(idsOf((await scene.store.readBatch(batch_id))!.tasks), ids)
     assert.deepEqual(await scene.claimIds({ count: 10 }), [ids[0], ids[1]])
   },
 
-  'with alike ones that are forced makes a task of each': async scene => {
+  'with duplicates that are forced makes a task of each': async scene => {
     const drafts = Array.from({ length: 3 }, () => scene.draft({ dedup_key: 'a', force: true }))
     await accepted(scene, drafts)
     assert.deepEqual(await scene.claimIds({ count: 10 }), idsOfDrafts(drafts))
   },
 
-  'takes in what is there already': async scene => {
+  'is answered by tasks that exist already': async scene => {
     const done = await scene.completed({ dedup_key: 'done' })
     const running = await scene.claimed({ dedup_key: 'running' })
     const { batch_id, tasks } = await accepted(scene, [scene.draft({ dedup_key: 'done' }), scene.draft({ dedup_key: 'running' }), scene.draft()])
@@ -128,7 +128,7 @@ export const batch = cases('a batch', {
     }
   },
 
-  'that needs an alike one of its own waits for the one task': async scene => {
+  'that depends on a duplicate within it waits for the one task': async scene => {
     const [a, b, c] = [scene.draft({ dedup_key: 'a' }), scene.draft({ dedup_key: 'a' }), randomUUID()] as const
     await accepted(scene, [a, b, scene.draft({ task_id: c, depends_on: [a.task_id, b.task_id] })])
     await scene.complete(await scene.claimOne())
@@ -136,7 +136,7 @@ export const batch = cases('a batch', {
     assert.deepEqual([claimed.task.task_id, claimed.task.depends_on], [c, [a.task_id, a.task_id]])
   },
 
-  'that needs an alike one which fails ends once': async scene => {
+  'that depends on a duplicate which fails ends once': async scene => {
     const [a, b] = [scene.draft({ dedup_key: 'a' }), scene.draft({ dedup_key: 'a' })]
     const { ids } = await accepted(scene, [a, b, scene.draft({ depends_on: [a.task_id, b.task_id] })])
     const { ended } = (await scene.store.cancel(a.task_id))!
@@ -198,9 +198,9 @@ export const batch = cases('a batch', {
   },
 
   'repeated with the same ids changes nothing': async scene => {
-    const known = await scene.enqueue({ dedup_key: 'alike' })
+    const known = await scene.enqueue({ dedup_key: 'duplicate' })
     const batch_id = randomUUID()
-    const drafts = [scene.draft({ dedup_key: 'alike' }), scene.draft({ force: true }), scene.draft({ force: true })]
+    const drafts = [scene.draft({ dedup_key: 'duplicate' }), scene.draft({ force: true }), scene.draft({ force: true })]
     const { ids } = await accepted(scene, drafts, batch_id)
     const before = await scene.store.stats()
     const again = await accepted(scene, drafts, batch_id)

@@ -26,13 +26,13 @@ export const cancel = cases('a cancel', {
     await ends(scene, task_id)
   },
 
-  'ends a task that waits for another try': async scene => {
+  'ends a task that waits for another attempt': async scene => {
     const claimed = await scene.claimed()
     await scene.fail(claimed)
     await ends(scene, claimed.task.task_id)
   },
 
-  'ends a task that was handed back': async scene => {
+  'ends a task that was released': async scene => {
     const claimed = await scene.claimed()
     await scene.release(claimed)
     await ends(scene, claimed.task.task_id)
@@ -90,8 +90,8 @@ export const cancel = cases('a cancel', {
   },
 
   'lets the task be asked for anew': async scene => {
-    const { task_id } = await scene.cancelled({ dedup_key: 'alike' })
-    const again = await scene.enqueue({ dedup_key: 'alike' })
+    const { task_id } = await scene.cancelled({ dedup_key: 'duplicate' })
+    const again = await scene.enqueue({ dedup_key: 'duplicate' })
     assert.notEqual(again.task_id, task_id)
     await scene.settle(failing(await scene.claimOne(), { delay: 'never' }))
   }

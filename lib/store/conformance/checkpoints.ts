@@ -7,7 +7,7 @@ const remember = (scene: Scene, { task: { task_id }, lease }: ClaimedTask, name:
   scene.store.checkpoint({ task_id, lease, name, value, maxBytes: most })
 
 export const checkpoints = cases('a checkpoint', {
-  'is handed to the next take, however the try ended': async scene => {
+  'is part of the next claim, however the attempt ended': async scene => {
     const ways: Array<(claimed: ClaimedTask) => Promise<unknown>> = [
       claimed => scene.release(claimed),
       claimed => scene.fail(claimed, { delay: 0 }),
@@ -26,7 +26,7 @@ export const checkpoints = cases('a checkpoint', {
     }
   },
 
-  'of one try is added to those of earlier ones': async scene => {
+  'of one attempt is added to those of earlier ones': async scene => {
     let claimed = await scene.claimed({ attempts: 5 })
     for (const name of ['a', 'b', 'c']) {
       await remember(scene, claimed, name, `"${name}"`)
@@ -95,7 +95,7 @@ export const checkpoints = cases('a checkpoint', {
     assert.deepEqual([checkpoints.get('a'), checkpoints.get('b')], ['y'.repeat(60), 'ü'.repeat(20)], 'what was refused changed nothing')
   },
 
-  'comes again with a take whose reply was lost': async scene => {
+  'comes again with a claim whose reply was lost': async scene => {
     const claimed = await scene.claimed()
     await remember(scene, claimed, 'plan', '1')
     await scene.release(claimed)

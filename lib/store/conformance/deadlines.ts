@@ -4,7 +4,7 @@ import { cases, idsOf, LEASE } from './scene.ts'
 const patient = { queueTimeout: 30_000 }
 
 export const deadlines = cases('a wait that is bounded', {
-  'ends a task that was not taken in time': async scene => {
+  'ends a task that was not claimed in time': async scene => {
     const { task_id, version } = await scene.enqueue(patient)
     scene.pass(29_999)
     assert.deepEqual((await scene.claim({ count: 0 })).lost, [])
@@ -26,7 +26,7 @@ export const deadlines = cases('a wait that is bounded', {
     assert.equal((await scene.claim({ count: 0 })).due, 20_000)
   },
 
-  'is over once the task is taken: later tries may wait as long as they must': async scene => {
+  'is over once the task is claimed: later attempts may wait as long as they must': async scene => {
     await scene.enqueue(patient)
     const claimed = await scene.claimOne()
     await scene.fail(claimed, { delay: 60_000 })

@@ -3,10 +3,10 @@ import type { EnqueueOutcome, TaskDraft } from '../task-store.ts'
 import { cases, type Scene, type Wish } from './scene.ts'
 
 const outcomeOf = (result: EnqueueOutcome) => ({ outcome: result.outcome, task_id: 'task' in result ? result.task.task_id : null })
-const alike: Wish = { dedup_key: 'alike' }
+const duplicate: Wish = { dedup_key: 'duplicate' }
 
 async function ask (scene: Scene, wish: Wish = {}) {
-  const draft = scene.draft({ ...alike, ...wish })
+  const draft = scene.draft({ ...duplicate, ...wish })
   return { own: draft.task_id, ...outcomeOf(await scene.store.enqueue(draft)) }
 }
 
@@ -23,8 +23,8 @@ async function answered (scene: Scene, outcome: EnqueueOutcome['outcome'], by: s
 }
 
 export const dedup_key = cases('the same chart', {
-  'an active task answers, waiting, running and waiting for another try': async scene => {
-    const { task_id } = await scene.enqueue(alike)
+  'an active task answers, waiting, running and waiting for another attempt': async scene => {
+    const { task_id } = await scene.enqueue(duplicate)
     await answered(scene, 'already_active', task_id)
     const claimed = await scene.claimOne()
     await answered(scene, 'already_active', task_id)
@@ -33,71 +33,71 @@ export const dedup_key = cases('the same chart', {
   },
 
   'an active task that was forced answers too': async scene => {
-    const { task_id } = await scene.enqueue({ ...alike, force: true })
+    const { task_id } = await scene.enqueue({ ...duplicate, force: true })
     await answered(scene, 'already_active', task_id)
   },
 
   'what is not the same is queued': async scene => {
-    await scene.enqueue(alike)
-    await queued(scene, { dedup_key: 'alike, but not quite' })
+    await scene.enqueue(duplicate)
+    await queued(scene, { dedup_key: 'duplicate, but not quite' })
   },
 
   'a forced one is always queued': async scene => {
-    await scene.completed(alike)
+    await scene.completed(duplicate)
     await queued(scene, { force: true })
     await queued(scene, { force: true })
   },
 
   'a finished chart answers': async scene => {
-    const { task_id } = await scene.completed(alike)
+    const { task_id } = await scene.completed(duplicate)
     await answered(scene, 'chart_exists', task_id)
     scene.pass(3_600_000)
     await answered(scene, 'chart_exists', task_id)
   },
 
   'of several finished charts the newest answers': async scene => {
-    await scene.completed(alike)
-    const newer = await scene.completed({ ...alike, force: true })
+    await scene.completed(duplicate)
+    const newer = await scene.completed({ ...duplicate, force: true })
     await answered(scene, 'chart_exists', newer.task_id)
   },
 
   'the chart that was finished last is the newest, whichever was asked for first': async scene => {
-    await scene.enqueue(alike)
+    await scene.enqueue(duplicate)
     const first = await scene.claimOne()
-    await scene.completed({ ...alike, force: true })
+    await scene.completed({ ...duplicate, force: true })
     await scene.complete(first)
     await answered(scene, 'chart_exists', first.task.task_id)
   },
 
   'an active task goes before a finished chart': async scene => {
-    await scene.completed(alike)
-    const { task_id } = await scene.enqueue({ ...alike, force: true })
+    await scene.completed(duplicate)
+    const { task_id } = await scene.enqueue({ ...duplicate, force: true })
     await answered(scene, 'already_active', task_id)
   },
 
   'what FAILED or was CANCELLED does not count': async scene => {
-    await scene.failed(alike)
-    await scene.cancelled(alike)
+    await scene.failed(duplicate)
+    await scene.cancelled(duplicate)
     await queued(scene)
   },
 
   'a failure leaves an older chart as it was': async scene => {
-    const { task_id } = await scene.completed(alike)
-    await scene.failed({ ...alike, force: true })
-    await scene.cancelled({ ...alike, force: true })
+    const { task_id } = await scene.completed(duplicate)
+    await scene.failed({ ...duplicate, force: true })
+    await scene.cancelled({ ...duplicate, force: true })
     await answered(scene, 'chart_exists', task_id)
   },
 
   'a chart whose content is gone does not count': async scene => {
-    await scene.completed(alike, null)
+    await scene.completed(duplicate, null)
     await queued(scene)
   },
 
   'before a chart that the host keeps counts, the host is asked, and nothing is changed': async scene => {
-    const { task_id, chart_id } = await scene.completed(alike, null)
-    const older = await scene.enqueue({ message_id: scene.draft(alike).message_id })
+    const { task_id, chart_id } = await scene.completed(duplicate, null)
+    const older = await scene.enqueue({ message_id: scene.draft(duplicate).message_id })
     for (const chart_check of [null, { chart_id: '00000000-0000-0000-0000-000000000000', kept: true }]) {
-      const draft = scene.draft({ ...alike, stores_content: false, supersede: true, chart_check })
+      const draft = scene.draft({ ...duplicate, stores_content: false, supersede: true, chart_check })
       const answer = await scene.unchanged(older.task_id, () => scene.store.enqueue(draft))
       assert.deepEqual(answer, { outcome: 'chart_check_required', charts: [{ task_id: draft.task_id, chart_id }] })
       assert.deepEqual(await scene.store.read([draft.task_id]), [null])
@@ -106,9 +106,9 @@ export const dedup_key = cases('the same chart', {
   },
 
   'of several that were forced, the newest that is left answers': async scene => {
-    const { task_id: chart } = await scene.completed(alike)
-    const [first, second, third] = await scene.enqueueMany(3, { ...alike, force: true })
-    const { message_id } = scene.draft(alike)
+    const { task_id: chart } = await scene.completed(duplicate)
+    const [first, second, third] = await scene.enqueueMany(3, { ...duplicate, force: true })
+    const { message_id } = scene.draft(duplicate)
     // Others of the message do not stand in the way.
     await scene.enqueueMany(120, { message_id })
     await answered(scene, 'already_active', third!)
@@ -123,24 +123,24 @@ export const dedup_key = cases('the same chart', {
 
   'of several that were forced, one that still waits answers after the retention of the others': async scene => {
     const short = { retention: { task: 1, status: 1, messageIndex: 1 } }
-    await scene.completed({ ...alike, ...short })
-    const { task_id } = await scene.enqueue({ ...alike, force: true })
-    const later = await scene.enqueue({ ...alike, ...short, force: true })
+    await scene.completed({ ...duplicate, ...short })
+    const { task_id } = await scene.enqueue({ ...duplicate, force: true })
+    const later = await scene.enqueue({ ...duplicate, ...short, force: true })
     await scene.store.cancel(later.task_id)
     scene.pass(2_000)
     await scene.store.cleanup()
-    const other = await scene.enqueue({ message_id: scene.draft(alike).message_id, ...short })
+    const other = await scene.enqueue({ message_id: scene.draft(duplicate).message_id, ...short })
     await scene.store.cancel(other.task_id)
     await answered(scene, 'already_active', task_id)
   },
 
   'a chart that the host has lost does not count': async scene => {
-    const { chart_id } = await scene.completed(alike, null)
+    const { chart_id } = await scene.completed(duplicate, null)
     await queued(scene, { stores_content: false, chart_check: { chart_id: chart_id!, kept: false } })
   },
 
   'fifty at once make one task': async scene => {
-    const drafts: TaskDraft[] = Array.from({ length: 50 }, () => scene.draft(alike))
+    const drafts: TaskDraft[] = Array.from({ length: 50 }, () => scene.draft(duplicate))
     const answers = (await Promise.all(drafts.map(draft => scene.store.enqueue(draft)))).map(outcomeOf)
     assert.equal(answers.filter(({ outcome }) => outcome === 'queued').length, 1)
     assert.equal(answers.filter(({ outcome }) => outcome === 'already_active').length, 49)

@@ -33,7 +33,7 @@ export const dependencies = cases('a task that needs others', {
     const ready = await scene.read(task_id)
     assert.deepEqual([ready.current_step, ready.version], ['queued', 2])
     const claimed = await scene.claimOne()
-    assert.deepEqual([claimed.task.task_id, claimed.task.depends_on], [task_id, [b.task_id, a.task_id]], 'handed out with what it needs, in the order asked')
+    assert.deepEqual([claimed.task.task_id, claimed.task.depends_on], [task_id, [b.task_id, a.task_id]], 'claimed with its dependencies, in the order asked')
     await scene.complete(claimed)
     await idle(scene)
   },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { cases, completion, CONTENT, failing, LEASE, releasing } from './scene.ts'
 
-export const endings = cases('a try', {
+export const endings = cases('an attempt', {
   'that gives a chart completes the task': async scene => {
     const claimed = await scene.claimed()
     scene.pass(2_000)
@@ -35,7 +35,7 @@ export const endings = cases('a try', {
     assert.deepEqual(finished?.step_progress, { rendering: 100 })
   },
 
-  'repeated completions answer alike and change nothing': async scene => {
+  'repeated completions have the same answer and change nothing': async scene => {
     const settlement = completion(await scene.claimed())
     const first = await scene.settle(settlement)
     await scene.unchanged(settlement.task_id, async () => assert.deepEqual(await scene.settle(settlement), first))
@@ -67,7 +67,7 @@ export const endings = cases('a try', {
     assert.equal(unknown.finished?.error_code, 'SOMETHING')
   },
 
-  'that fails with tries left is retried': async scene => {
+  'that fails with attempts left is retried': async scene => {
     const claimed = await scene.claimed()
     const { task: { task_id, started_at, version } } = claimed
     await scene.store.progress([{ task_id, lease: 1, progress: 40, step: 'rendering', step_progress: { rendering: 40 } }])
@@ -105,7 +105,7 @@ export const endings = cases('a try', {
     assert.deepEqual({ queue_length, delayed_count }, { queue_length: 1, delayed_count: 1 })
   },
 
-  'that is handed back costs nothing': async scene => {
+  'that is released costs nothing': async scene => {
     const claimed = await scene.claimed()
     const { task: { task_id, started_at, version } } = claimed
     await scene.store.progress([{ task_id, lease: 1, progress: 40, step: 'rendering', step_progress: { rendering: 40 } }])
@@ -118,7 +118,7 @@ export const endings = cases('a try', {
     assert.equal(again.task.started_at, started_at)
   },
 
-  'that is handed back repeatedly is put back once': async scene => {
+  'that is released repeatedly is put back once': async scene => {
     const settlement = releasing(await scene.claimed())
     await scene.settle(settlement)
     await scene.unchanged(settlement.task_id, async () => assert.deepEqual(await scene.settle(settlement), { current: true, finished: null }))

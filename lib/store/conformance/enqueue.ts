@@ -67,7 +67,7 @@ export const enqueue = cases('enqueue', {
     assert.equal(await scene.store.cancel(randomUUID()), null)
   },
 
-  'the longest waiting is taken first, also within one millisecond': async scene => {
+  'the longest waiting is claimed first, also within one millisecond': async scene => {
     const ids = await scene.enqueueMany(20)
     scene.pass(1)
     ids.push(...await scene.enqueueMany(5))
@@ -77,7 +77,7 @@ export const enqueue = cases('enqueue', {
     assert.deepEqual(await scene.claimIds(), [])
   },
 
-  'several are taken at once, in their order and no more than asked for': async scene => {
+  'several are claimed at once, in their order and no more than asked for': async scene => {
     const ids = await scene.enqueueMany(5)
     assert.deepEqual(await scene.claimIds({ count: 0 }), [])
     assert.deepEqual(await scene.claimIds({ count: 3 }), ids.slice(0, 3))

@@ -92,11 +92,11 @@ export const fairness = cases('fairness', {
     for (let i = 0; i < 99; i++) small.push((await scene.enqueue({ org_id: `light-${i}` })).task_id)
     // Two rounds of a hundred tenants.
     const claimed = await scene.claimIds({ count: 200 })
-    assert.deepEqual(claimed.filter(id => !big.has(id)), small, 'all of them are taken within 200 takes, in the order in which they came')
+    assert.deepEqual(claimed.filter(id => !big.has(id)), small, 'all of them are claimed within 200 claims, in the order in which they came')
     assert.equal((await scene.claimIds({ count: 500 })).length, 399, 'and the heavy one loses nothing')
   },
 
-  'who comes while another has much waiting is taken within three takes': async scene => {
+  'a tenant that comes while another has a backlog is served within three claims': async scene => {
     await scene.enqueueMany(100, heavy)
     for (const before of [0, 7, 30]) {
       await scene.claimIds({ count: before })

@@ -37,25 +37,25 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
   },
 
   'belongs to the active task that answered': async scene => {
-    const { task_id } = await scene.enqueue({ dedup_key: 'alike' })
-    const first = await scene.store.enqueue(scene.draft({ dedup_key: 'alike', ...keyed }))
+    const { task_id } = await scene.enqueue({ dedup_key: 'duplicate' })
+    const first = await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', ...keyed }))
     assert.equal(first.outcome, 'already_active')
     const { finished } = await scene.complete(await scene.claimOne())
     assert.equal(finished?.task_id, task_id)
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'alike', ...keyed })), { outcome: 'replayed', task: finished, superseded: [] })
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'alike', ...other })), { outcome: 'key_reused' })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', ...keyed })), { outcome: 'replayed', task: finished, superseded: [] })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', ...other })), { outcome: 'key_reused' })
   },
 
   'belongs to the finished chart that answered': async scene => {
-    const task = await scene.completed({ dedup_key: 'alike' })
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'alike', ...keyed })), { outcome: 'chart_exists', task, superseded: [] })
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'alike', ...keyed })), { outcome: 'replayed', task, superseded: [] })
-    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'alike', ...other })), { outcome: 'key_reused' })
+    const task = await scene.completed({ dedup_key: 'duplicate' })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', ...keyed })), { outcome: 'chart_exists', task, superseded: [] })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', ...keyed })), { outcome: 'replayed', task, superseded: [] })
+    assert.deepEqual(await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', ...other })), { outcome: 'key_reused' })
   },
 
   'of more than a hundred that one active task is asked for with is answered, and not remembered': async scene => {
-    const { task_id } = await scene.enqueue({ dedup_key: 'alike', idempotency: { key: 'first', body: 'body' } })
-    const ask = async (n: number) => (await scene.store.enqueue(scene.draft({ dedup_key: 'alike', idempotency: { key: `key-${n}`, body: 'body' } }))).outcome
+    const { task_id } = await scene.enqueue({ dedup_key: 'duplicate', idempotency: { key: 'first', body: 'body' } })
+    const ask = async (n: number) => (await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', idempotency: { key: `key-${n}`, body: 'body' } }))).outcome
     for (let n = 1; n <= 100; n++) assert.equal(await ask(n), 'already_active')
     assert.equal(await ask(99), 'replayed')
     assert.equal(await ask(100), 'already_active')
@@ -67,8 +67,8 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
   },
 
   'of more than a hundred that one finished chart is asked for with is answered, and not remembered': async scene => {
-    await scene.completed({ dedup_key: 'alike' })
-    const ask = async (n: number) => (await scene.store.enqueue(scene.draft({ dedup_key: 'alike', idempotency: { key: `key-${n}`, body: 'body' } }))).outcome
+    await scene.completed({ dedup_key: 'duplicate' })
+    const ask = async (n: number) => (await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', idempotency: { key: `key-${n}`, body: 'body' } }))).outcome
     for (let n = 1; n <= 101; n++) assert.equal(await ask(n), 'chart_exists')
     assert.equal(await ask(100), 'replayed')
     assert.equal(await ask(101), 'chart_exists')

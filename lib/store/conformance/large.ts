@@ -61,7 +61,7 @@ export const large = cases('what is large', {
     assert.deepEqual(await scene.store.readContents([settlement.chart_id], 1_000), [CONTENT])
   },
 
-  'is handed out a few MiB at a time, and what is left over wakes the next': async scene => {
+  'is claimed a few MiB at a time, and what is left over notifies the next worker': async scene => {
     const ids: string[] = []
     for (let i = 0; i < 10; i++) ids.push((await enqueue(scene, MiB)).task_id)
     const first = await scene.claimIds({ count: 10 })
@@ -72,7 +72,7 @@ export const large = cases('what is large', {
     assert.deepEqual([...first, ...rest], ids)
   },
 
-  'may be what earlier tries have returned': async scene => {
+  'may be what earlier attempts have returned': async scene => {
     const all: ClaimedTask[] = []
     for (let i = 0; i < 8; i++) {
       const claimed = await scene.claimed()

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { cases, completion, failing, idsOf, LEASE, leaseOf, releasing } from './scene.ts'
 
 export const leases = cases('a lease', {
-  'begins when a worker takes the task': async scene => {
+  'begins when a worker claims the task': async scene => {
     const queued = await scene.enqueue({ adjustment_query: 'log scale' })
     scene.pass(700)
     const { task, request, lease } = await scene.claimOne()
@@ -15,13 +15,13 @@ export const leases = cases('a lease', {
     assert.deepEqual(await scene.read(queued.task_id), task)
   },
 
-  'is given once: nobody else is handed the task': async scene => {
+  'is given once: nobody else gets the task': async scene => {
     await scene.enqueue()
     await scene.claimOne()
     assert.deepEqual(await scene.claimIds({ worker_id: 'another' }), [])
   },
 
-  'a take repeated with the same id hands out the same tasks, and no more of them': async scene => {
+  'a claim repeated with the same id returns the same tasks, and no others': async scene => {
     await scene.enqueueMany(5)
     const wish = scene.wish({ count: 2 })
     const first = await scene.store.claim(wish)
@@ -31,7 +31,7 @@ export const leases = cases('a lease', {
     assert.equal((await scene.store.stats()).queue_length, 3)
   },
 
-  'a take repeated leaves out what is no longer its own': async scene => {
+  'a repeated claim leaves out what is no longer its own': async scene => {
     await scene.enqueueMany(3)
     const wish = scene.wish({ count: 3 })
     const { tasks } = await scene.store.claim(wish)
@@ -42,13 +42,13 @@ export const leases = cases('a lease', {
     assert.deepEqual(idsOf(again.tasks), idsOf(tasks.slice(2)))
   },
 
-  'a take whose id only begins like the last one is a new take': async scene => {
+  'a claim whose id only begins like the last one is a new claim': async scene => {
     const ids = await scene.enqueueMany(2)
     assert.deepEqual(await scene.claimIds({ claim_id: 'take-10' }), ids.slice(0, 1))
     assert.deepEqual(await scene.claimIds({ claim_id: 'take-1' }), ids.slice(1))
   },
 
-  'the next tasks are taken as leases end': async scene => {
+  'the next tasks are claimed as attempts end': async scene => {
     await scene.enqueueMany(3)
     const first = await scene.claimOne()
     const wish = scene.wish({ count: 2 })
@@ -103,7 +103,7 @@ export const leases = cases('a lease', {
     assert.deepEqual(await scene.store.extend([], LEASE), [])
   },
 
-  'that expires gives the task to another, who tries again from the beginning': async scene => {
+  'that expires gives the task to another, who starts again from the beginning': async scene => {
     const first = await scene.claimed()
     const { task_id, started_at } = first.task
     await scene.store.progress([{ task_id, lease: first.lease, progress: 40, step: 'rendering', step_progress: { rendering: 40 } }])
@@ -117,7 +117,7 @@ export const leases = cases('a lease', {
     assert.equal(second.task.started_at, started_at)
   },
 
-  'waits as queued between its expiry and the next try': async scene => {
+  'waits as queued between its expiry and the next attempt': async scene => {
     const { task } = await scene.claimed()
     scene.pass(LEASE)
     await scene.claim({ count: 0 })
@@ -168,7 +168,7 @@ export const leases = cases('a lease', {
     assert.deepEqual((await scene.claim()).lost, [], 'it is lost once')
   },
 
-  'is collected by who takes, not by who only ends leases: whose reply is lost could not ask again for what has ended': async scene => {
+  'is collected by a call with a claim, not by a settlement alone: if its reply were lost, the endings could not be replayed': async scene => {
     const { task: { task_id } } = await scene.claimed({ attempts: 1 })
     scene.pass(LEASE)
     const { claimed: { lost, due } } = await scene.store.settleAttempts([], null)

@@ -27,7 +27,7 @@ export const limits = cases('limits', {
     assert.equal(await outcome(scene, wish), 'tenant_full')
   },
 
-  'what waits for another try waits': async scene => {
+  'what waits for another attempt waits': async scene => {
     const wish = { ...acme, waitingPerTenant: 1 }
     await scene.fail(await scene.claimed(wish))
     assert.equal(await outcome(scene, wish), 'tenant_full')
@@ -50,8 +50,8 @@ export const limits = cases('limits', {
   'a task that is there already answers even where there is no room': async scene => {
     const limit = { waitingPerTenant: 1, queueLength: 1 }
     await scene.completed({ dedup_key: 'finished' })
-    await scene.enqueue({ dedup_key: 'alike' })
-    assert.equal(await outcome(scene, { ...limit, dedup_key: 'alike' }), 'already_active')
+    await scene.enqueue({ dedup_key: 'duplicate' })
+    assert.equal(await outcome(scene, { ...limit, dedup_key: 'duplicate' }), 'already_active')
     assert.equal(await outcome(scene, { ...limit, dedup_key: 'finished' }), 'chart_exists')
   },
 
@@ -221,7 +221,7 @@ export const limits = cases('limits', {
     }
   },
 
-  'the next task of a tenant is taken as the one before ends': async scene => {
+  'the next task of a tenant is claimed as the one before ends': async scene => {
     const [, second] = await scene.enqueueMany(2, acme)
     const first = await scene.claimOne({ runningPerTenant: 1 })
     await scene.claimIds(capped)

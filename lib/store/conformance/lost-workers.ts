@@ -51,7 +51,7 @@ export const lostWorkers = cases('a lost worker', {
     await scene.enqueueMany(3)
     const wish = scene.wish({ count: 10 })
     const { tasks: [first, ...none] } = await scene.store.claim(wish)
-    assert.deepEqual(none, [], 'nothing is handed out with it')
+    assert.deepEqual(none, [], 'nothing is claimed with it')
     assert.deepEqual([first!.alone, first!.lostWorkers, first!.task.current_step], [true, { worker_id: 'victim-2', times: 2 }, 'started'])
     assert.deepEqual((await scene.store.claim(wish)).tasks, [first], 'asked again, the same')
     const { tasks: [second] } = await scene.claim({ worker_id: 'another', count: 10 })
@@ -71,7 +71,7 @@ export const lostWorkers = cases('a lost worker', {
     assert.deepEqual(tasks.map(({ alone }) => alone), [true])
   },
 
-  'takes nobody along for ever: what ran beside the task that ends its process completes': async scene => {
+  'does not end others for ever: what ran beside the task that ends its process completes': async scene => {
     const poison = await scene.enqueue()
     const { task_id } = await scene.enqueue()
     const ended = new Map<string, string>()

@@ -41,7 +41,7 @@ export const parts = cases('work over many tasks', {
     assert.deepEqual(await scene.claimIds({ count: MANY + 1 }), ids)
   },
 
-  'a worker that takes tasks goes on with what another has left': async scene => {
+  'a worker that claims tasks handles what another has deferred': async scene => {
     const needed = await scene.claimed()
     const ids = await dependentsOf(scene, needed.task.task_id, MANY)
     const { claimed: { lost } } = await scene.store.settleAttempts([failing(needed, { delay: 'never' })], null)
@@ -142,21 +142,21 @@ export const parts = cases('work over many tasks', {
 
   'what was superseded and has not been ended yet answers nobody, and nobody may need it': async scene => {
     const message_id = randomUUID()
-    const first = await scene.enqueue({ message_id, dedup_key: 'alike' })
+    const first = await scene.enqueue({ message_id, dedup_key: 'duplicate' })
     await scene.enqueueMany(MANY, { message_id })
     await supersede(scene, { message_id, dedup_key: 'another' })
     assert.equal((await scene.read(first.task_id)).status, 'PENDING', 'it is the last that is ended')
     assert.deepEqual(await scene.store.enqueue(scene.draft({ depends_on: [first.task_id] })), { outcome: 'dependency_failed', task_id: first.task_id })
-    assert.notEqual((await scene.enqueue({ message_id, dedup_key: 'alike' })).task_id, first.task_id)
+    assert.notEqual((await scene.enqueue({ message_id, dedup_key: 'duplicate' })).task_id, first.task_id)
   },
 
-  'a chart that exists answers where all active ones that are alike were superseded': async scene => {
+  'a chart that exists answers if all active duplicates were superseded': async scene => {
     const message_id = randomUUID()
-    const { task_id } = await scene.completed({ message_id, dedup_key: 'alike' })
-    await scene.enqueue({ message_id, dedup_key: 'alike', force: true })
+    const { task_id } = await scene.completed({ message_id, dedup_key: 'duplicate' })
+    await scene.enqueue({ message_id, dedup_key: 'duplicate', force: true })
     await scene.enqueueMany(MANY, { message_id })
     await supersede(scene, { message_id, dedup_key: 'another' })
-    const answer = await scene.store.enqueue(scene.draft({ message_id, dedup_key: 'alike' }))
+    const answer = await scene.store.enqueue(scene.draft({ message_id, dedup_key: 'duplicate' }))
     assert.deepEqual([answer.outcome, 'task' in answer && answer.task.task_id], ['chart_exists', task_id])
   },
 

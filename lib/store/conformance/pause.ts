@@ -30,7 +30,7 @@ export const pause = cases('a paused queue', {
     assert.equal((await scene.read(next.task_id)).status, 'PENDING')
   },
 
-  'takes back what was lost, retried or handed back, and keeps it': async scene => {
+  'accepts what was lost, retried or released, and keeps it': async scene => {
     const { tasks: [lost, failed, released] } = await (async () => {
       await scene.enqueueMany(3)
       return scene.claim({ count: 3 })
@@ -46,7 +46,7 @@ export const pause = cases('a paused queue', {
     assert.equal((await scene.claimIds({ count: 3 })).length, 3)
   },
 
-  'hands out again what a take has got already': async scene => {
+  'returns again what a claim has got already': async scene => {
     await scene.enqueueMany(2)
     const wish = scene.wish()
     const first = await scene.store.claim(wish)

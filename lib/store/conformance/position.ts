@@ -5,7 +5,7 @@ import { cases, completion, LEASE, type Scene } from './scene.ts'
 const place = async (scene: Scene, task_id: string) => (await scene.read(task_id)).queue_position
 const places = async (scene: Scene, ids: readonly string[]) => (await scene.store.read(ids)).map(task => task?.queue_position)
 
-/** Holds every place that is told to the order in which the tasks are then handed out. */
+/** Compares every queue position with the order in which the tasks are then claimed. */
 async function handedOutAsTold (scene: Scene, ids: readonly string[]): Promise<void> {
   const told = await places(scene, ids)
   const order = await scene.claimIds({ count: ids.length })
@@ -70,9 +70,9 @@ export const position = cases('a place in the queue', {
     assert.deepEqual(result.tasks.map(({ task }) => task.queue_position), [1, 2])
     assert.deepEqual((await scene.batch(batch_id)).map(task => task.queue_position), [1, 2])
     assert.deepEqual((await scene.all(await scene.store.readActive({ message_id, user_id: 'ada', limit: 10 }))).map(task => task.queue_position), [2, 1])
-    const again = await scene.store.enqueue(scene.draft({ message_id, dedup_key: 'alike' }))
-    const alike = await scene.store.enqueue(scene.draft({ message_id, dedup_key: 'alike' }))
-    assert.deepEqual([again, alike].map(found => 'task' in found && found.task.queue_position), [3, 3])
+    const again = await scene.store.enqueue(scene.draft({ message_id, dedup_key: 'duplicate' }))
+    const duplicate = await scene.store.enqueue(scene.draft({ message_id, dedup_key: 'duplicate' }))
+    assert.deepEqual([again, duplicate].map(found => 'task' in found && found.task.queue_position), [3, 3])
   },
 
   'is not told of what waits for a time, for others, or at the cap of its tenant': async scene => {

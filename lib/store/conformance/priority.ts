@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { cases, completion, LEASE, type Scene } from './scene.ts'
 
-/** How many tasks of each priority are among those that are handed out. */
+/** How many tasks of each priority are claimed. */
 async function shares (scene: Scene, claims: number, loaded: Partial<Record<'high' | 'normal' | 'low', number>>): Promise<Record<string, number>> {
   const kinds = new Map<string, string>()
   for (const [priority, count] of Object.entries(loaded) as Array<['high' | 'normal' | 'low', number]>) {
@@ -22,11 +22,11 @@ export const priority = cases('a priority', {
     assert.deepEqual(await scene.claimIds({ count: 6 }), [...high, ...normal, ...low])
   },
 
-  'low gets one of 17 takes under a steady load of high': async scene => {
+  'low gets one of 17 claims under a steady load of high': async scene => {
     assert.deepEqual(await shares(scene, 170, { high: 200, low: 20 }), { high: 160, low: 10 })
   },
 
-  'normal gets one of 5 takes under a steady load of high': async scene => {
+  'normal gets one of 5 claims under a steady load of high': async scene => {
     assert.deepEqual(await shares(scene, 100, { high: 100, normal: 40 }), { high: 80, normal: 20 })
   },
 
@@ -34,13 +34,13 @@ export const priority = cases('a priority', {
     assert.deepEqual(await shares(scene, 210, { low: 20, normal: 60, high: 200 }), { high: 160, normal: 40, low: 10 })
   },
 
-  'low comes within 17 takes though a new high one comes before each': async scene => {
+  'low comes within 17 claims though a new high one comes before each': async scene => {
     const low = await scene.enqueue({ priority: 'low' })
     let claims = 0
     for (let done = false; !done; claims++) {
       await scene.enqueue({ priority: 'high' })
       done = (await scene.claimIds())[0] === low.task_id
-      assert.ok(claims < 17, 'it has waited for 17 takes')
+      assert.ok(claims < 17, 'it has waited for 17 claims')
     }
     assert.ok(claims > 1, 'and yet the high ones went first')
   },
@@ -66,7 +66,7 @@ export const priority = cases('a priority', {
     assert.deepEqual(await scene.claimIds({ count: 20 }), high)
   },
 
-  'has no say over what is due for another try': async scene => {
+  'has no say over what is due for another attempt': async scene => {
     const failed = await scene.claimed({ priority: 'low' })
     await scene.fail(failed)
     await scene.enqueueMany(20, { priority: 'high' })
@@ -81,9 +81,9 @@ export const priority = cases('a priority', {
     }
   },
 
-  'alike ones with another priority are the same task': async scene => {
-    const { task_id } = await scene.enqueue({ dedup_key: 'alike', priority: 'low' })
-    const result = await scene.store.enqueue(scene.draft({ dedup_key: 'alike', priority: 'high' }))
+  'duplicates with another priority are one task': async scene => {
+    const { task_id } = await scene.enqueue({ dedup_key: 'duplicate', priority: 'low' })
+    const result = await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate', priority: 'high' }))
     assert.ok(result.outcome === 'already_active' && result.task.task_id === task_id)
     await scene.settle(completion(await scene.claimOne()))
   }

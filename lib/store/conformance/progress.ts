@@ -35,7 +35,7 @@ export const progress = cases('progress', {
     assert.deepEqual({ progress, current_step, step_progress }, { progress: 40, current_step: 'finishing', step_progress: { rendering: 20 } })
   },
 
-  'as a whole never falls within a try': async scene => {
+  'as a whole never falls within an attempt': async scene => {
     const claimed = await begun(scene)
     await report(scene, claimed, { progress: 60 })
     await report(scene, claimed, { progress: 20, step: 'rendering' })
@@ -51,7 +51,7 @@ export const progress = cases('progress', {
     assert.deepEqual((await scene.read(claimed.task_id)).step_progress, { fetch: 10 })
   },
 
-  'begins anew with every try': async scene => {
+  'begins anew with every attempt': async scene => {
     const claimed = await begun(scene)
     await report(scene, claimed, { progress: 60, step: 'rendering', step_progress: { rendering: 10 } })
     scene.pass(LEASE)
@@ -79,7 +79,7 @@ export const progress = cases('progress', {
     assert.equal((await scene.read(claimed.task_id)).version, claimed.version + 1)
   },
 
-  'of several tasks is taken at once, each answered for itself': async scene => {
+  'of several tasks is stored at once, each answered for itself': async scene => {
     const [a, b] = [await begun(scene), await begun(scene)]
     const none = { step: null, step_progress: {} }
     const answers = await scene.store.progress([

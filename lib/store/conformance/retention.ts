@@ -28,7 +28,7 @@ export const retained = cases('retention', {
   },
 
   'a task that nobody has cleaned up is forgotten all the same': async scene => {
-    const wish: Wish = { retention, dedup_key: 'alike' }
+    const wish: Wish = { retention, dedup_key: 'duplicate' }
     await scene.completed(wish)
     scene.pass(100_000)
     await scene.enqueue(wish)
@@ -50,7 +50,7 @@ export const retained = cases('retention', {
   'nothing unfinished is ever over': async scene => {
     const short = { retention: { task: 1, status: 1, messageIndex: 1 }, attempts: 100 }
     const message_id = '9f0cf2a2-9b5c-4f3e-8f31-6f0f5a3c1d11'
-    const keyed = { ...short, message_id, dedup_key: 'alike', idempotency: { key: 'key', body: 'body' } }
+    const keyed = { ...short, message_id, dedup_key: 'duplicate', idempotency: { key: 'key', body: 'body' } }
     await scene.completed({ ...short, message_id })
     const { task_id } = await scene.enqueue(keyed)
     const stillThere = async () => {
@@ -60,7 +60,7 @@ export const retained = cases('retention', {
       assert.ok(await scene.store.readRequest(task_id))
       assert.deepEqual(await scene.all(await scene.store.readActive({ message_id, user_id: 'ada', limit: 10 })), [task])
       assert.deepEqual(await scene.store.enqueue(scene.draft(keyed)), { outcome: 'replayed', task, superseded: [] })
-      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, message_id, dedup_key: 'alike' })), { outcome: 'already_active', task, superseded: [] })
+      assert.deepEqual(await scene.store.enqueue(scene.draft({ ...short, message_id, dedup_key: 'duplicate' })), { outcome: 'already_active', task, superseded: [] })
     }
     await stillThere()
     const { task, lease } = await scene.claimOne()

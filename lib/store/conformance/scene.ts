@@ -12,7 +12,7 @@ export interface ConformanceCase {
   run (open: OpenStore): Promise<void>
 }
 
-/** What a case asks for; it fills in only what it is about. */
+/** The part of a draft that a case is about; the rest has defaults. */
 export interface Wish extends Partial<Omit<TaskDraft, 'request' | 'retry'>> {
   readonly org_id?: string | null
   readonly visibility?: ChartVisibility
@@ -26,7 +26,7 @@ export const LEASE = 10_000
 export const DAY = 86_400_000
 export const CONTENT = '{"mark":"bar"}'
 
-/** A store of its own, a clock that moves only when told to, and the verbs with everything filled in that a case is not about. */
+/** An empty store, a clock that only the case moves, and the methods of the port with defaults for what the case is not about. */
 export class Scene {
   readonly store: TaskStore
   readonly #clock: { ms: number }
@@ -117,19 +117,19 @@ export class Scene {
     return this.store.claim(this.wish(claim))
   }
 
-  /** The ids of what is handed out. */
+  /** The ids of the claimed tasks. */
   async claimIds (claim: Partial<Claim> = {}): Promise<string[]> {
     return idsOf((await this.claim(claim)).tasks)
   }
 
-  /** Takes a task that must be there. */
+  /** Claims a task that must be there. */
   async claimOne (claim: Partial<Claim> = {}): Promise<ClaimedTask> {
     const { tasks } = await this.claim(claim)
-    assert.equal(tasks.length, 1, 'a task is handed out')
+    assert.equal(tasks.length, 1, 'a task is claimed')
     return tasks[0]!
   }
 
-  /** A new task that a worker has taken. */
+  /** A new task that a worker has claimed. */
   async claimed (wish: Wish = {}): Promise<ClaimedTask> {
     const { task_id } = await this.enqueue(wish)
     const claimed = await this.claimOne()
@@ -190,7 +190,7 @@ export class Scene {
     return this.all(batch.tasks)
   }
 
-  /** The tasks that are named. */
+  /** The tasks that an index names. */
   async all (refs: readonly TaskRef[]): Promise<ChartTask[]> {
     const tasks = await this.store.read(idsOf(refs))
     assert.ok(tasks.every(task => task !== null), 'what is named is known')
@@ -233,7 +233,7 @@ export const refOf = ({ task_id, created_at, completed_at }: ChartTask): TaskRef
 /** Tasks that one call ends, or lets run, because of others. */
 export const PART = 25
 
-/** Goes on with what earlier calls have left, as the service does: the ids of what that ended. No call does too much. */
+/** Handles the deferred effects of earlier calls, as the service does. Returns the ids of the tasks that this ended. No call does too much. */
 export async function propagate (scene: Scene): Promise<string[]> {
   const ids: string[] = []
   for (let more = true; more;) {

@@ -4,7 +4,7 @@ import { cases, DAY, LEASE, type Scene } from './scene.ts'
 const inMs = (scene: Scene, ms: number) => ({ run_at: Date.parse(scene.date) + ms })
 
 export const schedule = cases('a task for later', {
-  'is scheduled, and not handed out before its time': async scene => {
+  'is scheduled, and not claimed before its time': async scene => {
     const { task_id, status, current_step, version } = await scene.enqueue(inMs(scene, 60_000))
     assert.deepEqual({ status, current_step, version }, { status: 'PENDING', current_step: 'scheduled', version: 1 })
     assert.deepEqual(await scene.read(task_id), await scene.read(task_id))
@@ -78,8 +78,8 @@ export const schedule = cases('a task for later', {
   },
 
   'is the task of whoever asks for the same meanwhile': async scene => {
-    const { task_id } = await scene.enqueue({ ...inMs(scene, 60_000), dedup_key: 'alike' })
-    const again = await scene.store.enqueue(scene.draft({ dedup_key: 'alike' }))
+    const { task_id } = await scene.enqueue({ ...inMs(scene, 60_000), dedup_key: 'duplicate' })
+    const again = await scene.store.enqueue(scene.draft({ dedup_key: 'duplicate' }))
     assert.ok('task' in again)
     assert.deepEqual([again.outcome, again.task.task_id, again.task.current_step], ['already_active', task_id, 'scheduled'])
   },

@@ -8,14 +8,14 @@ async function reports (scene: Scene, { task: { task_id }, lease }: Pick<Claimed
   assert.deepEqual(await scene.store.progress([{ task_id, lease, progress, step, step_progress: {} }]), [true])
 }
 
-export const snapshot = cases('the outlook', {
+export const snapshot = cases('the queue snapshot', {
   'of an empty queue': async scene => {
     assert.deepEqual(await scene.store.snapshot(), {
       now: at(scene), paused: false, waiting_since: null, processing_count: 0, running: [], completed: []
     })
   },
 
-  'tells where running tries are, and since when': async scene => {
+  'tells where running attempts are, and since when': async scene => {
     const first = await scene.claimed()
     scene.pass(1_000)
     const second = await scene.claimed()
@@ -70,7 +70,7 @@ export const snapshot = cases('the outlook', {
     ])
   },
 
-  'tells of the last try alone': async scene => {
+  'tells of the last attempt alone': async scene => {
     const claimed = await scene.claimed()
     await reports(scene, claimed, 'query')
     scene.pass(1_000)

@@ -53,27 +53,27 @@ export const supersedes = cases('a task that supersedes', {
     for (const task of finished) assert.deepEqual(await scene.read(task.task_id), task)
   },
 
-  'keeps the one that is alike, and ends the others': async scene => {
+  'keeps the duplicate, and ends the others': async scene => {
     const message_id = randomUUID()
-    const alike = await scene.enqueue({ message_id, dedup_key: 'alike' })
+    const duplicate = await scene.enqueue({ message_id, dedup_key: 'duplicate' })
     const other = await scene.enqueue({ message_id })
-    const { outcome, task, ended } = await supersede(scene, { message_id, dedup_key: 'alike' })
-    assert.deepEqual([outcome, task.task_id, ended], ['already_active', alike.task_id, [other.task_id]])
-    assert.deepEqual(await scene.read(alike.task_id), alike)
+    const { outcome, task, ended } = await supersede(scene, { message_id, dedup_key: 'duplicate' })
+    assert.deepEqual([outcome, task.task_id, ended], ['already_active', duplicate.task_id, [other.task_id]])
+    assert.deepEqual(await scene.read(duplicate.task_id), duplicate)
   },
 
-  'ends the alike one too where it is forced': async scene => {
+  'ends the duplicate too if the new one is forced': async scene => {
     const message_id = randomUUID()
-    const alike = await scene.enqueue({ message_id, dedup_key: 'alike' })
-    const { outcome, ended } = await supersede(scene, { message_id, dedup_key: 'alike', force: true })
-    assert.deepEqual([outcome, ended], ['queued', [alike.task_id]])
+    const duplicate = await scene.enqueue({ message_id, dedup_key: 'duplicate' })
+    const { outcome, ended } = await supersede(scene, { message_id, dedup_key: 'duplicate', force: true })
+    assert.deepEqual([outcome, ended], ['queued', [duplicate.task_id]])
   },
 
   'ends the others where the chart exists': async scene => {
     const message_id = randomUUID()
-    const { task_id } = await scene.completed({ message_id, dedup_key: 'alike' })
+    const { task_id } = await scene.completed({ message_id, dedup_key: 'duplicate' })
     const other = await scene.enqueue({ message_id })
-    const { outcome, task, ended } = await supersede(scene, { message_id, dedup_key: 'alike' })
+    const { outcome, task, ended } = await supersede(scene, { message_id, dedup_key: 'duplicate' })
     assert.deepEqual([outcome, task.task_id, ended], ['chart_exists', task_id, [other.task_id]])
   },
 
@@ -147,12 +147,12 @@ export const supersedes = cases('a task that supersedes', {
     assert.equal((await scene.read(task.task_id)).status, 'COMPLETED')
   },
 
-  'keeps what the alike one needs': async scene => {
+  'keeps what the duplicate depends on': async scene => {
     const message_id = randomUUID()
     const first = await scene.enqueue({ message_id })
-    const alike = await scene.enqueue({ message_id, dedup_key: 'alike', depends_on: [first.task_id] })
-    assert.deepEqual((await supersede(scene, { message_id, dedup_key: 'alike', depends_on: [first.task_id] })).ended, [])
-    assert.deepEqual(await scene.read(alike.task_id), alike)
+    const duplicate = await scene.enqueue({ message_id, dedup_key: 'duplicate', depends_on: [first.task_id] })
+    assert.deepEqual((await supersede(scene, { message_id, dedup_key: 'duplicate', depends_on: [first.task_id] })).ended, [])
+    assert.deepEqual(await scene.read(duplicate.task_id), duplicate)
   },
 
   'cancels one that needs another of them, and fails what needs it elsewhere': async scene => {

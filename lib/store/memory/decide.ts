@@ -66,7 +66,7 @@ function matchDuplicates (drafts: readonly TaskDraft[], view: View) {
     if (!draft.stores_content && chart_id !== draft.chart_check?.chart_id) unchecked.push({ task_id: draft.task_id, chart_id: chart_id! })
     return { draft, deps, outcome: 'chart_exists', id: task_id }
   }
-  // What it needs is matched first: two that need different tasks are not alike.
+  // Match the dependencies first: drafts with different ones are no duplicates.
   const match = (draft: TaskDraft): Match => {
     const before = matches.get(draft.task_id)
     if (before) return before
@@ -117,7 +117,7 @@ function findOlder (drafts: readonly TaskDraft[], becomes: readonly Match[], fre
   return { older: active.filter(({ task }) => !kept.has(task.task_id)), tooMany: active.length > MAX_MOVED }
 }
 
-/** Why there is no room for all that is new: what is replaced, and has not been ended yet, makes some. */
+/** The limit that the new tasks would exceed, or null. Superseded tasks that have not been ended yet do not count. */
 function findFull ([limits]: readonly TaskDraft[], fresh: Decision['fresh'], older: readonly Entry[], view: View): EnqueueRefusal | null {
   const { tenant, waitingPerTenant, scheduledPerTenant, queueLength } = limits!
   const later = fresh.filter(({ draft, waits }) => waits.size > 0 || (draft.run_at !== null && draft.run_at > view.now())).length

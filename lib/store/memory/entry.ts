@@ -40,7 +40,7 @@ export interface Entry {
 export const isScheduled = ({ task: { current_step } }: Entry): boolean =>
   current_step === 'scheduled' || current_step === 'waiting_for_dependencies'
 
-/** What is handed out is what is kept: nobody may change it from outside. */
+/** The stored task is also the returned one: callers must not change it. */
 export function frozen (task: ChartTask): ChartTask {
   Object.freeze(task.step_progress)
   return Object.freeze(task)
@@ -62,7 +62,7 @@ export const toClaimedTask = (entry: Entry): ClaimedTask => {
   }
 }
 
-/** An attempt that ended with an error clears a task of suspicion; one that was handed back says nothing. */
+/** An attempt that ended with an error clears the task of suspicion; a released one says nothing. */
 function lostWorkers ({ attempts }: Entry): LostWorkers | null {
   const telling = attempts.filter(({ outcome }) => outcome !== 'released')
   const lost = telling.slice(telling.findLastIndex(({ outcome }) => outcome !== 'expired') + 1)

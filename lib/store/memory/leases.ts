@@ -58,7 +58,7 @@ export class MemoryLeases {
       const ids = started.map(({ task }) => task.task_id)
       this.#state.claims.set(`${worker_id}:${lane}`, { claim_id, ids, ended, expired, expires: this.#now() + claim.leaseDuration })
     }
-    // While the queue is paused, a worker that wakes up finds nothing.
+    // While the queue is paused, a notified worker would find nothing.
     if (this.#state.queue.any && !this.#state.paused) this.#workSignal.notify()
     return this.#toClaimed(started, lostOf(ended, known), expired, deferred)
   }

@@ -156,7 +156,7 @@ export class Lifecycle {
     }
   }
 
-  /** Ends an attempt whose lease has expired. False: it had not begun and is handed back, or its task was replaced. */
+  /** Ends an attempt whose lease has expired. False: it had not begun and is released, or its task was replaced. */
   expire (entry: Entry, cap: number | null): boolean {
     if (this.endReplaced(entry)) return false
     if (isHeld(entry)) {
@@ -362,7 +362,7 @@ export class Lifecycle {
   /** Tells the dependents of a task that has ended. False where some are left. */
   #tell ({ task: { task_id, status } }: Entry): boolean {
     const dependents = this.#state.dependents.get(task_id)
-    // One more than there is room for says that some are left.
+    // One more than this call may move tells that some are left.
     for (const dependent of dependents?.head(Math.max(0, MAX_MOVED - this.#moved) + 1) ?? []) {
       if (this.#moved >= MAX_MOVED) return false
       dependents!.remove(dependent)

@@ -1,11 +1,11 @@
-/** Wakes one worker that waits for work. Without one, the next wait resolves at once. */
+/** Notifies one worker that waits for work. Without one, the next wait resolves at once. */
 export class WorkSignal {
   readonly #waiting = new Set<() => void>()
   #isPending = false
 
   notify (): void {
-    const [wake] = this.#waiting
-    if (wake) wake()
+    const [finish] = this.#waiting
+    if (finish) finish()
     else this.#isPending = true
   }
 
@@ -17,15 +17,15 @@ export class WorkSignal {
       return
     }
     await new Promise<void>(resolve => {
-      const wake = () => {
-        this.#waiting.delete(wake)
+      const finish = () => {
+        this.#waiting.delete(finish)
         clearTimeout(timer)
-        signal.removeEventListener('abort', wake)
+        signal.removeEventListener('abort', finish)
         resolve()
       }
-      const timer = setTimeout(wake, timeout)
-      signal.addEventListener('abort', wake)
-      this.#waiting.add(wake)
+      const timer = setTimeout(finish, timeout)
+      signal.addEventListener('abort', finish)
+      this.#waiting.add(finish)
     })
   }
 }

@@ -28,7 +28,7 @@ export interface LostWorkers {
 export interface ClaimedTask {
   readonly task: ChartTask
   readonly request: ChartRequest
-  /** The fence: grows with every claim of the task, and is never given back. */
+  /** The fence: 1 for the first claim of the task, one more with each further claim, never given back. */
   readonly lease: number
   readonly priority: ChartPriority
   /** ms since the epoch: the draft's `run_at`. */
@@ -79,7 +79,7 @@ export type Settlement = { readonly task_id: string, readonly lease: number } & 
   | { readonly verb: 'complete', readonly chart_id: string, readonly content: string | null, readonly claimed?: ChartTask }
   /** `delay`: ms before the next attempt; null: the task's own backoff; 'never': no other attempt. `message` null: the default text of the code. */
   | { readonly verb: 'fail', readonly code: string, readonly message: string | null, readonly delay: number | null | 'never' }
-  /** Hands the task back to the queue; the attempt is not counted. */
+  /** Puts the task back into the queue; the attempt is not counted. */
   | { readonly verb: 'release' }
 )
 
@@ -130,7 +130,7 @@ export interface LeaseStore {
   progress (reports: readonly ProgressReport[]): Promise<boolean[]>
   /** Stores the result of a step until the task ends. `stale`: the lease is not the current one. `too_large`: not stored. */
   checkpoint (checkpoint: Checkpoint): Promise<'ok' | 'stale' | 'too_large'>
-  /** Prolongs leases by `leaseDuration` ms from now. In their order; `cancelled`: the task was cancelled. `stale`: the lease is not the current one. */
+  /** Extends leases to `leaseDuration` ms from now. In their order; `cancelled`: the task was cancelled. `stale`: the lease is not the current one. */
   extend (leases: ReadonlyArray<{ task_id: string, lease: number }>, leaseDuration: number): Promise<Array<'ok' | 'cancelled' | 'stale'>>
   /** Resolves when there may be work, after `timeout` ms at the latest, or when `signal` is aborted. May resolve without work. Never rejects. */
   waitForWork (timeout: number, signal: AbortSignal): Promise<void>

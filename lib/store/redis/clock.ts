@@ -13,7 +13,7 @@ export class ClockWatch {
   /** Redis' time minus ours. */
   #offset: number | null = null
   #seenAt = 0
-  /** What the offset was before the clock went forward, and until when leases are still judged by it. */
+  /** What the offset was before the clock went forward, and until when leases are still measured by it. */
   #before: { readonly offset: number, readonly until: number } | null = null
   #longestLease = 0
 
@@ -29,7 +29,7 @@ export class ClockWatch {
 
   /**
    * What Redis' time should be, '' where that is not known. After a jump forward it goes on as if there had been none, for as
-   * long as a lease: by then every lease whose holder lives has been prolonged.
+   * long as a lease: by then every lease whose holder lives has been extended.
    */
   expected (): number | '' {
     const now = this.#monotonic()

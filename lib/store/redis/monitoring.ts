@@ -22,7 +22,7 @@ function toWorker (text: string): WorkerRegistration & { last_seen_at: string } 
 
 /** The workers and what each of them runs, by host and then by when they started. */
 export function toWorkers (texts: readonly string[], attempts: readonly RawAttempt[]): WorkerEntry[] {
-  // One whose lease was prolonged between two parts may be in both.
+  // An attempt whose lease was extended between two parts may be in both.
   const byTask = new Map(attempts.map(attempt => [attempt[0], attempt]))
   const byWorker = new Map<string, RawAttempt[]>()
   for (const attempt of byTask.values()) {

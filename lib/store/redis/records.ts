@@ -84,7 +84,7 @@ export const toWord = (text: string): string =>
   text.replace(/[\x00-\x20\x7f%,;]/g, char => `%${char.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`)
 export const fromWord = (word: string): string => word.includes('%') ? word.replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))) : word
 
-/** The text is no record of this format. A read takes the task for gone. */
+/** The text is no record of this format. A read then treats the task as unknown. */
 class UnreadableError extends Error {}
 
 /** The words of a line, and what is behind the last of them as JSON. */
