@@ -21,7 +21,7 @@ const withoutTask: typeof withTask = [
 ]
 
 for (const kind of storeKinds) {
-  t.test(`who is nobody, on ${kind}`, async t => {
+  t.test(`an unidentified caller, on ${kind}`, async t => {
     const host = await startHost(t, kind)
     const { task_id } = await host.as('ada').create()
 
@@ -36,7 +36,7 @@ for (const kind of storeKinds) {
       })
     }
 
-    t.test('is told so before anything is judged', async t => {
+    t.test('gets 401 before the input is validated', async t => {
       const { nobody } = host
       const answers = await Promise.all([
         nobody.post('{"message_id":'),
@@ -95,7 +95,7 @@ for (const kind of storeKinds) {
     }
 
     for (const [name, ask] of [...withTask, withoutTask[1]!]) {
-      t.test(`${name}: what is no plain UUID`, async t => {
+      t.test(`${name}: an id that is not a plain UUID`, async t => {
         for (const id of ['message-uuid', `urn:uuid:${unknown_id}`, `{${unknown_id}}`, unknown_id.slice(1), `${unknown_id}0`, `${unknown_id}%0A`, '%00', "1' OR '1'='1"]) {
           const response = await ask(host.as('ada'), encodeURI(id))
           t.equal(response.statusCode, 400, id)
@@ -122,7 +122,7 @@ for (const kind of storeKinds) {
     t.beforeEach(() => { asked.length = 0 })
     t.afterEach(() => { allowed = () => true })
 
-    t.test('is told who, what and which', async t => {
+    t.test('gets the identity, the action and the task', async t => {
       await ada.post({ message_id: unknown_id, visibility: 'PRIVATE' })
       await ada.get(`/async/${task_id}/status`)
       await host.as('bob').get(`/async/${task_id}/result`)
@@ -141,7 +141,7 @@ for (const kind of storeKinds) {
       ])
     })
 
-    t.test('is not asked about what is not the caller\'s', async t => {
+    t.test('is not called for a task of another user', async t => {
       for (const [name, ask] of withTask) t.equal((await ask(host.as('eve'), running.task_id)).statusCode, 404, name)
       t.strictSame(asked, [])
     })
@@ -179,13 +179,13 @@ for (const kind of storeKinds) {
       t.equal((await host.service.getTaskStatus(running.task_id))!.status, 'PENDING')
     })
 
-    t.test('may look at what is to be created', async t => {
+    t.test('gets the body of a create', async t => {
       allowed = access => access.action !== 'create' || access.body.visibility !== 'PUBLIC'
       t.equal((await ada.post({ message_id: crypto.randomUUID() })).statusCode, 202)
       t.equal((await ada.post({ message_id: crypto.randomUUID(), visibility: 'PUBLIC' })).statusCode, 403)
     })
 
-    t.test('cannot widen what ownership allows', async t => {
+    t.test('cannot allow more than ownership does', async t => {
       const { task_id } = await ada.finished({ content: 1 })
       for (const [name, ask] of withTask) t.equal((await ask(host.as('bob@acme'), task_id)).statusCode, 404, name)
     })

@@ -59,7 +59,7 @@ for (const kind of storeKinds) {
       t.match((await ada.get(`/async/batch/${batch_id}`)).json(), { progress: 100, counts: { PENDING: 0, PROCESSING: 0, COMPLETED: 1, CANCELLED: 3 } })
     })
 
-    t.test('DELETE cancels what has not finished', async t => {
+    t.test('DELETE cancels the unfinished tasks', async t => {
       const { batch_id, ids } = await accepted(ada, [{}, {}, { ref: 'a' }, { depends_on: ['a'] }])
       await host.finish(ids[0]!, { content: 1 })
       await host.take(ids[1]!)
@@ -93,7 +93,7 @@ for (const kind of storeKinds) {
       }
     })
 
-    t.test('what is wrong with refs is a 400 that names it', async t => {
+    t.test('an invalid ref is refused with 400, and named', async t => {
       const { queue_length } = await host.service.getQueueStats()
       const faults: Array<[Body[], RegExp]> = [
         [[{ ref: 'a', depends_on: ['b'] }, { ref: 'b', depends_on: ['c'] }, { ref: 'c', depends_on: ['a'] }], /a → b → c → a/],

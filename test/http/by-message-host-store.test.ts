@@ -33,13 +33,13 @@ for (const kind of storeKinds) {
       found = () => [...kept.values()]
     })
 
-    t.test('the host is asked with the message and who wants to know', async t => {
+    t.test('the chart store gets the message and the identity', async t => {
       const message_id = crypto.randomUUID()
       await ofMessage(message_id.toUpperCase())
       t.match(asked, [{ message_id, identity: { user_id: 'ada', org_id: 'acme' } }])
     })
 
-    t.test('what it finds is shown, newest first, as many as were wanted', async t => {
+    t.test('charts that it finds are shown, newest first, up to the limit', async t => {
       const message_id = crypto.randomUUID()
       for (const n of ['1', '2', '3']) {
         await host.as('ada@acme').finished({ content: { n } }, { message_id, adjustment_query: n })
@@ -52,7 +52,7 @@ for (const kind of storeKinds) {
       t.notOk('content' in listed!)
     })
 
-    t.test('what it should not have found is not shown', async t => {
+    t.test('charts that the caller may not see are not shown', async t => {
       const message_id = crypto.randomUUID()
       for (const user of ['bob@acme', 'eve@other', 'joe']) {
         for (const visibility of ['PRIVATE', 'ORGANIZATION', 'PUBLIC'] as const) await host.as(user).finished({ content: user }, { message_id, visibility })
@@ -94,7 +94,7 @@ for (const kind of storeKinds) {
       mayRead = () => true
     })
 
-    t.test('what completes while it is asked is found once', async t => {
+    t.test('a task that completes during the call appears once', async t => {
       const message_id = crypto.randomUUID()
       const { task_id } = await host.as('ada@acme').create({ message_id })
       let during: Promise<void> | undefined

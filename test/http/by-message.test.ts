@@ -118,11 +118,11 @@ for (const kind of storeKinds) {
       }
     })
 
-    t.test('what else stands in the query is no concern of ours', async t => {
+    t.test('unknown query parameters are ignored', async t => {
       t.equal((await ada.get(`/by-message/${crypto.randomUUID()}?limit=5&_=1718000000&utm_source=x&a[]=1`)).statusCode, 200)
     })
 
-    t.test('what completes meanwhile is found once: never in neither list, never in both', async t => {
+    t.test('a task that completes meanwhile appears once: in the active tasks or in the charts', async t => {
       const message_id = crypto.randomUUID()
       const { task_id } = await ada.create({ message_id })
       await host.take(task_id)

@@ -35,7 +35,7 @@ const badBodies: Array<[name: string, body: unknown, named: RegExp]> = [
 ]
 
 for (const kind of storeKinds) {
-  t.test(`what POST refuses on ${kind}`, async t => {
+  t.test(`requests that POST refuses, on ${kind}`, async t => {
     const host = await startHost(t, kind)
     const ada = host.as('ada')
     t.afterEach(async () => { t.ok(await isEmpty(host), 'nothing changed') })
@@ -123,7 +123,7 @@ for (const kind of storeKinds) {
       t.equal((await host.as('ada@acme').post({ message_id })).statusCode, 202, 'what runs does not wait')
     })
 
-    t.test('a tenant that has too much scheduled: nobody else is refused, nor what could run', async t => {
+    t.test('a tenant with too many scheduled tasks: other tenants, and tasks that could run now, are accepted', async t => {
       const host = await startHost(t, kind, { limits: { waitingPerTenant: 3, scheduledPerTenant: 3, queueLength: 3 } })
       const run_at = new Date(Date.now() + 29 * 86_400_000).toISOString()
       for (const user of ['bob', 'eve']) {

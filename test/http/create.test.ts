@@ -111,7 +111,7 @@ for (const kind of storeKinds) {
       t.not((await ada.create({ message_id })).task_id, again.task_id)
     })
 
-    t.test('what differs is another chart', async t => {
+    t.test('a request that differs is another chart', async t => {
       const message_id = crypto.randomUUID()
       const first = await ada.create({ message_id })
       const others = await Promise.all([
@@ -153,7 +153,7 @@ for (const kind of storeKinds) {
       t.strictSame(JSON.parse((await host.service.getTaskData(task_id))!).params, { rows: 3 })
     })
 
-    t.test('are judged by the schema of the host, without coercion or defaults', async t => {
+    t.test('are validated by the schema of the host, without coercion or defaults', async t => {
       for (const params of [{ rows: '3' }, { rows: 11 }, { rows: 1, more: 1 }, {}, null, [], 'rows']) {
         const response = await ada.post({ message_id: crypto.randomUUID(), params })
         t.equal(response.statusCode, 400, JSON.stringify(params))

@@ -22,7 +22,7 @@ const simple: Array<[type: string | undefined, payload: string | undefined]> = [
   ['', '{}']
 ]
 
-t.test('what a page of another site can send without a preflight is refused, and changes nothing', async t => {
+t.test('a request that another site can send without a preflight is refused, and changes nothing', async t => {
   const host = await start(t)
   for (const path of posts) {
     for (const [type, payload] of simple) {
@@ -36,7 +36,7 @@ t.test('what a page of another site can send without a preflight is refused, and
   t.equal((await host.nobody.request('POST', '/admin/pause', { headers: { origin } })).statusCode, 401, 'a stranger is told so')
 })
 
-t.test('what the browser had to ask for first is left to CORS', async t => {
+t.test('a request with a preflight is left to CORS', async t => {
   const host = await start(t, { identify: () => ({ user_id: 'ada' }) })
   const json = { ...evil, 'content-type': 'application/json' }
   t.equal((await host.nobody.request('POST', '/async', { headers: json, payload: JSON.stringify({ message_id }) })).statusCode, 202)
@@ -74,7 +74,7 @@ const senders: Array<[name: string, allowedOrigins: 'same-origin' | '*' | string
   ['anybody, where all are allowed', '*', { ...own, origin: app, 'sec-fetch-site': 'cross-site' }, true]
 ]
 
-t.test('who sends it: Origin and Sec-Fetch-Site', async t => {
+t.test('the sender, by Origin and Sec-Fetch-Site', async t => {
   for (const [name, allowedOrigins, headers, passes] of senders) {
     const host = await start(t, { stream: { allowedOrigins }, fastify: { trustProxy: true } })
     const response = await host.nobody.request('POST', '/admin/pause', { headers: { ...cookie, ...headers } })

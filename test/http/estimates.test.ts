@@ -127,7 +127,7 @@ for (const kind of storeKinds) {
       stream.destroy()
     })
 
-    t.test('who waits for a change is not given the validator of what it has not got', async t => {
+    t.test('a client that waits for a change keeps the ETag of the state that it has', async t => {
       const { host } = await experienced(t, kind)
       const [first, { task_id }] = [await host.as('ada').create(), await host.as('ada').create()]
       const seen = String((await status(host, task_id)).headers['etag'])
@@ -149,7 +149,7 @@ for (const kind of storeKinds) {
       t.ok(response.json().tasks.every((task: { estimated_completion: string | null }) => task.estimated_completion !== null))
     })
 
-    t.test('what waits for others ends after them', async t => {
+    t.test('a task ends after the tasks that it depends on', async t => {
       const { host, inSeconds } = await experienced(t, kind)
       const response = await host.as('ada').request('POST', '/async/batch', {
         headers: { 'content-type': 'application/json' },

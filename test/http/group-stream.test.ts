@@ -152,7 +152,7 @@ for (const kind of storeKinds) {
       }
     })
 
-    t.test('what it did not begin with does not come later', async t => {
+    t.test('finished tasks beyond the latest 100 are not sent later either', async t => {
       const message_id = crypto.randomUUID()
       for (let i = 0; i < 2; i++) {
         const { batch_id } = await batch(asAda, Array.from({ length: 60 }, () => ({ message_id, force_create: true })))
@@ -175,7 +175,7 @@ for (const kind of storeKinds) {
       }
     })
 
-    t.test('what does not pass by itself is a status', async t => {
+    t.test('a permanent refusal has a status code', async t => {
       const id = crypto.randomUUID()
       for (const [message_id, headers, expected] of [[id, {}, 401], ['x', ada, 400]] as const) {
         t.equal((await openSse(`${base}/stream/by-message/${message_id}`, headers)).status, expected)
@@ -183,7 +183,7 @@ for (const kind of storeKinds) {
       t.equal((await fetch(`${base}/stream/by-message/${id}`, { method: 'HEAD', headers: ada })).status, 404)
     })
 
-    t.test(`who comes back with Last-Event-ID misses nothing (SEED=${SEED})`, async t => {
+    t.test(`a reader that reconnects with Last-Event-ID misses nothing (SEED=${SEED})`, async t => {
       const random = seeded(SEED)
       const message_id = crypto.randomUUID()
       const ids: string[] = []
@@ -241,7 +241,7 @@ for (const kind of storeKinds) {
     const open = (batch_id: string, cursor?: string) =>
       openSse(`${base}/stream/batch/${batch_id}`, { ...ada, ...(cursor === undefined ? {} : { 'last-event-id': cursor }) })
 
-    t.test('ends after the last of its tasks; who has seen that gets 204', async t => {
+    t.test('ends after the last of its tasks; a reader that has seen that gets 204', async t => {
       const { batch_id, ids } = await batch(asAda, [{}, { ref: 'a' }, { depends_on: ['a'] }, {}])
       const reader = await open(batch_id.toUpperCase())
       t.equal(reader.status, 200)
@@ -265,7 +265,7 @@ for (const kind of storeKinds) {
       t.strictSame(await again.rest(), [])
     })
 
-    t.test('of what has ended is all of it, and the end', async t => {
+    t.test('of a finished batch: all tasks, then the end', async t => {
       const { batch_id, ids } = await batch(asAda, [{}, {}, {}])
       for (const id of ids) await host.finish(id, { content: 1 })
       const events = []

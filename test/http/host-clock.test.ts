@@ -36,7 +36,7 @@ t.test('a scheduled task runs when the clock of the host comes to its time, and 
   t.match(await ended(task.task_id), { status: 'COMPLETED', completed_at: '2040-01-01T01:00:00.000Z' })
 })
 
-t.test('what is 30 days ahead is so by the clock of the host', async t => {
+t.test('the limit of 30 days is counted by the clock of the host', async t => {
   const { clock, post } = await start(t)
   const ahead = async (days: number) => (await post({ run_at: new Date(clock.ms + days * 24 * HOUR).toISOString() })).statusCode
   t.same([await ahead(30), await ahead(31)], [202, 400])
@@ -70,7 +70,7 @@ t.test('a lease that expires lets the task run here', async t => {
   t.match(await ended(task_id), { status: 'COMPLETED', attempt: 2 })
 })
 
-t.test('a task that has waited too long fails, and what its retention has passed is gone', async t => {
+t.test('a task that has waited too long fails, and is removed after its retention', async t => {
   const { clock, post, ended, app } = await start(t, { limits: { timeInQueue: 60_000 } })
   await app.asyncCharts.pauseQueue()
   const { task: { task_id } } = await post()

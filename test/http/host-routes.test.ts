@@ -160,7 +160,7 @@ t.test("the host's hooks go before the plugin's: onRequest before identify, preH
   t.strictSame(seen(), expected, 'WebSocket')
 })
 
-t.test('a hook of the host may refuse, and identify sees what it has left', async t => {
+t.test('a hook of the host may refuse, and identify sees what the hook has set', async t => {
   const host = await startHost(t, 'memory', {
     before: app => app.decorateRequest('user', null),
     identify: request => (request as unknown as { user: { user_id: string } | null }).user,
@@ -229,7 +229,7 @@ const refusals: Array<[changes: unknown, message: string | RegExp]> = [
   [{ logLevel: 3 }, 'options.routes(cancelChart).logLevel must be string, got 3']
 ]
 
-t.test('what a host may not change is refused when the plugin is registered, with the route and the key', async t => {
+t.test('a change that is not allowed is refused at registration, with the route and the key', async t => {
   for (const [changes, message] of refusals) {
     const error = await startHost(t, 'memory', { routes: only('cancelChart', changes as ChartRouteOptions) }).then(() => null, (error: Error & { code: string }) => error)
     t.equal(error?.code, 'CHARTS_ERR_INVALID_OPTIONS', String(message))

@@ -210,7 +210,7 @@ t.test('@fastify/cors of the host is kept on streams, too', async t => {
   }
 })
 
-t.test('what Fastify has for every plugin that is registered is for our routes', async t => {
+t.test('the options of register apply to our routes', async t => {
   const lines: Array<{ level: number, req?: { method: string } | string }> = []
   const stream = { write: (line: string) => { lines.push(JSON.parse(line)) } }
   const app = Fastify({ logger: { level: 'info', stream } })
@@ -235,7 +235,7 @@ t.test('what Fastify has for every plugin that is registered is for our routes',
   await t.rejects(async () => Fastify().register(asyncCharts, { store: memoryStore(), identify, logSerializers: 5 } as never), { message: /options\.logSerializers must be object/ })
 })
 
-t.test('who is asking is asked after a session plugin, whenever that was registered', async t => {
+t.test('identify runs after a session plugin, whenever that was registered', async t => {
   type Sessions = { session?: { user: string } }
   const asked: string[] = []
   const host = await startHost(t, 'memory', {
@@ -258,6 +258,6 @@ t.test('who is asking is asked after a session plugin, whenever that was registe
   t.match(await reader.task(), { message_id }, 'by WebSocket too')
   reader.socket.terminate()
   for (const payload of ['{', '[]', 'x'.repeat(100_000)]) {
-    t.equal((await host.app.inject({ method: 'POST', url, headers: json, payload })).statusCode, 401, 'and still before anything of it is judged')
+    t.equal((await host.app.inject({ method: 'POST', url, headers: json, payload })).statusCode, 401, 'and still before anything of it is validated')
   }
 })

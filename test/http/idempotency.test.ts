@@ -72,7 +72,7 @@ for (const kind of storeKinds) {
       t.equal((await keyed(ada, request, 'k-2')).json().task_id, task_id)
     })
 
-    t.test('the order of the fields, and what is the default anyway, make no other body', async t => {
+    t.test('the order of the fields and explicit defaults do not make another body', async t => {
       const message_id = crypto.randomUUID()
       const { task_id } = (await keyed(ada, { message_id, visibility: 'PRIVATE' }, 'k-3')).json()
       const response = await keyed(ada, { adjustment_query: null, force_create: false, message_id }, 'k-3')

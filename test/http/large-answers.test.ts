@@ -127,7 +127,7 @@ async function startReaders (t: Test, count: number, options: HostOptions = {}) 
   return { host, base, message_id, servers, readers, stuck }
 }
 
-t.test('who takes answers slowly delays only their own', async t => {
+t.test('a slow reader delays only the responses to the same user', async t => {
   const { host, message_id, readers, stuck } = await startReaders(t, 10)
   await until(() => stuck().length === 4)
   const own = host.as('ada').get(`/by-message/${message_id}`)
@@ -138,13 +138,13 @@ t.test('who takes answers slowly delays only their own', async t => {
   t.equal((await own).statusCode, 200, 'its turn comes when they are gone')
 })
 
-t.test('a reader who takes nothing for two heartbeats is cut', async t => {
+t.test('a reader that reads nothing for two heartbeats is disconnected', async t => {
   const { servers } = await startReaders(t, 1, { stream: { heartbeat: 50 } })
   await until(() => servers.length === 1)
   await inTime(once(servers[0]!, 'close'), 15_000, 'the cut')
 })
 
-t.test('a reader who takes nothing does not hold a shutdown up', async t => {
+t.test('a reader that reads nothing does not delay a shutdown', async t => {
   const { host, stuck } = await startReaders(t, 2)
   await until(() => stuck().length === 2)
   await inTime(host.app.close(), 5_000, 'close')

@@ -117,7 +117,7 @@ for (const kind of storeKinds) {
     }, 'limits hold')
   })
 
-  t.test(`what needs others is run again behind them on ${kind}`, async t => {
+  t.test(`dependents are retried behind their dependencies, on ${kind}`, async t => {
     const host = await startHost(t, kind, monitored)
     const ada = host.as('ada')
     const base = await ada.create()
@@ -159,7 +159,7 @@ for (const kind of storeKinds) {
     t.match((await host.service.getQueueHistory()).totals, { cancelled: 63 })
   })
 
-  t.test(`what is named goes on by its own cursor on ${kind}`, async t => {
+  t.test(`a list of ids continues with a cursor of its own, on ${kind}`, async t => {
     const host = await startHost(t, kind, monitored)
     const task_ids: string[] = []
     for (let i = 0; i < 5; i++) task_ids.push((await host.as('ada').create({ adjustment_query: String(i) })).task_id)
@@ -168,7 +168,7 @@ for (const kind of storeKinds) {
     t.strictSame(await host.service.cancelTasks({ task_ids }, { limit: 3, cursor: first.cursor }), { matched: 2, done: 2, cursor: null, skipped: [] })
   })
 
-  t.test(`what is asked wrongly of many on ${kind}`, async t => {
+  t.test(`invalid bulk requests are refused, on ${kind}`, async t => {
     const host = await startHost(t, kind, monitored)
     const root = host.as('root')
     const task_ids = [unknown_id]

@@ -175,7 +175,7 @@ t.test("the host's own transform sees every route of the document", async t => {
   t.ok(Object.values(paths).flatMap(methods => Object.values(methods)).every(({ security }) => security!.length === 1))
 })
 
-t.test("what the host's `routes` says of the document", async t => {
+t.test("the host's `routes` option changes the document", async t => {
   const host = await startHost(t, 'memory', {
     before: app => app.register(swagger, { openapi: { components: { securitySchemes: { session: { type: 'apiKey', in: 'cookie', name: 'session' } } } } }),
     routes: ({ name, kind }) => {

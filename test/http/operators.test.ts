@@ -23,7 +23,7 @@ const routes: Array<[operation: string, ask: (caller: Caller, task_id?: string) 
 ]
 
 for (const kind of storeKinds) {
-  t.test(`who may operate, on ${kind}`, async t => {
+  t.test(`callers that may operate the queue, on ${kind}`, async t => {
     const asked: Access[] = []
     const host = await startHost(t, kind, {
       authorize: (identity, access) => {
@@ -43,7 +43,7 @@ for (const kind of storeKinds) {
     t.equal((await host.service.getQueueStats()).paused, false)
   })
 
-  t.test(`limits hold for what is run again, on ${kind}`, async t => {
+  t.test(`limits apply to retries, on ${kind}`, async t => {
     const host = await startHost(t, kind, { ...monitored, limits: { waitingPerTenant: 1, scheduledPerTenant: 1 } })
     const ada = host.as('ada')
     const retry = (task_id: string) => host.as('root').request('POST', `/admin/tasks/${task_id}/retry`)
@@ -73,7 +73,7 @@ for (const kind of storeKinds) {
     const root = host.as('root')
     const ada = host.as('ada@acme')
 
-    t.test('what is asked wrongly', async t => {
+    t.test('invalid requests', async t => {
       for (const path of ['no-uuid', '1']) {
         t.equal((await root.get(`/admin/tasks/${path}`)).statusCode, 400)
         t.equal((await root.delete(`/admin/tasks/${path}`)).statusCode, 400)
@@ -164,7 +164,7 @@ for (const kind of storeKinds) {
       t.match(exists.json(), { task_id: task.task_id, status: 'COMPLETED', message: 'Chart already exists' })
     })
 
-    t.test('what needed a failed one is run again behind what repeats that', async t => {
+    t.test('a dependent is retried behind the retry of its dependency', async t => {
       const base = await ada.create()
       const dependent = await ada.create({ depends_on: [base.task_id] })
       await host.finish(base.task_id, { error: new ChartGenerationError('No rows') })
@@ -191,7 +191,7 @@ for (const kind of storeKinds) {
       t.match((await retry()).json(), { task_id: again.task_id, status: 'COMPLETED' })
     })
 
-    t.test('what has not failed is not run again', async t => {
+    t.test('a task that has not failed is not retried', async t => {
       const done = await ada.finished({ content: 1 })
       const cancelled = await ada.create()
       await ada.delete(`/async/${cancelled.task_id}`)
@@ -212,7 +212,7 @@ for (const kind of storeKinds) {
       t.match((await root.delete(`/admin/tasks/${done.task_id}`)).json(), { statusCode: 409, code: 'CHARTS_ERR_TASK_FINISHED' })
     })
 
-    t.test('a pause, and what comes after it', async t => {
+    t.test('pause and resume', async t => {
       const { task_id } = await ada.create()
       const paused = await root.request('POST', '/admin/pause')
       t.match(paused, { statusCode: 200, headers: { 'cache-control': 'private, no-cache' } })

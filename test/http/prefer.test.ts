@@ -80,7 +80,7 @@ for (const kind of storeKinds) {
       t.ok(headers.get('retry-after'))
     })
 
-    t.test('at most 30 seconds; what has ended is not waited for', async t => {
+    t.test('at most 30 seconds; a finished task is not waited for', async t => {
       const { task_id } = await asAda.finished({ content: 1 })
       for (const [prefer, applied] of [['wait=31', 'wait=30'], ['wait=99999999999', 'wait=30'], [`wait=${'9'.repeat(400)}`, 'wait=30'], ['wait=30', 'wait=30'], ['wait=7', 'wait=7']] as const) {
         const answer = await inTime(ask(base, { path: `/async/${task_id}/status`, prefer }), 2_000, prefer)
@@ -142,7 +142,7 @@ for (const kind of storeKinds) {
       t.match(await create('respond-async, wait=1'), { status: 202, applied: /respond-async.*wait=1/ })
     })
 
-    t.test('what is not understood is ignored', async t => {
+    t.test('unknown preferences are ignored', async t => {
       for (const prefer of ['', 'wait', 'wait=', 'wait=-1', 'wait=x', 'wait=1e3', 'wait=0x5', 'await=5', 'wait=1.5', 'foo="a, wait=1"', 'foo="a\\", wait=1', 'foo; wait=1', 'wait 1', 'return=minimal', ';;,,=', 'handling=lenient; wait']) {
         const answer = await inTime(create(prefer), 2_000, prefer)
         t.match(answer, { status: 202, applied: null }, prefer)
@@ -153,7 +153,7 @@ for (const kind of storeKinds) {
       }
     })
 
-    t.test('Vary says so, beside what the host says', async t => {
+    t.test('Vary names Prefer, beside what the host has set', async t => {
       t.match((await ask(base, { path: `/async/${(await asAda.create()).task_id}/status` })).headers.get('vary'), /\bPrefer\b/, 'also without')
     })
   })

@@ -148,7 +148,7 @@ for (const [name, { options = {}, spoil }] of Object.entries(hosts)) {
   })
 }
 
-t.test('those who leave at once, by every protocol', async t => {
+t.test('clients that disconnect at once, by every protocol', async t => {
   const uncaught = watchProcess(t)
   for (const protocol of protocols) {
     const host = await start(t, protocol, { stream: { heartbeat: 50 } })

@@ -14,8 +14,8 @@ interface Document {
   paths: Record<string, Record<string, Operation>>
 }
 
-/** Judges bodies by the host's document alone, as a generated client does. */
-function judgeOf (document: Document) {
+/** Validates bodies by the host's document alone, as a generated client does. */
+function validatorOf (document: Document) {
   const ajv = new Ajv2020({ strict: false, allErrors: true })
   addFormats.default(ajv)
   ajv.addSchema(document, 'document')
@@ -29,18 +29,18 @@ function judgeOf (document: Document) {
 }
 
 for (const kind of storeKinds) {
-  t.test(`${kind}: every answer is what its schema says`, async t => {
+  t.test(`${kind}: every response matches its schema`, async t => {
     const host = await startHost(t, kind, {
       authorize: () => true,
       before: app => app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'Charts', version: '1' } } })
     })
     await host.app.ready()
     const document: Document = JSON.parse(JSON.stringify(host.app.swagger()))
-    const judge = judgeOf(document)
+    const validate = validatorOf(document)
     const told = new Set<string>()
     const expect = (operationId: string, status: number, response: { statusCode: number, body: string }) => {
       t.equal(response.statusCode, status, operationId)
-      t.same(judge(operationId, status, JSON.parse(response.body)), [], `${status} of ${operationId}`)
+      t.same(validate(operationId, status, JSON.parse(response.body)), [], `${status} of ${operationId}`)
       told.add(operationId)
     }
     const ada = host.as('ada@acme')
@@ -97,7 +97,7 @@ for (const kind of storeKinds) {
         text += chunk
         const data = /^data: (.+)\n/m.exec(text)?.[1]
         if (data === undefined) continue
-        t.same(judge(operationId, 200, JSON.parse(data), 'text/event-stream'), [], operationId)
+        t.same(validate(operationId, 200, JSON.parse(data), 'text/event-stream'), [], operationId)
         told.add(operationId)
         break
       }

@@ -59,7 +59,7 @@ async function startSlow (t: Test, kind: 'sse' | 'ws', heartbeat: number): Promi
     const socket = netSocketOf(reader)
     read = () => {
       socket.read()
-      // Its own would come when it has read so far: what is judged here are the bytes.
+      // The library would send one only when it has read so far: this test is about the bytes.
       reader.socket.pong()
     }
     pong = () => reader.socket.pong()

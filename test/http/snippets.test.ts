@@ -101,7 +101,7 @@ for (const kind of storeKinds) {
       })
     }
 
-    t.test('follow by SSE, show what went wrong', async t => {
+    t.test('follow by SSE, show errors', async t => {
       const { host, page } = await openPage(t, kind)
       const taskId = await page.run(1, {}, 'taskId')
       await page.run(2, { taskId })

@@ -97,7 +97,7 @@ t.test('after maxDuration streams end, and their readers come back at different 
   t.equal((await openSse(url, { ...ada, 'last-event-id': '1' })).status, 200, 'who comes back is served')
 })
 
-t.test('who has lost access does not come back', async t => {
+t.test('a reader that has lost access is refused when it reconnects', async t => {
   let allowed = true
   const { host, base } = await start(t, { stream: { maxDuration: 100 }, authorize: () => allowed })
   const { task_id } = await host.as('ada').create()

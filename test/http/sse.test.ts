@@ -117,7 +117,7 @@ for (const kind of storeKinds) {
       reader.destroy()
     })
 
-    t.test('what does not pass by itself is a status', async t => {
+    t.test('a permanent refusal has a status code', async t => {
       const { task_id } = await asAda.create({ visibility: 'PUBLIC' })
       const refused: Array<[string, Record<string, string>, number]> = [
         [task_id, {}, 401], ['x', {}, 401], ['x', ada, 400], [crypto.randomUUID(), ada, 404], [task_id, { 'x-user': 'bob@acme' }, 404]

@@ -24,7 +24,7 @@ for (const kind of storeKinds) {
       t.strictSame(response.json(), created)
     })
 
-    t.test('a running task: what it does, and how far it is', async t => {
+    t.test('a running task: its step and its progress', async t => {
       const { task_id } = await ada.create()
       await host.take(task_id)
       const started = (await status(task_id)).json()

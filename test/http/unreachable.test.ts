@@ -298,7 +298,7 @@ t.test('connections that have died without a word are replaced', { timeout: 30_0
   t.equal(last!.status, 'COMPLETED', 'and who watches learns of the end')
 })
 
-t.test('a full Redis takes no new task, and ends what there is', async t => {
+t.test('a full Redis accepts no new task, and lets existing ones end', async t => {
   const server = await startRedis()
   const redis = new Redis(server.url)
   t.teardown(async () => {

@@ -51,7 +51,7 @@ async function streams (t: Test, host: Host, url = (task_id: string) => urlOf(ho
   reader.socket.terminate()
 }
 
-t.test('a handshake with what is no WebSocket route is answered, and its connection is ended', async t => {
+t.test('a handshake with a route that is no WebSocket gets a response, and its connection is closed', async t => {
   const host = await start(t, { before: app => app.get('/slow', (_request, reply) => reply.hijack()) })
   const answers: Array<[path: string, status: RegExp]> = [
     ['/own', /^HTTP\/1\.1 200/], ['/nowhere', /^HTTP\/1\.1 404/], [`${host.path}/nowhere`, /^HTTP\/1\.1 404/], [`${host.path}/ws/x`, /^HTTP\/1\.1 401/]
@@ -89,7 +89,7 @@ for (const order of ['before', 'after']) {
   })
 }
 
-t.test('who would like another protocol is answered in this one', async t => {
+t.test('a client that offers another protocol gets a response over HTTP/1.1', async t => {
   const host = await start(t)
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   t.teardown(() => agent.destroy())

@@ -61,7 +61,7 @@ for (const kind of storeKinds) {
       t.match(await reader.closed, { code: 1000 })
     })
 
-    t.test('what does not pass by itself is a status before the upgrade', async t => {
+    t.test('a permanent refusal has a status code, before the upgrade', async t => {
       const { task_id } = await asAda.create({ visibility: 'PUBLIC' })
       const foreign = { ...ada, origin: 'https://evil.example' }
       const refused: Array<[string, Record<string, string>, number, string]> = [
@@ -157,7 +157,7 @@ t.test('behind a proxy, the origin is that of the host that the proxy was asked 
   t.equal((await refusal(url, { ...forwarded, origin: new URL(base).origin })).status, 403)
 })
 
-t.test('what a client sends wrong is no error in the log', async t => {
+t.test('an invalid frame of a client is not logged as an error', async t => {
   const levels: number[] = []
   const logger = { level: 'info', stream: { write: (line: string) => { levels.push(JSON.parse(line).level) } } }
   const host = await startHost(t, 'memory', { fastify: { logger } })
@@ -196,7 +196,7 @@ t.test('a host is the same with its default port and in another case', async t =
   }
 })
 
-t.test('a ping every heartbeat; who misses a pong is gone', async t => {
+t.test('a ping every heartbeat; a client that misses a pong is disconnected', async t => {
   const host = await startHost(t, 'memory', { stream: { heartbeat: 60, maxPerUser: 2 } })
   const base = await host.listen()
   const { task_id } = await host.as('ada@acme').create()

@@ -6,7 +6,11 @@ import { readPage } from '../helpers/markdown.ts'
 import { root } from '../helpers/root.ts'
 
 /** Folders and files whose documents, comments and names are held. */
-const HELD = ['docs', 'lib/http', 'lib/store/port', 'lib/store/memory', 'lib/store/conformance', 'CONTRIBUTING.md', 'SECURITY.md']
+const HELD = [
+  'docs', 'CONTRIBUTING.md', 'SECURITY.md',
+  'lib/async.ts', 'lib/validator.ts', 'lib/http', 'lib/client', 'lib/telemetry', 'lib/otel', 'lib/store/port', 'lib/store/memory', 'lib/store/conformance',
+  'test/client', 'test/dashboard', 'test/http'
+]
 /** Written from other files, which are held themselves. */
 const GENERATED_FILE = /\.generated\.ts$/
 const GENERATED_PART = /<!-- generated: [^]*?<!-- end -->/g

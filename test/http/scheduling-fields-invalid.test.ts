@@ -5,7 +5,7 @@ const DAY = 86_400_000
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString()
 
 for (const kind of storeKinds) {
-  t.test(`what is asked wrongly of the powers, on ${kind}`, async t => {
+  t.test(`invalid scheduling fields are refused, on ${kind}`, async t => {
     const host = await startHost(t, kind)
     const ada = host.as('ada@acme')
     const message_id = crypto.randomUUID()
@@ -28,11 +28,11 @@ for (const kind of storeKinds) {
       }
     }
     t.match((await ada.post({ message_id, priority: 'urgent', run_at: 'x', depends_on: ['y'] })).json().message,
-      /priority.*run_at.*depends_on|run_at.*priority|depends_on.*priority/, 'every fault at once')
+      /priority.*run_at.*depends_on|run_at.*priority|depends_on.*priority/, 'every issue at once')
     t.equal((await host.service.getQueueStats()).queue_length, 1, 'nothing was accepted')
   })
 
-  t.test(`what is asked rightly, on ${kind}`, async t => {
+  t.test(`valid scheduling fields are accepted, on ${kind}`, async t => {
     const host = await startHost(t, kind)
     const ada = host.as('ada@acme')
     for (const run_at of [inMs(30 * DAY - 5_000), inMs(DAY), inMs(DAY).replace('Z', '+00:00')]) {
