@@ -26,7 +26,7 @@ const LABELS: Readonly<Record<string, string>> = {
   expired: 'worker lost',
   cancelled: 'cancelled'
 }
-export const label = (state: string): string => LABELS[state] ?? state
+export const label = (state: string): string => LABELS[state]!
 
 /** A state as a word, with a colour and a sign beside it. */
 export const badge = (state: string): Element => h('span', { class: `badge ${state.toLowerCase()}` }, label(state))
@@ -50,7 +50,7 @@ export const progressLine = ({ progress: value, current_step }: Pick<ChartTask, 
 /** What the list shows of a task beside its status. */
 export function stateLine (task: Pick<ChartTask, 'status' | 'current_step' | 'progress' | 'queue_position' | 'error_code' | 'error_message'>): Child {
   if (task.status === 'PROCESSING') return progressLine(task)
-  if (task.status === 'FAILED') return h('span', { class: 'line' }, h('code', {}, userText(task.error_code ?? '')), h('span', { class: 'soft clip' }, userText(task.error_message ?? '')))
+  if (task.status === 'FAILED') return h('span', { class: 'line' }, h('code', {}, userText(task.error_code!)), h('span', { class: 'soft clip' }, userText(task.error_message!)))
   if (task.status !== 'PENDING') return null
   return h('span', { class: 'soft' }, userText(words(task.current_step)), task.queue_position !== null && `, number ${count(task.queue_position)}`)
 }

@@ -41,7 +41,7 @@ function group (viewer: Viewer, { error_code, count: failed, last_failed_at, tas
       h('span', {}, h('strong', {}, count(failed)), `, ${Math.round(100 * failed / all)} % of all`),
       h('span', { class: 'soft' }, 'last ', time(last_failed_at))),
     tasks.length > 0 && h('ul', { class: 'latest', 'aria-label': `The latest with ${error_code}` }, ...tasks.map(({ task_id, error_message, completed_at }) =>
-      h('li', { 'data-key': task_id }, taskLink(viewer, task_id), h('span', { class: 'text' }, userText(error_message ?? '')), h('span', { class: 'soft' }, completed_at !== null && time(completed_at))))))
+      h('li', { 'data-key': task_id }, taskLink(viewer, task_id), h('span', { class: 'text' }, userText(error_message!)), h('span', { class: 'soft' }, completed_at !== null && time(completed_at))))))
 }
 
 function actions (viewer: Viewer, error_code: string): Child {

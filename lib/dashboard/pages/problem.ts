@@ -31,7 +31,7 @@ export function problem (root: string, statusCode: number, message: string): Pag
       h('div', { class: 'problem' },
         h('h1', {}, title),
         h('p', {}, HINTS[statusCode] ?? message),
-        statusCode !== 401 && h('p', {}, link(root === '' ? './' : root, 'To the overview')))
+        statusCode !== 401 && h('p', {}, link(root, 'To the overview')))
     ]
   }
 }

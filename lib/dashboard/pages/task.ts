@@ -47,7 +47,7 @@ function currentState (task: ChartTask): Element {
   return h('div', { class: 'card current', 'data-key': 'current' },
     h('p', { class: 'line' }, badge(task.status), h('span', {}, summaryOf(task))),
     isRunning && progress(task.progress, 'Progress of the chart'),
-    task.error_code !== null && h('p', { class: 'failure' }, h('code', {}, userText(task.error_code)), ' ', userText(task.error_message ?? '')),
+    task.error_code !== null && h('p', { class: 'failure' }, h('code', {}, userText(task.error_code)), ' ', userText(task.error_message!)),
     reported.length > 0 && h('ul', { class: 'steps', 'aria-label': 'Steps' }, ...reported.map(([step, value]) =>
       h('li', { 'data-key': step }, h('span', { class: 'clip' }, userText(words(step))), progress(value, `Step ${step}`), h('span', { class: 'number' }, `${value} %`)))))
 }
@@ -57,7 +57,7 @@ function summaryOf (task: ChartTask): Child {
   switch (task.status) {
     case 'PENDING': return [userText(words(task.current_step)), task.queue_position !== null && `, number ${count(task.queue_position)} in the queue`]
     case 'PROCESSING': return [`${task.progress} %, `, userText(words(task.current_step)), ', attempt ', `${task.attempt} of ${task.max_attempts}`]
-    case 'COMPLETED': return took === null ? null : `in ${duration(took)}`
+    case 'COMPLETED': return `in ${duration(took!)}`
     case 'FAILED': return task.attempt === 0 ? 'without an attempt' : `after ${task.attempt} of ${task.max_attempts} ${task.max_attempts === 1 ? 'attempt' : 'attempts'}`
     case 'CANCELLED': return task.started_at === null ? 'before it was started' : 'while it ran'
   }
@@ -77,7 +77,7 @@ function factsOf (viewer: Viewer, { task, request, priority, run_at, retried_as,
     ['Created anew', request.force_create && 'yes, whether or not the chart exists'],
     ['Created', time(task.created_at)],
     ['Not before', run_at === null ? null : time(run_at)],
-    ['Waited', task.started_at === null && !isFinished(task) ? elapsed(task.created_at) : waited === null ? null : duration(waited)],
+    ['Waited', task.started_at === null && !isFinished(task) ? elapsed(task.created_at) : duration(waited!)],
     ['Started', task.started_at === null ? null : time(task.started_at)],
     ['Expected', task.estimated_completion === null ? null : time(task.estimated_completion)],
     ['Ended', task.completed_at === null ? null : time(task.completed_at)],
@@ -121,7 +121,7 @@ function timeline ({ task, attempts }: TaskDetails): Element {
 
 const reached = ({ last_step, progress, error_code, error_message }: AttemptRecord): Child => [
   `${progress} %, `, userText(words(last_step)),
-  error_code !== null && h('div', { class: 'failure' }, h('code', {}, userText(error_code)), ' ', userText(error_message ?? ''))
+  error_code !== null && h('div', { class: 'failure' }, h('code', {}, userText(error_code)), ' ', userText(error_message!))
 ]
 
 /** JSON as text; long JSON is cut. */
