@@ -27,10 +27,10 @@ return { t[1], refs }`,
 --- @include "finish"
 --- @include "commit"
 local id = ARGV[2]
-if not (find_kept(id) and put_cancelled(id)) then return { shown(id), {}, 0 } end
-local unsettled = settle(false)
+if not (find_kept(id) and cancel_task(id)) then return { task_reply(id), {}, 0 } end
+local deferred = run_deferred(false)
 commit()
-return { shown(id), others({}), unsettled and 1 or 0 }`,
+return { task_reply(id), ended_besides({}), deferred and 1 or 0 }`,
   'cancelAll': `#!lua flags=allow-oom
 --- @include "base"
 --- @include "queue"
@@ -40,10 +40,10 @@ return { shown(id), others({}), unsettled and 1 or 0 }`,
 --- @include "commit"
 local ids = { unpack(ARGV, 2) }
 fetch(ids)
-for _, id in ipairs(ids) do put_cancelled(id) end
-settle(false)
+for _, id in ipairs(ids) do cancel_task(id) end
+run_deferred(false)
 commit()
-return others({})`,
+return ended_besides({})`,
   'checkpoint': `#!lua
 --- @include "base"
 local id, name, value, most = ARGV[2], ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -63,7 +63,7 @@ local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonu
 fetch(ids)
 for _, id in ipairs(ids) do
   local task = find(id)
-  local until_then = task and expires(task)
+  local until_then = task and expires_at(task)
   if until_then and until_then > now then
     call('ZADD', Q .. 'finished', digits[until_then], id)
   else
@@ -108,16 +108,16 @@ if claimed then return claimed end
 --- @include "commit"
 --- @include "clock"
 --- @include "take"
-return take({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`,
+return claim_tasks({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))`,
   'ended': `#!lua flags=no-writes
 --- @include "base"
 --- @include "ranges"
 --- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
-local PAGE, MOST_READ = 100, 2000
+local PAGE, MAX_READ = 100, 2000
 local ended = {}
-for offset = 0, MOST_READ - PAGE, PAGE do
+for offset = 0, MAX_READ - PAGE, PAGE do
   local ids = call('ZREVRANGEBYSCORE', mine, LAST, string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
   each_ref(ids, function(ref)
     if tonumber(ref[3] or 0) >= since then ended[#ended + 1] = ref end
@@ -144,16 +144,16 @@ local function cancel_older(older, owners, kept)
 --- @include "leave"
 --- @include "finish"
   fetch(older)
-  for _, id in ipairs(older) do put_cancelled(id) end
+  for _, id in ipairs(older) do cancel_task(id) end
   for _, owner in ipairs(owners) do supersede(owner, kept) end
-  local unsettled = settle(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
-  return others, unsettled and 1 or 0
+  local deferred = run_deferred(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
+  return ended_besides, deferred and 1 or 0
 end
 local room = 2 ^ 20
 local function known_task(id)
   if room <= 0 then return find_kept(id) and id end
-  local known = shown(id)
-  if known then room = room - weigh(known) end
+  local known = task_reply(id)
+  if known then room = room - reply_bytes(known) end
   return known
 end
 local function to_request(i)
@@ -162,7 +162,7 @@ local function to_request(i)
   local request = {
     user = ARGV[i], tenant = ARGV[i + 1], key = key or '', body = body or '', batch = ARGV[i + 4], stores_content = inside == '1', drafts = {},
     limits = { waiting = tonumber(waiting), ready = tonumber(ready), scheduled = tonumber(scheduled) },
-    asked = { tenant = ARGV[i + 1], queue_timeout = timeout ~= '0' and tonumber(timeout) or nil, weight = tonumber(weight) }
+    terms = { tenant = ARGV[i + 1], queue_timeout = timeout ~= '0' and tonumber(timeout) or nil, weight = tonumber(weight) }
   }
   local n = tonumber(ARGV[i + 5])
   i = i + PER_REQUEST
@@ -170,9 +170,9 @@ local function to_request(i)
     local rest = ARGV[i + 4] == '' and {} or cjson.decode(ARGV[i + 4])
     local message, priority = string.match(ARGV[i + 1], '^(%S+) (%l+)')
     request.drafts[d] = {
-      id = ARGV[i], message = message, user = request.user, head = ARGV[i + 1], same = ARGV[i + 2], force = rest.force, request = ARGV[i + 3],
-      asked = rest.asked or '', kept = rest.kept, priority = priority, run_at = rest.run_at or 0, supersede = rest.supersede,
-      needs = rest.needs or '', retry_of = rest.retry_of or '', few = rest.few or {}
+      id = ARGV[i], message = message, user = request.user, head = ARGV[i + 1], dedup_key = ARGV[i + 2], force = rest.force, request = ARGV[i + 3],
+      chart_check = rest.asked or '', kept = rest.kept, priority = priority, run_at = rest.run_at or 0, supersede = rest.supersede,
+      needs = rest.needs or '', retry_of = rest.retry_of or '', extras = rest.few or {}
     }
     i = i + PER_DRAFT
   end
@@ -212,17 +212,17 @@ local function accept(request, any_replaced)
   local drafts, user, tenant, batch, key = request.drafts, request.user, request.tenant, request.batch, request.key
   local repeated = find_repeated(request)
   if repeated then return repeated end
-  local by_id, fresh, unasked = match_alike(drafts, request.stores_content, any_replaced)
-  if unasked then return unasked end
-  local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
+  local by_id, fresh, unchecked = match_duplicates(drafts, request.stores_content, any_replaced)
+  if unchecked then return unchecked end
+  local refusal = batch ~= '' and find_too_many_batches(drafts) or resolve_dependencies(by_id, fresh, user, any_replaced)
   if refusal then return refusal end
-  local older, owners, kept = find_older(drafts, user)
-  refusal = find_full(fresh, older, owners, kept, tenant, request.limits)
+  local older, owners, kept = find_superseded(drafts, user)
+  refusal = find_exceeded_limit(fresh, older, owners, kept, tenant, request.limits)
   if refusal then return refusal end
-  local superseded, unsettled = nil, 0
-  if #older + #owners > 0 then superseded, unsettled = cancel_older(older, owners, kept) end
-  for _, draft in ipairs(fresh) do create(draft, user, tenant, request.asked, batch, key, any_replaced or #owners > 0) end
-  if #fresh > 0 then wake() end
+  local superseded, deferred = nil, 0
+  if #older + #owners > 0 then superseded, deferred = cancel_older(older, owners, kept) end
+  for _, draft in ipairs(fresh) do create(draft, user, tenant, request.terms, batch, key, any_replaced or #owners > 0) end
+  if #fresh > 0 then notify_workers() end
   bind(drafts, user, batch, key, request.body)
   return function()
     local answers = {}
@@ -234,7 +234,7 @@ local function accept(request, any_replaced)
         answers[i] = { draft.outcome, known_task(draft.becomes) }
       end
     end
-    return { 'accepted', answers, superseded and superseded({}) or {}, false, unsettled }
+    return { 'accepted', answers, superseded and superseded({}) or {}, false, deferred }
   end
 end
 local requests, names, i = {}, { Q .. 'superseded' }, 2
@@ -360,7 +360,7 @@ call('SET', mark, ARGV[3], 'PX', digits[MAX_REPEATED])
 return 1`,
   'inspect': `#!lua flags=no-writes
 --- @include "base"
-local found = shown(ARGV[2])
+local found = task_reply(ARGV[2])
 return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }`,
   'list': `#!lua flags=no-writes
 --- @include "base"
@@ -368,7 +368,7 @@ return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or 
 --- @include "ref"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local code, after, before, is_unfinished = ARGV[9], tonumber(ARGV[10]) or -math.huge, tonumber(ARGV[11]) or math.huge, ARGV[12] == '1'
-local PAGE, MOST_READ, MOST_BYTES = 100, RULES.MAX_LISTED, RULES.MAX_LISTED_BYTES
+local PAGE, MAX_READ, MAX_BYTES = 100, RULES.MAX_LISTED, RULES.MAX_LISTED_BYTES
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 local function has_failed_with(record)
   return string.find(string.sub(record, 1, string.find(record, '\\n', 1, true)), '"code":"' .. code .. '"', 1, true) ~= nil
@@ -402,10 +402,10 @@ for _, key in ipairs({ 'active', 'finished' }) do
     for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
     local fitting = find_fitting(ids)
     for i = 1, #page, 2 do
-      local known = fitting[page[i]] and shown(page[i])
-      if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
+      local known = fitting[page[i]] and task_reply(page[i])
+      if looked == MAX_READ or (known and (#records == most or bytes >= MAX_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
-      bytes = bytes + (known and weigh(known) or 0)
+      bytes = bytes + (known and reply_bytes(known) or 0)
       if #page[i] == 36 and string.find(page[i + 1], '^%d+$') then looked, reached = looked + 1, { key, page[i + 1], page[i] } end
     end
     if #page < 2 * PAGE or (key == 'active' and tonumber(page[#page]) < after) then break end
@@ -433,12 +433,12 @@ for _, id in ipairs(ids) do
   local task = find(id)
   if task and task.state.status == 'PROCESSING' and task.state.claim == ARGV[2] and unreadable[task.record] and not is_readable(task) then
     task.state.attempt = task.state.attempt - 1
-    put_lost(task, false)
+    fail_lost(task, false)
   end
 end
-settle(false)
+run_deferred(false)
 commit()
-return others({})`,
+return ended_besides({})`,
   'mend': `#!lua flags=allow-oom
 --- @include "base"
 --- @include "queue"
@@ -448,7 +448,7 @@ return others({})`,
 --- @include "finish"
 --- @include "commit"
 local PAGE, KEYS_ASKED = 50, 150
-local GRACE, LONGEST_LEASE = 60000, 86400000
+local GRACE_MS, MAX_LEASE_MS = 60000, 86400000
 local mended = 0
 local function note_mended() mended = mended + 1 end
 local told = {}
@@ -470,9 +470,9 @@ local function put_score(key, score, id)
   note_mended()
 end
 local function check_dependencies(task)
-  local id, few, seen, left = task.id, rare(task.state), {}, 0
-  fetch(task.asked.deps or {})
-  for _, dep in ipairs(task.asked.deps or {}) do
+  local id, extras, seen, left = task.id, extras_of(task.state), {}, 0
+  fetch(task.terms.deps or {})
+  for _, dep in ipairs(task.terms.deps or {}) do
     local key = Q .. 'dependents:' .. dep
     local need = not seen[dep] and find_kept(dep)
     local status = need and need.state.status
@@ -488,45 +488,45 @@ local function check_dependencies(task)
     end
     seen[dep] = true
   end
-  if left == 0 and task.asked.deps and task.asked.deps[1] then
+  if left == 0 and task.terms.deps and task.terms.deps[1] then
     left = 1
-    put_score(Q .. 'dependents:' .. task.asked.deps[1], next_order(), id)
-    leave_to_claim(task.asked.deps[1] .. '+')
+    put_score(Q .. 'dependents:' .. task.terms.deps[1], next_order(), id)
+    leave_to_claim(task.terms.deps[1] .. '+')
   end
   if left == 0 then
     leave_to_claim(id .. '!')
-  elseif few.waits ~= left then
-    few.waits = left
+  elseif extras.waits ~= left then
+    extras.waits = left
     change(task)
     note_mended()
   end
 end
 local function is_far(priority, tenant, turn)
-  return turn < 0 or turn >= RANK or turn > (share('round:' .. priority) or 0) + ROUND * (2 * counted('waiting', tenant) + 100)
+  return turn < 0 or turn >= MAX_TURN or turn > (share('round:' .. priority) or 0) + ROUND * (2 * counted('waiting', tenant) + 100)
 end
 local function check_queued(task)
-  local id, asked, state = task.id, task.asked, task.state
+  local id, terms, state = task.id, task.terms, task.state
   local name, score = queue_of(id)
   if name and (name == 'again') ~= (state.lease > 0) then
     if state.lease == 0 then leave_to_claim(id .. '!') end
-  elseif name and STRIDE[name] and is_far(name, asked.tenant, score) then
+  elseif name and STRIDE[name] and is_far(name, terms.tenant, score) then
     call('ZREM', queue(name), id)
-    turns[name][asked.tenant] = nil
-    call('HDEL', Q .. 'turns:' .. name, asked.tenant)
-    queue_back(id, asked)
+    turns[name][terms.tenant] = nil
+    call('HDEL', Q .. 'turns:' .. name, terms.tenant)
+    enqueue_task(id, terms)
     note_mended()
-  elseif not name and call('ZSCORE', Q .. 'capped:' .. asked.tenant, id) then
-    if counted('running', asked.tenant) == 0 then
-      unpark(asked.tenant)
+  elseif not name and call('ZSCORE', Q .. 'capped:' .. terms.tenant, id) then
+    if counted('running', terms.tenant) == 0 then
+      readmit_capped(terms.tenant)
       note_mended()
     end
   elseif not name then
-    if state.lease > 0 then enter('again', id, digits[now]) else queue_back(id, asked) end
-    wake()
+    if state.lease > 0 then add_to_queue('again', id, digits[now]) else enqueue_task(id, terms) end
+    notify_workers()
     note_mended()
   end
-  if asked.queue_timeout and state.lease == 0 then
-    local ends, known = state.at + asked.queue_timeout, tonumber(call('ZSCORE', Q .. 'deadlines', id) or nil)
+  if terms.queue_timeout and state.lease == 0 then
+    local ends, known = state.at + terms.queue_timeout, tonumber(call('ZSCORE', Q .. 'deadlines', id) or nil)
     if not known or known > ends then put_score(Q .. 'deadlines', ends, id) end
   end
 end
@@ -549,15 +549,15 @@ local function check_pending(task)
 end
 local function check_running(task)
   local ends = tonumber(call('ZSCORE', Q .. 'processing', task.id) or nil)
-  if not ends or ends > now + LONGEST_LEASE then put_score(Q .. 'processing', now + GRACE, task.id) end
+  if not ends or ends > now + MAX_LEASE_MS then put_score(Q .. 'processing', now + GRACE_MS, task.id) end
 end
 local function check_index(task)
-  local key, id, hash = messages_of(task.asked), task.id, task.asked.same
+  local key, id, hash = messages_of(task.terms), task.id, task.terms.dedup_key
   local score = tonumber(call('ZSCORE', key, id) or nil)
   local is_in = score and score < 0
-  if is_in and is_asked_for(key, hash) then return end
+  if is_in and has_dedup_key(key, hash) then return end
   if not is_in then index_active(key, id, hash, first_of(key)) end
-  leave_open(key, hash)
+  clear_answer(key, hash)
   note_mended()
 end
 local function check(id)
@@ -569,7 +569,7 @@ local function check(id)
   local state = task.state
   if state.completed then
     call('ZREM', Q .. 'active', id)
-    if not call('ZSCORE', Q .. 'finished', id) then call('ZADD', Q .. 'finished', digits[expires(task)], id) end
+    if not call('ZSCORE', Q .. 'finished', id) then call('ZADD', Q .. 'finished', digits[expires_at(task)], id) end
     return note_mended()
   end
   if state.status == 'LOST' then return leave_to_claim(id .. '!') end
@@ -589,9 +589,9 @@ local function look_at_record(id)
   local task = find(id)
   if not task then return end
   if task.state.completed then
-    put_score(Q .. 'finished', expires(task), id)
+    put_score(Q .. 'finished', expires_at(task), id)
   else
-    put_score(Q .. 'active', task.asked.created, id)
+    put_score(Q .. 'active', task.terms.created, id)
     check(id)
   end
 end
@@ -619,7 +619,7 @@ local function look_at_index(key)
       left = left + 1
     end
   end
-  if removed > 0 and left == 0 then call('PEXPIRE', key, LONGEST_LEASE, 'NX') end
+  if removed > 0 and left == 0 then call('PEXPIRE', key, MAX_LEASE_MS, 'NX') end
   mended = mended + removed
 end
 local BATCHES, BOUND = Q .. 'batch:', Q .. 'idempotency:'
@@ -697,12 +697,12 @@ go_on('c', function()
   mended = mended + miscounts
   mend_turns()
   if mend_shares() then note_mended() end
-  if any_queued() then wake() end
+  if any_queued() then notify_workers() end
   return ''
 end)
 if next(told) then
   call('SET', Q .. 'unsettled', 1)
-  wake()
+  notify_workers()
 elseif call('EXISTS', Q .. 'untold', Q .. 'superseded') > 0 then
   call('SET', Q .. 'unsettled', 1)
 end
@@ -714,13 +714,13 @@ return { cursor, mended, wrong }`,
 --- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
-local PAGE, MOST_READ = 100, 1000
+local PAGE, MAX_READ = 100, 1000
 local active = {}
 each_ref(call('ZRANGEBYSCORE', mine, FIRST, '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
 if ARGV[6] then return { active } end
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
-while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
+while offset < MAX_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
   local ids = call('ZREVRANGEBYSCORE', mine, LAST, '(0', 'LIMIT', offset, PAGE)
   each_ref(ids, function(ref, status)
     local list = found[status]
@@ -740,28 +740,28 @@ end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`,
   'outlook': `#!lua flags=no-writes
 --- @include "base"
-local MOST, MOST_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
+local MAX_FOUND, MAX_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
 local since
 for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
   if head and (not since or head.state.at < since) then since = head.state.at end
 end
 local RUNNING, COMPLETED = '^%d+ PROCESSING %d+ (%S+) (%d+)', '^%d+ COMPLETED %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) %S* %S* %S* %l* (%S*)'
-local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
+local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MAX_FOUND - 1)
 for _, text in ipairs(#ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}) do
   local step, at = string.match(text or '', RUNNING)
   if step then running[#running + 1] = { step, at } end
 end
 local completed = {}
-for from = 0, MOST_READ - 1, PAGE do
+for from = 0, MAX_READ - 1, PAGE do
   ids = call('ZREVRANGEBYSCORE', Q .. 'finished', '+inf', '(' .. digits[now], 'LIMIT', from, PAGE)
   local keys = {}
   for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
   for _, record in ipairs(#ids > 0 and call('MGET', unpack(keys)) or {}) do
     local ended_at, trace = string.match(record or '', COMPLETED)
-    if ended_at and #completed < MOST then completed[#completed + 1] = { trace, ended_at } end
+    if ended_at and #completed < MAX_FOUND then completed[#completed + 1] = { trace, ended_at } end
   end
-  if #completed == MOST or #ids < PAGE then break end
+  if #completed == MAX_FOUND or #ids < PAGE then break end
 end
 return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }`,
   'pause': `#!lua flags=allow-oom
@@ -773,7 +773,7 @@ return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since)
 if ARGV[2] == '1' then
   call('SET', Q .. 'paused', now)
 elseif call('DEL', Q .. 'paused') == 1 and any_queued() then
-  wake()
+  notify_workers()
 end
 commit()
 return 1`,
@@ -803,12 +803,12 @@ local function put(steps, first, last)
 end
 local function report(task, progress, step, first, last)
   local state = task.state
-  local reached, steps = math.max(progress or 0, state.progress), rare(state).steps or {}
+  local reached, steps = math.max(progress or 0, state.progress), extras_of(state).steps or {}
   local moved = put(steps, first, last)
-  if #steps > 0 then rare(state).steps = steps end
+  if #steps > 0 then extras_of(state).steps = steps end
   local begins = step ~= '' and step ~= state.step
   if not (moved or begins or reached > state.progress) then return end
-  state.progress, state.moved = reached, now
+  state.progress, state.progress_at = reached, now
   if begins then
     state.step, state.at, state.from = step, now, reached
     if select(2, string.gsub(state.trace, ';', '')) < MAX_STEPS - 1 then state.trace = state.trace .. ';' .. step .. ',' .. digits[now] .. ',' .. digits[reached] end
@@ -838,9 +838,9 @@ return answers`,
 local ids, found, room = { unpack(ARGV, 3) }, {}, tonumber(ARGV[2])
 fetch(ids)
 for i, id in ipairs(ids) do
-  found[i] = shown(id)
+  found[i] = task_reply(id)
   if i < #ids and found[i] then
-    room = room - weigh(found[i])
+    room = room - reply_bytes(found[i])
     if room <= 0 then break end
   end
 end
@@ -868,7 +868,7 @@ if settled then return { settled, claimed } end
 local oldest = false
 for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
-  if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
+  if head and (not oldest or head.terms.created < oldest) then oldest = head.terms.created end
 end
 local waiting = tonumber(call('HGET', Q .. 'waiting', ''))
 if waiting and not is_number(waiting) then waiting = nil end
@@ -917,33 +917,33 @@ export const fragments: Readonly<Record<string, string>> = {
 --- @include "tasks"
 --- @include "shown"`,
   'bind': `local function note(task, field, value)
-  local few = rare(task.state)
-  local list = few[field] or {}
+  local extras = extras_of(task.state)
+  local list = extras[field] or {}
   for _, known in ipairs(list) do
     if known == value then return false end
   end
-  few[field], list[#list + 1] = list, value
+  extras[field], list[#list + 1] = list, value
   change(task)
   return true
 end
 local function bind(drafts, user, batch, key, body)
   if batch == '' and key == '' then return end
-  local ids, unfinished, last, crowded = {}, 0, now, false
+  local ids, unfinished, last, has_refused_ref = {}, 0, now, false
   for i, draft in ipairs(drafts) do
     local id = draft.becomes
     ids[i] = id
     if draft.fresh then
       unfinished = unfinished + 1
-    elseif not draft.is_twin then
+    elseif not draft.is_duplicate then
       local task = find(id)
-      local until_then = expires(task)
+      local until_then = expires_at(task)
       if until_then then last = math.max(last, until_then) end
       if batch == '' then
-        if answers_for(id, 'keys') >= MAX_ANSWERED then return end
+        if count_refs(id, 'keys') >= MAX_REFS then return end
         note(task, 'keys', key)
         unfinished = until_then and 0 or 1
-      elseif until_then and answers_for(id, 'batches') >= MAX_ANSWERED then
-        crowded = true
+      elseif until_then and count_refs(id, 'batches') >= MAX_REFS then
+        has_refused_ref = true
       elseif note(task, 'batches', batch) and not until_then then
         unfinished = unfinished + 1
       end
@@ -958,16 +958,16 @@ local function bind(drafts, user, batch, key, body)
     bound[#bound + 1] = Q .. 'idempotency:' .. key
     call('SET', bound[#bound], (batch ~= '' and batch or ids[1]) .. body)
   end
-  if crowded then last = math.min(last, now + 60000) end
+  if has_refused_ref then last = math.min(last, now + 60000) end
   for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, last - now) end
 end`,
-  'call': `local try = redis.pcall
+  'call': `local protected_call = redis.pcall
 local function without_damage(failure, command, key, ...)
   local why, deleted = failure.err
   if string.find(why, 'WRONGTYPE', 1, true) then
-    deleted = command ~= 'ZINTER' and try('DEL', key)
+    deleted = command ~= 'ZINTER' and protected_call('DEL', key)
   elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
-    deleted = try('HDEL', key, (...))
+    deleted = protected_call('HDEL', key, (...))
   else
     error(failure)
   end
@@ -977,7 +977,7 @@ local function without_damage(failure, command, key, ...)
   return {}
 end
 local function call(...)
-  local reply = try(...)
+  local reply = protected_call(...)
   if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
   return reply
 end`,
@@ -991,7 +991,7 @@ local function shift(key, by, shifts)
 end
 local function set_back(by)
   local mended = tonumber(call('GET', Q .. 'set_back') or nil)
-  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  if mended and math.abs(mended - by) <= CLOCK_TOLERANCE_MS then return end
   call('SET', Q .. 'set_back', by, 'PX', 600000)
   shift('processing', by)
   shift('deadlines', by)
@@ -1000,7 +1000,7 @@ local function set_back(by)
     return task and task.state.step == 'retrying'
   end)
 end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end`,
+if expected_now and expected_now - now > CLOCK_TOLERANCE_MS then set_back(expected_now - now) end`,
   'close': `--- @include "base"
 --- @include "queue"
 --- @include "index"
@@ -1017,17 +1017,17 @@ local function backoff(policy, attempt, random)
 end
 local verbs = {}
 function verbs.complete(task, chart, content)
-  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', digits[task.asked.keep_task]) end
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', digits[task.terms.keep_task]) end
   task.state.chart, task.state.progress = chart, 100
-  put_final(task, 'COMPLETED')
+  finish(task, 'COMPLETED')
 end
 function verbs.fail(task, code, message, delay, random)
   local state = task.state
-  if delay == 'never' or state.attempt >= task.asked.max then
-    rare(state).code, rare(state).error = code, message ~= '' and message or nil
-    put_final(task, 'FAILED')
+  if delay == 'never' or state.attempt >= task.terms.max then
+    extras_of(state).code, extras_of(state).error = code, message ~= '' and message or nil
+    finish(task, 'FAILED')
   else
-    requeue(task, 'retrying', tonumber(delay) or backoff(task.asked.backoff, state.attempt, tonumber(random)), 'fail', code, message)
+    requeue(task, 'retrying', tonumber(delay) or backoff(task.terms.backoff, state.attempt, tonumber(random)), 'fail', code, message)
   end
 end
 function verbs.release(task)
@@ -1042,33 +1042,33 @@ for n, id in ipairs(ids) do
   local task, lease, verb = find(id), tonumber(ARGV[i + 1]), ARGV[i + 2]
   local state = task and task.state
   closed[n] = 'stale'
-  if state and notes[3] and state.status == 'PROCESSING' and is_superseded(id, task.asked) then put_cancelled(id) end
+  if state and notes[3] and state.status == 'PROCESSING' and is_superseded(id, task.terms) then cancel_task(id) end
   if state and state.lease == lease and state.status == 'PROCESSING' then
-    close_lease(task, verb, cap)
+    end_lease(task, verb, cap)
     verbs[verb](task, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
     closed[n] = has_ended[id] and 'ended' or 'ok'
-  elseif state and state.lease == lease and state.closed == verb then
+  elseif state and state.lease == lease and state.settled_by == verb then
     closed[n] = (state.status == 'COMPLETED' or state.status == 'FAILED') and 'ended' or 'ok'
   end
   own[id] = own[id] or closed[n] ~= 'stale'
 end
-moved = 0
+cascaded = 0
 local function answers()
   local replies = {}
-  for n, answer in ipairs(closed) do replies[n] = answer == 'ended' and { 'ok', shown(ids[n]) } or { answer } end
+  for n, answer in ipairs(closed) do replies[n] = answer == 'ended' and { 'ok', task_reply(ids[n]) } or { answer } end
   return replies
 end
 local rest
 if ARGV[2] == '' then
-  rest = reply({}, own, settle(false) or notes[3], {})
+  rest = finish_call({}, own, run_deferred(false) or notes[3], {})
 else
-  rest = take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
+  rest = claim_tasks(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
 end
 return { answers(), rest }`,
   'commit': `local function write_tasks()
   local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
+  for _, task in ipairs(changed_tasks) do
+    local text, until_then = task.hint or to_text(task.state), expires_at(task)
     if task.gone then
       ended_ids[#ended_ids + 1] = task.id
     elseif until_then then
@@ -1076,7 +1076,7 @@ return { answers(), rest }`,
       if task.had_ended then
         call('SET', task.key, task.record, 'KEEPTTL')
       else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+        call('SET', task.key, task.record, 'PX', digits[task.terms.keep_task])
       end
       ended_ids[#ended_ids + 1] = task.id
     else
@@ -1105,15 +1105,15 @@ local function write_index(key, scores)
   if #added > 0 then call('ZADD', key, unpack(added)) end
 end
 local function commit()
-  settle_queues()
+  flush_queues()
   write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 then prolong(Q .. 'finished', digits[finished_keep]) end
+  write_index(Q .. 'processing', lease_changes)
+  write_index(Q .. 'active', active_changes)
+  write_index(Q .. 'finished', finished_changes)
+  if finished_ttl > 0 then prolong(Q .. 'finished', digits[finished_ttl]) end
   write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
+  for i = 1, #keys_to_delete, MAX_FETCHED do call('DEL', unpack(keys_to_delete, i, math.min(i + MAX_FETCHED - 1, #keys_to_delete))) end
+  if must_signal_work then signal_work() end
 end`,
   'counts': `local MAX_COUNTED = 2000
 local TENANT, STEP = '^2 %d+ (%S+) %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+)', '^%d+ (%u+) %d+ (%S+)'
@@ -1181,56 +1181,56 @@ end
 local function write_dependents()
   for dep, members in pairs(dependents) do call('ZADD', Q .. 'dependents:' .. dep, unpack(members)) end
 end
-local grown, records = {}, {}
+local messages_with_new_tasks, records = {}, {}
 local function write_new()
   for i = 1, #records, MAX_FETCHED do call('MSET', unpack(records, i, math.min(i + MAX_FETCHED - 1, #records))) end
-  for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
+  for owner in pairs(messages_with_new_tasks) do call('PUBLISH', P .. 'message:' .. owner, '') end
 end
-local function create(draft, user, tenant, asked, batch, key, any_replaced)
-  local id, few = draft.id, draft.few
+local function create(draft, user, tenant, terms, batch, key, any_replaced)
+  local id, extras = draft.id, draft.extras
   draft.step, draft.at = 'waiting_for_dependencies', now
   count('waiting', tenant, 1)
   if #draft.waits == 0 then
-    asked.priority, asked.run_at = draft.priority, draft.run_at
-    draft.step, draft.at = admit(id, asked)
+    terms.priority, terms.run_at = draft.priority, draft.run_at
+    draft.step, draft.at = enqueue_or_delay(id, terms)
   end
-  if draft.step ~= 'queued' then set_aside(tenant, 1) end
+  if draft.step ~= 'queued' then count_scheduled(tenant, 1) end
   local order = #draft.waits > 0 and next_order()
   for _, dep in ipairs(draft.waits) do depend(id, dep, order) end
-  if #draft.deps > 0 then few.deps = draft.deps end
-  if #draft.waits > 0 then few.waits = #draft.waits end
-  if batch ~= '' then few.batch = batch elseif key ~= '' then few.key = key end
-  local record = '\\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. digits[draft.at] .. ' ' .. draft.same .. ' ' .. draft.head ..
-    (next(few) and ' ' .. cjson.encode(few) or '') .. '\\n'
+  if #draft.deps > 0 then extras.deps = draft.deps end
+  if #draft.waits > 0 then extras.waits = #draft.waits end
+  if batch ~= '' then extras.batch = batch elseif key ~= '' then extras.key = key end
+  local record = '\\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. digits[draft.at] .. ' ' .. draft.dedup_key .. ' ' .. draft.head ..
+    (next(extras) and ' ' .. cjson.encode(extras) or '') .. '\\n'
   if #draft.request <= MAX_INLINE then
     record = record .. draft.request
   else
     records[#records + 1], records[#records + 2] = request_key(id), draft.request
   end
   local name = P .. 'task:' .. id
-  records[#records + 1], records[#records + 2], written[name], tasks[id] = name, record, record, nil
+  records[#records + 1], records[#records + 2], new_records[name], tasks[id] = name, record, record, nil
   local failed = draft.retry_of ~= '' and find(draft.retry_of)
   if failed then
-    rare(failed.state).retried_as = id
+    extras_of(failed.state).retried_as = id
     change(failed)
   end
-  listed[id] = now
+  active_changes[id] = now
   local owner = draft.message .. ':' .. user
   local index = P .. 'message_tasks:' .. owner
-  local is_shared = is_asked_for(index, draft.same)
-  index_active(index, id, draft.same, first_of(index), any_replaced and call('ZSCORE', Q .. 'superseded', owner))
-  if is_shared then note_shared(index, draft.same) end
-  grown[owner] = true
+  local is_shared = has_dedup_key(index, draft.dedup_key)
+  index_active(index, id, draft.dedup_key, first_of(index), any_replaced and call('ZSCORE', Q .. 'superseded', owner))
+  if is_shared then mark_shared(index, draft.dedup_key) end
+  messages_with_new_tasks[owner] = true
 end`,
   'decide': `local MAX_LOOKED_AT = 1000
 local function answers_draft(id, draft, any_replaced)
   local task = find_kept(id)
-  if not task or task.asked.same ~= draft.same then return end
+  if not task or task.terms.dedup_key ~= draft.dedup_key then return end
   local status, chart = task.state.status, task.state.chart
   if status == 'PENDING' or status == 'PROCESSING' then return not (any_replaced and is_superseded(id, draft)) and 'already_active' or nil end
-  if status == 'COMPLETED' and (chart ~= draft.asked or draft.kept) then return 'chart_exists', chart end
+  if status == 'COMPLETED' and (chart ~= draft.chart_check or draft.kept) then return 'chart_exists', chart end
 end
-local function find_shared(key, draft, any_replaced)
+local function find_newest_duplicate(key, draft, any_replaced)
   for _, range in ipairs({ { 'ZRANGEBYSCORE', FIRST, '(0' }, { 'ZREVRANGEBYSCORE', LAST, '(0' } }) do
     local verb, from, to = unpack(range)
     for offset = 0, MAX_LOOKED_AT - MAX_FETCHED, MAX_FETCHED do
@@ -1240,28 +1240,28 @@ local function find_shared(key, draft, any_replaced)
         local outcome, chart = answers_draft(id, draft, any_replaced)
         if outcome then
           local score = call('ZSCORE', key, id)
-          call('ZADD', key, digits[score + (outcome == 'chart_exists' and FAR or -FAR)], '=' .. draft.same)
+          call('ZADD', key, digits[score + (outcome == 'chart_exists' and FAR or -FAR)], '=' .. draft.dedup_key)
           return id, outcome, chart
         end
       end
       if #ids < MAX_FETCHED then break end
     end
   end
-  call('ZREM', key, '=' .. draft.same, '+' .. draft.same)
+  call('ZREM', key, '=' .. draft.dedup_key, '+' .. draft.dedup_key)
 end
-local function find_alike(draft, charts_inside, any_replaced)
+local function find_duplicate(draft, stores_content, any_replaced)
   local key = messages_of(draft)
-  local pointer = call('ZSCORE', key, '=' .. draft.same)
+  local pointer = call('ZSCORE', key, '=' .. draft.dedup_key)
   local score = pointer and digits[pointer + (tonumber(pointer) < 0 and FAR or -FAR)]
   local id, outcome, chart = score and call('ZRANGEBYSCORE', key, score, score, 'LIMIT', '0', '1')[1], nil, nil
   if id then outcome, chart = answers_draft(id, draft, any_replaced) end
-  if not outcome and call('ZSCORE', key, '+' .. draft.same) then id, outcome, chart = find_shared(key, draft, any_replaced) end
+  if not outcome and call('ZSCORE', key, '+' .. draft.dedup_key) then id, outcome, chart = find_newest_duplicate(key, draft, any_replaced) end
   if outcome ~= 'chart_exists' then return outcome and id, outcome end
-  if charts_inside and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
-  return id, outcome, not charts_inside and chart ~= draft.asked and chart or nil
+  if stores_content and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
+  return id, outcome, not stores_content and chart ~= draft.chart_check and chart or nil
 end
-local function match_alike(drafts, charts_inside, any_replaced)
-  local by_id, planned, fresh, unasked = {}, {}, {}, {}
+local function match_duplicates(drafts, stores_content, any_replaced)
+  local by_id, planned, fresh, unchecked = {}, {}, {}, {}
   for _, draft in ipairs(drafts) do by_id[draft.id] = draft end
   local function match(draft)
     if draft.deps then return end
@@ -1270,33 +1270,33 @@ local function match_alike(drafts, charts_inside, any_replaced)
       if by_id[need] then match(by_id[need]) end
       draft.deps[#draft.deps + 1] = by_id[need] and by_id[need].becomes or need
     end
-    if #draft.deps > 0 then draft.same = redis.sha1hex(draft.same .. ' ' .. table.concat(draft.deps, ' ')) end
-    if planned[draft.same] and not draft.force and not draft.known then
-      draft.becomes, draft.outcome, draft.is_twin = planned[draft.same], 'already_active', true
+    if #draft.deps > 0 then draft.dedup_key = redis.sha1hex(draft.dedup_key .. ' ' .. table.concat(draft.deps, ' ')) end
+    if planned[draft.dedup_key] and not draft.force and not draft.known then
+      draft.becomes, draft.outcome, draft.is_duplicate = planned[draft.dedup_key], 'already_active', true
     elseif not draft.force and not draft.known then
       local chart
-      draft.becomes, draft.outcome, chart = find_alike(draft, charts_inside, any_replaced)
-      if chart then unasked[#unasked + 1] = { draft.id, chart } end
+      draft.becomes, draft.outcome, chart = find_duplicate(draft, stores_content, any_replaced)
+      if chart then unchecked[#unchecked + 1] = { draft.id, chart } end
     end
     if not draft.becomes then
       draft.becomes, draft.outcome, draft.fresh = draft.id, 'queued', not draft.known
-      planned[draft.same] = draft.id
+      planned[draft.dedup_key] = draft.id
     end
   end
   for _, draft in ipairs(drafts) do match(draft) end
   for _, draft in ipairs(drafts) do
     if draft.fresh then fresh[#fresh + 1] = draft end
   end
-  return by_id, fresh, #unasked > 0 and { 'charts_unasked', unasked }
+  return by_id, fresh, #unchecked > 0 and { 'charts_unasked', unchecked }
 end
-local function judge_need(dep, user, any_replaced)
+local function dependency_status(dep, user, any_replaced)
   local task = find_kept(dep)
-  if not task or task.asked.user ~= user then return 'unknown' end
+  if not task or task.terms.user ~= user then return 'unknown' end
   local status = task.state.status
-  if status == 'FAILED' or status == 'CANCELLED' or status == 'LOST' or (any_replaced and is_superseded(dep, task.asked)) then return 'failed' end
+  if status == 'FAILED' or status == 'CANCELLED' or status == 'LOST' or (any_replaced and is_superseded(dep, task.terms)) then return 'failed' end
   return status == 'COMPLETED' and 'completed' or 'open'
 end
-local function resolve_needs(by_id, fresh, user, any_replaced)
+local function resolve_dependencies(by_id, fresh, user, any_replaced)
   local needed, judged = {}, {}
   for _, draft in ipairs(fresh) do
     for _, dep in ipairs(draft.deps) do
@@ -1312,7 +1312,7 @@ local function resolve_needs(by_id, fresh, user, any_replaced)
     local needs = string.gmatch(draft.needs, '%S+')
     for _, dep in ipairs(draft.deps) do
       local need = needs()
-      if judged[dep] == 'unread' then judged[dep] = judge_need(dep, user, any_replaced) end
+      if judged[dep] == 'unread' then judged[dep] = dependency_status(dep, user, any_replaced) end
       if judged[dep] == 'unknown' or judged[dep] == 'failed' then return { 'dependency_' .. judged[dep], need } end
       if judged[dep] == 'open' and not draft.waits[dep] then
         draft.waits[dep], draft.waits[#draft.waits + 1] = true, dep
@@ -1320,30 +1320,30 @@ local function resolve_needs(by_id, fresh, user, any_replaced)
     end
   end
 end
-local MAX_ANSWERED = RULES.MAX_ANSWERED
-local function answers_for(id, field)
+local MAX_REFS = RULES.MAX_ANSWERED
+local function count_refs(id, field)
   local task = find(id)
-  return task and #(rare(task.state)[field] or {}) or 0
+  return task and #(extras_of(task.state)[field] or {}) or 0
 end
-local function find_crowded(drafts)
+local function find_too_many_batches(drafts)
   for _, draft in ipairs(drafts) do
-    if draft.outcome == 'already_active' and answers_for(draft.becomes, 'batches') >= MAX_ANSWERED then return { 'task_crowded', draft.id } end
+    if draft.outcome == 'already_active' and count_refs(draft.becomes, 'batches') >= MAX_REFS then return { 'task_crowded', draft.id } end
   end
 end
-local function keep_needed(kept)
+local function keep_dependencies(kept)
   local open = {}
   for id in pairs(kept) do open[#open + 1] = id end
   while #open > 0 do
     local id = table.remove(open)
     local task = find(id)
-    kept[id] = task and task.asked
-    for _, dep in ipairs(task and rare(task.state).waits and task.asked.deps or {}) do
+    kept[id] = task and task.terms
+    for _, dep in ipairs(task and extras_of(task.state).waits and task.terms.deps or {}) do
       if kept[dep] == nil then kept[dep], open[#open + 1] = false, dep end
     end
   end
 end
-local MAX_ENDED = RULES.MAX_MOVED
-local function find_older(drafts, user)
+local MAX_SUPERSEDED_NOW = RULES.MAX_MOVED
+local function find_superseded(drafts, user)
   local kept, owners, seen, count = {}, {}, {}, 0
   for _, draft in ipairs(drafts) do
     local owner = draft.message .. ':' .. user
@@ -1358,8 +1358,8 @@ local function find_older(drafts, user)
     kept[draft.becomes] = false
     for _, dep in ipairs(draft.fresh and draft.deps or {}) do kept[dep] = false end
   end
-  keep_needed(kept)
-  if count > MAX_ENDED then return {}, owners, kept end
+  keep_dependencies(kept)
+  if count > MAX_SUPERSEDED_NOW then return {}, owners, kept end
   local older = {}
   for _, owner in ipairs(owners) do
     for _, id in ipairs(call('ZRANGEBYSCORE', P .. 'message_tasks:' .. owner, FIRST, '(0')) do
@@ -1368,7 +1368,7 @@ local function find_older(drafts, user)
   end
   return older, {}, kept
 end
-local function count_room(older, owners, kept, tenant, over)
+local function count_freed_room(older, owners, kept, tenant, over)
   local room, looked, seen = { waiting = 0, scheduled = 0, ready = 0 }, 0, {}
   local function is_enough()
     return looked == 1000 or (room.waiting >= over.waiting and room.scheduled >= over.scheduled and room.ready >= over.ready and
@@ -1383,7 +1383,7 @@ local function count_room(older, owners, kept, tenant, over)
         seen[id], looked = true, looked + 1
         if task and task.state.status == 'PENDING' then
           local kind = is_scheduled(task.state.step) and 'scheduled' or 'waiting'
-          if task.asked.tenant == tenant then room[kind] = room[kind] + 1 end
+          if task.terms.tenant == tenant then room[kind] = room[kind] + 1 end
           if kind == 'waiting' and not call('ZSCORE', Q .. 'delayed', id) then room.ready = room.ready + 1 end
         end
       end
@@ -1410,7 +1410,7 @@ local function mend_counts_now()
 --- @include "counts"
   mend_counts()
 end
-local function find_full(fresh, older, owners, kept, tenant, most)
+local function find_exceeded_limit(fresh, older, owners, kept, tenant, most)
   if #fresh == 0 or most.waiting + most.scheduled + most.ready == 0 then return end
   local all_of_tenant, all = counted('waiting', tenant), counted('waiting', '')
   local function within(count, limit) return limit == 0 or count + #fresh <= limit end
@@ -1434,21 +1434,21 @@ local function find_full(fresh, older, owners, kept, tenant, most)
     both = over(later, all_of_tenant + ready, both), ready = over(ready, ready_now, most.ready)
   }
   if needed.waiting + needed.scheduled + needed.both + needed.ready == 0 then return end
-  local room = count_room(older, owners, kept, tenant, needed)
+  local room = count_freed_room(older, owners, kept, tenant, needed)
   if room.waiting < needed.waiting then return { 'tenant_full', ready } end
   if room.scheduled < needed.scheduled or room.waiting + room.scheduled < needed.both then return { 'scheduled_full', later } end
   if room.ready < needed.ready then return { 'queue_full', ready } end
 end`,
-  'expected': `local expected = tonumber(ARGV[#ARGV])
-local ended_by = expected and math.min(now, expected) or now
-local TOLERANCE = 2000`,
-  'finish': `local ended, has_ended, untold = {}, {}, {}
-local MAX_MOVED = RULES.MAX_MOVED
-local moved = 0
-local function others(own)
+  'expected': `local expected_now = tonumber(ARGV[#ARGV])
+local expired_by = expected_now and math.min(now, expected_now) or now
+local CLOCK_TOLERANCE_MS = 2000`,
+  'finish': `local ended, has_ended, unnotified = {}, {}, {}
+local MAX_CASCADE = RULES.MAX_MOVED
+local cascaded = 0
+local function ended_besides(own)
   local records = {}
   for _, id in ipairs(ended) do
-    if not own[id] then records[#records + 1] = shown(id) or nil end
+    if not own[id] then records[#records + 1] = task_reply(id) or nil end
   end
   return records
 end
@@ -1461,31 +1461,31 @@ local function shorten(task)
   local value = string.sub(raw, query + 20, (params or #raw) - 1)
   if #value > MAX_KEPT then value = 'null' end
   task.record, task.apart = task.record .. string.sub(raw, 1, query + 19) .. value .. '}', false
-  doomed[#doomed + 1] = request_key(task.id)
-  rare(task.state).shortened = true
+  keys_to_delete[#keys_to_delete + 1] = request_key(task.id)
+  extras_of(task.state).shortened = true
   change(task)
 end
 local MAX_UNRUN, MAX_WHOLE = RULES.MAX_UNRUN, RULES.MAX_WHOLE
-local function forget(id)
+local function delete_task(id)
   local task = find(id)
   if not task then return end
-  local asked, state = task.asked, task.state
-  for _, key in ipairs(rare(state).keys or {}) do
+  local terms, state = task.terms, task.state
+  for _, key in ipairs(extras_of(state).keys or {}) do
     local answer = call('GET', Q .. 'idempotency:' .. key)
     if answer and string.sub(answer, 1, #id) == id then call('DEL', Q .. 'idempotency:' .. key) end
   end
-  for _, batch in ipairs(rare(state).batches or {}) do
+  for _, batch in ipairs(extras_of(state).batches or {}) do
     local ids, key = unpack(call('HMGET', Q .. 'batch:' .. batch, 'ids', 'key'))
     if ids and call('HINCRBY', Q .. 'batch:' .. batch, 'gone', 1) > select(2, string.gsub(ids, ' ', '')) then
       call('DEL', Q .. 'batch:' .. batch, Q .. 'idempotency:' .. (key or ''))
     end
   end
-  index_forget(messages_of(asked), id, asked.same)
+  index_forget(messages_of(terms), id, terms.dedup_key)
   call('ZREM', Q .. 'finished', id)
   call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
   task.gone, tasks[id] = true, false
 end
-local function keep_latest(id, tenant, keep)
+local function limit_unrun(id, tenant, keep)
   local key = Q .. 'unrun:' .. tenant
   local length = call('RPUSH', key, id)
   if length == 1 then call('PEXPIRE', key, keep) else call('PEXPIRE', key, keep, 'GT') end
@@ -1493,121 +1493,121 @@ local function keep_latest(id, tenant, keep)
     local old = find(call('LINDEX', key, -MAX_WHOLE - 1))
     if old and old.state.completed then shorten(old) end
   end
-  if length > MAX_UNRUN then forget(call('LPOP', key)) end
+  if length > MAX_UNRUN then delete_task(call('LPOP', key)) end
 end
-local function put_final(task, status)
-  local id, asked, state = task.id, task.asked, task.state
-  local keep_task, keep_index, few = asked.keep_task, asked.keep_index, state.rare or {}
-  ended[#ended + 1], has_ended[id], untold[#untold + 1] = id, true, { id, status == 'COMPLETED' }
-  moved = moved + 1 + math.floor((#(few.keys or {}) + #(few.batches or {})) / 100)
+local function finish(task, status)
+  local id, terms, state = task.id, task.terms, task.state
+  local keep_task, keep_index, extras = terms.keep_task, terms.keep_index, state.extras or {}
+  ended[#ended + 1], has_ended[id], unnotified[#unnotified + 1] = id, true, { id, status == 'COMPLETED' }
+  cascaded = cascaded + 1 + math.floor((#(extras.keys or {}) + #(extras.batches or {})) / 100)
   state.status, state.step, state.completed = status, string.lower(status), now
-  few.waits = nil
+  extras.waits = nil
   if status == 'CANCELLED' then shorten(task) end
-  if state.lease == 0 then keep_latest(id, asked.tenant, keep_task) end
+  if state.lease == 0 then limit_unrun(id, terms.tenant, keep_task) end
   announce(task)
-  if state.lease > 0 then doomed[#doomed + 1] = Q .. 'checkpoints:' .. id end
+  if state.lease > 0 then keys_to_delete[#keys_to_delete + 1] = Q .. 'checkpoints:' .. id end
   if task.apart then call('PEXPIRE', request_key(id), digits[keep_task]) end
-  if few.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
-  for _, key in ipairs(few.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
-  listed[id], finished[id] = false, now + keep_task
-  finished_keep = math.max(finished_keep, keep_task)
+  if extras.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  for _, key in ipairs(extras.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
+  active_changes[id], finished_changes[id] = false, now + keep_task
+  finished_ttl = math.max(finished_ttl, keep_task)
   local has_chart = status == 'COMPLETED'
-  index_ended(messages_of(asked), id, asked.same, keep_task, keep_index, has_chart)
-  if has_chart and asked.shared ~= '' then index_chart(P .. 'message_charts:' .. asked.message .. ':' .. asked.shared, id, keep_task, keep_index) end
-  for _, batch in ipairs(few.batches or {}) do end_in_batch(batch, keep_task) end
+  index_ended(messages_of(terms), id, terms.dedup_key, keep_task, keep_index, has_chart)
+  if has_chart and terms.shared ~= '' then index_chart(P .. 'message_charts:' .. terms.message .. ':' .. terms.shared, id, keep_task, keep_index) end
+  for _, batch in ipairs(extras.batches or {}) do end_in_batch(batch, keep_task) end
 end
 local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
 local function replace_request(task)
-  local asked = task.asked
+  local terms = task.terms
   local function from_word(text)
     return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
   end
   local request = cjson.encode({
-    task_id = task.id, message_id = asked.message, user_id = from_word(asked.user), org_id = string.match(asked.tenant, '^org:') and from_word(string.sub(asked.tenant, 5)) or cjson.null,
-    visibility = asked.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
+    task_id = task.id, message_id = terms.message, user_id = from_word(terms.user), org_id = string.match(terms.tenant, '^org:') and from_word(string.sub(terms.tenant, 5)) or cjson.null,
+    visibility = terms.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
   })
   task.record, task.apart = string.sub(task.record, 1, task.request - 1) .. request, false
-  doomed[#doomed + 1] = request_key(task.id)
-  rare(task.state).shortened = true
+  keys_to_delete[#keys_to_delete + 1] = request_key(task.id)
+  extras_of(task.state).shortened = true
 end
-local function put_lost(task, has_request)
+local function fail_lost(task, has_request)
   local id, state = task.id, task.state
   if state.completed then return end
-  settle_queues()
-  local was_running = state.status == 'PROCESSING' or (leases[id] ~= false and call('ZSCORE', Q .. 'processing', id))
+  flush_queues()
+  local was_running = state.status == 'PROCESSING' or (lease_changes[id] ~= false and call('ZSCORE', Q .. 'processing', id))
   if was_running then
-    close_lease(task, 'fail')
+    end_lease(task, 'fail')
     call('PUBLISH', P .. 'cancelled', id)
   else
-    unqueue(task)
+    remove_waiting(task)
   end
   if has_request == false then replace_request(task) end
-  rare(state).code = 'CHARTS_ERR_RECORD_LOST'
-  put_final(task, 'FAILED')
-  doomed[#doomed + 1] = Q .. 'checkpoints:' .. id
-  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.asked.keep_task])
+  extras_of(state).code = 'CHARTS_ERR_RECORD_LOST'
+  finish(task, 'FAILED')
+  keys_to_delete[#keys_to_delete + 1] = Q .. 'checkpoints:' .. id
+  call('PEXPIRE', Q .. 'attempts:' .. id, digits[task.terms.keep_task])
 end
-local function put_cancelled(id)
+local function cancel_task(id)
   local task = find(id)
   local status = task and task.state.status
   if status == 'PENDING' then
-    unqueue(task)
+    remove_waiting(task)
   elseif status == 'PROCESSING' then
-    close_lease(task, 'cancel')
+    end_lease(task, 'cancel')
     call('PUBLISH', P .. 'cancelled', id)
   elseif status == 'LOST' then
-    put_lost(task)
+    fail_lost(task)
     return true
   else
     return false
   end
-  put_final(task, 'CANCELLED')
+  finish(task, 'CANCELLED')
   return true
 end
-local function tell_one(id, completed)
+local function notify_dependent(id, completed)
   local task = find(id)
   if not task then return end
-  local asked, state = task.asked, task.state
-  if state.status == 'LOST' then return put_lost(task) end
+  local terms, state = task.terms, task.state
+  if state.status == 'LOST' then return fail_lost(task) end
   if state.step ~= 'waiting_for_dependencies' then return end
-  if is_superseded(id, asked) then
-    put_cancelled(id)
+  if is_superseded(id, terms) then
+    cancel_task(id)
   elseif not completed then
-    unqueue(task)
-    rare(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
-    put_final(task, 'FAILED')
+    remove_waiting(task)
+    extras_of(state).code = 'CHARTS_ERR_DEPENDENCY_FAILED'
+    finish(task, 'FAILED')
   else
-    moved = moved + 1
-    local waits = (rare(state).waits or 1) - 1
-    rare(state).waits = waits > 0 and waits or nil
+    cascaded = cascaded + 1
+    local waits = (extras_of(state).waits or 1) - 1
+    extras_of(state).waits = waits > 0 and waits or nil
     change(task)
     if waits > 0 then return end
-    state.step, state.at = admit(id, asked)
-    if state.step == 'queued' then set_aside(asked.tenant, -1) end
+    state.step, state.at = enqueue_or_delay(id, terms)
+    if state.step == 'queued' then count_scheduled(terms.tenant, -1) end
     announce(task)
-    wake()
+    notify_workers()
   end
 end
-local function tell(id, completed)
+local function notify_dependents(id, completed)
   local lost = string.sub(id, -1) == '!' and find(string.sub(id, 1, -2))
-  if lost then put_lost(lost) end
+  if lost then fail_lost(lost) end
   local key = Q .. 'dependents:' .. id
-  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_MOVED - moved))
+  local dependents = call('ZRANGE', key, 0, math.max(0, MAX_CASCADE - cascaded))
   fetch(dependents)
   for _, dependent in ipairs(dependents) do
-    if moved >= MAX_MOVED then return false end
+    if cascaded >= MAX_CASCADE then return false end
     call('ZREM', key, dependent)
-    tell_one(dependent, completed)
+    notify_dependent(dependent, completed)
   end
   return true
 end
-local function tell_all()
+local function notify_all_dependents()
   local left = {}
-  for _, one in ipairs(untold) do
+  for _, one in ipairs(unnotified) do
     local id, completed = unpack(one)
-    if not tell(id, completed) then left[#left + 1] = completed and id .. '+' or id end
+    if not notify_dependents(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
-  untold = {}
+  unnotified = {}
   if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
   return #left > 0
 end
@@ -1615,58 +1615,58 @@ local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)
   local newest = first_of(index)[2]
   local staying = {}
-  for id, asked in pairs(kept) do
-    local score = asked and asked.message == message and call('ZSCORE', index, id)
-    if score and not is_superseded(id, asked) then staying[#staying + 1] = { id, tonumber(score), asked } end
+  for id, terms in pairs(kept) do
+    local score = terms and terms.message == message and call('ZSCORE', index, id)
+    if score and not is_superseded(id, terms) then staying[#staying + 1] = { id, tonumber(score), terms } end
   end
   table.sort(staying, function(a, b) return a[2] > b[2] end)
   for _, one in ipairs(staying) do
-    local id, score, asked = unpack(one)
-    local leads, pointer = digits[score - FAR], call('ZSCORE', index, '=' .. asked.same)
-    index_active(index, id, asked.same, first_of(index))
-    if not pointer or digits[tonumber(pointer)] ~= leads then leave_open(index, asked.same) end
+    local id, score, terms = unpack(one)
+    local leads, pointer = digits[score - FAR], call('ZSCORE', index, '=' .. terms.dedup_key)
+    index_active(index, id, terms.dedup_key, first_of(index))
+    if not pointer or digits[tonumber(pointer)] ~= leads then clear_answer(index, terms.dedup_key) end
   end
   call('ZADD', Q .. 'superseded', newest, owner)
   for _, id in ipairs(call('ZINTER', 2, index, Q .. 'processing', 'AGGREGATE', 'MIN')) do
-    if moved >= MAX_MOVED then break end
+    if cascaded >= MAX_CASCADE then break end
     local task = find(id)
-    if task and is_superseded(id, task.asked) then put_cancelled(id) end
+    if task and is_superseded(id, task.terms) then cancel_task(id) end
   end
 end
 local function cancel_superseded()
   local owner, newest = unpack(call('ZREVRANGE', Q .. 'superseded', 0, 0, 'WITHSCORES'))
   if not owner then return false end
-  local index, room = P .. 'message_tasks:' .. owner, MAX_MOVED - moved
+  local index, room = P .. 'message_tasks:' .. owner, MAX_CASCADE - cascaded
   local ids = call('ZRANGEBYSCORE', index, newest, '(0', 'LIMIT', 0, room)
   fetch(ids)
   for _, id in ipairs(ids) do
-    if not put_cancelled(id) then call('ZREM', index, id) end
+    if not cancel_task(id) then call('ZREM', index, id) end
   end
   if #ids < room then call('ZREM', Q .. 'superseded', owner) end
   return true
 end
-local function settle(unsettled)
-  local left = tell_all()
-  while unsettled and moved < MAX_MOVED and cancel_superseded() do tell_all() end
-  while unsettled and moved < MAX_MOVED do
+local function run_deferred(deferred)
+  local left = notify_all_dependents()
+  while deferred and cascaded < MAX_CASCADE and cancel_superseded() do notify_all_dependents() end
+  while deferred and cascaded < MAX_CASCADE do
     local one = call('LPOP', Q .. 'untold')
     if not one then break end
-    untold[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
-    tell_all()
+    unnotified[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
+    notify_all_dependents()
   end
-  if not (left or unsettled) then return false end
+  if not (left or deferred) then return false end
   if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
     call('DEL', Q .. 'unsettled')
     return false
   end
-  if not unsettled then wake() end
+  if not deferred then notify_workers() end
   call('SET', Q .. 'unsettled', 1)
   return true
 end`,
   'history': `local HOUR = 3600000
 local function hour_of(kind, time) return Q .. kind .. ':' .. digits[time - time % HOUR] end`,
   'index': `--- @include "ranges"
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function messages_of(terms) return P .. 'message_tasks:' .. terms.message .. ':' .. terms.user end
 local function first_of(key) return call('ZRANGEBYSCORE', key, FIRST, '+inf', 'WITHSCORES', 'LIMIT', '0', '1') end
 local function index_active(key, id, hash, first, replaced)
   local score = -math.max(now, 1 - tonumber(first[2] or 0), 1 - tonumber(replaced or 0))
@@ -1674,10 +1674,10 @@ local function index_active(key, id, hash, first, replaced)
   if first[1] then call('PERSIST', key) end
   return score
 end
-local function is_asked_for(key, hash) return call('ZSCORE', key, '=' .. hash) or call('ZSCORE', key, '+' .. hash) end
-local function note_shared(key, hash) call('ZADD', key, digits[2 * FAR + now], '+' .. hash) end
-local function leave_open(key, hash)
-  note_shared(key, hash)
+local function has_dedup_key(key, hash) return call('ZSCORE', key, '=' .. hash) or call('ZSCORE', key, '+' .. hash) end
+local function mark_shared(key, hash) call('ZADD', key, digits[2 * FAR + now], '+' .. hash) end
+local function clear_answer(key, hash)
+  mark_shared(key, hash)
   call('ZREM', key, '=' .. hash)
 end
 local function next_finished(key, keep_task, is_last)
@@ -1710,7 +1710,7 @@ local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
   local score = next_finished(key, keep_task, is_last)
   call('ZADD', key, digits[score], id)
   if call('ZSCORE', key, '+' .. hash) then
-    leave_open(key, hash)
+    clear_answer(key, hash)
   elseif has_chart then
     call('ZADD', key, digits[score + FAR], '=' .. hash)
   else
@@ -1734,21 +1734,21 @@ local function end_in_batch(batch, keep_task)
   local key = call('HGET', name, 'key')
   if key and key ~= '' then call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
 end
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
+local function is_superseded(id, terms)
+  local newest = call('ZSCORE', Q .. 'superseded', terms.message .. ':' .. terms.user)
+  local score = newest and call('ZSCORE', messages_of(terms), id)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end`,
   'leave': `local MAX_ATTEMPTS = RULES.MAX_ATTEMPTS
 local MAX_ASIDE = RULES.MAX_ASIDE
-local unparked = 0
+local readmitted = 0
 local function count_queues()
-  settle_queues()
+  flush_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
 end
 local function any_queued() return count_queues() > 0 end
 local function queue_of(id)
-  settle_queues()
+  flush_queues()
   for _, name in ipairs(QUEUES) do
     local score = call('ZSCORE', queue(name), id)
     if score then return name, tonumber(score) end
@@ -1756,7 +1756,7 @@ local function queue_of(id)
 end
 local function is_placed(task)
   return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
-    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+    call('ZSCORE', Q .. 'capped:' .. task.terms.tenant, task.id)
 end
 local function mend_shares()
   local mended = false
@@ -1770,10 +1770,10 @@ local function mend_shares()
 end
 local MAX_PAGE = 50
 local function head_of(name, n)
-  local head = heads[name]
+  local head = queue_heads[name]
   if not head then
     head = { used = 0, read = 0 }
-    heads[name] = head
+    queue_heads[name] = head
   end
   if head.used == head.read and not head.is_end then
     n = math.min(n, MAX_PAGE)
@@ -1787,7 +1787,7 @@ local function head_of(name, n)
   if head.used < head.read then return head end
 end
 local function pop(n)
-  if next(entering) then settle_queues() end
+  if next(queue_additions) then flush_queues() end
   local best = head_of('again', n) and 1
   if not best then
     local due
@@ -1797,7 +1797,7 @@ local function pop(n)
     end
     if not best then return end
   end
-  local head = heads[QUEUES[best]]
+  local head = queue_heads[QUEUES[best]]
   local at = 2 * (head.used - head.first)
   local id, score = head.page[at + 1], tonumber(head.page[at + 2])
   head.used = head.used + 1
@@ -1805,101 +1805,101 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
+    if score >= 0 and score < MAX_TURN then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
-local function park(id, tenant, at, score)
-  local turn = score >= 0 and score < RANK and math.floor(score) or 0
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
+local function hold_at_cap(id, tenant, at, score)
+  local turn = score >= 0 and score < MAX_TURN and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * MAX_TURN + turn), id)
 end
-local function next_parked(key, tenant)
+local function next_capped(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
-  if asked % RULES.PARKED_NORMAL_EVERY > 0 then return head end
-  local at = asked == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not head[1] or tonumber(head[2]) < 2 * MAX_TURN then return head end
+  local places = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
+  if places % RULES.PARKED_NORMAL_EVERY > 0 then return head end
+  local at = places == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * MAX_TURN, string.format('(%.0f', (at + 1) * MAX_TURN), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
   call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
-local function preferred(tenant)
+local function reserved_task(tenant)
   local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  settle_queues()
+  flush_queues()
   call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
-local function unpark(tenant, cap)
+local function readmit_capped(tenant, cap)
   local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
   local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
-  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
-    unparked = unparked + 1
-    local id, score = unpack(next_parked(key, tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - readmitted)) do
+    readmitted = readmitted + 1
+    local id, score = unpack(next_capped(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local name, turn = QUEUES[math.floor(score / MAX_TURN)], score % MAX_TURN
     local task = not name and find(id)
     if name then
-      enter(name, id, digits[turn])
+      add_to_queue(name, id, digits[turn])
     elseif task and task.state.status == 'PENDING' then
-      queue_back(id, task.asked)
+      enqueue_task(id, task.terms)
     end
   end
-  wake()
+  notify_workers()
 end
-local function give_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
+local function refund_turn(id, terms)
+  local priority, tenant = terms.priority, terms.tenant
   local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
   local turn = turn_of(priority, tenant)
-  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
+  if score and math.floor(score % MAX_TURN) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (terms.weight or 1)) end
 end
-local function unqueue(task)
-  local id, asked, step = task.id, task.asked, task.state.step
-  settle_queues()
-  give_back(id, asked)
+local function remove_waiting(task)
+  local id, terms, step = task.id, task.terms, task.state.step
+  flush_queues()
+  refund_turn(id, terms)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   local delayed = call('ZREM', Q .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
+  for _, key in ipairs({ 'deadlines', 'capped:' .. terms.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(asked.tenant, -1)
+    count_scheduled(terms.tenant, -1)
   elseif delayed then
-    set_aside(nil, -1)
+    count_scheduled(nil, -1)
   end
-  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
-  count('waiting', asked.tenant, -1)
-  unpark(asked.tenant)
+  for _, dep in ipairs(terms.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', terms.tenant, -1)
+  readmit_capped(terms.tenant)
 end
-local function close_lease(task, verb, cap)
-  leases[task.id], task.state.closed = false, verb
+local function end_lease(task, verb, cap)
+  lease_changes[task.id], task.state.settled_by = false, verb
   change(task)
-  count('running', task.asked.tenant, -1)
-  unpark(task.asked.tenant, cap)
+  count('running', task.terms.tenant, -1)
+  readmit_capped(task.terms.tenant, cap)
 end
 local function requeue(task, step, delay, verb, code, message)
-  local id, state, few = task.id, task.state, rare(task.state)
+  local id, state, extras = task.id, task.state, extras_of(task.state)
   local key = Q .. 'attempts:' .. id
   call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
   call('LTRIM', key, -MAX_ATTEMPTS, -1)
   if verb == 'expire' then
-    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+    extras.losses, extras.lost_worker = (extras.losses or 0) + 1, state.worker
   elseif verb ~= 'release' then
-    few.losses, few.lost_worker = nil, nil
+    extras.losses, extras.lost_worker = nil, nil
   end
   if verb == 'release' then state.attempt = state.attempt - 1 end
-  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
-  few.steps, few.tried = nil, true
-  count('waiting', task.asked.tenant, 1)
+  state.status, state.step, state.at, state.progress, state.from, state.progress_at = 'PENDING', step, now + delay, 0, nil, nil
+  extras.steps, extras.tried = nil, true
+  count('waiting', task.terms.tenant, 1)
   if delay > 0 then
     add_timed('delayed', digits[now + delay], id)
-    set_aside(nil, 1)
+    count_scheduled(nil, 1)
   else
-    enter('again', id, digits[now])
+    add_to_queue('again', id, digits[now])
   end
   announce(task)
-  wake()
+  notify_workers()
 end`,
   'note': `local function note_of(worker) return Q .. 'take:' .. worker .. (ARGV[8] == '0' and '' or ':' .. ARGV[8]) end`,
   'order': `local PRIORITIES = { 'high', 'normal', 'low' }
@@ -1928,7 +1928,7 @@ local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
 end
-local function open_queue(name)
+local function init_share(name)
   if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 local queues_in_use
@@ -1954,13 +1954,13 @@ local function position(id, priority)
 end`,
   'plain-enqueue': `local PER_REQUEST, PER_DRAFT = 6, 5
 local function within(count, limit) return limit == 0 or count <= limit end
-local known_terms = {}
-local function to_terms(text)
-  if not known_terms[text] then
+local known_limits = {}
+local function parse_limits(text)
+  if not known_limits[text] then
     local waiting, ready, timeout = string.match(text, '(%d+) (%d+) %d+ %d (%d+)')
-    known_terms[text] = { waiting = tonumber(waiting), ready = tonumber(ready), is_plain = timeout == '0' }
+    known_limits[text] = { waiting = tonumber(waiting), ready = tonumber(ready), is_plain = timeout == '0' }
   end
-  return known_terms[text]
+  return known_limits[text]
 end
 local indexes, traces, firsts = {}, {}, {}
 local function read_index(d, user, names)
@@ -1969,7 +1969,7 @@ local function read_index(d, user, names)
   if names[index .. hash] then return nil end
   names[index .. hash] = true
   if not firsts[index] then firsts[index] = first_of(index) end
-  if firsts[index][1] and is_asked_for(index, hash) then return nil end
+  if firsts[index][1] and has_dedup_key(index, hash) then return nil end
   return index
 end
 local function read_trace(rest)
@@ -1977,9 +1977,9 @@ local function read_trace(rest)
   return string.match(rest, '^{"few":{("traceparent":".*")}}$') or string.match(rest, '^{"force":true,"few":{("traceparent":".*")}}$')
 end
 local function read_request(i, names)
-  local terms, batch, drafts = to_terms(ARGV[i + 2]), ARGV[i + 4], {}
+  local limits, batch, drafts = parse_limits(ARGV[i + 2]), ARGV[i + 4], {}
   local key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$')
-  if not terms.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
+  if not limits.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
     local trace = read_trace(ARGV[d + 4])
     local index = trace and read_index(d, ARGV[i], names)
@@ -1992,31 +1992,31 @@ local function read_request(i, names)
     names[name], names[#names + 1] = true, name
   end
   if batch ~= '' then names[#names + 1] = Q .. 'batch:' .. batch end
-  return { user = ARGV[i], tenant = ARGV[i + 1], terms = terms, key = key or '', body = body, batch = batch, drafts = drafts }
+  return { user = ARGV[i], tenant = ARGV[i + 1], limits = limits, key = key or '', body = body, batch = batch, drafts = drafts }
 end
 local function read_requests()
   local requests, names, of_tenant, of_all, i = {}, { Q .. 'superseded' }, {}, 0, 2
   while i <= #ARGV do
     local request = read_request(i, names)
     if not request then return nil end
-    local tenant, terms, n = request.tenant, request.terms, #request.drafts
+    local tenant, limits, n = request.tenant, request.limits, #request.drafts
     of_all, of_tenant[tenant] = of_all + n, (of_tenant[tenant] or 0) + n
-    if not (within(counted('waiting', tenant) + of_tenant[tenant], terms.waiting) and within(counted('waiting', '') + of_all, terms.ready)) then return nil end
+    if not (within(counted('waiting', tenant) + of_tenant[tenant], limits.waiting) and within(counted('waiting', '') + of_all, limits.ready)) then return nil end
     requests[#requests + 1] = request
     i = i + PER_REQUEST + n * PER_DRAFT
   end
   return call('EXISTS', unpack(names)) == 0 and requests or nil
 end
-local created, entering, active, grown = {}, {}, {}, {}
-local function create_plain(d, user, tenant, few)
+local created, queue_additions, active, messages_with_new_tasks = {}, {}, {}, {}
+local function create_plain(d, user, tenant, extras)
   local id, head, hash, request, at = ARGV[d], ARGV[d + 1], ARGV[d + 2], ARGV[d + 3], digits[now]
   local message, priority = string.match(head, '^(%S+) (%l+)')
   count('waiting', tenant, 1)
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
   turns[priority][tenant] = turn
-  local members = entering[priority] or {}
-  entering[priority], members[#members + 1], members[#members + 2] = members, place_in(turn), id
-  local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. head .. few .. '\\n'
+  local members = queue_additions[priority] or {}
+  queue_additions[priority], members[#members + 1], members[#members + 2] = members, queue_score(turn), id
+  local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. head .. extras .. '\\n'
   if #request <= MAX_INLINE then
     record = record .. request
   else
@@ -2026,7 +2026,7 @@ local function create_plain(d, user, tenant, few)
   active[#active + 1], active[#active + 2] = at, id
   local index = indexes[d]
   firsts[index] = { id, index_active(index, id, hash, firsts[index]) }
-  grown[message .. ':' .. user] = true
+  messages_with_new_tasks[message .. ':' .. user] = true
 end
 local function bind_plain(request)
   local ids, key, batch = {}, request.key, request.batch
@@ -2040,20 +2040,20 @@ local function enqueue_plain()
   for _, request in ipairs(requests) do
     local binding = request.batch ~= '' and '"batch":"' .. request.batch .. '"' or request.key ~= '' and '"key":"' .. request.key .. '"' or ''
     for _, d in ipairs(request.drafts) do
-      local few = binding .. (binding ~= '' and traces[d] ~= '' and ',' or '') .. traces[d]
-      create_plain(d, request.user, request.tenant, few ~= '' and ' {' .. few .. '}' or '')
+      local extras = binding .. (binding ~= '' and traces[d] ~= '' and ',' or '') .. traces[d]
+      create_plain(d, request.user, request.tenant, extras ~= '' and ' {' .. extras .. '}' or '')
     end
     bind_plain(request)
   end
   call('MSET', unpack(created))
   call('ZADD', Q .. 'active', unpack(active))
-  for priority, members in pairs(entering) do
-    open_queue(priority)
+  for priority, members in pairs(queue_additions) do
+    init_share(priority)
     call('ZADD', queue(priority), unpack(members))
   end
   write_tenants()
-  for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
-  leave_marker()
+  for owner in pairs(messages_with_new_tasks) do call('PUBLISH', P .. 'message:' .. owner, '') end
+  signal_work()
   local answer = { 'plain', digits[now] }
   for _, request in ipairs(requests) do
     for _, d in ipairs(request.drafts) do answer[#answer + 1] = position(ARGV[d], string.match(ARGV[d + 1], ' (%l+)')) end
@@ -2071,7 +2071,7 @@ local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+
 local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
 local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
 local OPENING, CLOSING = string.byte('{}', 1, 2)
-local function read_rare(rest, keep_details)
+local function parse_plain_extras(rest, keep_details)
   if rest == '' then return false, false end
   local key, batch = string.match(rest, '^{"keys":%["([%w_-]+)"%]}$'), string.match(rest, '^{"batches":%["([%w_-]+)"%]}$')
   if key or batch then return key or false, batch or false end
@@ -2105,7 +2105,7 @@ local function next_ids(wanted)
     end
     if not best then break end
     local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
-    if score < 0 or score >= RANK or ids[id] then return nil end
+    if score < 0 or score >= MAX_TURN or ids[id] then return nil end
     ids[id], ids[#ids + 1] = true, id
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
@@ -2130,7 +2130,7 @@ local function read_ends(ids, records, states)
     local version, reached, lease, started, claim, trace, rest = string.match(states[id], RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
     if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
-    local key, batch = read_rare(rest, keep_details)
+    local key, batch = parse_plain_extras(rest, keep_details)
     if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
       ' ' .. claim .. ' complete ' .. trace .. rest
@@ -2145,9 +2145,9 @@ local function read_starts(ids, records, states)
   local tenants, requests, rest, bytes = {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[id]
-    local tenant, few, request = string.match(record, WAITING)
-    if not tenant or states[id] ~= '' or string.find(few, '"queue_timeout"', 1, true) then return nil end
-    local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
+    local tenant, extras, request = string.match(record, WAITING)
+    if not tenant or states[id] ~= '' or string.find(extras, '"queue_timeout"', 1, true) then return nil end
+    local key, batch = string.match(extras, '"key":"([%w_-]+)"'), string.match(extras, '"batch":"([%w_-]+)"')
     rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     local apart = request > #record and (call('GET', P .. 'request:' .. id) or '')
     if string.byte(apart or record, apart and 1 or request) ~= OPENING or string.byte(apart or record, -1) ~= CLOSING then return nil end
@@ -2216,15 +2216,15 @@ local function write_starts(turn, starts, records, worker, claim, lease_duration
   return claimed
 end
 function exchange_plain(worker, claim, wanted, lease_duration, cap)
-  if cap > 0 or (expected and expected - now > TOLERANCE) then return nil end
+  if cap > 0 or (expected_now and expected_now - now > CLOCK_TOLERANCE_MS) then return nil end
   if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
   local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  if first and tonumber(first) <= ended_by then return nil end
+  if first and tonumber(first) <= expired_by then return nil end
   local ending, turn = ending_ids(), next_ids(math.min(wanted, MAX_CLAIMED))
   if not (ending and turn) then return nil end
   local notes, records, states = read_tasks(worker, ending, turn.ids)
-  local before, paused, unsettled = notes[1], notes[2], notes[3]
-  if paused or unsettled or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
+  local before, paused, deferred = notes[1], notes[2], notes[3]
+  if paused or deferred or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
   local ends, starts = read_ends(ending, records, states), read_starts(turn.ids, records, states)
   if not (ends and starts) then return nil end
   local settled, answers = write_ends(ends)
@@ -2233,20 +2233,20 @@ function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if #claimed + #settled > 0 then
     call('SET', note_of(worker), claim .. ' ' .. table.concat(turn.ids, ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
   end
-  if turn.is_left then leave_marker() end
+  if turn.is_left then signal_work() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
+  return answers, { claimed, {}, head and math.max(0, head - expired_by) or -1, digits[now], 0, {} }
 end
 end`,
   'queue': `--- @include "tenants"
-local changed, leases, listed, finished, doomed = {}, {}, {}, {}, {}
-local finished_keep = 0
-local notify_workers = false
+local changed_tasks, lease_changes, active_changes, finished_changes, keys_to_delete = {}, {}, {}, {}, {}
+local finished_ttl = 0
+local must_signal_work = false
 local hints = {}
 local function change(task)
   task.hint = nil
-  if not task.changed then
-    task.changed, changed[#changed + 1] = true, task
+  if not task.is_changed then
+    task.is_changed, changed_tasks[#changed_tasks + 1] = true, task
   end
 end
 local function announce(task)
@@ -2256,26 +2256,26 @@ local function announce(task)
   hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
 end
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
-local function set_aside(tenant, by)
+local function count_scheduled(tenant, by)
   if tenant then add('scheduled', tenant, by) end
   add('scheduled', '', by)
 end
-local function wake() notify_workers = true end
-local entering, heads = {}, {}
-local function settle_queues()
-  for name, head in pairs(heads) do
+local function notify_workers() must_signal_work = true end
+local queue_additions, queue_heads = {}, {}
+local function flush_queues()
+  for name, head in pairs(queue_heads) do
     if head.used > 0 then call('ZREMRANGEBYRANK', queue(name), '0', digits[head.used - 1]) end
   end
-  heads = {}
-  for name, members in pairs(entering) do
-    open_queue(name)
+  queue_heads = {}
+  for name, members in pairs(queue_additions) do
+    init_share(name)
     for i = 1, #members, MAX_FETCHED do call('ZADD', queue(name), unpack(members, i, math.min(i + MAX_FETCHED - 1, #members))) end
   end
-  entering = {}
+  queue_additions = {}
 end
-local function enter(name, id, score)
-  local members = entering[name] or {}
-  entering[name], members[#members + 1], members[#members + 2] = members, score, id
+local function add_to_queue(name, id, score)
+  local members = queue_additions[name] or {}
+  queue_additions[name], members[#members + 1], members[#members + 2] = members, score, id
 end
 local any_timed
 local function is_any_timed()
@@ -2286,29 +2286,29 @@ local function add_timed(key, time, id)
   call('ZADD', Q .. key, time, id)
   any_timed = true
 end
-local function queue_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
-  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (asked.weight or 1))
+local function enqueue_task(id, terms)
+  local priority, tenant = terms.priority, terms.tenant
+  local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (terms.weight or 1))
   turns[priority][tenant] = turn
-  enter(priority, id, place_in(turn))
-  if asked.queue_timeout then add_timed('deadlines', digits[now + asked.queue_timeout], id) end
+  add_to_queue(priority, id, queue_score(turn))
+  if terms.queue_timeout then add_timed('deadlines', digits[now + terms.queue_timeout], id) end
 end
-local function admit(id, asked)
-  if (asked.run_at or 0) > now then
-    add_timed('delayed', asked.run_at, id)
-    return 'scheduled', asked.run_at
+local function enqueue_or_delay(id, terms)
+  if (terms.run_at or 0) > now then
+    add_timed('delayed', terms.run_at, id)
+    return 'scheduled', terms.run_at
   end
-  queue_back(id, asked)
+  enqueue_task(id, terms)
   return 'queued', now
 end`,
   'ranges': `local FAR = 2 ^ 51
 local FIRST, LAST = '(' .. digits[-FAR], '(' .. digits[FAR]`,
-  'ref': `local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
+  'ref': `local TERMS_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 local function to_ref(id, record)
   local first = record and string.find(record, '\\n', 1, true)
   if not first then return false end
-  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
+  local created, keep, tenant, user = string.match(record, TERMS_IN_REF, first + 1)
   local status, completed = string.match(record, ENDED_IN_REF)
   if not created or (completed and completed + keep <= now) then return false end
   return { id, created, completed or false }, status, user, tenant
@@ -2324,15 +2324,15 @@ local function each_ref(ids, visit)
   end
 end`,
   'shown': `local function body_of(task) return string.sub(task.record, string.find(task.record, '\\n', 1, true), -1) end
-local function shown(id)
+local function task_reply(id)
   local task = find_kept(id)
   if not task or task.state.status == 'LOST' then return false end
   local state = task.state
-  if state.completed and state.rare and state.rare.steps and state.completed + task.asked.keep_details <= now then
-    state.rare.steps = nil
+  if state.completed and state.extras and state.extras.steps and state.completed + task.terms.keep_details <= now then
+    state.extras.steps = nil
     task.record = to_text(state) .. body_of(task)
   end
-  local place = state.status == 'PENDING' and position(id, task.asked.priority) or false
+  local place = state.status == 'PENDING' and position(id, task.terms.priority) or false
   return { task.record, task.text, place, task.apart and call('GET', request_key(id)) or nil }
 end`,
   'start': `local P = KEYS[1]
@@ -2360,7 +2360,7 @@ local function prolong(key, keep)
 end`,
   'take': `--- @include "note"
 local MAX_DUE = RULES.MAX_DUE
-local SETTLE_IN = RULES.DEFERRED_DUE_MS
+local DEFERRED_DELAY_MS = RULES.DEFERRED_DUE_MS
 local collected = 0
 local function due_in(key, time)
   local ids = call('ZRANGEBYSCORE', Q .. key, '-inf', time, 'LIMIT', 0, MAX_DUE - collected)
@@ -2369,81 +2369,81 @@ local function due_in(key, time)
   return ids
 end
 local function lost_workers(task, attempt)
-  local few = task.state.rare
-  local times = few and few.losses
-  if times then return { few.lost_worker or '', times, (times > 1 or attempt >= task.asked.max) and 1 or 0 } end
+  local extras = task.state.extras
+  local times = extras and extras.losses
+  if times then return { extras.lost_worker or '', times, (times > 1 or attempt >= task.terms.max) and 1 or 0 } end
 end
-local function was_held(state) return string.find(state.trace, '^queued,%d+,%d+$') end
+local function was_held_back(state) return string.find(state.trace, '^queued,%d+,%d+$') end
 local function has_lost_state(task)
   local state = task.state
   return state.status == 'LOST' or (state.status == 'PENDING' and state.lease == 0 and not is_placed(task))
 end
 local expired = {}
-local function expire(cap, unsettled)
-  for _, id in ipairs(due_in('processing', ended_by)) do
+local function expire_leases(cap, deferred)
+  for _, id in ipairs(due_in('processing', expired_by)) do
     local task = find(id)
     if task and has_lost_state(task) then
-      put_lost(task)
+      fail_lost(task)
     elseif not task or task.state.status ~= 'PROCESSING' then
-      leases[id] = false
-    elseif unsettled and is_superseded(id, task.asked) then
-      put_cancelled(id)
-    elseif was_held(task.state) then
-      close_lease(task, 'release', cap)
+      lease_changes[id] = false
+    elseif deferred and is_superseded(id, task.terms) then
+      cancel_task(id)
+    elseif was_held_back(task.state) then
+      end_lease(task, 'release', cap)
       requeue(task, 'queued', 0, 'release')
     else
       local attempt = task.state.attempt
       expired[#expired + 1] = { id, attempt, task.state.worker }
-      close_lease(task, 'expire', cap)
-      if attempt < task.asked.max then
+      end_lease(task, 'expire', cap)
+      if attempt < task.terms.max then
         requeue(task, 'queued', 0, 'expire')
       else
-        rare(task.state).code = 'CHARTS_ERR_WORKER_LOST'
-        put_final(task, 'FAILED')
+        extras_of(task.state).code = 'CHARTS_ERR_WORKER_LOST'
+        finish(task, 'FAILED')
       end
     end
   end
-  for _, id in ipairs(is_any_timed() and due_in('deadlines', ended_by) or {}) do
+  for _, id in ipairs(is_any_timed() and due_in('deadlines', expired_by) or {}) do
     call('ZREM', Q .. 'deadlines', id)
     local task = find(id)
-    if task and unsettled and is_superseded(id, task.asked) then
-      put_cancelled(id)
-    elseif task and task.state.status == 'PENDING' and task.asked.queue_timeout then
-      unqueue(task)
-      rare(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
-      put_final(task, 'FAILED')
+    if task and deferred and is_superseded(id, task.terms) then
+      cancel_task(id)
+    elseif task and task.state.status == 'PENDING' and task.terms.queue_timeout then
+      remove_waiting(task)
+      extras_of(task.state).code = 'CHARTS_ERR_QUEUE_TIMEOUT'
+      finish(task, 'FAILED')
     end
   end
 end
-local function promote()
+local function promote_delayed()
   for _, id in ipairs(is_any_timed() and due_in('delayed', now) or {}) do
     call('ZREM', Q .. 'delayed', id)
     local task = find(id)
     if not task then
-      set_aside(nil, -1)
-    elseif task.state.step == 'scheduled' and task.asked.run_at and task.asked.run_at > now then
-      add_timed('delayed', digits[task.asked.run_at], id)
+      count_scheduled(nil, -1)
+    elseif task.state.step == 'scheduled' and task.terms.run_at and task.terms.run_at > now then
+      add_timed('delayed', digits[task.terms.run_at], id)
     elseif task.state.step ~= 'scheduled' and has_lost_state(task) then
-      put_lost(task)
+      fail_lost(task)
     elseif task.state.status ~= 'PENDING' or queue_of(id) then
-      set_aside(nil, -1)
+      count_scheduled(nil, -1)
     elseif task.state.step == 'scheduled' then
-      set_aside(task.asked.tenant, -1)
+      count_scheduled(task.terms.tenant, -1)
       task.state.step, task.state.at = 'queued', now
-      queue_back(id, task.asked)
+      enqueue_task(id, task.terms)
       announce(task)
     else
-      set_aside(nil, -1)
-      enter('again', id, digits[now])
+      count_scheduled(nil, -1)
+      add_to_queue('again', id, digits[now])
     end
   end
 end
-local MAX_DUE_IN = 86400000
-local function next_due(unsettled)
-  local due = unsettled and SETTLE_IN or -1
+local MAX_WAIT_MS = 86400000
+local function next_due(deferred)
+  local due = deferred and DEFERRED_DELAY_MS or -1
   for _, key in ipairs(is_any_timed() and { 'processing', 'delayed', 'deadlines' } or { 'processing' }) do
     local head = tonumber(call('ZRANGE', Q .. key, 0, 0, 'WITHSCORES')[2])
-    local left = head and math.min(math.max(0, head - (key == 'delayed' and now or ended_by)), MAX_DUE_IN)
+    local left = head and math.min(math.max(0, head - (key == 'delayed' and now or expired_by)), MAX_WAIT_MS)
     if left and (due < 0 or left < due) then due = left end
   end
   return due
@@ -2453,34 +2453,34 @@ local function request_of(task)
   local request = call('GET', request_key(task.id))
   return is_request(request, 1), request or nil
 end
-local function handed(task, lost, request)
+local function to_claimed(task, lost, request)
   local bytes = #task.record + #(request or '')
   if task.state.lease == 1 then return { task, false, false, request }, bytes end
   local steps = call('HGETALL', Q .. 'checkpoints:' .. task.id)
   for _, text in ipairs(steps) do bytes = bytes + #text end
   return { task, steps, lost or false, request }, bytes
 end
-local function start(task, worker, claim, lease_duration, step)
+local function start_attempt(task, worker, claim, lease_duration, step)
   local state = task.state
-  if state.lease == 0 and task.asked.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
-  count('waiting', task.asked.tenant, -1)
-  count('running', task.asked.tenant, 1)
-  leases[task.id] = now + lease_duration
+  if state.lease == 0 and task.terms.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
+  count('waiting', task.terms.tenant, -1)
+  count('running', task.terms.tenant, 1)
+  lease_changes[task.id] = now + lease_duration
   state.status, state.step, state.at, state.started = 'PROCESSING', step, now, state.started or now
   state.attempt, state.lease = state.attempt + 1, state.lease + 1
-  state.worker, state.claim, state.closed, state.trace = worker, claim, '', step .. ',' .. digits[now] .. ',0'
+  state.worker, state.claim, state.settled_by, state.trace = worker, claim, '', step .. ',' .. digits[now] .. ',0'
   announce(task)
 end
-local function end_replaced(task, at, score)
-  if not is_superseded(task.id, task.asked) then return false end
+local function cancel_if_superseded(task, at, score)
+  if not is_superseded(task.id, task.terms) then return false end
   local name = QUEUES[at]
-  settle_queues()
+  flush_queues()
   call('ZADD', queue(name), string.format('%.17g', score), task.id)
   if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
-  return put_cancelled(task.id)
+  return cancel_task(task.id)
 end
 local function notes_for(worker) return call('MGET', note_of(worker), Q .. 'paused', Q .. 'unsettled') end
-local function as_reply(claimed)
+local function to_claimed_reply(claimed)
   local replies = {}
   for i, one in ipairs(claimed) do
     local task, steps, lost, request = unpack(one)
@@ -2488,11 +2488,11 @@ local function as_reply(claimed)
   end
   return replies
 end
-local function reply(claimed, own, unsettled, lost)
+local function finish_call(claimed, own, deferred, lost)
   commit()
-  return { as_reply(claimed), others(own), next_due(unsettled), tostring(now), unsettled and 1 or 0, lost }
+  return { to_claimed_reply(claimed), ended_besides(own), next_due(deferred), tostring(now), deferred and 1 or 0, lost }
 end
-local function running_of(tenant, cap)
+local function count_running(tenant, cap)
   local known = counted('running', tenant)
   if known < cap or stored.running[tenant] == 0 then return known end
   local all = call('ZCARD', Q .. 'processing')
@@ -2501,16 +2501,16 @@ local function running_of(tenant, cap)
     fetch(ids)
     for _, id in ipairs(ids) do
       local task = find(id)
-      if task and task.asked.tenant == tenant then number = number + 1 end
+      if task and task.terms.tenant == tenant then number = number + 1 end
     end
     stored.running[tenant] = number
     call('HSET', Q .. 'running', tenant, digits[number])
   end
   return counted('running', tenant)
 end
-local function take(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
+local function claim_tasks(own, worker, claim, wanted, lease_duration, running_per_tenant, beside, notes)
   local claimed = {}
-  local before, paused, unsettled = unpack(notes)
+  local before, paused, deferred = unpack(notes)
   if before and string.sub(before, 1, #claim + 1) == claim .. ' ' then
     local again, gone, lost = string.match(string.sub(before, #claim + 2), '([^;]*);([^;]*);?(.*)')
     if not again then again, gone, lost = '', '', '' end
@@ -2518,21 +2518,21 @@ local function take(own, worker, claim, wanted, lease_duration, running_per_tena
       local task = find(id)
       if task and task.state.status == 'PROCESSING' and task.state.claim == claim then
         local has_request, request = request_of(task)
-        if has_request then claimed[#claimed + 1] = handed(task, lost_workers(task, task.state.attempt), request) else put_lost(task, false) end
+        if has_request then claimed[#claimed + 1] = to_claimed(task, lost_workers(task, task.state.attempt), request) else fail_lost(task, false) end
       end
     end
     for id in string.gmatch(gone, '%S+') do
       if not own[id] then ended[#ended + 1] = id end
     end
-    return reply(claimed, own, settle(false) or unsettled, lost ~= '' and decoded(lost) or {})
+    return finish_call(claimed, own, run_deferred(false) or deferred, lost ~= '' and decoded(lost) or {})
   end
-  expire(running_per_tenant, unsettled)
-  promote()
-  unsettled = settle(unsettled)
+  expire_leases(running_per_tenant, deferred)
+  promote_delayed()
+  deferred = run_deferred(deferred)
   local ids, aside, bytes, left = {}, 0, 0, nil
   wanted = math.min(wanted, MAX_CLAIMED)
   local capped = running_per_tenant > 0
-  while #claimed < wanted and aside < MAX_ASIDE and moved < 2 * MAX_MOVED and bytes < MAX_CLAIMED_BYTES and not paused do
+  while #claimed < wanted and aside < MAX_ASIDE and cascaded < 2 * MAX_CASCADE and bytes < MAX_CLAIMED_BYTES and not paused do
     local id, at, score = pop(wanted - #claimed)
     if not id then
       left = count_queues()
@@ -2543,49 +2543,49 @@ local function take(own, worker, claim, wanted, lease_duration, running_per_tena
     local task = find(id)
     local status = task and task.state.status
     if status == 'LOST' or (status == 'PENDING' and at == 1 and task.state.lease == 0) then
-      put_lost(task)
+      fail_lost(task)
       aside = aside + 1
     elseif status ~= 'PENDING' then
       aside = aside + 1
-    elseif unsettled and end_replaced(task, at, score) then
+    elseif deferred and cancel_if_superseded(task, at, score) then
       aside = aside + 1
-    elseif capped and running_of(task.asked.tenant, running_per_tenant) >= running_per_tenant then
-      park(id, task.asked.tenant, at, score)
+    elseif capped and count_running(task.terms.tenant, running_per_tenant) >= running_per_tenant then
+      hold_at_cap(id, task.terms.tenant, at, score)
       aside = aside + 1
     else
-      local other = capped and at > 1 and preferred(task.asked.tenant)
+      local other = capped and at > 1 and reserved_task(task.terms.tenant)
       other = other and find(other)
       if other and other.state.status ~= 'PENDING' then other = nil end
-      if other and not (unsettled and is_superseded(other.id, other.asked) and put_cancelled(other.id)) then
-        park(id, task.asked.tenant, at, score)
+      if other and not (deferred and is_superseded(other.id, other.terms) and cancel_task(other.id)) then
+        hold_at_cap(id, task.terms.tenant, at, score)
         task = other
       end
       local lost = lost_workers(task, task.state.attempt + 1)
       local alone = lost and lost[3] == 1
       local has_request, request = request_of(task)
       if has_request then
-        start(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
+        start_attempt(task, worker, claim, lease_duration, alone and beside + #claimed > 0 and 'queued' or 'started')
         local size
-        claimed[#claimed + 1], size = handed(task, lost, request)
+        claimed[#claimed + 1], size = to_claimed(task, lost, request)
         ids[#ids + 1], bytes = task.id, bytes + size
         if alone then break end
       else
-        put_lost(task, false)
+        fail_lost(task, false)
         aside = aside + 1
       end
     end
   end
-  if #untold > 0 then unsettled, left = settle(unsettled), nil end
+  if #unnotified > 0 then deferred, left = run_deferred(deferred), nil end
   if #claimed + #ended + #expired > 0 then
     local lost = #expired > 0 and cjson.encode(expired) or ''
     call('SET', note_of(worker), claim .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. lost, 'PX', lease_duration)
   end
   left = left or (paused and 0 or count_queues())
   if shares and left > (shares.high and 1 or 0) + (shares.normal and 1 or 0) + (shares.low and 1 or 0) then mend_shares() end
-  if not paused and left > 0 then wake() end
-  return reply(claimed, own, unsettled, expired)
+  if not paused and left > 0 then notify_workers() end
+  return finish_call(claimed, own, deferred, expired)
 end`,
-  'tasks': `local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+  'tasks': `local TERMS = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
@@ -2595,18 +2595,18 @@ local function decoded(text)
   local is_json, value = pcall(cjson.decode, text)
   return is_json and type(value) == 'table' and value or nil
 end
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
+local function extras_of(state)
+  if not state.extras then state.extras = {} end
+  return state.extras
 end
-local function to_rare(rest)
-  local few = decoded(rest)
+local function parse_extras(rest)
+  local extras = decoded(rest)
   local types = {
     run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
     error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean', traceparent = 'string',
     tracestate = 'string'
   }
-  for field, value in pairs(few or {}) do
+  for field, value in pairs(extras or {}) do
     local kind = types[field]
     if kind == 'list' then
       if type(value) ~= 'table' then return nil end
@@ -2617,12 +2617,12 @@ local function to_rare(rest)
       return nil
     end
   end
-  return few
+  return extras
 end
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+local function first_state(terms)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = terms.step, at = terms.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', settled_by = '', trace = '' }
+  if terms.waits or terms.key or terms.batch then
+    state.extras = { waits = terms.waits, keys = terms.key and { terms.key }, batches = terms.batch and { terms.batch } }
   end
   return state
 end
@@ -2630,25 +2630,25 @@ local function is_status(status)
   return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
 end
 local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  local version, status, progress, step, at, from, progress_at, attempt, lease, started, completed, chart, worker, claim, settled_by, trace, rest = string.match(text, STATE)
   if not version or not is_status(status) then return nil end
   local state = {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), progress_at = tonumber(progress_at),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
+    claim = claim, settled_by = settled_by, trace = trace, extras = rest ~= '' and parse_extras(rest) or nil
   }
-  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
-  return is_number(sum) and (rest == '' or state.rare) and state or nil
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.progress_at or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.extras) and state or nil
 end
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+    ' ' .. (s.progress_at and digits[s.progress_at] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.settled_by .. ' ' .. s.trace ..
+    (s.extras and next(s.extras) and ' ' .. cjson.encode(s.extras) or '')
 end
 local UNSEEN = 1000000
-local function lost_state(asked, text)
-  local state = first_state(asked)
+local function lost_state(terms, text)
+  local state = first_state(terms)
   local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
   state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
   return state
@@ -2656,39 +2656,39 @@ end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\\n', 1, true)
   if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
+  local created, step, at, dedup_key, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, TERMS, first + 1)
   if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+  local terms = {
+    created = tonumber(created), step = step, at = tonumber(at), dedup_key = dedup_key, message = message, priority = priority, max = tonumber(max),
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDE[priority] then return false end
+  if not is_number(terms.created + terms.at + terms.max + terms.keep_task + terms.keep_details + terms.keep_index) or not STRIDE[priority] then return false end
   local is_read = true
   if rest ~= '' then
-    local few = to_rare(rest)
-    is_read = few ~= nil
-    for field, value in pairs(few or {}) do asked[field] = value end
+    local extras = parse_extras(rest)
+    is_read = extras ~= nil
+    for field, value in pairs(extras or {}) do terms[field] = value end
   end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(terms) end
   if first > 1 and not (state and state.completed) then return false end
-  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  if not state or (first == 1 and state.completed) then state = lost_state(terms, text) end
   return {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+    id = id, key = key, terms = terms, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
   }
 end
 local function request_key(id) return P .. 'request:' .. id end
-local tasks, written = {}, {}
+local tasks, new_records = {}, {}
 local MAX_FETCHED = 1000
 local function fetch(ids)
   local missing, keys = {}, {}
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], new_records[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -2704,14 +2704,14 @@ local function find(id)
   if tasks[id] == nil then fetch({ id }) end
   return tasks[id]
 end
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function expires_at(task) return task.state.completed and task.state.completed + task.terms.keep_task end
 local function find_kept(id)
   local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
+  return task and (expires_at(task) or math.huge) > now and task
 end`,
   'tenants': `--- @include "order"
 local ROUND = RULES.ROUND
-local RANK = RULES.PARKED_RANK
+local MAX_TURN = RULES.PARKED_RANK
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
 local function add(key, tenant, by)
@@ -2745,7 +2745,7 @@ local function next_order()
   set_share('order', order)
   return order
 end
-local function place_in(turn) return string.format('%.17g', turn + next_order() % RULES.ARRIVALS / RULES.ARRIVALS) end
+local function queue_score(turn) return string.format('%.17g', turn + next_order() % RULES.ARRIVALS / RULES.ARRIVALS) end
 local function write_counts()
   for key, deltas in pairs(counts) do
     for tenant, by in pairs(deltas) do
@@ -2774,10 +2774,10 @@ local function write_tenants()
   write_pairs(Q .. 'shares', changed_shares)
   for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
 end
-local function leave_marker()
+local function signal_work()
   if call('LLEN', Q .. 'wake') > 0 then return end
   call('LPUSH', Q .. 'wake', 1)
   call('PEXPIRE', Q .. 'wake', 60000)
 end`,
-  'weigh': `local function weigh(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end`
+  'weigh': `local function reply_bytes(one) return #one[1] + #(one[2] or '') + #(one[4] or '') end`
 }

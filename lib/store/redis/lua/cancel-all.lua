@@ -12,7 +12,7 @@
 --- @include "commit"
 local ids = { unpack(ARGV, 2) }
 fetch(ids)
-for _, id in ipairs(ids) do put_cancelled(id) end
-settle(false)
+for _, id in ipairs(ids) do cancel_task(id) end
+run_deferred(false)
 commit()
-return others({})
+return ended_besides({})

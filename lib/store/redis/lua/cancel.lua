@@ -11,7 +11,7 @@
 --- @include "finish"
 --- @include "commit"
 local id = ARGV[2]
-if not (find_kept(id) and put_cancelled(id)) then return { shown(id), {}, 0 } end
-local unsettled = settle(false)
+if not (find_kept(id) and cancel_task(id)) then return { task_reply(id), {}, 0 } end
+local deferred = run_deferred(false)
 commit()
-return { shown(id), others({}), unsettled and 1 or 0 }
+return { task_reply(id), ended_besides({}), deferred and 1 or 0 }

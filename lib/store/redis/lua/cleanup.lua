@@ -8,7 +8,7 @@ local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonu
 fetch(ids)
 for _, id in ipairs(ids) do
   local task = find(id)
-  local until_then = task and expires(task)
+  local until_then = task and expires_at(task)
   if until_then and until_then > now then
     -- It was not its time that was there.
     call('ZADD', Q .. 'finished', digits[until_then], id)

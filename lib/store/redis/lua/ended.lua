@@ -10,10 +10,10 @@
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local since, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 -- Some of the ids are of tasks that are no longer kept.
-local PAGE, MOST_READ = 100, 2000
+local PAGE, MAX_READ = 100, 2000
 
 local ended = {}
-for offset = 0, MOST_READ - PAGE, PAGE do
+for offset = 0, MAX_READ - PAGE, PAGE do
   local ids = call('ZREVRANGEBYSCORE', mine, LAST, string.format('%.0f', math.max(1, since)), 'LIMIT', offset, PAGE)
   each_ref(ids, function(ref)
     -- Of many that end within one millisecond, the scores run ahead.

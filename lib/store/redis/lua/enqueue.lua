@@ -31,18 +31,18 @@ local function cancel_older(older, owners, kept)
 --- @include "finish"
   fetch(older)
   -- One that needs another of them is cancelled with it, and does not fail for it.
-  for _, id in ipairs(older) do put_cancelled(id) end
+  for _, id in ipairs(older) do cancel_task(id) end
   for _, owner in ipairs(owners) do supersede(owner, kept) end
-  local unsettled = settle(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
-  return others, unsettled and 1 or 0
+  local deferred = run_deferred(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
+  return ended_besides, deferred and 1 or 0
 end
 
 -- A reply of many large tasks would hold Redis up: what is over is read in slices.
 local room = 2 ^ 20
 local function known_task(id)
   if room <= 0 then return find_kept(id) and id end
-  local known = shown(id)
-  if known then room = room - weigh(known) end
+  local known = task_reply(id)
+  if known then room = room - reply_bytes(known) end
   return known
 end
 
@@ -52,7 +52,7 @@ local function to_request(i)
   local request = {
     user = ARGV[i], tenant = ARGV[i + 1], key = key or '', body = body or '', batch = ARGV[i + 4], stores_content = inside == '1', drafts = {},
     limits = { waiting = tonumber(waiting), ready = tonumber(ready), scheduled = tonumber(scheduled) },
-    asked = { tenant = ARGV[i + 1], queue_timeout = timeout ~= '0' and tonumber(timeout) or nil, weight = tonumber(weight) }
+    terms = { tenant = ARGV[i + 1], queue_timeout = timeout ~= '0' and tonumber(timeout) or nil, weight = tonumber(weight) }
   }
   local n = tonumber(ARGV[i + 5])
   i = i + PER_REQUEST
@@ -60,9 +60,9 @@ local function to_request(i)
     local rest = ARGV[i + 4] == '' and {} or cjson.decode(ARGV[i + 4])
     local message, priority = string.match(ARGV[i + 1], '^(%S+) (%l+)')
     request.drafts[d] = {
-      id = ARGV[i], message = message, user = request.user, head = ARGV[i + 1], same = ARGV[i + 2], force = rest.force, request = ARGV[i + 3],
-      asked = rest.asked or '', kept = rest.kept, priority = priority, run_at = rest.run_at or 0, supersede = rest.supersede,
-      needs = rest.needs or '', retry_of = rest.retry_of or '', few = rest.few or {}
+      id = ARGV[i], message = message, user = request.user, head = ARGV[i + 1], dedup_key = ARGV[i + 2], force = rest.force, request = ARGV[i + 3],
+      chart_check = rest.asked or '', kept = rest.kept, priority = priority, run_at = rest.run_at or 0, supersede = rest.supersede,
+      needs = rest.needs or '', retry_of = rest.retry_of or '', extras = rest.few or {}
     }
     i = i + PER_DRAFT
   end
@@ -106,18 +106,18 @@ local function accept(request, any_replaced)
   local drafts, user, tenant, batch, key = request.drafts, request.user, request.tenant, request.batch, request.key
   local repeated = find_repeated(request)
   if repeated then return repeated end
-  local by_id, fresh, unasked = match_alike(drafts, request.stores_content, any_replaced)
-  if unasked then return unasked end
-  local refusal = batch ~= '' and find_crowded(drafts) or resolve_needs(by_id, fresh, user, any_replaced)
+  local by_id, fresh, unchecked = match_duplicates(drafts, request.stores_content, any_replaced)
+  if unchecked then return unchecked end
+  local refusal = batch ~= '' and find_too_many_batches(drafts) or resolve_dependencies(by_id, fresh, user, any_replaced)
   if refusal then return refusal end
-  local older, owners, kept = find_older(drafts, user)
-  refusal = find_full(fresh, older, owners, kept, tenant, request.limits)
+  local older, owners, kept = find_superseded(drafts, user)
+  refusal = find_exceeded_limit(fresh, older, owners, kept, tenant, request.limits)
   if refusal then return refusal end
 
-  local superseded, unsettled = nil, 0
-  if #older + #owners > 0 then superseded, unsettled = cancel_older(older, owners, kept) end
-  for _, draft in ipairs(fresh) do create(draft, user, tenant, request.asked, batch, key, any_replaced or #owners > 0) end
-  if #fresh > 0 then wake() end
+  local superseded, deferred = nil, 0
+  if #older + #owners > 0 then superseded, deferred = cancel_older(older, owners, kept) end
+  for _, draft in ipairs(fresh) do create(draft, user, tenant, request.terms, batch, key, any_replaced or #owners > 0) end
+  if #fresh > 0 then notify_workers() end
   bind(drafts, user, batch, key, request.body)
 
   return function()
@@ -131,7 +131,7 @@ local function accept(request, any_replaced)
         answers[i] = { draft.outcome, known_task(draft.becomes) }
       end
     end
-    return { 'accepted', answers, superseded and superseded({}) or {}, false, unsettled }
+    return { 'accepted', answers, superseded and superseded({}) or {}, false, deferred }
   end
 end
 

@@ -5,5 +5,5 @@
 -- Returns { task, { earlier attempts as JSON } }, or { false }
 -- Atomic because the attempt that runs must be in one of the two.
 --- @include "base"
-local found = shown(ARGV[2])
+local found = task_reply(ARGV[2])
 return { found, found and call('LRANGE', Q .. 'attempts:' .. ARGV[2], 0, -1) or nil }

@@ -10,7 +10,7 @@
 --- @include "ref"
 local status, user, tenant, most, index, score, last = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
 local code, after, before, is_unfinished = ARGV[9], tonumber(ARGV[10]) or -math.huge, tonumber(ARGV[11]) or math.huge, ARGV[12] == '1'
-local PAGE, MOST_READ, MOST_BYTES = 100, RULES.MAX_LISTED, RULES.MAX_LISTED_BYTES
+local PAGE, MAX_READ, MAX_BYTES = 100, RULES.MAX_LISTED, RULES.MAX_LISTED_BYTES
 local FINISHED = { COMPLETED = true, FAILED = true, CANCELLED = true }
 
 -- Whether a record is that of a task that has failed with the code. Texts in it cannot look like it: their quotes are escaped.
@@ -52,10 +52,10 @@ for _, key in ipairs({ 'active', 'finished' }) do
     for i = 1, #page, 2 do ids[#ids + 1] = page[i] end
     local fitting = find_fitting(ids)
     for i = 1, #page, 2 do
-      local known = fitting[page[i]] and shown(page[i])
-      if looked == MOST_READ or (known and (#records == most or bytes >= MOST_BYTES)) then return { records, reached } end
+      local known = fitting[page[i]] and task_reply(page[i])
+      if looked == MAX_READ or (known and (#records == most or bytes >= MAX_BYTES)) then return { records, reached } end
       records[#records + 1] = known or nil
-      bytes = bytes + (known and weigh(known) or 0)
+      bytes = bytes + (known and reply_bytes(known) or 0)
       -- A member that no store has written is nothing to go on from.
       if #page[i] == 36 and string.find(page[i + 1], '^%d+$') then looked, reached = looked + 1, { key, page[i + 1], page[i] } end
     end

@@ -28,9 +28,9 @@ for _, id in ipairs(ids) do
   if task and task.state.status == 'PROCESSING' and task.state.claim == ARGV[2] and unreadable[task.record] and not is_readable(task) then
     -- Nothing was begun.
     task.state.attempt = task.state.attempt - 1
-    put_lost(task, false)
+    fail_lost(task, false)
   end
 end
-settle(false)
+run_deferred(false)
 commit()
-return others({})
+return ended_besides({})

@@ -14,7 +14,7 @@
 -- Tasks that one call looks at, and keys that it asks for: Redis serves nobody else meanwhile.
 local PAGE, KEYS_ASKED = 50, 150
 -- ms that a worker has to say that it holds a lease of which the end was lost, and the longest lease that is believed.
-local GRACE, LONGEST_LEASE = 60000, 86400000
+local GRACE_MS, MAX_LEASE_MS = 60000, 86400000
 local mended = 0
 local function note_mended() mended = mended + 1 end
 
@@ -43,9 +43,9 @@ local function put_score(key, score, id)
 end
 
 local function check_dependencies(task)
-  local id, few, seen, left = task.id, rare(task.state), {}, 0
-  fetch(task.asked.deps or {})
-  for _, dep in ipairs(task.asked.deps or {}) do
+  local id, extras, seen, left = task.id, extras_of(task.state), {}, 0
+  fetch(task.terms.deps or {})
+  for _, dep in ipairs(task.terms.deps or {}) do
     local key = Q .. 'dependents:' .. dep
     local need = not seen[dep] and find_kept(dep)
     local status = need and need.state.status
@@ -62,16 +62,16 @@ local function check_dependencies(task)
     end
     seen[dep] = true
   end
-  if left == 0 and task.asked.deps and task.asked.deps[1] then
+  if left == 0 and task.terms.deps and task.terms.deps[1] then
     -- All have completed, and it was not told of the last one.
     left = 1
-    put_score(Q .. 'dependents:' .. task.asked.deps[1], next_order(), id)
-    leave_to_claim(task.asked.deps[1] .. '+')
+    put_score(Q .. 'dependents:' .. task.terms.deps[1], next_order(), id)
+    leave_to_claim(task.terms.deps[1] .. '+')
   end
   if left == 0 then
     leave_to_claim(id .. '!')
-  elseif few.waits ~= left then
-    few.waits = left
+  elseif extras.waits ~= left then
+    extras.waits = left
     change(task)
     note_mended()
   end
@@ -79,33 +79,33 @@ end
 
 -- A turn further off than all that its tenant has waiting was not given by the queue.
 local function is_far(priority, tenant, turn)
-  return turn < 0 or turn >= RANK or turn > (share('round:' .. priority) or 0) + ROUND * (2 * counted('waiting', tenant) + 100)
+  return turn < 0 or turn >= MAX_TURN or turn > (share('round:' .. priority) or 0) + ROUND * (2 * counted('waiting', tenant) + 100)
 end
 
 local function check_queued(task)
-  local id, asked, state = task.id, task.asked, task.state
+  local id, terms, state = task.id, task.terms, task.state
   local name, score = queue_of(id)
   if name and (name == 'again') ~= (state.lease > 0) then
     -- It waits in the order of those that have run, and its state does not know of it, or the reverse.
     if state.lease == 0 then leave_to_claim(id .. '!') end
-  elseif name and STRIDE[name] and is_far(name, asked.tenant, score) then
+  elseif name and STRIDE[name] and is_far(name, terms.tenant, score) then
     call('ZREM', queue(name), id)
-    turns[name][asked.tenant] = nil
-    call('HDEL', Q .. 'turns:' .. name, asked.tenant)
-    queue_back(id, asked)
+    turns[name][terms.tenant] = nil
+    call('HDEL', Q .. 'turns:' .. name, terms.tenant)
+    enqueue_task(id, terms)
     note_mended()
-  elseif not name and call('ZSCORE', Q .. 'capped:' .. asked.tenant, id) then
-    if counted('running', asked.tenant) == 0 then
-      unpark(asked.tenant)
+  elseif not name and call('ZSCORE', Q .. 'capped:' .. terms.tenant, id) then
+    if counted('running', terms.tenant) == 0 then
+      readmit_capped(terms.tenant)
       note_mended()
     end
   elseif not name then
-    if state.lease > 0 then enter('again', id, digits[now]) else queue_back(id, asked) end
-    wake()
+    if state.lease > 0 then add_to_queue('again', id, digits[now]) else enqueue_task(id, terms) end
+    notify_workers()
     note_mended()
   end
-  if asked.queue_timeout and state.lease == 0 then
-    local ends, known = state.at + asked.queue_timeout, tonumber(call('ZSCORE', Q .. 'deadlines', id) or nil)
+  if terms.queue_timeout and state.lease == 0 then
+    local ends, known = state.at + terms.queue_timeout, tonumber(call('ZSCORE', Q .. 'deadlines', id) or nil)
     if not known or known > ends then put_score(Q .. 'deadlines', ends, id) end
   end
 end
@@ -132,17 +132,17 @@ end
 
 local function check_running(task)
   local ends = tonumber(call('ZSCORE', Q .. 'processing', task.id) or nil)
-  if not ends or ends > now + LONGEST_LEASE then put_score(Q .. 'processing', now + GRACE, task.id) end
+  if not ends or ends > now + MAX_LEASE_MS then put_score(Q .. 'processing', now + GRACE_MS, task.id) end
 end
 
 local function check_index(task)
-  local key, id, hash = messages_of(task.asked), task.id, task.asked.same
+  local key, id, hash = messages_of(task.terms), task.id, task.terms.dedup_key
   local score = tonumber(call('ZSCORE', key, id) or nil)
   local is_in = score and score < 0
-  if is_in and is_asked_for(key, hash) then return end
+  if is_in and has_dedup_key(key, hash) then return end
   if not is_in then index_active(key, id, hash, first_of(key)) end
   -- Whether others ask for the same was lost with it.
-  leave_open(key, hash)
+  clear_answer(key, hash)
   note_mended()
 end
 
@@ -155,7 +155,7 @@ local function check(id)
   local state = task.state
   if state.completed then
     call('ZREM', Q .. 'active', id)
-    if not call('ZSCORE', Q .. 'finished', id) then call('ZADD', Q .. 'finished', digits[expires(task)], id) end
+    if not call('ZSCORE', Q .. 'finished', id) then call('ZADD', Q .. 'finished', digits[expires_at(task)], id) end
     return note_mended()
   end
   if state.status == 'LOST' then return leave_to_claim(id .. '!') end
@@ -180,9 +180,9 @@ local function look_at_record(id)
   -- Versions with other formats have their own.
   if not task then return end
   if task.state.completed then
-    put_score(Q .. 'finished', expires(task), id)
+    put_score(Q .. 'finished', expires_at(task), id)
   else
-    put_score(Q .. 'active', task.asked.created, id)
+    put_score(Q .. 'active', task.terms.created, id)
     check(id)
   end
 end
@@ -214,7 +214,7 @@ local function look_at_index(key)
       left = left + 1
     end
   end
-  if removed > 0 and left == 0 then call('PEXPIRE', key, LONGEST_LEASE, 'NX') end
+  if removed > 0 and left == 0 then call('PEXPIRE', key, MAX_LEASE_MS, 'NX') end
   mended = mended + removed
 end
 
@@ -303,12 +303,12 @@ go_on('c', function()
   mended = mended + miscounts
   mend_turns()
   if mend_shares() then note_mended() end
-  if any_queued() then wake() end
+  if any_queued() then notify_workers() end
   return ''
 end)
 if next(told) then
   call('SET', Q .. 'unsettled', 1)
-  wake()
+  notify_workers()
 elseif call('EXISTS', Q .. 'untold', Q .. 'superseded') > 0 then
   call('SET', Q .. 'unsettled', 1)
 end

@@ -9,7 +9,7 @@
 --- @include "ref"
 local mine = P .. 'message_tasks:' .. ARGV[2] .. ':' .. ARGV[3]
 local limit = tonumber(ARGV[5])
-local PAGE, MOST_READ = 100, 1000
+local PAGE, MAX_READ = 100, 1000
 
 local active = {}
 each_ref(call('ZRANGEBYSCORE', mine, FIRST, '(0', 'LIMIT', 0, limit), function(ref) active[#active + 1] = ref end)
@@ -17,7 +17,7 @@ if ARGV[6] then return { active } end
 
 local found = { COMPLETED = {}, FAILED = {} }
 local offset = 0
-while offset < MOST_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
+while offset < MAX_READ and (#found.COMPLETED < limit or #found.FAILED < limit) do
   local ids = call('ZREVRANGEBYSCORE', mine, LAST, '(0', 'LIMIT', offset, PAGE)
   each_ref(ids, function(ref, status)
     local list = found[status]

@@ -5,7 +5,7 @@
 -- Returns { now, 1 if paused, since when the head of a queue waits or false, how many run, { step, at } of running ones, { trace, completed } of charts }
 -- Nothing is kept for this alone: the records know when their steps began, and are forgotten with what was learnt from them.
 --- @include "base"
-local MOST, MOST_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
+local MAX_FOUND, MAX_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
 local since
 for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
@@ -14,21 +14,21 @@ end
 
 -- Only some words are read: to read all of them takes several times as long.
 local RUNNING, COMPLETED = '^%d+ PROCESSING %d+ (%S+) (%d+)', '^%d+ COMPLETED %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) %S* %S* %S* %l* (%S*)'
-local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MOST - 1)
+local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MAX_FOUND - 1)
 for _, text in ipairs(#ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}) do
   local step, at = string.match(text or '', RUNNING)
   if step then running[#running + 1] = { step, at } end
 end
 
 local completed = {}
-for from = 0, MOST_READ - 1, PAGE do
+for from = 0, MAX_READ - 1, PAGE do
   ids = call('ZREVRANGEBYSCORE', Q .. 'finished', '+inf', '(' .. digits[now], 'LIMIT', from, PAGE)
   local keys = {}
   for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
   for _, record in ipairs(#ids > 0 and call('MGET', unpack(keys)) or {}) do
     local ended_at, trace = string.match(record or '', COMPLETED)
-    if ended_at and #completed < MOST then completed[#completed + 1] = { trace, ended_at } end
+    if ended_at and #completed < MAX_FOUND then completed[#completed + 1] = { trace, ended_at } end
   end
-  if #completed == MOST or #ids < PAGE then break end
+  if #completed == MAX_FOUND or #ids < PAGE then break end
 end
 return { tostring(now), call('EXISTS', Q .. 'paused'), since and tostring(since) or false, call('ZCARD', Q .. 'processing'), running, completed }

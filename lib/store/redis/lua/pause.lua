@@ -12,7 +12,7 @@
 if ARGV[2] == '1' then
   call('SET', Q .. 'paused', now)
 elseif call('DEL', Q .. 'paused') == 1 and any_queued() then
-  wake()
+  notify_workers()
 end
 commit()
 return 1

@@ -28,12 +28,12 @@ end
 
 local function report(task, progress, step, first, last)
   local state = task.state
-  local reached, steps = math.max(progress or 0, state.progress), rare(state).steps or {}
+  local reached, steps = math.max(progress or 0, state.progress), extras_of(state).steps or {}
   local moved = put(steps, first, last)
-  if #steps > 0 then rare(state).steps = steps end
+  if #steps > 0 then extras_of(state).steps = steps end
   local begins = step ~= '' and step ~= state.step
   if not (moved or begins or reached > state.progress) then return end
-  state.progress, state.moved = reached, now
+  state.progress, state.progress_at = reached, now
   if begins then
     state.step, state.at, state.from = step, now, reached
     -- When each step began: what estimates are learnt from.

@@ -9,10 +9,10 @@
 local ids, found, room = { unpack(ARGV, 3) }, {}, tonumber(ARGV[2])
 fetch(ids)
 for i, id in ipairs(ids) do
-  found[i] = shown(id)
+  found[i] = task_reply(id)
   -- One task alone needs no weighing.
   if i < #ids and found[i] then
-    room = room - weigh(found[i])
+    room = room - reply_bytes(found[i])
     if room <= 0 then break end
   end
 end

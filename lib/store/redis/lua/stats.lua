@@ -7,7 +7,7 @@
 local oldest = false
 for _, name in ipairs(QUEUES) do
   local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
-  if head and (not oldest or head.asked.created < oldest) then oldest = head.asked.created end
+  if head and (not oldest or head.terms.created < oldest) then oldest = head.terms.created end
 end
 local waiting = tonumber(call('HGET', Q .. 'waiting', ''))
 if waiting and not is_number(waiting) then waiting = nil end

@@ -13,7 +13,7 @@ end
 -- only: all of them notice. A time that was asked for (run_at) is one of the new clock.
 local function set_back(by)
   local mended = tonumber(call('GET', Q .. 'set_back') or nil)
-  if mended and math.abs(mended - by) <= TOLERANCE then return end
+  if mended and math.abs(mended - by) <= CLOCK_TOLERANCE_MS then return end
   call('SET', Q .. 'set_back', by, 'PX', 600000)
   shift('processing', by)
   shift('deadlines', by)
@@ -22,4 +22,4 @@ local function set_back(by)
     return task and task.state.step == 'retrying'
   end)
 end
-if expected and expected - now > TOLERANCE then set_back(expected - now) end
+if expected_now and expected_now - now > CLOCK_TOLERANCE_MS then set_back(expected_now - now) end

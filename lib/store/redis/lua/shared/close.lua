@@ -24,17 +24,17 @@ end
 
 local verbs = {}
 function verbs.complete(task, chart, content)
-  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', digits[task.asked.keep_task]) end
+  if content ~= '' then call('SET', P .. 'chart:' .. chart, content, 'PX', digits[task.terms.keep_task]) end
   task.state.chart, task.state.progress = chart, 100
-  put_final(task, 'COMPLETED')
+  finish(task, 'COMPLETED')
 end
 function verbs.fail(task, code, message, delay, random)
   local state = task.state
-  if delay == 'never' or state.attempt >= task.asked.max then
-    rare(state).code, rare(state).error = code, message ~= '' and message or nil
-    put_final(task, 'FAILED')
+  if delay == 'never' or state.attempt >= task.terms.max then
+    extras_of(state).code, extras_of(state).error = code, message ~= '' and message or nil
+    finish(task, 'FAILED')
   else
-    requeue(task, 'retrying', tonumber(delay) or backoff(task.asked.backoff, state.attempt, tonumber(random)), 'fail', code, message)
+    requeue(task, 'retrying', tonumber(delay) or backoff(task.terms.backoff, state.attempt, tonumber(random)), 'fail', code, message)
   end
 end
 function verbs.release(task)
@@ -50,12 +50,12 @@ for n, id in ipairs(ids) do
   local task, lease, verb = find(id), tonumber(ARGV[i + 1]), ARGV[i + 2]
   local state = task and task.state
   closed[n] = 'stale'
-  if state and notes[3] and state.status == 'PROCESSING' and is_superseded(id, task.asked) then put_cancelled(id) end
+  if state and notes[3] and state.status == 'PROCESSING' and is_superseded(id, task.terms) then cancel_task(id) end
   if state and state.lease == lease and state.status == 'PROCESSING' then
-    close_lease(task, verb, cap)
+    end_lease(task, verb, cap)
     verbs[verb](task, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
     closed[n] = has_ended[id] and 'ended' or 'ok'
-  elseif state and state.lease == lease and state.closed == verb then
+  elseif state and state.lease == lease and state.settled_by == verb then
     -- The reply to this very call was lost.
     closed[n] = (state.status == 'COMPLETED' or state.status == 'FAILED') and 'ended' or 'ok'
   end
@@ -63,18 +63,18 @@ for n, id in ipairs(ids) do
 end
 
 -- What has ended in these is this call's own work; what it may end or let run besides is bounded apart.
-moved = 0
+cascaded = 0
 
 local function answers()
   local replies = {}
-  for n, answer in ipairs(closed) do replies[n] = answer == 'ended' and { 'ok', shown(ids[n]) } or { answer } end
+  for n, answer in ipairs(closed) do replies[n] = answer == 'ended' and { 'ok', task_reply(ids[n]) } or { answer } end
   return replies
 end
 -- Without a claim, nothing else is collected: were the reply lost, what has ended could not be asked for again.
 local rest
 if ARGV[2] == '' then
-  rest = reply({}, own, settle(false) or notes[3], {})
+  rest = finish_call({}, own, run_deferred(false) or notes[3], {})
 else
-  rest = take(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
+  rest = claim_tasks(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
 end
 return { answers(), rest }

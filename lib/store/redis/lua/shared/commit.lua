@@ -1,8 +1,8 @@
 -- Writes what this call has changed: one command per key where that can be had.
 local function write_tasks()
   local texts, ended_ids = {}, {}
-  for _, task in ipairs(changed) do
-    local text, until_then = task.hint or to_text(task.state), expires(task)
+  for _, task in ipairs(changed_tasks) do
+    local text, until_then = task.hint or to_text(task.state), expires_at(task)
     if task.gone then
       ended_ids[#ended_ids + 1] = task.id
     elseif until_then then
@@ -10,7 +10,7 @@ local function write_tasks()
       if task.had_ended then
         call('SET', task.key, task.record, 'KEEPTTL')
       else
-        call('SET', task.key, task.record, 'PX', digits[task.asked.keep_task])
+        call('SET', task.key, task.record, 'PX', digits[task.terms.keep_task])
       end
       ended_ids[#ended_ids + 1] = task.id
     else
@@ -42,13 +42,13 @@ local function write_index(key, scores)
 end
 
 local function commit()
-  settle_queues()
+  flush_queues()
   write_tasks()
-  write_index(Q .. 'processing', leases)
-  write_index(Q .. 'active', listed)
-  write_index(Q .. 'finished', finished)
-  if finished_keep > 0 then prolong(Q .. 'finished', digits[finished_keep]) end
+  write_index(Q .. 'processing', lease_changes)
+  write_index(Q .. 'active', active_changes)
+  write_index(Q .. 'finished', finished_changes)
+  if finished_ttl > 0 then prolong(Q .. 'finished', digits[finished_ttl]) end
   write_tenants()
-  for i = 1, #doomed, MAX_FETCHED do call('DEL', unpack(doomed, i, math.min(i + MAX_FETCHED - 1, #doomed))) end
-  if notify_workers then leave_marker() end
+  for i = 1, #keys_to_delete, MAX_FETCHED do call('DEL', unpack(keys_to_delete, i, math.min(i + MAX_FETCHED - 1, #keys_to_delete))) end
+  if must_signal_work then signal_work() end
 end

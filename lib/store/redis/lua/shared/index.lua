@@ -1,6 +1,6 @@
 -- Indexes of tasks. One expires with the last of its tasks, but not while it has an unfinished one: that must be found however long it waits.
 --- @include "ranges"
-local function messages_of(asked) return P .. 'message_tasks:' .. asked.message .. ':' .. asked.user end
+local function messages_of(terms) return P .. 'message_tasks:' .. terms.message .. ':' .. terms.user end
 
 -- The newest unfinished id and its score or, where there is none, whatever else the index has. Empty where there is no index.
 local function first_of(key) return call('ZRANGEBYSCORE', key, FIRST, '+inf', 'WITHSCORES', 'LIMIT', '0', '1') end
@@ -15,13 +15,13 @@ local function index_active(key, id, hash, first, replaced)
 end
 
 -- Whether a task has asked for the same before.
-local function is_asked_for(key, hash) return call('ZSCORE', key, '=' .. hash) or call('ZSCORE', key, '+' .. hash) end
+local function has_dedup_key(key, hash) return call('ZSCORE', key, '=' .. hash) or call('ZSCORE', key, '+' .. hash) end
 
-local function note_shared(key, hash) call('ZADD', key, digits[2 * FAR + now], '+' .. hash) end
+local function mark_shared(key, hash) call('ZADD', key, digits[2 * FAR + now], '+' .. hash) end
 
 -- Which of several tasks answers is found out when the next one asks.
-local function leave_open(key, hash)
-  note_shared(key, hash)
+local function clear_answer(key, hash)
+  mark_shared(key, hash)
   call('ZREM', key, '=' .. hash)
 end
 
@@ -60,7 +60,7 @@ local function index_ended(key, id, hash, keep_task, keep_index, has_chart)
   local score = next_finished(key, keep_task, is_last)
   call('ZADD', key, digits[score], id)
   if call('ZSCORE', key, '+' .. hash) then
-    leave_open(key, hash)
+    clear_answer(key, hash)
   elseif has_chart then
     call('ZADD', key, digits[score + FAR], '=' .. hash)
   else
@@ -93,8 +93,8 @@ end
 
 -- Whether a task is one of those that a newer one of its message replaced, and that no call has come to yet. `superseded` has for such
 -- a message the score of the newest of them.
-local function is_superseded(id, asked)
-  local newest = call('ZSCORE', Q .. 'superseded', asked.message .. ':' .. asked.user)
-  local score = newest and call('ZSCORE', messages_of(asked), id)
+local function is_superseded(id, terms)
+  local newest = call('ZSCORE', Q .. 'superseded', terms.message .. ':' .. terms.user)
+  local score = newest and call('ZSCORE', messages_of(terms), id)
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end

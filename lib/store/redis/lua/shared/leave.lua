@@ -3,18 +3,18 @@
 local MAX_ATTEMPTS = RULES.MAX_ATTEMPTS
 -- Of what is aside, so much is dealt with in one call: Redis serves nobody else meanwhile.
 local MAX_ASIDE = RULES.MAX_ASIDE
-local unparked = 0
+local readmitted = 0
 
 -- How many of the queues have tasks.
 local function count_queues()
-  settle_queues()
+  flush_queues()
   return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
 end
 local function any_queued() return count_queues() > 0 end
 
 -- The queue that has it, and its score there; nil where none has it.
 local function queue_of(id)
-  settle_queues()
+  flush_queues()
   for _, name in ipairs(QUEUES) do
     local score = call('ZSCORE', queue(name), id)
     if score then return name, tonumber(score) end
@@ -24,7 +24,7 @@ end
 -- Whether it is where its turn, its time or its dependencies are waited for.
 local function is_placed(task)
   return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
-    call('ZSCORE', Q .. 'capped:' .. task.asked.tenant, task.id)
+    call('ZSCORE', Q .. 'capped:' .. task.terms.tenant, task.id)
 end
 
 -- A priority with tasks and without a share would never be served. Whether there was one: its share was lost.
@@ -43,10 +43,10 @@ end
 local MAX_PAGE = 50
 -- The next `n` of a queue that this call has not used are read at once; those that were used leave it at once, with settle_queues.
 local function head_of(name, n)
-  local head = heads[name]
+  local head = queue_heads[name]
   if not head then
     head = { used = 0, read = 0 }
-    heads[name] = head
+    queue_heads[name] = head
   end
   if head.used == head.read and not head.is_end then
     n = math.min(n, MAX_PAGE)
@@ -62,7 +62,7 @@ end
 
 -- The next task, its queue and its score. `n`: how many may be wanted.
 local function pop(n)
-  if next(entering) then settle_queues() end
+  if next(queue_additions) then flush_queues() end
   local best = head_of('again', n) and 1
   if not best then
     local due
@@ -72,7 +72,7 @@ local function pop(n)
     end
     if not best then return end
   end
-  local head = heads[QUEUES[best]]
+  local head = queue_heads[QUEUES[best]]
   local at = 2 * (head.used - head.first)
   local id, score = head.page[at + 1], tonumber(head.page[at + 2])
   head.used = head.used + 1
@@ -80,119 +80,119 @@ local function pop(n)
     local priority = QUEUES[best]
     set_share('clock', share(priority))
     set_share(priority, share(priority) + STRIDE[priority])
-    if score >= 0 and score < RANK then set_share('round:' .. priority, math.floor(score)) end
+    if score >= 0 and score < MAX_TURN then set_share('round:' .. priority, math.floor(score)) end
   end
   return id, best, score
 end
 
 -- A tenant at its cap waits aside, in its own order.
-local function park(id, tenant, at, score)
-  local turn = score >= 0 and score < RANK and math.floor(score) or 0
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * RANK + turn), id)
+local function hold_at_cap(id, tenant, at, score)
+  local turn = score >= 0 and score < MAX_TURN and math.floor(score) or 0
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * MAX_TURN + turn), id)
 end
 
 -- By its shares again, lest a tenant's high tasks starve its low ones: the field '+tenant' counts how often it was asked, and
 -- '=tenant' names a lower task that has the place, whatever else of the tenant's comes first in the queue.
-local function next_parked(key, tenant)
+local function next_capped(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head[1] or tonumber(head[2]) < 2 * RANK then return head end
-  local asked = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
-  if asked % RULES.PARKED_NORMAL_EVERY > 0 then return head end
-  local at = asked == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * RANK, string.format('(%.0f', (at + 1) * RANK), 'WITHSCORES', 'LIMIT', 0, 1)
+  if not head[1] or tonumber(head[2]) < 2 * MAX_TURN then return head end
+  local places = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
+  if places % RULES.PARKED_NORMAL_EVERY > 0 then return head end
+  local at = places == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, at * MAX_TURN, string.format('(%.0f', (at + 1) * MAX_TURN), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
   call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
 end
 
 -- The task that has the place for which another of its tenant's was taken.
-local function preferred(tenant)
+local function reserved_task(tenant)
   local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
-  settle_queues()
+  flush_queues()
   call('HDEL', Q .. 'turns:low', '=' .. tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 
 -- A place that a tenant at its cap gives up goes to its own next task, with the turn that it had: it has come already.
 -- `cap`: that of the worker that asks, nil where there is none.
-local function unpark(tenant, cap)
+local function readmit_capped(tenant, cap)
   local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
   -- A cap that was raised or lifted meanwhile has freed more than one place.
   local room = cap == 0 and MAX_ASIDE or math.max(1, (cap or 0) - counted('running', tenant))
   -- The place itself is always given on.
-  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - unparked)) do
-    unparked = unparked + 1
-    local id, score = unpack(next_parked(key, tenant))
+  for _ = 1, math.max(1, math.min(room, MAX_ASIDE - readmitted)) do
+    readmitted = readmitted + 1
+    local id, score = unpack(next_capped(key, tenant))
     if not id then break end
     call('ZREM', key, id)
-    local name, turn = QUEUES[math.floor(score / RANK)], score % RANK
+    local name, turn = QUEUES[math.floor(score / MAX_TURN)], score % MAX_TURN
     local task = not name and find(id)
     if name then
-      enter(name, id, digits[turn])
+      add_to_queue(name, id, digits[turn])
     elseif task and task.state.status == 'PENDING' then
-      queue_back(id, task.asked)
+      enqueue_task(id, task.terms)
     end
   end
-  wake()
+  notify_workers()
 end
 
 -- A turn that was its tenant's last and is not taken is the next one's: who replaces a chart again and again must not fall behind.
-local function give_back(id, asked)
-  local priority, tenant = asked.priority, asked.tenant
+local function refund_turn(id, terms)
+  local priority, tenant = terms.priority, terms.tenant
   local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
   local turn = turn_of(priority, tenant)
-  if score and math.floor(score % RANK) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (asked.weight or 1)) end
+  if score and math.floor(score % MAX_TURN) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (terms.weight or 1)) end
 end
 
 -- The place may have been freed for this very task.
-local function unqueue(task)
-  local id, asked, step = task.id, task.asked, task.state.step
-  settle_queues()
-  give_back(id, asked)
+local function remove_waiting(task)
+  local id, terms, step = task.id, task.terms, task.state.step
+  flush_queues()
+  refund_turn(id, terms)
   for _, name in ipairs(QUEUES) do call('ZREM', queue(name), id) end
   local delayed = call('ZREM', Q .. 'delayed', id) == 1
-  for _, key in ipairs({ 'deadlines', 'capped:' .. asked.tenant }) do call('ZREM', Q .. key, id) end
+  for _, key in ipairs({ 'deadlines', 'capped:' .. terms.tenant }) do call('ZREM', Q .. key, id) end
   if is_scheduled(step) then
-    set_aside(asked.tenant, -1)
+    count_scheduled(terms.tenant, -1)
   elseif delayed then
-    set_aside(nil, -1)
+    count_scheduled(nil, -1)
   end
-  for _, dep in ipairs(asked.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
-  count('waiting', asked.tenant, -1)
-  unpark(asked.tenant)
+  for _, dep in ipairs(terms.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
+  count('waiting', terms.tenant, -1)
+  readmit_capped(terms.tenant)
 end
 
-local function close_lease(task, verb, cap)
-  leases[task.id], task.state.closed = false, verb
+local function end_lease(task, verb, cap)
+  lease_changes[task.id], task.state.settled_by = false, verb
   change(task)
-  count('running', task.asked.tenant, -1)
-  unpark(task.asked.tenant, cap)
+  count('running', task.terms.tenant, -1)
+  readmit_capped(task.terms.tenant, cap)
 end
 
 -- An attempt that is over without a verdict: back to PENDING, its progress forgotten, itself remembered. `delay` in ms.
 local function requeue(task, step, delay, verb, code, message)
-  local id, state, few = task.id, task.state, rare(task.state)
+  local id, state, extras = task.id, task.state, extras_of(task.state)
   local key = Q .. 'attempts:' .. id
   call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, tonumber(string.match(state.trace, ',(%d+)') or now), now, verb, state.step, state.progress, code or '', message or '' }))
   call('LTRIM', key, -MAX_ATTEMPTS, -1)
   -- How often in a row its worker was lost. One that was handed back says nothing of that, and costs nothing.
   if verb == 'expire' then
-    few.losses, few.lost_worker = (few.losses or 0) + 1, state.worker
+    extras.losses, extras.lost_worker = (extras.losses or 0) + 1, state.worker
   elseif verb ~= 'release' then
-    few.losses, few.lost_worker = nil, nil
+    extras.losses, extras.lost_worker = nil, nil
   end
   if verb == 'release' then state.attempt = state.attempt - 1 end
-  state.status, state.step, state.at, state.progress, state.from, state.moved = 'PENDING', step, now + delay, 0, nil, nil
-  few.steps, few.tried = nil, true
-  count('waiting', task.asked.tenant, 1)
+  state.status, state.step, state.at, state.progress, state.from, state.progress_at = 'PENDING', step, now + delay, 0, nil, nil
+  extras.steps, extras.tried = nil, true
+  count('waiting', task.terms.tenant, 1)
   if delay > 0 then
     add_timed('delayed', digits[now + delay], id)
-    set_aside(nil, 1)
+    count_scheduled(nil, 1)
   else
-    enter('again', id, digits[now])
+    add_to_queue('again', id, digits[now])
   end
   announce(task)
-  wake()
+  notify_workers()
 end

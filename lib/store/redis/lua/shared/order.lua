@@ -31,7 +31,7 @@ local function set_share(field, value)
 end
 
 -- Before its first task enters: its turn comes when its share is due, not at once, so that whatever is higher goes before.
-local function open_queue(name)
+local function init_share(name)
   if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
 end
 

@@ -7,13 +7,13 @@ local PER_REQUEST, PER_DRAFT = 6, 5
 local function within(count, limit) return limit == 0 or count <= limit end
 
 -- Mostly those of all requests are alike.
-local known_terms = {}
-local function to_terms(text)
-  if not known_terms[text] then
+local known_limits = {}
+local function parse_limits(text)
+  if not known_limits[text] then
     local waiting, ready, timeout = string.match(text, '(%d+) (%d+) %d+ %d (%d+)')
-    known_terms[text] = { waiting = tonumber(waiting), ready = tonumber(ready), is_plain = timeout == '0' }
+    known_limits[text] = { waiting = tonumber(waiting), ready = tonumber(ready), is_plain = timeout == '0' }
   end
-  return known_terms[text]
+  return known_limits[text]
 end
 
 -- The index of the message of each draft and its trace, and what each index has first, before and while tasks are created.
@@ -26,7 +26,7 @@ local function read_index(d, user, names)
   if names[index .. hash] then return nil end
   names[index .. hash] = true
   if not firsts[index] then firsts[index] = first_of(index) end
-  if firsts[index][1] and is_asked_for(index, hash) then return nil end
+  if firsts[index][1] and has_dedup_key(index, hash) then return nil end
   return index
 end
 
@@ -39,9 +39,9 @@ end
 
 -- The tasks of the request at ARGV[i]; `names` gets the keys that must not exist. Nil where it is not plain.
 local function read_request(i, names)
-  local terms, batch, drafts = to_terms(ARGV[i + 2]), ARGV[i + 4], {}
+  local limits, batch, drafts = parse_limits(ARGV[i + 2]), ARGV[i + 4], {}
   local key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$')
-  if not terms.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
+  if not limits.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
     local trace = read_trace(ARGV[d + 4])
     local index = trace and read_index(d, ARGV[i], names)
@@ -54,7 +54,7 @@ local function read_request(i, names)
     names[name], names[#names + 1] = true, name
   end
   if batch ~= '' then names[#names + 1] = Q .. 'batch:' .. batch end
-  return { user = ARGV[i], tenant = ARGV[i + 1], terms = terms, key = key or '', body = body, batch = batch, drafts = drafts }
+  return { user = ARGV[i], tenant = ARGV[i + 1], limits = limits, key = key or '', body = body, batch = batch, drafts = drafts }
 end
 
 local function read_requests()
@@ -62,25 +62,25 @@ local function read_requests()
   while i <= #ARGV do
     local request = read_request(i, names)
     if not request then return nil end
-    local tenant, terms, n = request.tenant, request.terms, #request.drafts
+    local tenant, limits, n = request.tenant, request.limits, #request.drafts
     of_all, of_tenant[tenant] = of_all + n, (of_tenant[tenant] or 0) + n
-    if not (within(counted('waiting', tenant) + of_tenant[tenant], terms.waiting) and within(counted('waiting', '') + of_all, terms.ready)) then return nil end
+    if not (within(counted('waiting', tenant) + of_tenant[tenant], limits.waiting) and within(counted('waiting', '') + of_all, limits.ready)) then return nil end
     requests[#requests + 1] = request
     i = i + PER_REQUEST + n * PER_DRAFT
   end
   return call('EXISTS', unpack(names)) == 0 and requests or nil
 end
 
-local created, entering, active, grown = {}, {}, {}, {}
-local function create_plain(d, user, tenant, few)
+local created, queue_additions, active, messages_with_new_tasks = {}, {}, {}, {}
+local function create_plain(d, user, tenant, extras)
   local id, head, hash, request, at = ARGV[d], ARGV[d + 1], ARGV[d + 2], ARGV[d + 3], digits[now]
   local message, priority = string.match(head, '^(%S+) (%l+)')
   count('waiting', tenant, 1)
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
   turns[priority][tenant] = turn
-  local members = entering[priority] or {}
-  entering[priority], members[#members + 1], members[#members + 2] = members, place_in(turn), id
-  local record = '\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. head .. few .. '\n'
+  local members = queue_additions[priority] or {}
+  queue_additions[priority], members[#members + 1], members[#members + 2] = members, queue_score(turn), id
+  local record = '\n2 ' .. at .. ' queued ' .. at .. ' ' .. hash .. ' ' .. head .. extras .. '\n'
   if #request <= MAX_INLINE then
     record = record .. request
   else
@@ -90,7 +90,7 @@ local function create_plain(d, user, tenant, few)
   active[#active + 1], active[#active + 2] = at, id
   local index = indexes[d]
   firsts[index] = { id, index_active(index, id, hash, firsts[index]) }
-  grown[message .. ':' .. user] = true
+  messages_with_new_tasks[message .. ':' .. user] = true
 end
 
 -- A key or a batch lasts as long as its tasks, which have not ended.
@@ -107,20 +107,20 @@ local function enqueue_plain()
   for _, request in ipairs(requests) do
     local binding = request.batch ~= '' and '"batch":"' .. request.batch .. '"' or request.key ~= '' and '"key":"' .. request.key .. '"' or ''
     for _, d in ipairs(request.drafts) do
-      local few = binding .. (binding ~= '' and traces[d] ~= '' and ',' or '') .. traces[d]
-      create_plain(d, request.user, request.tenant, few ~= '' and ' {' .. few .. '}' or '')
+      local extras = binding .. (binding ~= '' and traces[d] ~= '' and ',' or '') .. traces[d]
+      create_plain(d, request.user, request.tenant, extras ~= '' and ' {' .. extras .. '}' or '')
     end
     bind_plain(request)
   end
   call('MSET', unpack(created))
   call('ZADD', Q .. 'active', unpack(active))
-  for priority, members in pairs(entering) do
-    open_queue(priority)
+  for priority, members in pairs(queue_additions) do
+    init_share(priority)
     call('ZADD', queue(priority), unpack(members))
   end
   write_tenants()
-  for owner in pairs(grown) do call('PUBLISH', P .. 'message:' .. owner, '') end
-  leave_marker()
+  for owner in pairs(messages_with_new_tasks) do call('PUBLISH', P .. 'message:' .. owner, '') end
+  signal_work()
 
   local answer = { 'plain', digits[now] }
   for _, request in ipairs(requests) do

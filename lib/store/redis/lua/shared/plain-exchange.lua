@@ -20,7 +20,7 @@ local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ 
 local OPENING, CLOSING = string.byte('{}', 1, 2)
 
 -- What few states have, where that is no more than a key or a batch, and the progress of steps: it stays as it is. Nil where there is more to it.
-local function read_rare(rest, keep_details)
+local function parse_plain_extras(rest, keep_details)
   if rest == '' then return false, false end
   local key, batch = string.match(rest, '^{"keys":%["([%w_-]+)"%]}$'), string.match(rest, '^{"batches":%["([%w_-]+)"%]}$')
   if key or batch then return key or false, batch or false end
@@ -62,7 +62,7 @@ local function next_ids(wanted)
     if not best then break end
     local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
     -- In two queues, it is claimed by one of them only.
-    if score < 0 or score >= RANK or ids[id] then return nil end
+    if score < 0 or score >= MAX_TURN or ids[id] then return nil end
     ids[id], ids[#ids + 1] = true, id
     used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
   end
@@ -92,7 +92,7 @@ local function read_ends(ids, records, states)
     local version, reached, lease, started, claim, trace, rest = string.match(states[id], RUNNING)
     if not (hash and version) or lease ~= ARGV[i + 1] then return nil end
     if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
-    local key, batch = read_rare(rest, keep_details)
+    local key, batch = parse_plain_extras(rest, keep_details)
     if key == nil then return nil end
     local text = digits[version + 1] .. ' COMPLETED 100 completed ' .. reached .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
       ' ' .. claim .. ' complete ' .. trace .. rest
@@ -109,10 +109,10 @@ local function read_starts(ids, records, states)
   local tenants, requests, rest, bytes = {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[id]
-    local tenant, few, request = string.match(record, WAITING)
+    local tenant, extras, request = string.match(record, WAITING)
     -- One with a deadline leaves that, too.
-    if not tenant or states[id] ~= '' or string.find(few, '"queue_timeout"', 1, true) then return nil end
-    local key, batch = string.match(few, '"key":"([%w_-]+)"'), string.match(few, '"batch":"([%w_-]+)"')
+    if not tenant or states[id] ~= '' or string.find(extras, '"queue_timeout"', 1, true) then return nil end
+    local key, batch = string.match(extras, '"key":"([%w_-]+)"'), string.match(extras, '"batch":"([%w_-]+)"')
     rest[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     local apart = request > #record and (call('GET', P .. 'request:' .. id) or '')
     -- What was lost or cut off is found out in take.lua.
@@ -188,15 +188,15 @@ local function write_starts(turn, starts, records, worker, claim, lease_duration
 end
 
 function exchange_plain(worker, claim, wanted, lease_duration, cap)
-  if cap > 0 or (expected and expected - now > TOLERANCE) then return nil end
+  if cap > 0 or (expected_now and expected_now - now > CLOCK_TOLERANCE_MS) then return nil end
   if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
   local first = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  if first and tonumber(first) <= ended_by then return nil end
+  if first and tonumber(first) <= expired_by then return nil end
   local ending, turn = ending_ids(), next_ids(math.min(wanted, MAX_CLAIMED))
   if not (ending and turn) then return nil end
   local notes, records, states = read_tasks(worker, ending, turn.ids)
-  local before, paused, unsettled = notes[1], notes[2], notes[3]
-  if paused or unsettled or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
+  local before, paused, deferred = notes[1], notes[2], notes[3]
+  if paused or deferred or (before and string.sub(before, 1, #claim + 1) == claim .. ' ') then return nil end
   local ends, starts = read_ends(ending, records, states), read_starts(turn.ids, records, states)
   if not (ends and starts) then return nil end
 
@@ -206,8 +206,8 @@ function exchange_plain(worker, claim, wanted, lease_duration, cap)
   if #claimed + #settled > 0 then
     call('SET', note_of(worker), claim .. ' ' .. table.concat(turn.ids, ' ') .. ';' .. table.concat(settled, ' ') .. ';', 'PX', digits[lease_duration])
   end
-  if turn.is_left then leave_marker() end
+  if turn.is_left then signal_work() end
   local head = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  return answers, { claimed, {}, head and math.max(0, head - ended_by) or -1, digits[now], 0, {} }
+  return answers, { claimed, {}, head and math.max(0, head - expired_by) or -1, digits[now], 0, {} }
 end
 end

@@ -1,6 +1,6 @@
 -- Tasks as an index names them, so that a reply is small whatever was asked for. Only some words of a record are read: to read all of them
 -- takes several times as long, and an index may name a thousand tasks.
-local ASKED_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
+local TERMS_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 
 -- { id, when it was created, when it ended or false }, its final status if it has ended, its user and its tenant. False once its retention has
@@ -8,7 +8,7 @@ local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 local function to_ref(id, record)
   local first = record and string.find(record, '\n', 1, true)
   if not first then return false end
-  local created, keep, tenant, user = string.match(record, ASKED_IN_REF, first + 1)
+  local created, keep, tenant, user = string.match(record, TERMS_IN_REF, first + 1)
   local status, completed = string.match(record, ENDED_IN_REF)
   if not created or (completed and completed + keep <= now) then return false end
   return { id, created, completed or false }, status, user, tenant

@@ -3,7 +3,7 @@
 -- request is in `request:<id>`, so that a look at a task does not read it. `states` has the states of unfinished tasks that have changed.
 -- What was asked for and the state are words in the order of the patterns below, and behind them JSON with what few tasks have: Lua would
 -- take longer to read and write all of it as JSON.
-local ASKED = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\n]*)\n()'
+local TERMS = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\n]*)\n()'
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 
 -- Free text as one word: spaces, control characters and what separates steps as %XX.
@@ -18,21 +18,21 @@ local function decoded(text)
 end
 
 -- What few states have: code, error, steps, keys, batches, waits, tried, losses, lost_worker, retried_as, shortened.
-local function rare(state)
-  if not state.rare then state.rare = {} end
-  return state.rare
+local function extras_of(state)
+  if not state.extras then state.extras = {} end
+  return state.extras
 end
 
 -- What `rest` holds; nil where it cannot be read. Its fields are used without a further look.
-local function to_rare(rest)
-  local few = decoded(rest)
+local function parse_extras(rest)
+  local extras = decoded(rest)
   -- Made here, because most tasks have none of them. Elements of a list are texts.
   local types = {
     run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
     error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean', traceparent = 'string',
     tracestate = 'string'
   }
-  for field, value in pairs(few or {}) do
+  for field, value in pairs(extras or {}) do
     local kind = types[field]
     if kind == 'list' then
       if type(value) ~= 'table' then return nil end
@@ -43,13 +43,13 @@ local function to_rare(rest)
       return nil
     end
   end
-  return few
+  return extras
 end
 
-local function first_state(asked)
-  local state = { version = 1, status = 'PENDING', progress = 0, step = asked.step, at = asked.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', closed = '', trace = '' }
-  if asked.waits or asked.key or asked.batch then
-    state.rare = { waits = asked.waits, keys = asked.key and { asked.key }, batches = asked.batch and { asked.batch } }
+local function first_state(terms)
+  local state = { version = 1, status = 'PENDING', progress = 0, step = terms.step, at = terms.at, attempt = 0, lease = 0, chart = '', worker = '', claim = '', settled_by = '', trace = '' }
+  if terms.waits or terms.key or terms.batch then
+    state.extras = { waits = terms.waits, keys = terms.key and { terms.key }, batches = terms.batch and { terms.batch } }
   end
   return state
 end
@@ -59,29 +59,29 @@ local function is_status(status)
 end
 
 local function to_state(text)
-  local version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, claim, closed, trace, rest = string.match(text, STATE)
+  local version, status, progress, step, at, from, progress_at, attempt, lease, started, completed, chart, worker, claim, settled_by, trace, rest = string.match(text, STATE)
   if not version or not is_status(status) then return nil end
   local state = {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), moved = tonumber(moved),
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, at = tonumber(at), from = tonumber(from), progress_at = tonumber(progress_at),
     attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed), chart = chart, worker = worker,
-    claim = claim, closed = closed, trace = trace, rare = rest ~= '' and to_rare(rest) or nil
+    claim = claim, settled_by = settled_by, trace = trace, extras = rest ~= '' and parse_extras(rest) or nil
   }
-  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.moved or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
-  return is_number(sum) and (rest == '' or state.rare) and state or nil
+  local sum = state.version + state.progress + state.at + (state.from or 0) + (state.progress_at or 0) + state.attempt + state.lease + (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.extras) and state or nil
 end
 
 local function to_text(s)
   return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.at] .. ' ' .. (s.from and digits[s.from] or '') ..
-    ' ' .. (s.moved and digits[s.moved] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.closed .. ' ' .. s.trace ..
-    (s.rare and next(s.rare) and ' ' .. cjson.encode(s.rare) or '')
+    ' ' .. (s.progress_at and digits[s.progress_at] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
+    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim .. ' ' .. s.settled_by .. ' ' .. s.trace ..
+    (s.extras and next(s.extras) and ' ' .. cjson.encode(s.extras) or '')
 end
 
 -- Turns between two of a priority (see order.lua).
 -- A version that no watcher has seen, where the last one is not known.
 local UNSEEN = 1000000
-local function lost_state(asked, text)
-  local state = first_state(asked)
+local function lost_state(terms, text)
+  local state = first_state(terms)
   local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
   state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
   return state
@@ -93,34 +93,34 @@ end
 local function to_task(id, key, record, text)
   local first = record and string.find(record, '\n', 1, true)
   if not first then return false end
-  local created, step, at, same, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
-    string.match(record, ASKED, first + 1)
+  local created, step, at, dedup_key, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request =
+    string.match(record, TERMS, first + 1)
   if not created then return false end
-  local asked = {
-    created = tonumber(created), step = step, at = tonumber(at), same = same, message = message, priority = priority, max = tonumber(max),
+  local terms = {
+    created = tonumber(created), step = step, at = tonumber(at), dedup_key = dedup_key, message = message, priority = priority, max = tonumber(max),
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
     tenant = tenant, user = user, shared = shared
   }
-  if not is_number(asked.created + asked.at + asked.max + asked.keep_task + asked.keep_details + asked.keep_index) or not STRIDE[priority] then return false end
+  if not is_number(terms.created + terms.at + terms.max + terms.keep_task + terms.keep_details + terms.keep_index) or not STRIDE[priority] then return false end
   local is_read = true
   if rest ~= '' then
-    local few = to_rare(rest)
-    is_read = few ~= nil
-    for field, value in pairs(few or {}) do asked[field] = value end
+    local extras = parse_extras(rest)
+    is_read = extras ~= nil
+    for field, value in pairs(extras or {}) do terms[field] = value end
   end
   if first > 1 then text = string.sub(record, 1, first - 1) end
   local state
-  if text and is_read then state = to_state(text) elseif is_read then state = first_state(asked) end
+  if text and is_read then state = to_state(text) elseif is_read then state = first_state(terms) end
   if first > 1 and not (state and state.completed) then return false end
-  if not state or (first == 1 and state.completed) then state = lost_state(asked, text) end
+  if not state or (first == 1 and state.completed) then state = lost_state(terms, text) end
   return {
-    id = id, key = key, asked = asked, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
+    id = id, key = key, terms = terms, state = state, record = record, request = request, text = first == 1 and text, had_ended = first > 1, apart = request > #record
   }
 end
 
 local function request_key(id) return P .. 'request:' .. id end
 
-local tasks, written = {}, {}
+local tasks, new_records = {}, {}
 -- More than so many keys in one command would not fit on Lua's stack.
 local MAX_FETCHED = 1000
 -- Reads those of the tasks that this call has not read yet. `written`: records of this call, by their keys.
@@ -129,7 +129,7 @@ local function fetch(ids)
   local function read()
     if #missing == 0 then return end
     local records, states = call('MGET', unpack(keys)), call('HMGET', Q .. 'states', unpack(missing))
-    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], written[keys[i]] or records[i], states[i] or false) end
+    for i, id in ipairs(missing) do tasks[id] = to_task(id, keys[i], new_records[keys[i]] or records[i], states[i] or false) end
     missing, keys = {}, {}
   end
   for _, id in ipairs(ids) do
@@ -148,10 +148,10 @@ local function find(id)
 end
 
 -- When the retention of a finished task has passed; nil of an unfinished one.
-local function expires(task) return task.state.completed and task.state.completed + task.asked.keep_task end
+local function expires_at(task) return task.state.completed and task.state.completed + task.terms.keep_task end
 
 -- Once its retention has passed there is none, even where Redis has not yet expired it.
 local function find_kept(id)
   local task = find(id)
-  return task and (expires(task) or math.huge) > now and task
+  return task and (expires_at(task) or math.huge) > now and task
 end

@@ -5,7 +5,7 @@
 -- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
 local ROUND = RULES.ROUND
 -- All turns are below it.
-local RANK = RULES.PARKED_RANK
+local MAX_TURN = RULES.PARKED_RANK
 
 local counts = { waiting = {}, running = {}, scheduled = {} }
 local turns = { high = {}, normal = {}, low = {} }
@@ -49,7 +49,7 @@ local function next_order()
 end
 
 -- A place in the queue of a priority, for a turn that has come: first come, first served within a round.
-local function place_in(turn) return string.format('%.17g', turn + next_order() % RULES.ARRIVALS / RULES.ARRIVALS) end
+local function queue_score(turn) return string.format('%.17g', turn + next_order() % RULES.ARRIVALS / RULES.ARRIVALS) end
 
 -- A tenant that waits no more has no turn to remember.
 local function write_counts()
@@ -84,7 +84,7 @@ local function write_tenants()
 end
 
 -- One marker is enough: a worker that takes it leaves another if there is more to do. The marker expires, so that an idle store is empty.
-local function leave_marker()
+local function signal_work()
   if call('LLEN', Q .. 'wake') > 0 then return end
   call('LPUSH', Q .. 'wake', 1)
   call('PEXPIRE', Q .. 'wake', 60000)
