@@ -1,14 +1,15 @@
 #!lua flags=no-writes
--- batch: which tasks a batch has, in the order in which they were asked for, those that are still kept.
+-- batch: the tasks of a batch that are still kept, in the order of the request.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] batch_id
 -- Returns { user_id, { ref … } }, or { false } for an unknown one
+-- Atomic because a task must not expire between the batch and the read.
 --- @include "base"
 --- @include "ref"
-local t = call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids')
-if not t[1] or not t[2] then return { false } end
+local user, task_ids = unpack(call('HMGET', Q .. 'batch:' .. ARGV[2], 'user', 'ids'))
+if not user or not task_ids then return { false } end
 local ids, refs = {}, {}
-for id in string.gmatch(t[2], '%S+') do ids[#ids + 1] = id end
+for id in string.gmatch(task_ids, '%S+') do ids[#ids + 1] = id end
 each_ref(ids, function(ref) refs[#refs + 1] = ref end)
 if #refs == 0 then return { false } end
-return { t[1], refs }
+return { user, refs }

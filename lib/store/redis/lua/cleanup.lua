@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- cleanup: removes what its retention has passed, a bounded number at a time.
+-- cleanup: removes tasks whose retention has passed, a bounded number at a time.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] most to remove
 -- Returns how many were removed
+-- Atomic because a task must not be deleted by a score that another script has just corrected. Runs where Redis is full: it frees memory.
 --- @include "base"
 local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
 fetch(ids)
@@ -10,10 +11,10 @@ for _, id in ipairs(ids) do
   local task = find(id)
   local until_then = task and expires_at(task)
   if until_then and until_then > now then
-    -- It was not its time that was there.
+    -- The score was damaged.
     call('ZADD', Q .. 'finished', digits[until_then], id)
   else
-    -- A task that has not ended stays.
+    -- An unfinished task stays: it should not be in `finished`.
     if not task or until_then then
       if task and task.state.chart ~= '' then call('DEL', P .. 'chart:' .. task.state.chart) end
       call('DEL', P .. 'task:' .. id, request_key(id), Q .. 'attempts:' .. id)

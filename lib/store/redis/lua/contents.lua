@@ -2,9 +2,9 @@
 -- contents: the contents of charts, as many of the first ones as fit.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] bytes, then chart_ids
--- Returns { content, or false where there is none … }, and last, of the first that does not fit, how many bytes it has
--- Atomic because a content must not be gone between its measure and its read.
---- @include "base"
+-- Returns { content, or false where there is none … } and, last, the bytes of the first content that does not fit
+-- Atomic because a content must not expire between its measurement and its read.
+--- @include "start"
 local contents, room = {}, tonumber(ARGV[2])
 for i = 3, #ARGV do
   local key = P .. 'chart:' .. ARGV[i]

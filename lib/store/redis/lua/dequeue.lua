@@ -1,23 +1,19 @@
 #!lua
--- dequeue: claims up to n tasks, each with a lease; collects expired leases and due retries on the way.
+-- dequeue: gives leases on up to n tasks to a worker. Before that, handles expired leases, queue timeouts and tasks that have become due.
 -- KEYS[1] prefix
--- ARGV[1] now (ms, '' = TIME)  [2] worker  [3] claim id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
+-- ARGV[1] now (ms, '' = TIME)  [2] worker  [3] claim id  [4] n  [5] lease (ms)  [6] most running tasks of a tenant, 0 = off
 -- ARGV[7] attempts that go on in the worker meanwhile  [8] lane (0 or 1); last: what the time should be or ''
--- Returns { claimed tasks, what ended meanwhile, ms until something is due or -1, now, 1 if more is to be settled,
+-- Returns { claimed tasks, what ended meanwhile, ms until something is due or -1, now, 1 if work was deferred,
 --   { task_id, attempt, worker } of leases that expired }
--- Atomic because a task between two lists is lost when its worker dies there.
+--   a claimed task: { record, state } or { record, state, checkpoints or false, lost workers or false, request or nil }
+-- Atomic because a task that is in neither a queue nor `processing` is lost if the worker dies there.
 --- @include "plain-exchange"
--- What an idle worker finds again and again.
-local any = call('EXISTS', note_of(ARGV[2]), Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed', queue('again'), queue('high'), queue('normal'), queue('low'))
+-- The common case of an idle worker: nothing exists that could be due or next.
+local any = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed', queue('again'), queue('high'), queue('normal'), queue('low'))
 if any == 0 then return { {}, {}, -1, digits[now], 0, {} } end
-local _, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+local _, claimed = exchange_plain()
 if claimed then return claimed end
---- @include "base"
---- @include "queue"
---- @include "index"
---- @include "leave"
---- @include "finish"
---- @include "commit"
---- @include "clock"
---- @include "take"
-return claim_tasks({}, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes_for(ARGV[2]))
+--- @include "lifecycle"
+--- @include "clock-set-back"
+--- @include "claim"
+return claim_tasks({}, read_claim_state())

@@ -1,11 +1,11 @@
 #!lua flags=allow-oom
--- extend: prolongs all the leases that a worker holds.
+-- extend: extends all leases that a worker holds.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] lease (ms), then for each: task_id  lease; last: what the time should be or ''
 -- Returns { { 'ok' | 'cancelled' | 'stale' … }, now }
--- Runs where Redis is full: a lease that can't be prolonged is a chart paid for twice.
+-- Atomic because only a current lease may be extended. Runs where Redis is full: a lease that expires meanwhile makes its chart cost twice.
 --- @include "base"
---- @include "clock"
+--- @include "clock-set-back"
 local answers, ids, scores = {}, {}, {}
 for i = 3, #ARGV - 1, 2 do ids[#ids + 1] = ARGV[i] end
 fetch(ids)

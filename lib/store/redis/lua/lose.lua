@@ -1,23 +1,18 @@
 #!lua flags=allow-oom
--- lose: ends tasks that were claimed and whose requests are no JSON of ours, which only the process of the worker has found out.
+-- lose: fails claimed tasks whose requests the worker's process could not read.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] claim id, then their records
 -- Returns { all that this call ended }
--- Atomic because only what this very claim has given may be ended. Runs where Redis is full: it ends work.
---- @include "base"
---- @include "queue"
---- @include "index"
---- @include "leave"
---- @include "finish"
---- @include "commit"
--- What was claimed last has the latest leases.
+-- Atomic because only tasks of this very claim may be ended. Runs where Redis is full: it ends work.
+--- @include "lifecycle"
+-- Leases that are looked at, the latest first: the claim was made a moment ago.
 local MAX_READ = 1000
 local unreadable = {}
 for i = 3, #ARGV do unreadable[ARGV[i]] = true end
 
--- Records of two tasks may be the same but for their requests.
+-- The record alone does not identify a task: with long requests, which have keys of their own, two records may be the same.
 local function is_readable(task)
-  local request = decoded(task.apart and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request))
+  local request = decode_json(task.has_request_key and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request_start))
   return request and type(request.task_id) == 'string' and type(request.message_id) == 'string' and type(request.user_id) == 'string'
 end
 
@@ -25,8 +20,8 @@ local ids = call('ZREVRANGE', Q .. 'processing', 0, MAX_READ - 1)
 fetch(ids)
 for _, id in ipairs(ids) do
   local task = find(id)
-  if task and task.state.status == 'PROCESSING' and task.state.claim == ARGV[2] and unreadable[task.record] and not is_readable(task) then
-    -- Nothing was begun.
+  if task and task.state.status == 'PROCESSING' and task.state.claim_id == ARGV[2] and unreadable[task.record] and not is_readable(task) then
+    -- No attempt has begun.
     task.state.attempt = task.state.attempt - 1
     fail_lost(task, false)
   end

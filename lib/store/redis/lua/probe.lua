@@ -1,8 +1,8 @@
 #!lua
--- probe: whether Redis takes writes of this user: it is refused where Redis is full or read-only, or the user may not write.
+-- probe: fails if Redis takes no writes of this user: it is full or read-only, or the user may not write.
 -- KEYS[1] prefix
 -- Returns 1
--- Leaves nothing behind, also where Redis ends in the middle of it.
+-- The key has an expiry, so that nothing is left if Redis stops between the commands.
 local key = KEYS[1] .. 'probe'
 redis.call('SET', key, 1, 'PX', 1000)
 return redis.call('DEL', key)

@@ -1,16 +1,18 @@
 #!lua
--- progress: stores and announces what running attempts report.
+-- progress: stores and publishes what running attempts report.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME), then for each attempt: task_id  lease  progress or ''  step or ''  n  and n times: step, percent
 -- Returns { 1 | 0 … }: 0 where the lease is not the current one
--- Atomic because an attempt that lost its lease must not overwrite what its successor reports.
+-- Atomic because an attempt that has lost its lease must not overwrite what its successor reports.
 --- @include "base"
 --- @include "queue"
 --- @include "commit"
+-- Of a task: more are ignored.
 local MAX_STEPS = RULES.MAX_STEPS
 
--- Steps that are new or have moved. `steps`: name, percent, name, percent … in the order in which they were first told.
-local function put(steps, first, last)
+-- Puts the steps in ARGV[first] to ARGV[last] into `steps`: name, percent, name, percent … in the order in which they were first reported.
+-- Returns whether a step is new or has another percentage.
+local function put_steps(steps, first, last)
   local moved, at = false, {}
   for i = 1, #steps, 2 do at[steps[i]] = i + 1 end
   for j = first, last, 2 do
@@ -29,15 +31,17 @@ end
 local function report(task, progress, step, first, last)
   local state = task.state
   local reached, steps = math.max(progress or 0, state.progress), extras_of(state).steps or {}
-  local moved = put(steps, first, last)
+  local moved = put_steps(steps, first, last)
   if #steps > 0 then extras_of(state).steps = steps end
   local begins = step ~= '' and step ~= state.step
   if not (moved or begins or reached > state.progress) then return end
   state.progress, state.progress_at = reached, now
   if begins then
-    state.step, state.at, state.from = step, now, reached
-    -- When each step began: what estimates are learnt from.
-    if select(2, string.gsub(state.trace, ';', '')) < MAX_STEPS - 1 then state.trace = state.trace .. ';' .. step .. ',' .. digits[now] .. ',' .. digits[reached] end
+    state.step, state.step_at, state.step_from = step, now, reached
+    -- The trace has when each step began: estimates are computed from it.
+    if select(2, string.gsub(state.trace, ';', '')) < MAX_STEPS - 1 then
+      state.trace = state.trace .. ';' .. step .. ',' .. digits[now] .. ',' .. digits[reached]
+    end
   end
   announce(task)
 end
@@ -53,7 +57,7 @@ i = 2
 while i <= #ARGV do
   local task, n = find(ARGV[i]), tonumber(ARGV[i + 4])
   local current = task and task.state.lease == tonumber(ARGV[i + 1]) and task.state.status == 'PROCESSING'
-  if current then report(task, tonumber(ARGV[i + 2]), word(ARGV[i + 3]), i + 5, i + 4 + 2 * n) end
+  if current then report(task, tonumber(ARGV[i + 2]), to_word(ARGV[i + 3]), i + 5, i + 4 + 2 * n) end
   answers[#answers + 1] = current and 1 or 0
   i = i + 5 + 2 * n
 end

@@ -1,10 +1,10 @@
 #!lua
 -- settle-and-claim: ends leases, and claims the next tasks in the same round trip.
 -- KEYS[1] prefix
--- ARGV as in shared/close.lua
+-- ARGV as in shared/settle.lua
 -- Returns what close returns
--- Atomic as close is. Refused where Redis is full, before it has done anything: new work must not begin then.
+-- Atomic as close is. A full Redis refuses it as a whole, before it has changed anything, because it must not start new work.
 --- @include "plain-exchange"
-local settled, claimed = exchange_plain(ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
+local settled, claimed = exchange_plain()
 if settled then return { settled, claimed } end
---- @include "close"
+--- @include "settle"

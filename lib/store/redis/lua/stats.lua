@@ -3,6 +3,7 @@
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)
 -- Returns { waiting, processing, waiting for a time, when the oldest head of a queue was created or false, now, 1 if paused }
+-- Atomic because the counts must be of the same moment.
 --- @include "base"
 local oldest = false
 for _, name in ipairs(QUEUES) do
@@ -10,6 +11,7 @@ for _, name in ipairs(QUEUES) do
   if head and (not oldest or head.terms.created < oldest) then oldest = head.terms.created end
 end
 local waiting = tonumber(call('HGET', Q .. 'waiting', ''))
+-- A damaged count.
 if waiting and not is_number(waiting) then waiting = nil end
 return {
   waiting or call('ZCARD', Q .. 'active') - call('ZCARD', Q .. 'processing'),

@@ -1,11 +1,12 @@
 #!lua flags=no-writes
--- workers: which workers there are, and a part of what runs.
+-- workers: which workers there are, and a page of the running attempts.
 -- KEYS[1] prefix
--- ARGV[1] now (ms, '' = TIME)  [2] most workers, 0 = none of them  [3] how many running tasks to pass over
--- Returns { now, { what a worker says of itself, behind the time at which it did … }, 1 if there are more of them,
---   { { task_id, message_id, worker, attempt, step, progress, when it began } … }, where the next part begins or -1 }
+-- ARGV[1] now (ms, '' = TIME)  [2] most workers, 0 = none of them  [3] how many running attempts to skip
+-- Returns { now, { when a worker registered, then its registration … }, 1 if there are more workers,
+--   { { task_id, message_id, worker, attempt, step, progress, when it began } … }, where the next page begins or -1 }
+-- Atomic because an attempt must not move to another page meanwhile.
 --- @include "start"
--- Running tasks that one call looks at: Redis serves nobody else meanwhile.
+-- Running attempts that one call looks at: Redis serves no other client meanwhile.
 local PAGE = 500
 local most, from = tonumber(ARGV[2]), tonumber(ARGV[3])
 
@@ -20,7 +21,7 @@ for i, text in ipairs(values_of(Q .. 'worker:', members)) do
   if text and i <= most then workers[#workers + 1] = text end
 end
 
--- Only some words are read: to read all of them takes several times as long.
+-- Only the words that are needed: to parse all of them takes several times as long.
 local RUNNING, MESSAGE = '^%d+ PROCESSING (%d+) (%S+) %d+ %d* %d* (%d+) %d+ %d* %d* %S* (%S*) %S* %l* [^, ]*,(%d+)', '^2 %d+ %S+ %d+ %S+ (%S+)'
 local running, ids = {}, call('ZRANGE', Q .. 'processing', from, from + PAGE - 1)
 local states = #ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}

@@ -1,4 +1,4 @@
 --- @include "start"
---- @include "order"
+--- @include "position"
 --- @include "tasks"
---- @include "shown"
+--- @include "task-reply"

@@ -1,24 +1,22 @@
--- redis.call for keys that somebody else may have written: what has the wrong type, or is no number where one is counted, is lost. It is
--- deleted, and the command runs on what is left, so that one bad key does not stop every script that reads it.
+-- redis.call for keys that another client may have damaged. A key of the wrong type, or a hash field that is no number where a number is
+-- counted, is deleted, and the command runs again without it: one damaged key must not stop every script that reads it.
 local protected_call = redis.pcall
-local function without_damage(failure, command, key, ...)
-  local why, deleted = failure.err
-  if string.find(why, 'WRONGTYPE', 1, true) then
-    -- It names no key of ours first.
+local function call(...)
+  local reply = protected_call(...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  local command, key, field = ...
+  local deleted
+  if string.find(reply.err, 'WRONGTYPE', 1, true) then
+    -- The first argument of ZINTER is the number of its keys.
     deleted = command ~= 'ZINTER' and protected_call('DEL', key)
-  elseif command == 'HINCRBY' and (string.find(why, 'not an integer', 1, true) or string.find(why, 'overflow', 1, true)) then
-    deleted = protected_call('HDEL', key, (...))
+  elseif command == 'HINCRBY' and (string.find(reply.err, 'not an integer', 1, true) or string.find(reply.err, 'overflow', 1, true)) then
+    deleted = protected_call('HDEL', key, field)
   else
-    error(failure)
+    error(reply)
   end
-  if type(deleted) == 'number' then return redis.call(command, key, ...) end
-  -- A script that only reads may not delete: it goes on as if the key were not there.
+  if type(deleted) == 'number' then return redis.call(...) end
+  -- A script with the flag no-writes may not delete: it reads the key as if it did not exist.
   if string.find(' GET HGET ZSCORE ZRANK ZREVRANK LINDEX ', ' ' .. command .. ' ', 1, true) then return false end
   if string.find(' STRLEN HSTRLEN ZCARD ZCOUNT LLEN ', ' ' .. command .. ' ', 1, true) then return 0 end
   return {}
-end
-local function call(...)
-  local reply = protected_call(...)
-  if type(reply) == 'table' and reply.err then return without_damage(reply, ...) end
-  return reply
 end

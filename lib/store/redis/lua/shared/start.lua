@@ -1,6 +1,8 @@
--- The prefixes that every key and channel is derived from, and the time (ms).
+-- What every script begins with. KEYS[1] prefix, ARGV[1] now (ms, '' = TIME).
+
+-- Every key and channel is derived from P. Q also has the number of the record format, so that versions of the package with different
+-- formats do not share a queue.
 local P = KEYS[1]
--- The prefix of the queue has the format of its records, so that versions of the package with different formats do not share a queue.
 local Q = P .. '2:'
 --- @include "call"
 local now = tonumber(ARGV[1])
@@ -9,7 +11,8 @@ if not now then
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- Whole numbers as text: to print a number takes longer than a command does, and most of those that a call prints are alike.
+-- Whole numbers as text, each printed once: Lua takes longer to print a number than Redis to run a command, and a call prints few
+-- different ones. NaN is printed as 0.
 local digits = setmetatable({}, {
   __index = function(known, number)
     if number ~= number then return '0' end
@@ -19,16 +22,16 @@ local digits = setmetatable({}, {
   end
 })
 
--- Bytes of a request that is part of its task's record.
-local MAX_INLINE = 1024
--- Of what is handed out, so much at once: Redis serves nobody else meanwhile. What is left over wakes the next.
+-- Longest request (bytes) that is part of its task's record. A longer one has a key of its own.
+local MAX_INLINE_BYTES = 1024
+-- Tasks, and bytes of them, that one call hands out: Redis serves no other client meanwhile. Another worker is signalled for the rest.
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 
--- Above it, a number is not a count or a time of ours. Of NaN, no comparison is true.
+-- Whether a number can be a count or a time of ours: others come from damaged keys. Comparisons with NaN are false.
 local MAX_NUMBER = 2 ^ 53
 local function is_number(value) return value >= 0 and value < MAX_NUMBER end
 
--- What has entries of many tasks expires with the one that is kept longest.
-local function prolong(key, keep)
-  if call('PEXPIRE', key, keep, 'NX') == 0 then call('PEXPIRE', key, keep, 'GT') end
+-- Lets a key expire in `ttl` ms, unless it is already kept for longer: keys with entries of many tasks expire with the last of these.
+local function prolong(key, ttl)
+  if call('PEXPIRE', key, ttl, 'NX') == 0 then call('PEXPIRE', key, ttl, 'GT') end
 end

@@ -1,66 +1,29 @@
 --- @include "order"
--- What is kept per tenant: how many of its tasks wait, run or are scheduled ('' counts those of all), and its turns. Changed in Lua, and
--- written once, with the shares, by write_tenants.
+-- What is kept per tenant, changed in Lua and written once by write_tenants: how many of its tasks wait, run and are scheduled, and its
+-- turns (turns.lua). The field '' of a count is that of all tenants.
 
--- The length of a round: a tenant of weight 3 has three turns in it, one of weight 1 has one.
-local ROUND = RULES.ROUND
--- All turns are below it.
+-- Scores of a queue are turns, and below this.
 local MAX_TURN = RULES.PARKED_RANK
 
-local counts = { waiting = {}, running = {}, scheduled = {} }
+local count_changes = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = 0 } }
 local turns = { high = {}, normal = {}, low = {} }
 
-local function add(key, tenant, by)
-  local deltas = counts[key]
-  deltas[tenant] = (deltas[tenant] or 0) + by
-end
 local function count(key, tenant, by)
-  add(key, tenant, by)
-  add(key, '', by)
-end
--- 0 where it was lost, or is no count.
-local function to_count(text)
-  local number = tonumber(text)
-  return number and is_number(number) and number or 0
+  local changes = count_changes[key]
+  changes[tenant], changes[''] = (changes[tenant] or 0) + by, changes[''] + by
 end
 
--- Read once: what other calls have counted.
-local stored = { waiting = {}, running = {}, scheduled = {} }
-local function counted(key, tenant)
-  local known = stored[key]
-  if not known[tenant] then
-    -- Who asks for a tenant's mostly asks for that of all, too.
-    local its, all = unpack(call('HMGET', Q .. key, tenant, ''))
-    known[tenant], known[''] = to_count(its), known[''] or to_count(all)
-  end
-  return known[tenant] + (counts[key][tenant] or 0)
-end
-
-local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
-  return known[tenant]
-end
-
-local function next_order()
-  local order = (share('order') or 0) + 1
-  set_share('order', order)
-  return order
-end
-
--- A place in the queue of a priority, for a turn that has come: first come, first served within a round.
-local function queue_score(turn) return string.format('%.17g', turn + next_order() % RULES.ARRIVALS / RULES.ARRIVALS) end
-
--- A tenant that waits no more has no turn to remember.
-local function write_counts()
-  for key, deltas in pairs(counts) do
-    for tenant, by in pairs(deltas) do
+local function write_tenants()
+  for key, changes in pairs(count_changes) do
+    for tenant, by in pairs(changes) do
       if by ~= 0 and call('HINCRBY', Q .. key, tenant, digits[by]) <= 0 then
         call('HDEL', Q .. key, tenant)
         if key == 'waiting' and tenant == '' then
+          -- Nothing waits: an idle store keeps no shares.
           call('DEL', Q .. 'waiting', Q .. 'shares', Q .. 'scheduled')
           changed_shares = {}
         elseif key == 'waiting' then
+          -- A tenant without waiting tasks has no turn to remember.
           for _, priority in ipairs(PRIORITIES) do
             turns[priority][tenant] = nil
             call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
@@ -69,21 +32,16 @@ local function write_counts()
       end
     end
   end
+  local hashes = { shares = changed_shares, ['turns:high'] = turns.high, ['turns:normal'] = turns.normal, ['turns:low'] = turns.low }
+  for key, values in pairs(hashes) do
+    local pairs_of_hash = {}
+    for field, value in pairs(values) do pairs_of_hash[#pairs_of_hash + 1], pairs_of_hash[#pairs_of_hash + 2] = field, digits[value] end
+    if #pairs_of_hash > 0 then call('HSET', Q .. key, unpack(pairs_of_hash)) end
+  end
 end
 
-local function write_pairs(key, values)
-  local flat = {}
-  for field, value in pairs(values) do flat[#flat + 1], flat[#flat + 2] = field, digits[value] end
-  if #flat > 0 then call('HSET', key, unpack(flat)) end
-end
-
-local function write_tenants()
-  write_counts()
-  write_pairs(Q .. 'shares', changed_shares)
-  for priority, values in pairs(turns) do write_pairs(Q .. 'turns:' .. priority, values) end
-end
-
--- One marker is enough: a worker that takes it leaves another if there is more to do. The marker expires, so that an idle store is empty.
+-- Wakes one idle worker. One element is enough: a worker that pops it adds another if there is more to do. It expires, so that an idle
+-- store is empty.
 local function signal_work()
   if call('LLEN', Q .. 'wake') > 0 then return end
   call('LPUSH', Q .. 'wake', 1)

@@ -1,22 +1,19 @@
--- Ends leases, then claims the next tasks: what close and settle-and-claim do. They differ in whether a full Redis lets them.
--- ARGV[1] now (ms, '' = TIME)  [2] worker, '' where nothing is to be claimed  [3] claim id  [4] n  [5] lease (ms)  [6] most running of a tenant, 0 = off
+-- Ends leases, then claims the next tasks: what close and settle-and-claim do. They differ in whether a full Redis refuses them.
+-- ARGV[1] now (ms, '' = TIME)  [2] worker, '' where nothing is to be claimed  [3] claim id  [4] n  [5] lease (ms)  [6] most running tasks of a tenant, 0 = off
 -- ARGV[7] attempts that go on in the worker meanwhile  [8] lane (0 or 1)
 -- then for each lease seven: task_id  lease  verb  and
 --   complete: chart_id, content or '' where the host keeps it, '1' where the state is enough of an answer, ''
 --   fail: code, message, delay (ms; '' = the task's own backoff, 'never' = no more attempts), random 0-1 for the jitter
 --   release: '', '', '', ''
 -- last: what the time should be or ''
---- @include "base"
---- @include "queue"
---- @include "index"
---- @include "leave"
---- @include "finish"
---- @include "commit"
---- @include "clock"
---- @include "take"
+--- @include "last-claim"
+--- @include "lifecycle"
+--- @include "clock-set-back"
+--- @include "claim"
+-- ms until the next attempt.
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
-  -- What cannot be read is no wait.
+  -- Without a delay where the policy is damaged.
   delay, max, jitter = to_count(delay), to_count(max), to_count(jitter)
   if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
   return math.floor(math.min(delay, max) * (1 - jitter * random))
@@ -41,40 +38,41 @@ function verbs.release(task)
   requeue(task, 'queued', 0, 'release')
 end
 
-local closed, own, cap, ids = {}, {}, ARGV[2] ~= '' and tonumber(ARGV[6]) or nil, {}
-local notes = ARGV[2] ~= '' and notes_for(ARGV[2]) or { false, false, call('GET', Q .. 'unsettled') }
+local is_claim = ARGV[2] ~= ''
+local last_claim, paused, has_deferred
+if is_claim then last_claim, paused, has_deferred = read_claim_state() else has_deferred = call('GET', Q .. 'unsettled') end
+
+-- How each lease was settled: 'stale', 'ok', or 'ended' if the task has a final status. `own`: ids of tasks that are answered with that.
+local ids, outcomes, own = {}, {}, {}
 for i = 9, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
 fetch(ids)
 for n, id in ipairs(ids) do
   local i = 2 + 7 * n
   local task, lease, verb = find(id), tonumber(ARGV[i + 1]), ARGV[i + 2]
   local state = task and task.state
-  closed[n] = 'stale'
-  if state and notes[3] and state.status == 'PROCESSING' and is_superseded(id, task.terms) then cancel_task(id) end
+  outcomes[n] = 'stale'
+  if state and has_deferred and state.status == 'PROCESSING' and is_superseded(id, task.terms) then cancel_task(id) end
   if state and state.lease == lease and state.status == 'PROCESSING' then
-    end_lease(task, verb, cap)
+    end_lease(task, verb, is_claim and claim.max_running or nil)
     verbs[verb](task, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5], ARGV[i + 6])
-    closed[n] = has_ended[id] and 'ended' or 'ok'
+    outcomes[n] = has_ended[id] and 'ended' or 'ok'
   elseif state and state.lease == lease and state.settled_by == verb then
     -- The reply to this very call was lost.
-    closed[n] = (state.status == 'COMPLETED' or state.status == 'FAILED') and 'ended' or 'ok'
+    outcomes[n] = (state.status == 'COMPLETED' or state.status == 'FAILED') and 'ended' or 'ok'
   end
-  own[id] = own[id] or closed[n] ~= 'stale'
+  own[id] = own[id] or outcomes[n] ~= 'stale'
 end
 
--- What has ended in these is this call's own work; what it may end or let run besides is bounded apart.
+-- The caller bounds what it settles; MAX_CASCADE bounds what ends because of that.
 cascaded = 0
 
-local function answers()
-  local replies = {}
-  for n, answer in ipairs(closed) do replies[n] = answer == 'ended' and { 'ok', task_reply(ids[n]) } or { answer } end
-  return replies
-end
--- Without a claim, nothing else is collected: were the reply lost, what has ended could not be asked for again.
-local rest
-if ARGV[2] == '' then
-  rest = finish_call({}, own, run_deferred(false) or notes[3], {})
+local claimed
+if is_claim then
+  claimed = claim_tasks(own, last_claim, paused, has_deferred)
 else
-  rest = claim_tasks(own, ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), notes)
+  -- Without a claim, skip lease collection: if this reply were lost, the endings could not be replayed.
+  claimed = finish_call({}, own, run_deferred(false) or has_deferred, {})
 end
-return { answers(), rest }
+local settled = {}
+for n, outcome in ipairs(outcomes) do settled[n] = outcome == 'ended' and { 'ok', task_reply(ids[n]) } or { outcome } end
+return { settled, claimed }

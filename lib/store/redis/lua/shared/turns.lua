@@ -1,0 +1,44 @@
+--- @include "tenants"
+-- Whose turn it is within a priority (start-time fair queueing: Goyal, Vin and Cheng, 1996), and how many tasks a tenant has.
+
+-- Length of a round: a tenant of weight 1 has one turn in it, one of weight 3 has three.
+local ROUND = RULES.ROUND
+
+-- 0 where it was lost, or is no count.
+local function to_count(text)
+  local number = tonumber(text)
+  return number and is_number(number) and number or 0
+end
+
+-- Counts as they were before this call, read once for each tenant.
+local stored_counts = { waiting = {}, running = {}, scheduled = {} }
+local function counted(key, tenant)
+  local stored = stored_counts[key]
+  if not stored[tenant] then
+    -- The count of all tenants is mostly needed too.
+    local of_tenant, of_all = unpack(call('HMGET', Q .. key, tenant, ''))
+    stored[tenant], stored[''] = to_count(of_tenant), stored[''] or to_count(of_all)
+  end
+  return stored[tenant] + (count_changes[key][tenant] or 0)
+end
+
+-- The turn of the last task of the tenant that waits.
+local function turn_of(priority, tenant)
+  local known = turns[priority]
+  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
+  return known[tenant]
+end
+
+local function next_order()
+  local order = (share('order') or 0) + 1
+  set_share('order', order)
+  return order
+end
+
+-- The score of a task: its turn and, behind the point, the order of arrival.
+local function queue_score(turn) return string.format('%.17g', turn + next_order() % RULES.ARRIVALS / RULES.ARRIVALS) end
+
+-- Before the first task of a priority is queued: the priority is due one stride later, so that it cannot pre-empt higher ones.
+local function init_share(name)
+  if STRIDE[name] and (not share(name) or call('EXISTS', queue(name)) == 0) then set_share(name, (share('clock') or 0) + STRIDE[name]) end
+end
