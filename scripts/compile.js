@@ -17,8 +17,8 @@ function filesOf (folder) {
     .map(entry => relative(root, join(entry.parentPath, entry.name)))
     // The queues that are measured beside ours have a package of their own.
     .filter(file => !file.startsWith('bench/peers/') && !file.startsWith('dist/bench/peers/'))
-    // The package holds what was compiled, and not the Lua beside it.
-    .filter(file => file.startsWith('dist/') || !file.endsWith('.lua'))
+    // The scripts are in the module that is generated from them.
+    .filter(file => !file.startsWith('lib/store/redis/lua/'))
     // The dashboard's browser code is in the module that is generated from it.
     .filter(file => !file.startsWith('lib/dashboard/browser/'))
 }

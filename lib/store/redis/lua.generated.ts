@@ -86,8 +86,9 @@ end
 return contents`,
   'dequeue': `#!lua
 --- @include "plain-exchange"
-local any = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed', queue('again'), queue('high'), queue('normal'), queue('low'))
-if any == 0 then return { {}, {}, -1, digits[now], 0, {} } end
+local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed',
+  queue('again'), queue('high'), queue('normal'), queue('low'))
+if keys_in_use == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain()
 if claimed then return claimed end
 --- @include "lifecycle"
@@ -668,6 +669,66 @@ return { tostring(now), workers, #members > most and 1 or 0, running, #ids == PA
 
 /** What scripts include, by its name. */
 export const fragments: Readonly<Record<string, string>> = {
+  'attempts': `local function lost_workers(task, attempt)
+  local extras = task.state.extras
+  local losses = extras and extras.losses
+  if losses then return { extras.lost_worker or '', losses, (losses > 1 or attempt >= task.terms.max) and 1 or 0 } end
+end
+local function read_request(task)
+  if not task.has_request_key then return is_request(task.record, task.request_start), nil end
+  local request = call('GET', request_key(task.id))
+  return is_request(request, 1), request or nil
+end
+local function claimed_task(task, lost, request)
+  local bytes = #task.record + #(request or '')
+  if task.state.lease == 1 then return { task, false, false, request }, bytes end
+  local checkpoints = call('HGETALL', Q .. 'checkpoints:' .. task.id)
+  for _, text in ipairs(checkpoints) do bytes = bytes + #text end
+  return { task, checkpoints, lost or false, request }, bytes
+end
+local function start_attempt(task, step)
+  local state = task.state
+  if state.lease == 0 and task.terms.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
+  count('waiting', task.terms.tenant, -1)
+  count('running', task.terms.tenant, 1)
+  lease_changes[task.id] = now + claim.lease_duration
+  state.status, state.step, state.step_at, state.started = 'PROCESSING', step, now, state.started or now
+  state.attempt, state.lease = state.attempt + 1, state.lease + 1
+  state.worker, state.claim_id, state.settled_by, state.trace = claim.worker, claim.id, '', step .. ',' .. digits[now] .. ',0'
+  announce(task)
+end
+local function cancel_if_superseded(task, at, score)
+  if not is_superseded(task.id, task.terms) then return false end
+  local name = QUEUES[at]
+  flush_queues()
+  call('ZADD', queue(name), string.format('%.17g', score), task.id)
+  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
+  return cancel_task(task.id)
+end
+local function count_running(tenant, cap)
+  local known = counted('running', tenant)
+  if known < cap or stored_counts.running[tenant] == 0 then return known end
+  local all = call('ZCARD', Q .. 'processing')
+  if stored_counts.running[tenant] > all then
+    local ids, number = call('ZRANGE', Q .. 'processing', 0, MAX_ARGUMENTS - 1), 0
+    fetch(ids)
+    for _, id in ipairs(ids) do
+      local task = find(id)
+      if task and task.terms.tenant == tenant then number = number + 1 end
+    end
+    stored_counts.running[tenant] = number
+    call('HSET', Q .. 'running', tenant, digits[number])
+  end
+  return counted('running', tenant)
+end
+local function task_for_place(task, at, score, has_deferred)
+  local id = claim.max_running > 0 and at > 1 and pop_reserved(task.terms.tenant)
+  local reserved = id and find(id)
+  if not reserved or reserved.state.status ~= 'PENDING' then return task end
+  if has_deferred and is_superseded(id, reserved.terms) and cancel_task(id) then return task end
+  hold_at_cap(task.id, task.terms.tenant, at, score)
+  return reserved
+end`,
   'base': `--- @include "start"
 --- @include "position"
 --- @include "tasks"
@@ -829,58 +890,7 @@ local claim = {
   worker = ARGV[2], id = ARGV[3], wanted = tonumber(ARGV[4]), lease_duration = tonumber(ARGV[5]), max_running = tonumber(ARGV[6]), beside = tonumber(ARGV[7])
 }
 local function read_claim_state() return unpack(call('MGET', last_claim_key, Q .. 'paused', Q .. 'unsettled')) end
-local function lost_workers(task, attempt)
-  local extras = task.state.extras
-  local losses = extras and extras.losses
-  if losses then return { extras.lost_worker or '', losses, (losses > 1 or attempt >= task.terms.max) and 1 or 0 } end
-end
-local function read_request(task)
-  if not task.has_request_key then return is_request(task.record, task.request_start), nil end
-  local request = call('GET', request_key(task.id))
-  return is_request(request, 1), request or nil
-end
-local function claimed_task(task, lost, request)
-  local bytes = #task.record + #(request or '')
-  if task.state.lease == 1 then return { task, false, false, request }, bytes end
-  local checkpoints = call('HGETALL', Q .. 'checkpoints:' .. task.id)
-  for _, text in ipairs(checkpoints) do bytes = bytes + #text end
-  return { task, checkpoints, lost or false, request }, bytes
-end
-local function start_attempt(task, step)
-  local state = task.state
-  if state.lease == 0 and task.terms.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
-  count('waiting', task.terms.tenant, -1)
-  count('running', task.terms.tenant, 1)
-  lease_changes[task.id] = now + claim.lease_duration
-  state.status, state.step, state.step_at, state.started = 'PROCESSING', step, now, state.started or now
-  state.attempt, state.lease = state.attempt + 1, state.lease + 1
-  state.worker, state.claim_id, state.settled_by, state.trace = claim.worker, claim.id, '', step .. ',' .. digits[now] .. ',0'
-  announce(task)
-end
-local function cancel_if_superseded(task, at, score)
-  if not is_superseded(task.id, task.terms) then return false end
-  local name = QUEUES[at]
-  flush_queues()
-  call('ZADD', queue(name), string.format('%.17g', score), task.id)
-  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
-  return cancel_task(task.id)
-end
-local function count_running(tenant, cap)
-  local known = counted('running', tenant)
-  if known < cap or stored_counts.running[tenant] == 0 then return known end
-  local all = call('ZCARD', Q .. 'processing')
-  if stored_counts.running[tenant] > all then
-    local ids, number = call('ZRANGE', Q .. 'processing', 0, MAX_ARGUMENTS - 1), 0
-    fetch(ids)
-    for _, id in ipairs(ids) do
-      local task = find(id)
-      if task and task.terms.tenant == tenant then number = number + 1 end
-    end
-    stored_counts.running[tenant] = number
-    call('HSET', Q .. 'running', tenant, digits[number])
-  end
-  return counted('running', tenant)
-end
+--- @include "attempts"
 local function finish_call(claimed, own, has_deferred, expired_leases)
   commit()
   local replies = {}
@@ -936,13 +946,7 @@ local function claim_tasks(own, last_claim, paused, has_deferred)
       hold_at_cap(id, task.terms.tenant, at, score)
       skipped = skipped + 1
     else
-      local reserved = is_capped and at > 1 and pop_reserved(task.terms.tenant)
-      reserved = reserved and find(reserved)
-      if reserved and reserved.state.status ~= 'PENDING' then reserved = nil end
-      if reserved and not (has_deferred and is_superseded(reserved.id, reserved.terms) and cancel_task(reserved.id)) then
-        hold_at_cap(id, task.terms.tenant, at, score)
-        task = reserved
-      end
+      task = task_for_place(task, at, score, has_deferred)
       local lost = lost_workers(task, task.state.attempt + 1)
       local is_alone = lost and lost[3] == 1
       local has_request, request = read_request(task)
@@ -1681,8 +1685,9 @@ local function replace_request(task)
   local function from_word(text)
     return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
   end
+  local org_id = string.match(terms.tenant, '^org:') and from_word(string.sub(terms.tenant, 5)) or cjson.null
   local request = cjson.encode({
-    task_id = task.id, message_id = terms.message, user_id = from_word(terms.user), org_id = string.match(terms.tenant, '^org:') and from_word(string.sub(terms.tenant, 5)) or cjson.null,
+    task_id = task.id, message_id = terms.message, user_id = from_word(terms.user), org_id = org_id,
     visibility = terms.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
   })
   task.record, task.has_request_key = string.sub(task.record, 1, task.request_start - 1) .. request, false
@@ -1950,6 +1955,74 @@ local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
 end`,
+  'plain-claim': `local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
+local OPENING, CLOSING = string.byte('{}', 1, 2)
+local function next_tasks(wanted)
+  local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
+  for _, name in ipairs(PRIORITIES) do
+    due[name], used[name] = share(name), 0
+    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
+    if #pages[name] > 0 then shares_in_use = shares_in_use + 1 end
+  end
+  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > shares_in_use then return nil end
+  while #ids < wanted do
+    local best
+    for _, name in ipairs(PRIORITIES) do
+      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
+    end
+    if not best then break end
+    local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
+    if score < 0 or score >= MAX_TURN or ids[id] then return nil end
+    ids[id], ids[#ids + 1] = true, id
+    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
+  end
+  local is_left = false
+  for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
+  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, is_left = is_left }
+end
+local function read_starts(ids, records, states)
+  local tenants, requests, extras, bytes = {}, {}, {}, 0
+  for n, id in ipairs(ids) do
+    local record = records[id]
+    local tenant, terms_extras, request_start = string.match(record, WAITING)
+    if not tenant or states[id] ~= '' or string.find(terms_extras, '"queue_timeout"', 1, true) then return nil end
+    local key, batch = string.match(terms_extras, '"key":"([%w_-]+)"'), string.match(terms_extras, '"batch":"([%w_-]+)"')
+    extras[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
+    local request = request_start > #record and (call('GET', P .. 'request:' .. id) or '')
+    if string.byte(request or record, request and 1 or request_start) ~= OPENING or string.byte(request or record, -1) ~= CLOSING then return nil end
+    tenants[n], requests[n] = tenant, request
+    bytes = bytes + #record + #(request or '')
+    if bytes > MAX_CLAIMED_BYTES then return nil end
+  end
+  return { tenants = tenants, requests = requests, extras = extras }
+end
+local function write_starts(turn, starts, records)
+  local ids, worker, claim_id, lease_duration = turn.ids, ARGV[2], ARGV[3], tonumber(ARGV[5])
+  if #ids == 0 then return {} end
+  for _, name in ipairs(PRIORITIES) do
+    if turn.used[name] > 0 then
+      call('ZREMRANGEBYRANK', queue(name), '0', digits[turn.used[name] - 1])
+      set_share(name, turn.due[name])
+      set_share('round:' .. name, math.floor(turn.rounds[name]))
+    end
+  end
+  set_share('clock', turn.clock)
+  local at, lease_end = digits[now], digits[now + lease_duration]
+  local first_state = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim_id .. '  started,' .. at .. ',0'
+  local states, leases, claimed = {}, {}, {}
+  for n, id in ipairs(ids) do
+    local state, tenant, request = first_state .. starts.extras[n], starts.tenants[n], starts.requests[n]
+    states[2 * n - 1], states[2 * n] = id, state
+    leases[2 * n - 1], leases[2 * n] = lease_end, id
+    count('waiting', tenant, -1)
+    count('running', tenant, 1)
+    call('PUBLISH', P .. 'updates:' .. id, state)
+    claimed[n] = request and { records[id], state, false, false, request } or { records[id], state }
+  end
+  call('HSET', Q .. 'states', unpack(states))
+  call('ZADD', Q .. 'processing', unpack(leases))
+  return claimed
+end`,
   'plain-enqueue': `--- @include "start"
 --- @include "turns"
 --- @include "position"
@@ -1969,8 +2042,8 @@ local function read_request(i, keys)
   if not limits.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
     local dedup_key, options = ARGV[d + 2], ARGV[d + 4]
-    local is_bare = options == '' or options == '{"force":true}'
-    local trace = is_bare and '' or string.match(options, '^{"few":{("traceparent":".*")}}$') or string.match(options, '^{"force":true,"few":{("traceparent":".*")}}$')
+    local trace = (options == '' or options == '{"force":true}') and '' or string.match(options, '^{"few":{("traceparent":".*")}}$') or
+      string.match(options, '^{"force":true,"few":{("traceparent":".*")}}$')
     local index = P .. 'message_tasks:' .. string.match(ARGV[d + 1], '^%S+') .. ':' .. user
     if not trace or keys[index .. dedup_key] then return nil end
     keys[index .. dedup_key] = true
@@ -2057,138 +2130,8 @@ end`,
 --- @include "index-ended"
 local exchange_plain
 do
-local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
-local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
-local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
-local OPENING, CLOSING = string.byte('{}', 1, 2)
-local function parse_plain_extras(extras, keep_details)
-  if extras == '' then return false, false end
-  local key, batch = string.match(extras, '^{"keys":%["([%w_-]+)"%]}$'), string.match(extras, '^{"batches":%["([%w_-]+)"%]}$')
-  if key or batch then return key or false, batch or false end
-  key, batch = string.match(extras, '"keys":%["([%w_-]+)"%]'), string.match(extras, '"batches":%["([%w_-]+)"%]')
-  local rest, steps = string.gsub(extras, '"steps":%[[^%]]*%]', '', 1)
-  rest = string.gsub(string.gsub(rest, '"keys":%["[%w_-]+"%]', '', 1), '"batches":%["[%w_-]+"%]', '', 1)
-  if (steps > 0 and keep_details == '0') or not string.find(rest, '^{,*}$') then return nil end
-  return key or false, batch or false
-end
-local function next_tasks(wanted)
-  local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
-  for _, name in ipairs(PRIORITIES) do
-    due[name], used[name] = share(name), 0
-    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
-    if #pages[name] > 0 then shares_in_use = shares_in_use + 1 end
-  end
-  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > shares_in_use then return nil end
-  while #ids < wanted do
-    local best
-    for _, name in ipairs(PRIORITIES) do
-      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
-    end
-    if not best then break end
-    local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
-    if score < 0 or score >= MAX_TURN or ids[id] then return nil end
-    ids[id], ids[#ids + 1] = true, id
-    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
-  end
-  local is_left = false
-  for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
-  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, is_left = is_left }
-end
-local function read_ends(ids, records, states)
-  local ends, other_keys = {}, {}
-  for n, id in ipairs(ids) do
-    local i, record = 2 + 7 * n, records[id]
-    local dedup_key, message, keep_task, keep_details, keep_index, tenant, user, shared, request_start = string.match(record, ENDING)
-    local version, step_times, lease, started, claimed_by, trace, extras = string.match(states[id], RUNNING)
-    if not (dedup_key and version) or lease ~= ARGV[i + 1] then return nil end
-    if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
-    local key, batch = parse_plain_extras(extras, keep_details)
-    if key == nil then return nil end
-    local state = digits[version + 1] .. ' COMPLETED 100 completed ' .. step_times .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
-      ' ' .. claimed_by .. ' complete ' .. trace .. extras
-    ends[n] = {
-      id = id, record = record, state = state, has_request_key = request_start > #record, dedup_key = dedup_key, message = message, keep_task = keep_task,
-      keep_index = keep_index, tenant = tenant, user = user, shared = shared, chart = ARGV[i + 3], content = ARGV[i + 4], key = key, batch = batch,
-      is_state_enough = ARGV[i + 5] == '1'
-    }
-    other_keys[#other_keys + 1] = Q .. 'dependents:' .. id
-    if not other_keys[tenant] then other_keys[tenant], other_keys[#other_keys + 1] = true, Q .. 'capped:' .. tenant end
-  end
-  if #other_keys > 0 and call('EXISTS', unpack(other_keys)) > 0 then return nil end
-  return ends
-end
-local function read_starts(ids, records, states)
-  local tenants, requests, extras, bytes = {}, {}, {}, 0
-  for n, id in ipairs(ids) do
-    local record = records[id]
-    local tenant, terms_extras, request_start = string.match(record, WAITING)
-    if not tenant or states[id] ~= '' or string.find(terms_extras, '"queue_timeout"', 1, true) then return nil end
-    local key, batch = string.match(terms_extras, '"key":"([%w_-]+)"'), string.match(terms_extras, '"batch":"([%w_-]+)"')
-    extras[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
-    local request = request_start > #record and (call('GET', P .. 'request:' .. id) or '')
-    if string.byte(request or record, request and 1 or request_start) ~= OPENING or string.byte(request or record, -1) ~= CLOSING then return nil end
-    tenants[n], requests[n] = tenant, request
-    bytes = bytes + #record + #(request or '')
-    if bytes > MAX_CLAIMED_BYTES then return nil end
-  end
-  return { tenants = tenants, requests = requests, extras = extras }
-end
-local function write_ends(ends)
-  local ids, checkpoints, finished, answers, longest = {}, {}, {}, {}, 0
-  for n, one in ipairs(ends) do
-    local id, keep_task = one.id, one.keep_task
-    if one.content ~= '' then call('SET', P .. 'chart:' .. one.chart, one.content, 'PX', keep_task) end
-    local record = one.state .. one.record
-    call('SET', P .. 'task:' .. id, record, 'PX', keep_task)
-    if one.has_request_key then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
-    if one.key then call('PEXPIRE', Q .. 'idempotency:' .. one.key, keep_task) end
-    if one.batch then end_in_batch(one.batch, keep_task) end
-    count('running', one.tenant, -1)
-    index_ended(P .. 'message_tasks:' .. one.message .. ':' .. one.user, id, one.dedup_key, keep_task, one.keep_index, true)
-    if one.shared ~= '' then index_chart(P .. 'message_charts:' .. one.message .. ':' .. one.shared, id, keep_task, one.keep_index) end
-    call('PUBLISH', P .. 'updates:' .. id, one.state)
-    answers[n] = { 'ok', one.is_state_enough and one.state or { record, false, false, one.has_request_key and call('GET', P .. 'request:' .. id) or nil } }
-    ids[n], checkpoints[n] = id, Q .. 'checkpoints:' .. id
-    finished[2 * n - 1], finished[2 * n] = digits[now + keep_task], id
-    longest = math.max(longest, tonumber(keep_task))
-  end
-  if #ids > 0 then
-    call('HDEL', Q .. 'states', unpack(ids))
-    call('ZREM', Q .. 'processing', unpack(ids))
-    call('ZREM', Q .. 'active', unpack(ids))
-    call('ZADD', Q .. 'finished', unpack(finished))
-    prolong(Q .. 'finished', digits[longest])
-    call('DEL', unpack(checkpoints))
-  end
-  return ids, answers
-end
-local function write_starts(turn, starts, records)
-  local ids, worker, claim_id, lease_duration = turn.ids, ARGV[2], ARGV[3], tonumber(ARGV[5])
-  if #ids == 0 then return {} end
-  for _, name in ipairs(PRIORITIES) do
-    if turn.used[name] > 0 then
-      call('ZREMRANGEBYRANK', queue(name), '0', digits[turn.used[name] - 1])
-      set_share(name, turn.due[name])
-      set_share('round:' .. name, math.floor(turn.rounds[name]))
-    end
-  end
-  set_share('clock', turn.clock)
-  local at, lease_end = digits[now], digits[now + lease_duration]
-  local first_state = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim_id .. '  started,' .. at .. ',0'
-  local states, leases, claimed = {}, {}, {}
-  for n, id in ipairs(ids) do
-    local state, tenant, request = first_state .. starts.extras[n], starts.tenants[n], starts.requests[n]
-    states[2 * n - 1], states[2 * n] = id, state
-    leases[2 * n - 1], leases[2 * n] = lease_end, id
-    count('waiting', tenant, -1)
-    count('running', tenant, 1)
-    call('PUBLISH', P .. 'updates:' .. id, state)
-    claimed[n] = request and { records[id], state, false, false, request } or { records[id], state }
-  end
-  call('HSET', Q .. 'states', unpack(states))
-  call('ZADD', Q .. 'processing', unpack(leases))
-  return claimed
-end
+--- @include "plain-settle"
+--- @include "plain-claim"
 function exchange_plain()
   local claim_id, wanted, lease_duration, max_running = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
   if max_running > 0 or (expected_now and expected_now - now > CLOCK_TOLERANCE_MS) then return nil end
@@ -2225,6 +2168,70 @@ function exchange_plain()
   local next_end = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   return answers, { claimed, {}, next_end and math.max(0, next_end - expired_by) or -1, digits[now], 0, {} }
 end
+end`,
+  'plain-settle': `local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
+local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+local function parse_plain_extras(extras, keep_details)
+  if extras == '' then return false, false end
+  local key, batch = string.match(extras, '^{"keys":%["([%w_-]+)"%]}$'), string.match(extras, '^{"batches":%["([%w_-]+)"%]}$')
+  if key or batch then return key or false, batch or false end
+  key, batch = string.match(extras, '"keys":%["([%w_-]+)"%]'), string.match(extras, '"batches":%["([%w_-]+)"%]')
+  local rest, steps = string.gsub(extras, '"steps":%[[^%]]*%]', '', 1)
+  rest = string.gsub(string.gsub(rest, '"keys":%["[%w_-]+"%]', '', 1), '"batches":%["[%w_-]+"%]', '', 1)
+  if (steps > 0 and keep_details == '0') or not string.find(rest, '^{,*}$') then return nil end
+  return key or false, batch or false
+end
+local function read_ends(ids, records, states)
+  local ends, other_keys = {}, {}
+  for n, id in ipairs(ids) do
+    local i, record = 2 + 7 * n, records[id]
+    local dedup_key, message, keep_task, keep_details, keep_index, tenant, user, shared, request_start = string.match(record, ENDING)
+    local version, step_times, lease, started, claimed_by, trace, extras = string.match(states[id], RUNNING)
+    if not (dedup_key and version) or lease ~= ARGV[i + 1] then return nil end
+    if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
+    local key, batch = parse_plain_extras(extras, keep_details)
+    if key == nil then return nil end
+    local state = digits[version + 1] .. ' COMPLETED 100 completed ' .. step_times .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
+      ' ' .. claimed_by .. ' complete ' .. trace .. extras
+    ends[n] = {
+      id = id, record = record, state = state, has_request_key = request_start > #record, dedup_key = dedup_key, message = message, keep_task = keep_task,
+      keep_index = keep_index, tenant = tenant, user = user, shared = shared, chart = ARGV[i + 3], content = ARGV[i + 4], key = key, batch = batch,
+      is_state_enough = ARGV[i + 5] == '1'
+    }
+    other_keys[#other_keys + 1] = Q .. 'dependents:' .. id
+    if not other_keys[tenant] then other_keys[tenant], other_keys[#other_keys + 1] = true, Q .. 'capped:' .. tenant end
+  end
+  if #other_keys > 0 and call('EXISTS', unpack(other_keys)) > 0 then return nil end
+  return ends
+end
+local function write_ends(ends)
+  local ids, checkpoints, finished, answers, longest = {}, {}, {}, {}, 0
+  for n, one in ipairs(ends) do
+    local id, keep_task = one.id, one.keep_task
+    if one.content ~= '' then call('SET', P .. 'chart:' .. one.chart, one.content, 'PX', keep_task) end
+    local record = one.state .. one.record
+    call('SET', P .. 'task:' .. id, record, 'PX', keep_task)
+    if one.has_request_key then call('PEXPIRE', P .. 'request:' .. id, keep_task) end
+    if one.key then call('PEXPIRE', Q .. 'idempotency:' .. one.key, keep_task) end
+    if one.batch then end_in_batch(one.batch, keep_task) end
+    count('running', one.tenant, -1)
+    index_ended(P .. 'message_tasks:' .. one.message .. ':' .. one.user, id, one.dedup_key, keep_task, one.keep_index, true)
+    if one.shared ~= '' then index_chart(P .. 'message_charts:' .. one.message .. ':' .. one.shared, id, keep_task, one.keep_index) end
+    call('PUBLISH', P .. 'updates:' .. id, one.state)
+    answers[n] = { 'ok', one.is_state_enough and one.state or { record, false, false, one.has_request_key and call('GET', P .. 'request:' .. id) or nil } }
+    ids[n], checkpoints[n] = id, Q .. 'checkpoints:' .. id
+    finished[2 * n - 1], finished[2 * n] = digits[now + keep_task], id
+    longest = math.max(longest, tonumber(keep_task))
+  end
+  if #ids > 0 then
+    call('HDEL', Q .. 'states', unpack(ids))
+    call('ZREM', Q .. 'processing', unpack(ids))
+    call('ZREM', Q .. 'active', unpack(ids))
+    call('ZADD', Q .. 'finished', unpack(finished))
+    prolong(Q .. 'finished', digits[longest])
+    call('DEL', unpack(checkpoints))
+  end
+  return ids, answers
 end`,
   'pop': `local function count_queues()
   flush_queues()
@@ -2362,6 +2369,109 @@ local function enqueue_or_delay(id, terms)
   end
   enqueue_task(id, terms)
   return 'queued', now
+end`,
+  'records': `local TERMS = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
+local function to_word(text)
+  if not string.find(text, '[%s%c%%,;]') then return text end
+  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
+end
+local function decode_json(text)
+  local is_json, value = pcall(cjson.decode, text)
+  return is_json and type(value) == 'table' and value or nil
+end
+local function extras_of(state)
+  if not state.extras then state.extras = {} end
+  return state.extras
+end
+local function parse_extras(json)
+  local extras = decode_json(json)
+  local types = {
+    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string',
+    key = 'string', code = 'string', error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean',
+    keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean', traceparent = 'string', tracestate = 'string'
+  }
+  for field, value in pairs(extras or {}) do
+    local kind = types[field]
+    if kind == 'list' then
+      if type(value) ~= 'table' then return nil end
+      for _, one in pairs(value) do
+        if type(one) ~= 'string' then return nil end
+      end
+    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
+      return nil
+    end
+  end
+  return extras
+end
+local function initial_state(terms)
+  local state = {
+    version = 1, status = 'PENDING', progress = 0, step = terms.step, step_at = terms.step_at, attempt = 0, lease = 0, chart = '', worker = '', claim_id = '',
+    settled_by = '', trace = ''
+  }
+  if terms.waits or terms.key or terms.batch then
+    state.extras = { waits = terms.waits, keys = terms.key and { terms.key }, batches = terms.batch and { terms.batch } }
+  end
+  return state
+end
+local function is_status(status)
+  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
+end
+local function parse_state(text)
+  local version, status, progress, step, step_at, step_from, progress_at, attempt, lease, started, completed, chart, worker, claim_id, settled_by, trace, rest =
+    string.match(text, STATE)
+  if not version or not is_status(status) then return nil end
+  local state = {
+    version = tonumber(version), status = status, progress = tonumber(progress), step = step, step_at = tonumber(step_at), step_from = tonumber(step_from),
+    progress_at = tonumber(progress_at), attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed),
+    chart = chart, worker = worker, claim_id = claim_id, settled_by = settled_by, trace = trace, extras = rest ~= '' and parse_extras(rest) or nil
+  }
+  local sum = state.version + state.progress + state.step_at + (state.step_from or 0) + (state.progress_at or 0) + state.attempt + state.lease +
+    (state.started or 0) + (state.completed or 0)
+  return is_number(sum) and (rest == '' or state.extras) and state or nil
+end
+local function state_text(s)
+  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.step_at] .. ' ' ..
+    (s.step_from and digits[s.step_from] or '') .. ' ' .. (s.progress_at and digits[s.progress_at] or '') .. ' ' .. digits[s.attempt] .. ' ' ..
+    digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') .. ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' ..
+    s.worker .. ' ' .. s.claim_id .. ' ' .. s.settled_by .. ' ' .. s.trace .. (s.extras and next(s.extras) and ' ' .. cjson.encode(s.extras) or '')
+end
+local UNSEEN = 1000000
+local function lost_state(terms, text)
+  local state = initial_state(terms)
+  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
+  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
+  return state
+end
+local function to_task(id, key, record, text)
+  local first = record and string.find(record, '\\n', 1, true)
+  if not first then return false end
+  local created, step, step_at, dedup_key, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request_start =
+    string.match(record, TERMS, first + 1)
+  if not created then return false end
+  local terms = {
+    created = tonumber(created), step = step, step_at = tonumber(step_at), dedup_key = dedup_key, message = message, priority = priority, max = tonumber(max),
+    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
+    tenant = tenant, user = user, shared = shared
+  }
+  local sum = terms.created + terms.step_at + terms.max + terms.keep_task + terms.keep_details + terms.keep_index
+  if not is_number(sum) or not STRIDE[priority] then return false end
+  local is_readable = true
+  if rest ~= '' then
+    local extras = parse_extras(rest)
+    is_readable = extras ~= nil
+    for field, value in pairs(extras or {}) do terms[field] = value end
+  end
+  local had_ended = first > 1
+  if had_ended then text = string.sub(record, 1, first - 1) end
+  local state
+  if text and is_readable then state = parse_state(text) elseif is_readable then state = initial_state(terms) end
+  if had_ended and not (state and state.completed) then return false end
+  if not state or (not had_ended and state.completed) then state = lost_state(terms, text) end
+  return {
+    id = id, key = key, terms = terms, state = state, record = record, request_start = request_start, has_request_key = request_start > #record,
+    stored_state = not had_ended and text, had_ended = had_ended
+  }
 end`,
   'ref': `local TERMS_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
@@ -2512,108 +2622,7 @@ local function task_reply(id)
   return { task.record, task.stored_state, place, task.has_request_key and call('GET', request_key(id)) or nil }
 end
 local function reply_bytes(reply) return #reply[1] + #(reply[2] or '') + #(reply[4] or '') end`,
-  'tasks': `local TERMS = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
-local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
-local function to_word(text)
-  if not string.find(text, '[%s%c%%,;]') then return text end
-  return (string.gsub(text, '[%s%c%%,;]', function(c) return string.format('%%%02X', string.byte(c)) end))
-end
-local function decode_json(text)
-  local is_json, value = pcall(cjson.decode, text)
-  return is_json and type(value) == 'table' and value or nil
-end
-local function extras_of(state)
-  if not state.extras then state.extras = {} end
-  return state.extras
-end
-local function parse_extras(json)
-  local extras = decode_json(json)
-  local types = {
-    run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string', key = 'string', code = 'string',
-    error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean', keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean', traceparent = 'string',
-    tracestate = 'string'
-  }
-  for field, value in pairs(extras or {}) do
-    local kind = types[field]
-    if kind == 'list' then
-      if type(value) ~= 'table' then return nil end
-      for _, one in pairs(value) do
-        if type(one) ~= 'string' then return nil end
-      end
-    elseif kind and (type(value) ~= kind or (kind == 'number' and not is_number(value))) then
-      return nil
-    end
-  end
-  return extras
-end
-local function initial_state(terms)
-  local state = {
-    version = 1, status = 'PENDING', progress = 0, step = terms.step, step_at = terms.step_at, attempt = 0, lease = 0, chart = '', worker = '', claim_id = '',
-    settled_by = '', trace = ''
-  }
-  if terms.waits or terms.key or terms.batch then
-    state.extras = { waits = terms.waits, keys = terms.key and { terms.key }, batches = terms.batch and { terms.batch } }
-  end
-  return state
-end
-local function is_status(status)
-  return status == 'PENDING' or status == 'PROCESSING' or status == 'COMPLETED' or status == 'FAILED' or status == 'CANCELLED'
-end
-local function parse_state(text)
-  local version, status, progress, step, step_at, step_from, progress_at, attempt, lease, started, completed, chart, worker, claim_id, settled_by, trace, rest =
-    string.match(text, STATE)
-  if not version or not is_status(status) then return nil end
-  local state = {
-    version = tonumber(version), status = status, progress = tonumber(progress), step = step, step_at = tonumber(step_at), step_from = tonumber(step_from),
-    progress_at = tonumber(progress_at), attempt = tonumber(attempt), lease = tonumber(lease), started = tonumber(started), completed = tonumber(completed),
-    chart = chart, worker = worker, claim_id = claim_id, settled_by = settled_by, trace = trace, extras = rest ~= '' and parse_extras(rest) or nil
-  }
-  local sum = state.version + state.progress + state.step_at + (state.step_from or 0) + (state.progress_at or 0) + state.attempt + state.lease +
-    (state.started or 0) + (state.completed or 0)
-  return is_number(sum) and (rest == '' or state.extras) and state or nil
-end
-local function state_text(s)
-  return digits[s.version] .. ' ' .. s.status .. ' ' .. digits[s.progress] .. ' ' .. s.step .. ' ' .. digits[s.step_at] .. ' ' .. (s.step_from and digits[s.step_from] or '') ..
-    ' ' .. (s.progress_at and digits[s.progress_at] or '') .. ' ' .. digits[s.attempt] .. ' ' .. digits[s.lease] .. ' ' .. (s.started and digits[s.started] or '') ..
-    ' ' .. (s.completed and digits[s.completed] or '') .. ' ' .. s.chart .. ' ' .. s.worker .. ' ' .. s.claim_id .. ' ' .. s.settled_by .. ' ' .. s.trace ..
-    (s.extras and next(s.extras) and ' ' .. cjson.encode(s.extras) or '')
-end
-local UNSEEN = 1000000
-local function lost_state(terms, text)
-  local state = initial_state(terms)
-  local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN
-  state.status, state.version = 'LOST', version < UNSEEN and version or UNSEEN
-  return state
-end
-local function to_task(id, key, record, text)
-  local first = record and string.find(record, '\\n', 1, true)
-  if not first then return false end
-  local created, step, step_at, dedup_key, message, priority, max, keep_task, keep_details, keep_index, backoff, tenant, user, shared, rest, request_start =
-    string.match(record, TERMS, first + 1)
-  if not created then return false end
-  local terms = {
-    created = tonumber(created), step = step, step_at = tonumber(step_at), dedup_key = dedup_key, message = message, priority = priority, max = tonumber(max),
-    keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
-  }
-  if not is_number(terms.created + terms.step_at + terms.max + terms.keep_task + terms.keep_details + terms.keep_index) or not STRIDE[priority] then return false end
-  local is_readable = true
-  if rest ~= '' then
-    local extras = parse_extras(rest)
-    is_readable = extras ~= nil
-    for field, value in pairs(extras or {}) do terms[field] = value end
-  end
-  local had_ended = first > 1
-  if had_ended then text = string.sub(record, 1, first - 1) end
-  local state
-  if text and is_readable then state = parse_state(text) elseif is_readable then state = initial_state(terms) end
-  if had_ended and not (state and state.completed) then return false end
-  if not state or (not had_ended and state.completed) then state = lost_state(terms, text) end
-  return {
-    id = id, key = key, terms = terms, state = state, record = record, request_start = request_start, has_request_key = request_start > #record,
-    stored_state = not had_ended and text, had_ended = had_ended
-  }
-end
+  'tasks': `--- @include "records"
 local function request_key(id) return P .. 'request:' .. id end
 local function message_index_of(terms) return P .. 'message_tasks:' .. terms.message .. ':' .. terms.user end
 local tasks, new_records = {}, {}

@@ -9,8 +9,9 @@
 -- Atomic because a task that is in neither a queue nor `processing` is lost if the worker dies there.
 --- @include "plain-exchange"
 -- The common case of an idle worker: nothing exists that could be due or next.
-local any = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed', queue('again'), queue('high'), queue('normal'), queue('low'))
-if any == 0 then return { {}, {}, -1, digits[now], 0, {} } end
+local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed',
+  queue('again'), queue('high'), queue('normal'), queue('low'))
+if keys_in_use == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain()
 if claimed then return claimed end
 --- @include "lifecycle"

@@ -10,72 +10,7 @@ local claim = {
 
 -- What a claim decides on, read in one command: the worker's last claim, since when the queue is paused, and whether work was deferred.
 local function read_claim_state() return unpack(call('MGET', last_claim_key, Q .. 'paused', Q .. 'unsettled')) end
-
--- { the last worker that was lost with a task, how many were lost in a row, 1 if the attempt must run alone in its worker }, or nil. A task
--- that ends its workers' processes must not take other attempts with it again and again. One loss is mostly the machine's: a task is
--- suspected after two, or before its last attempt.
-local function lost_workers(task, attempt)
-  local extras = task.state.extras
-  local losses = extras and extras.losses
-  if losses then return { extras.lost_worker or '', losses, (losses > 1 or attempt >= task.terms.max) and 1 or 0 } end
-end
-
--- Whether the request of a task is there, and the request if it has a key of its own.
-local function read_request(task)
-  if not task.has_request_key then return is_request(task.record, task.request_start), nil end
-  local request = call('GET', request_key(task.id))
-  return is_request(request, 1), request or nil
-end
-
--- A claimed task, with the checkpoints of earlier attempts and the workers that were lost with it; and how many bytes it has.
-local function claimed_task(task, lost, request)
-  local bytes = #task.record + #(request or '')
-  if task.state.lease == 1 then return { task, false, false, request }, bytes end
-  local checkpoints = call('HGETALL', Q .. 'checkpoints:' .. task.id)
-  for _, text in ipairs(checkpoints) do bytes = bytes + #text end
-  return { task, checkpoints, lost or false, request }, bytes
-end
-
--- `step`: 'started', or 'queued' if the worker must hold the attempt back until its other attempts have ended.
-local function start_attempt(task, step)
-  local state = task.state
-  if state.lease == 0 and task.terms.queue_timeout then call('ZREM', Q .. 'deadlines', task.id) end
-  count('waiting', task.terms.tenant, -1)
-  count('running', task.terms.tenant, 1)
-  lease_changes[task.id] = now + claim.lease_duration
-  state.status, state.step, state.step_at, state.started = 'PROCESSING', step, now, state.started or now
-  state.attempt, state.lease = state.attempt + 1, state.lease + 1
-  state.worker, state.claim_id, state.settled_by, state.trace = claim.worker, claim.id, '', step .. ',' .. digits[now] .. ',0'
-  announce(task)
-end
-
--- Cancels a popped task that was superseded, after it and its share were put back: as if it had never been popped.
-local function cancel_if_superseded(task, at, score)
-  if not is_superseded(task.id, task.terms) then return false end
-  local name = QUEUES[at]
-  flush_queues()
-  call('ZADD', queue(name), string.format('%.17g', score), task.id)
-  if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
-  return cancel_task(task.id)
-end
-
--- Running tasks of a tenant. If there are fewer leases than that, the count is damaged, and is counted anew: it would hold the tenant up.
-local function count_running(tenant, cap)
-  local known = counted('running', tenant)
-  if known < cap or stored_counts.running[tenant] == 0 then return known end
-  local all = call('ZCARD', Q .. 'processing')
-  if stored_counts.running[tenant] > all then
-    local ids, number = call('ZRANGE', Q .. 'processing', 0, MAX_ARGUMENTS - 1), 0
-    fetch(ids)
-    for _, id in ipairs(ids) do
-      local task = find(id)
-      if task and task.terms.tenant == tenant then number = number + 1 end
-    end
-    stored_counts.running[tenant] = number
-    call('HSET', Q .. 'running', tenant, digits[number])
-  end
-  return counted('running', tenant)
-end
+--- @include "attempts"
 
 -- Writes what the call has changed. Returns { claimed tasks, other tasks that ended, ms until something is due or -1, now, 1 if work was
 -- deferred, { task_id, attempt, worker } of leases that expired }. `own`: ids of tasks that are answered elsewhere.
@@ -143,14 +78,7 @@ local function claim_tasks(own, last_claim, paused, has_deferred)
       hold_at_cap(id, task.terms.tenant, at, score)
       skipped = skipped + 1
     else
-      -- A lower task of the tenant may have the place; not that of a task that has run before, which goes first in any case.
-      local reserved = is_capped and at > 1 and pop_reserved(task.terms.tenant)
-      reserved = reserved and find(reserved)
-      if reserved and reserved.state.status ~= 'PENDING' then reserved = nil end
-      if reserved and not (has_deferred and is_superseded(reserved.id, reserved.terms) and cancel_task(reserved.id)) then
-        hold_at_cap(id, task.terms.tenant, at, score)
-        task = reserved
-      end
+      task = task_for_place(task, at, score, has_deferred)
       local lost = lost_workers(task, task.state.attempt + 1)
       local is_alone = lost and lost[3] == 1
       local has_request, request = read_request(task)

@@ -9,8 +9,9 @@ local function replace_request(task)
   local function from_word(text)
     return (string.gsub(text, '%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end))
   end
+  local org_id = string.match(terms.tenant, '^org:') and from_word(string.sub(terms.tenant, 5)) or cjson.null
   local request = cjson.encode({
-    task_id = task.id, message_id = terms.message, user_id = from_word(terms.user), org_id = string.match(terms.tenant, '^org:') and from_word(string.sub(terms.tenant, 5)) or cjson.null,
+    task_id = task.id, message_id = terms.message, user_id = from_word(terms.user), org_id = org_id,
     visibility = terms.shared ~= '' and 'ORGANIZATION' or 'PRIVATE', force_create = false, adjustment_query = cjson.null
   })
   task.record, task.has_request_key = string.sub(task.record, 1, task.request_start - 1) .. request, false

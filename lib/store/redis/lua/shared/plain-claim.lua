@@ -1,0 +1,83 @@
+-- Claiming in the common case: waiting tasks that have not run before. Part of plain-exchange.lua.
+local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\n]*)\n()'
+-- The braces of a request.
+local OPENING, CLOSING = string.byte('{}', 1, 2)
+
+-- The tasks whose turn it is, by the rules of pop.lua: { ids; by priority how many of them are used, when it is due next and which round it
+-- serves; the clock; whether more wait }. Nil if the order cannot be told from the queues alone.
+local function next_tasks(wanted)
+  local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
+  for _, name in ipairs(PRIORITIES) do
+    due[name], used[name] = share(name), 0
+    -- One more than wanted, which tells whether any are left.
+    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
+    if #pages[name] > 0 then shares_in_use = shares_in_use + 1 end
+  end
+  -- A queue without a share: it was lost, and mend_shares sets it.
+  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > shares_in_use then return nil end
+  while #ids < wanted do
+    local best
+    for _, name in ipairs(PRIORITIES) do
+      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
+    end
+    if not best then break end
+    local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
+    -- The score is damaged, or the task is in two queues.
+    if score < 0 or score >= MAX_TURN or ids[id] then return nil end
+    ids[id], ids[#ids + 1] = true, id
+    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
+  end
+  local is_left = false
+  for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
+  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, is_left = is_left }
+end
+
+-- By number: tenants, requests that have a key of their own or false, and extras of the tasks that start. Nil if a task has more to it.
+local function read_starts(ids, records, states)
+  local tenants, requests, extras, bytes = {}, {}, {}, 0
+  for n, id in ipairs(ids) do
+    local record = records[id]
+    local tenant, terms_extras, request_start = string.match(record, WAITING)
+    -- A queue timeout is in `deadlines`, which claim.lua writes.
+    if not tenant or states[id] ~= '' or string.find(terms_extras, '"queue_timeout"', 1, true) then return nil end
+    local key, batch = string.match(terms_extras, '"key":"([%w_-]+)"'), string.match(terms_extras, '"batch":"([%w_-]+)"')
+    extras[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
+    local request = request_start > #record and (call('GET', P .. 'request:' .. id) or '')
+    -- claim.lua fails a task whose request was lost or cut off.
+    if string.byte(request or record, request and 1 or request_start) ~= OPENING or string.byte(request or record, -1) ~= CLOSING then return nil end
+    tenants[n], requests[n] = tenant, request
+    bytes = bytes + #record + #(request or '')
+    if bytes > MAX_CLAIMED_BYTES then return nil end
+  end
+  return { tenants = tenants, requests = requests, extras = extras }
+end
+
+-- Returns the claimed tasks.
+local function write_starts(turn, starts, records)
+  local ids, worker, claim_id, lease_duration = turn.ids, ARGV[2], ARGV[3], tonumber(ARGV[5])
+  if #ids == 0 then return {} end
+  for _, name in ipairs(PRIORITIES) do
+    if turn.used[name] > 0 then
+      call('ZREMRANGEBYRANK', queue(name), '0', digits[turn.used[name] - 1])
+      set_share(name, turn.due[name])
+      set_share('round:' .. name, math.floor(turn.rounds[name]))
+    end
+  end
+  set_share('clock', turn.clock)
+  -- First attempts differ only in their extras.
+  local at, lease_end = digits[now], digits[now + lease_duration]
+  local first_state = '2 PROCESSING 0 started ' .. at .. '   1 1 ' .. at .. '   ' .. worker .. ' ' .. claim_id .. '  started,' .. at .. ',0'
+  local states, leases, claimed = {}, {}, {}
+  for n, id in ipairs(ids) do
+    local state, tenant, request = first_state .. starts.extras[n], starts.tenants[n], starts.requests[n]
+    states[2 * n - 1], states[2 * n] = id, state
+    leases[2 * n - 1], leases[2 * n] = lease_end, id
+    count('waiting', tenant, -1)
+    count('running', tenant, 1)
+    call('PUBLISH', P .. 'updates:' .. id, state)
+    claimed[n] = request and { records[id], state, false, false, request } or { records[id], state }
+  end
+  call('HSET', Q .. 'states', unpack(states))
+  call('ZADD', Q .. 'processing', unpack(leases))
+  return claimed
+end
