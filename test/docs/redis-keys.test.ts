@@ -26,6 +26,11 @@ function named (names: Iterable<string>, actual: string): string {
   return found ?? `not on the page: ${actual}`
 }
 
+const KEYS_AND_TYPES = `
+  local found = {}
+  for i, key in ipairs(redis.call('KEYS', ARGV[1])) do found[i] = { key, redis.call('TYPE', key).ok } end
+  return found`
+
 const TRACE = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'vendor=1' }
 
 t.test('the page names every key, type, field and channel that tasks make, and no other', async t => {
@@ -70,10 +75,9 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   }
   const seenChannels = new Set<string>()
   async function look (): Promise<string[]> {
-    const found: string[] = []
-    for await (const page of redis.scanStream({ match: `${prefix}*`, count: 1_000 })) found.push(...page)
-    for (const key of found) {
-      const type = await redis.type(key)
+    // In one step: what is deferred is done meanwhile, and its keys are gone then.
+    const found = await redis.eval(KEYS_AND_TYPES, 0, `${prefix}*`) as Array<[key: string, type: string]>
+    for (const [key, type] of found) {
       seenKeys.set(named(keys.keys(), key.slice(prefix.length)), type === 'zset' ? 'sorted set' : type)
       if (!key.startsWith(`${prefix}task:`)) continue
       const [ended, asked] = (await redis.get(key))!.split('\n')
@@ -81,7 +85,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
       const current = ended || await redis.hget(`${prefix}2:states`, key.slice(`${prefix}task:`.length))
       if (current) readLine('state', current)
     }
-    return found
+    return found.map(([key]) => key)
   }
   const heard = new Promise<void>(resolve => listener.on('pmessage', (_pattern, channel: string) => {
     seenChannels.add(named(channels, channel.slice(prefix.length)))
