@@ -1539,7 +1539,7 @@ end`,
   return score and tonumber(score) < 0 and tonumber(score) >= tonumber(newest) or false
 end`,
   'last-claim': `--- @include "start"
-local last_claim_key = Q .. 'take:' .. ARGV[2] .. (ARGV[8] == '0' and '' or ':' .. ARGV[8])`,
+local last_claim_key = Q .. 'claim:' .. ARGV[2] .. (ARGV[8] == '0' and '' or ':' .. ARGV[8])`,
   'leave': `local MAX_ATTEMPTS = RULES.MAX_ATTEMPTS
 local function refund_turn(id, terms)
   local priority, tenant = terms.priority, terms.tenant
