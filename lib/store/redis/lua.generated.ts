@@ -86,7 +86,7 @@ end
 return contents`,
   'dequeue': `#!lua
 --- @include "plain-exchange"
-local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed',
+local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'deferred', Q .. 'delayed',
   queue('again'), queue('high'), queue('normal'), queue('low'))
 if keys_in_use == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain()
@@ -132,7 +132,7 @@ local function cancel_older(older, owners, kept)
   fetch(older)
   for _, id in ipairs(older) do cancel_task(id) end
   for _, owner in ipairs(owners) do supersede(owner, kept) end
-  local has_deferred = run_deferred(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
+  local has_deferred = run_deferred(#owners > 0 or call('EXISTS', Q .. 'deferred') == 1)
   return ended_besides, has_deferred and 1 or 0
 end
 local room = 2 ^ 20
@@ -458,10 +458,10 @@ if string.find(cursor, '^c:') then
   cursor = ''
 end
 if next(deferred_entries) then
-  call('SET', Q .. 'unsettled', 1)
+  call('SET', Q .. 'deferred', 1)
   notify_workers()
-elseif call('EXISTS', Q .. 'untold', Q .. 'superseded') > 0 then
-  call('SET', Q .. 'unsettled', 1)
+elseif call('EXISTS', Q .. 'unnotified', Q .. 'superseded') > 0 then
+  call('SET', Q .. 'deferred', 1)
 end
 commit()
 return { cursor, mended, wrong }`,
@@ -889,7 +889,7 @@ local function notify_workers() must_signal_work = true end`,
 local claim = {
   worker = ARGV[2], id = ARGV[3], wanted = tonumber(ARGV[4]), lease_duration = tonumber(ARGV[5]), max_running = tonumber(ARGV[6]), beside = tonumber(ARGV[7])
 }
-local function read_claim_state() return unpack(call('MGET', last_claim_key, Q .. 'paused', Q .. 'unsettled')) end
+local function read_claim_state() return unpack(call('MGET', last_claim_key, Q .. 'paused', Q .. 'deferred')) end
 --- @include "attempts"
 local function finish_call(claimed, own, has_deferred, expired_leases)
   commit()
@@ -1149,18 +1149,18 @@ end`,
   local left = notify_all_dependents()
   while has_deferred and cascaded < MAX_CASCADE and cancel_superseded() do notify_all_dependents() end
   while has_deferred and cascaded < MAX_CASCADE do
-    local one = call('LPOP', Q .. 'untold')
+    local one = call('LPOP', Q .. 'unnotified')
     if not one then break end
     unnotified[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
     notify_all_dependents()
   end
   if not (left or has_deferred) then return false end
-  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
-    call('DEL', Q .. 'unsettled')
+  if call('EXISTS', Q .. 'unnotified', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'deferred')
     return false
   end
   if not has_deferred then notify_workers() end
-  call('SET', Q .. 'unsettled', 1)
+  call('SET', Q .. 'deferred', 1)
   return true
 end`,
   'dependencies': `local function dependency_status(dep, user, any_superseded)
@@ -1238,7 +1238,7 @@ local function notify_all_dependents()
     if not notify_dependents(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
   unnotified = {}
-  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
+  if #left > 0 then call('RPUSH', Q .. 'unnotified', unpack(left)) end
   return #left > 0
 end`,
   'due': `local MAX_DUE = RULES.MAX_DUE
@@ -1799,7 +1799,7 @@ local deferred_entries = {}
 local function defer_to_claim(entry)
   if deferred_entries[entry] then return end
   deferred_entries[entry] = true
-  call('RPUSH', Q .. 'untold', entry)
+  call('RPUSH', Q .. 'unnotified', entry)
   count_mended()
 end
 local function remove_traces(id)
@@ -1825,8 +1825,8 @@ local function check_dependencies(task)
       waits = waits + 1
       if not is_dependent then put_score(key, next_order(), id) end
       if status == 'COMPLETED' then
-        if call('EXISTS', Q .. 'untold') == 0 then defer_to_claim(dep .. '+') end
-      elseif status ~= 'PENDING' and status ~= 'PROCESSING' and status ~= 'LOST' and call('EXISTS', Q .. 'untold') == 0 then
+        if call('EXISTS', Q .. 'unnotified') == 0 then defer_to_claim(dep .. '+') end
+      elseif status ~= 'PENDING' and status ~= 'PROCESSING' and status ~= 'LOST' and call('EXISTS', Q .. 'unnotified') == 0 then
         defer_to_claim(dep)
       end
     end
@@ -2146,7 +2146,7 @@ function exchange_plain()
   end
   local turn = next_tasks(math.min(wanted, MAX_CLAIMED))
   if not turn then return nil end
-  local keys, ids, records, states = { last_claim_key, Q .. 'paused', Q .. 'unsettled' }, {}, {}, {}
+  local keys, ids, records, states = { last_claim_key, Q .. 'paused', Q .. 'deferred' }, {}, {}, {}
   for _, list in ipairs({ ending, turn.ids }) do
     for _, id in ipairs(list) do keys[#keys + 1], ids[#ids + 1] = P .. 'task:' .. id, id end
   end
@@ -2523,7 +2523,7 @@ function verbs.release(task)
 end
 local is_claim = ARGV[2] ~= ''
 local last_claim, paused, has_deferred
-if is_claim then last_claim, paused, has_deferred = read_claim_state() else has_deferred = call('GET', Q .. 'unsettled') end
+if is_claim then last_claim, paused, has_deferred = read_claim_state() else has_deferred = call('GET', Q .. 'deferred') end
 local ids, outcomes, own = {}, {}, {}
 for i = 9, #ARGV - 1, 7 do ids[#ids + 1] = ARGV[i] end
 fetch(ids)

@@ -9,7 +9,7 @@
 -- Atomic because a task that is in neither a queue nor `processing` is lost if the worker dies there.
 --- @include "plain-exchange"
 -- The common case of an idle worker: nothing exists that could be due or next.
-local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'unsettled', Q .. 'delayed',
+local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'deferred', Q .. 'delayed',
   queue('again'), queue('high'), queue('normal'), queue('low'))
 if keys_in_use == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain()

@@ -38,7 +38,7 @@ local function cancel_older(older, owners, kept)
   -- A task that needs another of them is cancelled with it, and does not fail because of it.
   for _, id in ipairs(older) do cancel_task(id) end
   for _, owner in ipairs(owners) do supersede(owner, kept) end
-  local has_deferred = run_deferred(#owners > 0 or call('EXISTS', Q .. 'unsettled') == 1)
+  local has_deferred = run_deferred(#owners > 0 or call('EXISTS', Q .. 'deferred') == 1)
   return ended_besides, has_deferred and 1 or 0
 end
 

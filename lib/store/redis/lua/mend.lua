@@ -52,11 +52,11 @@ if string.find(cursor, '^c:') then
 end
 
 if next(deferred_entries) then
-  call('SET', Q .. 'unsettled', 1)
+  call('SET', Q .. 'deferred', 1)
   notify_workers()
-elseif call('EXISTS', Q .. 'untold', Q .. 'superseded') > 0 then
+elseif call('EXISTS', Q .. 'unnotified', Q .. 'superseded') > 0 then
   -- The mark of deferred work was lost.
-  call('SET', Q .. 'unsettled', 1)
+  call('SET', Q .. 'deferred', 1)
 end
 commit()
 return { cursor, mended, wrong }

@@ -9,7 +9,7 @@ local claim = {
 }
 
 -- What a claim decides on, read in one command: the worker's last claim, since when the queue is paused, and whether work was deferred.
-local function read_claim_state() return unpack(call('MGET', last_claim_key, Q .. 'paused', Q .. 'unsettled')) end
+local function read_claim_state() return unpack(call('MGET', last_claim_key, Q .. 'paused', Q .. 'deferred')) end
 --- @include "attempts"
 
 -- Writes what the call has changed. Returns { claimed tasks, other tasks that ended, ms until something is due or -1, now, 1 if work was

@@ -7,18 +7,18 @@ local function run_deferred(has_deferred)
   local left = notify_all_dependents()
   while has_deferred and cascaded < MAX_CASCADE and cancel_superseded() do notify_all_dependents() end
   while has_deferred and cascaded < MAX_CASCADE do
-    local one = call('LPOP', Q .. 'untold')
+    local one = call('LPOP', Q .. 'unnotified')
     if not one then break end
     unnotified[1] = { string.gsub(one, '%+', ''), string.find(one, '+', 1, true) ~= nil }
     notify_all_dependents()
   end
   if not (left or has_deferred) then return false end
-  if call('EXISTS', Q .. 'untold', Q .. 'superseded') == 0 then
-    call('DEL', Q .. 'unsettled')
+  if call('EXISTS', Q .. 'unnotified', Q .. 'superseded') == 0 then
+    call('DEL', Q .. 'deferred')
     return false
   end
   -- The caller calls again at once. Should it die before, a worker goes on.
   if not has_deferred then notify_workers() end
-  call('SET', Q .. 'unsettled', 1)
+  call('SET', Q .. 'deferred', 1)
   return true
 end

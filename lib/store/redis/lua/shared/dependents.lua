@@ -53,6 +53,6 @@ local function notify_all_dependents()
     if not notify_dependents(id, completed) then left[#left + 1] = completed and id .. '+' or id end
   end
   unnotified = {}
-  if #left > 0 then call('RPUSH', Q .. 'untold', unpack(left)) end
+  if #left > 0 then call('RPUSH', Q .. 'unnotified', unpack(left)) end
   return #left > 0
 end

@@ -12,7 +12,7 @@ local deferred_entries = {}
 local function defer_to_claim(entry)
   if deferred_entries[entry] then return end
   deferred_entries[entry] = true
-  call('RPUSH', Q .. 'untold', entry)
+  call('RPUSH', Q .. 'unnotified', entry)
   count_mended()
 end
 
@@ -43,8 +43,8 @@ local function check_dependencies(task)
       if not is_dependent then put_score(key, next_order(), id) end
       -- The dependency has ended. Either its dependents are being notified, or the entry that says so was lost.
       if status == 'COMPLETED' then
-        if call('EXISTS', Q .. 'untold') == 0 then defer_to_claim(dep .. '+') end
-      elseif status ~= 'PENDING' and status ~= 'PROCESSING' and status ~= 'LOST' and call('EXISTS', Q .. 'untold') == 0 then
+        if call('EXISTS', Q .. 'unnotified') == 0 then defer_to_claim(dep .. '+') end
+      elseif status ~= 'PENDING' and status ~= 'PROCESSING' and status ~= 'LOST' and call('EXISTS', Q .. 'unnotified') == 0 then
         defer_to_claim(dep)
       end
     end

@@ -33,7 +33,7 @@ function exchange_plain()
   if not turn then return nil end
 
   -- One command for all strings, one for all states.
-  local keys, ids, records, states = { last_claim_key, Q .. 'paused', Q .. 'unsettled' }, {}, {}, {}
+  local keys, ids, records, states = { last_claim_key, Q .. 'paused', Q .. 'deferred' }, {}, {}, {}
   for _, list in ipairs({ ending, turn.ids }) do
     for _, id in ipairs(list) do keys[#keys + 1], ids[#ids + 1] = P .. 'task:' .. id, id end
   end

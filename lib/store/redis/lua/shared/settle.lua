@@ -40,7 +40,7 @@ end
 
 local is_claim = ARGV[2] ~= ''
 local last_claim, paused, has_deferred
-if is_claim then last_claim, paused, has_deferred = read_claim_state() else has_deferred = call('GET', Q .. 'unsettled') end
+if is_claim then last_claim, paused, has_deferred = read_claim_state() else has_deferred = call('GET', Q .. 'deferred') end
 
 -- How each lease was settled: 'stale', 'ok', or 'ended' if the task has a final status. `own`: ids of tasks that are answered with that.
 local ids, outcomes, own = {}, {}, {}
