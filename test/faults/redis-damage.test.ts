@@ -303,7 +303,7 @@ async function play (redis: Redis, opened: Open, clock: Clock, busy: Busy, touch
     const left = await redis.hgetall(`${PREFIX}2:${key}`)
     if (Object.keys(left).length > 0) throw new Error(`${key} still counts ${JSON.stringify(left)}`)
   }
-  for (const key of ['active', 'processing', 'delayed', 'queue:high', 'queue:normal', 'queue:low', 'queue:again']) {
+  for (const key of ['active', 'processing', 'delayed', 'queue:high', 'queue:normal', 'queue:low', 'queue:requeued']) {
     const left = await redis.zrange(`${PREFIX}2:${key}`, '0', '-1')
     if (left.length > 0) throw new Error(`${key} still has ${left}`)
   }

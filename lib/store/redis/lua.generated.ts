@@ -87,7 +87,7 @@ return contents`,
   'dequeue': `#!lua
 --- @include "plain-exchange"
 local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'deferred', Q .. 'delayed',
-  queue('again'), queue('high'), queue('normal'), queue('low'))
+  queue('requeued'), queue('high'), queue('normal'), queue('low'))
 if keys_in_use == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain()
 if claimed then return claimed end
@@ -1312,7 +1312,7 @@ local function queue_delayed()
       announce(task)
     else
       count_scheduled(nil, -1)
-      add_to_queue('again', id, digits[now])
+      add_to_queue('requeued', id, digits[now])
     end
   end
 end
@@ -1587,7 +1587,7 @@ local function requeue(task, step, delay, verb, code, message)
     add_timed('delayed', digits[now + delay], id)
     count_scheduled(nil, 1)
   else
-    add_to_queue('again', id, digits[now])
+    add_to_queue('requeued', id, digits[now])
   end
   announce(task)
   notify_workers()
@@ -1851,7 +1851,7 @@ end
 local function check_queued(task)
   local id, terms, state = task.id, task.terms, task.state
   local name, score = queue_of(id)
-  if name and (name == 'again') ~= (state.lease > 0) then
+  if name and (name == 'requeued') ~= (state.lease > 0) then
     if state.lease == 0 then defer_to_claim(id .. '!') end
   elseif name and STRIDE[name] and is_implausible_turn(name, terms.tenant, score) then
     call('ZREM', queue(name), id)
@@ -1865,7 +1865,7 @@ local function check_queued(task)
       count_mended()
     end
   elseif not name then
-    if state.lease > 0 then add_to_queue('again', id, digits[now]) else enqueue_task(id, terms) end
+    if state.lease > 0 then add_to_queue('requeued', id, digits[now]) else enqueue_task(id, terms) end
     notify_workers()
     count_mended()
   end
@@ -1932,7 +1932,7 @@ end`,
 local FIRST, LAST = '(' .. digits[-FAR], '(' .. digits[FAR]`,
   'order': `local PRIORITIES = { 'high', 'normal', 'low' }
 local STRIDE = { high = RULES.STRIDE_HIGH, normal = RULES.STRIDE_NORMAL, low = RULES.STRIDE_LOW }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
+local QUEUES = { 'requeued', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
 local shares
@@ -2135,7 +2135,7 @@ do
 function exchange_plain()
   local claim_id, wanted, lease_duration, max_running = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
   if max_running > 0 or (expected_now and expected_now - now > CLOCK_TOLERANCE_MS) then return nil end
-  if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
+  if call('EXISTS', queue('requeued'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
   local first_end = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   if first_end and tonumber(first_end) <= expired_by then return nil end
   local ending, seen = {}, {}
@@ -2235,7 +2235,7 @@ local function write_ends(ends)
 end`,
   'pop': `local function count_queues()
   flush_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  return call('EXISTS', queue('requeued'), queue('high'), queue('normal'), queue('low'))
 end
 local function queue_of(id)
   flush_queues()
@@ -2278,7 +2278,7 @@ local function head_of(name, n)
 end
 local function pop(n)
   if next(queue_additions) then flush_queues() end
-  local best = head_of('again', n) and 1
+  local best = head_of('requeued', n) and 1
   if not best then
     local due
     for i, priority in ipairs(PRIORITIES) do
@@ -2305,13 +2305,13 @@ local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
-    rank = call('ZRANK', queue('again'), id)
+    rank = call('ZRANK', queue('requeued'), id)
     return rank and rank + 1
   end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  queues_in_use = queues_in_use or call('EXISTS', queue('requeued'), queue('high'), queue('normal'), queue('low'))
   if queues_in_use == 1 then return rank + 1 end
   local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
+  local ahead = call('ZCARD', queue('requeued')) + rank
   for i, other in ipairs(PRIORITIES) do
     local due = share(other)
     if other ~= priority and due then

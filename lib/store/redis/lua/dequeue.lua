@@ -10,7 +10,7 @@
 --- @include "plain-exchange"
 -- The common case of an idle worker: nothing exists that could be due or next.
 local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'deferred', Q .. 'delayed',
-  queue('again'), queue('high'), queue('normal'), queue('low'))
+  queue('requeued'), queue('high'), queue('normal'), queue('low'))
 if keys_in_use == 0 then return { {}, {}, -1, digits[now], 0, {} } end
 local _, claimed = exchange_plain()
 if claimed then return claimed end

@@ -85,7 +85,7 @@ local function queue_delayed()
       announce(task)
     else
       count_scheduled(nil, -1)
-      add_to_queue('again', id, digits[now])
+      add_to_queue('requeued', id, digits[now])
     end
   end
 end

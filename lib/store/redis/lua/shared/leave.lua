@@ -59,7 +59,7 @@ local function requeue(task, step, delay, verb, code, message)
     add_timed('delayed', digits[now + delay], id)
     count_scheduled(nil, 1)
   else
-    add_to_queue('again', id, digits[now])
+    add_to_queue('requeued', id, digits[now])
   end
   announce(task)
   notify_workers()

@@ -73,7 +73,7 @@ end
 local function check_queued(task)
   local id, terms, state = task.id, task.terms, task.state
   local name, score = queue_of(id)
-  if name and (name == 'again') ~= (state.lease > 0) then
+  if name and (name == 'requeued') ~= (state.lease > 0) then
     -- It is queued as a task that has run, and its state does not say so: the state was lost. The reverse is harmless.
     if state.lease == 0 then defer_to_claim(id .. '!') end
   elseif name and STRIDE[name] and is_implausible_turn(name, terms.tenant, score) then
@@ -89,7 +89,7 @@ local function check_queued(task)
       count_mended()
     end
   elseif not name then
-    if state.lease > 0 then add_to_queue('again', id, digits[now]) else enqueue_task(id, terms) end
+    if state.lease > 0 then add_to_queue('requeued', id, digits[now]) else enqueue_task(id, terms) end
     notify_workers()
     count_mended()
   end

@@ -2,7 +2,7 @@
 -- (stride scheduling: Waldspurger and Weihl, 1995). Within a priority, tenants take turns (turns.lua).
 local PRIORITIES = { 'high', 'normal', 'low' }
 local STRIDE = { high = RULES.STRIDE_HIGH, normal = RULES.STRIDE_NORMAL, low = RULES.STRIDE_LOW }
-local QUEUES = { 'again', 'high', 'normal', 'low' }
+local QUEUES = { 'requeued', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 
 -- The hash `shares`, read at the first use and written by write_tenants: for each priority when it is due (`high`) and the turn that it

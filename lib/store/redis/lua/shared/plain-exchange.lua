@@ -18,7 +18,7 @@ function exchange_plain()
   local claim_id, wanted, lease_duration, max_running = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
   -- A cap, a clock that was set back, tasks that have run before, and whatever is or may become due are for the rest of the script.
   if max_running > 0 or (expected_now and expected_now - now > CLOCK_TOLERANCE_MS) then return nil end
-  if call('EXISTS', queue('again'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
+  if call('EXISTS', queue('requeued'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
   local first_end = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
   if first_end and tonumber(first_end) <= expired_by then return nil end
 

@@ -2,7 +2,7 @@
 
 local function count_queues()
   flush_queues()
-  return call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  return call('EXISTS', queue('requeued'), queue('high'), queue('normal'), queue('low'))
 end
 
 -- The queue of a task and its score there; nil if it is in none.
@@ -56,7 +56,7 @@ end
 -- The next task, the place of its queue in QUEUES, and its score; nil if all queues are empty. `n`: how many tasks are wanted.
 local function pop(n)
   if next(queue_additions) then flush_queues() end
-  local best = head_of('again', n) and 1
+  local best = head_of('requeued', n) and 1
   if not best then
     local due
     for i, priority in ipairs(PRIORITIES) do

@@ -8,14 +8,14 @@ local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then
-    rank = call('ZRANK', queue('again'), id)
+    rank = call('ZRANK', queue('requeued'), id)
     return rank and rank + 1
   end
-  queues_in_use = queues_in_use or call('EXISTS', queue('again'), queue('high'), queue('normal'), queue('low'))
+  queues_in_use = queues_in_use or call('EXISTS', queue('requeued'), queue('high'), queue('normal'), queue('low'))
   -- The common case: no other queue has tasks that could go first.
   if queues_in_use == 1 then return rank + 1 end
   local turn = (share(priority) or 0) + rank * STRIDE[priority]
-  local ahead = call('ZCARD', queue('again')) + rank
+  local ahead = call('ZCARD', queue('requeued')) + rank
   for i, other in ipairs(PRIORITIES) do
     local due = share(other)
     if other ~= priority and due then
