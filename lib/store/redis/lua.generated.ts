@@ -1451,7 +1451,7 @@ local function finish(task, status)
   announce(task)
   if state.lease > 0 then keys_to_delete[#keys_to_delete + 1] = Q .. 'checkpoints:' .. id end
   if task.has_request_key then call('PEXPIRE', request_key(id), digits[keep_task]) end
-  if extras.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  if extras.has_attempts then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
   for _, key in ipairs(extras.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   active_changes[id], finished_changes[id] = false, now + keep_task
   finished_ttl = math.max(finished_ttl, keep_task)
@@ -1581,7 +1581,7 @@ local function requeue(task, step, delay, verb, code, message)
   end
   if verb == 'release' then state.attempt = state.attempt - 1 end
   state.status, state.step, state.step_at, state.progress, state.step_from, state.progress_at = 'PENDING', step, now + delay, 0, nil, nil
-  extras.steps, extras.tried = nil, true
+  extras.steps, extras.has_attempts = nil, true
   count('waiting', task.terms.tenant, 1)
   if delay > 0 then
     add_timed('delayed', digits[now + delay], id)
@@ -2388,7 +2388,7 @@ local function parse_extras(json)
   local extras = decode_json(json)
   local types = {
     run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string',
-    key = 'string', code = 'string', error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean',
+    key = 'string', code = 'string', error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', has_attempts = 'boolean',
     keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean', traceparent = 'string', tracestate = 'string'
   }
   for field, value in pairs(extras or {}) do

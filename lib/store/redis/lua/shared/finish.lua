@@ -25,7 +25,7 @@ local function finish(task, status)
 
   if state.lease > 0 then keys_to_delete[#keys_to_delete + 1] = Q .. 'checkpoints:' .. id end
   if task.has_request_key then call('PEXPIRE', request_key(id), digits[keep_task]) end
-  if extras.tried then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
+  if extras.has_attempts then call('PEXPIRE', Q .. 'attempts:' .. id, keep_task) end
   for _, key in ipairs(extras.keys or {}) do call('PEXPIRE', Q .. 'idempotency:' .. key, keep_task) end
   active_changes[id], finished_changes[id] = false, now + keep_task
   finished_ttl = math.max(finished_ttl, keep_task)

@@ -53,7 +53,7 @@ local function requeue(task, step, delay, verb, code, message)
   end
   if verb == 'release' then state.attempt = state.attempt - 1 end
   state.status, state.step, state.step_at, state.progress, state.step_from, state.progress_at = 'PENDING', step, now + delay, 0, nil, nil
-  extras.steps, extras.tried = nil, true
+  extras.steps, extras.has_attempts = nil, true
   count('waiting', task.terms.tenant, 1)
   if delay > 0 then
     add_timed('delayed', digits[now + delay], id)

@@ -30,7 +30,7 @@ local function parse_extras(json)
   -- In the function, because it is rarely called. A list has texts only.
   local types = {
     run_at = 'number', queue_timeout = 'number', weight = 'number', retry_of = 'string', deps = 'list', waits = 'number', batch = 'string',
-    key = 'string', code = 'string', error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', tried = 'boolean',
+    key = 'string', code = 'string', error = 'string', steps = 'table', losses = 'number', lost_worker = 'string', has_attempts = 'boolean',
     keys = 'list', batches = 'list', retried_as = 'string', shortened = 'boolean', traceparent = 'string', tracestate = 'string'
   }
   for field, value in pairs(extras or {}) do
