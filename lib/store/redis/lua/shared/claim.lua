@@ -99,7 +99,7 @@ local function claim_tasks(own, last_claim, paused, has_deferred)
     local expired_leases = #expired > 0 and cjson.encode(expired) or ''
     call('SET', last_claim_key, claim.id .. ' ' .. table.concat(ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';' .. expired_leases, 'PX', claim.lease_duration)
   end
-  -- While the queue is paused, signals would wake workers that find nothing.
+  -- While the queue is paused, a work signal would lead workers to nothing.
   queues_left = queues_left or (paused and 0 or count_queues())
   -- More queues than shares: a share was lost. The queue of tasks that have run before has none, so that this may look once too often.
   if shares and queues_left > (shares.high and 1 or 0) + (shares.normal and 1 or 0) + (shares.low and 1 or 0) then mend_shares() end

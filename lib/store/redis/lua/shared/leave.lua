@@ -45,7 +45,7 @@ local function requeue(task, step, delay, verb, code, message)
   local key, started = Q .. 'attempts:' .. id, tonumber(string.match(state.trace, ',(%d+)') or now)
   call('RPUSH', key, cjson.encode({ state.attempt, state.lease, state.worker, started, now, verb, state.step, state.progress, code or '', message or '' }))
   call('LTRIM', key, -MAX_ATTEMPTS, -1)
-  -- Workers lost in a row. An attempt that was handed back neither adds to them nor ends the row.
+  -- Workers lost in a row. An attempt that was released neither adds to them nor ends the row.
   if verb == 'expire' then
     extras.losses, extras.lost_worker = (extras.losses or 0) + 1, state.worker
   elseif verb ~= 'release' then

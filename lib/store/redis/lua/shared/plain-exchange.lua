@@ -9,7 +9,7 @@
 --- @include "index-ended"
 -- Settles the attempts in ARGV and claims up to n tasks. Returns the answers to the first, and what dequeue returns.
 local exchange_plain
--- A block, because a script has room for 200 locals.
+-- A block, because Lua allows 200 local names in a script.
 do
 --- @include "plain-settle"
 --- @include "plain-claim"
@@ -39,7 +39,7 @@ function exchange_plain()
   end
   local values = call('MGET', unpack(keys))
   local last_claim, paused, has_deferred = values[1], values[2], values[3]
-  -- A last claim with the same id: its reply was lost, and the same tasks are handed out again.
+  -- A last claim with the same id: its reply was lost, and the same tasks are its answer again.
   if paused or has_deferred or (last_claim and string.sub(last_claim, 1, #claim_id + 1) == claim_id .. ' ') then return nil end
   local stored_states = #ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}
   for n, id in ipairs(ids) do records[id], states[id] = values[n + 3] or '', stored_states[n] or '' end

@@ -1,4 +1,4 @@
--- Takes the next tasks from the queues.
+-- Which tasks are next.
 
 local function count_queues()
   flush_queues()

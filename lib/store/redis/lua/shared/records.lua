@@ -86,7 +86,7 @@ end
 
 -- A version that no watcher has seen, for a task whose last version is not known: watchers ignore versions that they have seen.
 local UNSEEN = 1000000
--- The state of a task of which a part was lost. Scripts that read take the task for gone; one that writes ends it (fail_lost).
+-- The state of a task of which a part was lost. For scripts that read, there is no such task; one that writes ends it (fail_lost).
 local function lost_state(terms, text)
   local state = initial_state(terms)
   local version = tonumber(string.match(text or '', '^(%d+) ')) or UNSEEN

@@ -24,7 +24,7 @@ local digits = setmetatable({}, {
 
 -- Longest request (bytes) that is part of its task's record. A longer one has a key of its own.
 local MAX_INLINE_BYTES = 1024
--- Tasks, and bytes of them, that one call hands out: Redis serves no other client meanwhile. Another worker is signalled for the rest.
+-- Tasks, and bytes of them, that one call claims: Redis serves no other client meanwhile. Another worker is signalled for the rest.
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 
 -- Whether a number can be a count or a time of ours: others come from damaged keys. Comparisons with NaN are false.

@@ -6,7 +6,7 @@ local function message_index_of(terms) return P .. 'message_tasks:' .. terms.mes
 
 -- `new_records`: records that this call will write, by their keys.
 local tasks, new_records = {}, {}
--- Arguments of one command: Lua's stack has no room for many more.
+-- Arguments of one command: Lua's stack holds few more.
 local MAX_ARGUMENTS = 1000
 -- Reads those of the tasks that this call has not read yet.
 local function fetch(ids)

@@ -40,7 +40,7 @@ local function write_tenants()
   end
 end
 
--- Wakes one idle worker. One element is enough: a worker that pops it adds another if there is more to do. It expires, so that an idle
+-- Signals one idle worker. One element is enough: a worker that pops it adds another if there is more to do. It expires, so that an idle
 -- store is empty.
 local function signal_work()
   if call('LLEN', Q .. 'wake') > 0 then return end
