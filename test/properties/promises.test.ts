@@ -55,7 +55,7 @@ t.test(`on Redis, the promises hold whatever a crowd does (PROPERTY_SEED=${seed}
     const kinds = async () => [...new Set((await left()).map(key => key.split(':')[0]!))].sort()
     try {
       await live(async ({ now }) => new RedisStore({ redis, keyPrefix, now }), seed, async () => {
-        const kept = ['attempts', 'batch', 'chart', 'claim', 'finished', 'idempotency', 'message_charts', 'message_tasks', 'request', 'task', 'unrun', 'wake']
+        const kept = ['attempts', 'batch', 'chart', 'claim', 'finished', 'idempotency', 'message_charts', 'message_tasks', 'request', 'task', 'unrun', 'work_signal']
         assert.deepEqual((await kinds()).filter(kind => !kept.includes(kind)), [], 'nothing of the work is left')
       }, async () => {
         assert.deepEqual((await kinds()).filter(kind => ['attempts', 'chart', 'finished', 'request', 'states', 'task'].includes(kind)), [], 'nothing of the tasks is left')

@@ -104,7 +104,7 @@ test('the keys and channels of the store', { skip: await redisServerPath() === n
         t.ok(left > seconds - 60 && left <= seconds, `${key} is kept ${seconds} s, ${left} are left`)
       }
       t.same([...found].filter(([, left]) => left < 0), [], 'nothing is left that does not expire')
-      t.same([...found.keys()].filter(key => !(key in expected)).sort(), ['2:claim:worker', '2:wake'], 'nothing else is left')
+      t.same([...found.keys()].filter(key => !(key in expected)).sort(), ['2:claim:worker', '2:work_signal'], 'nothing else is left')
       t.ok(found.get('2:claim:worker')! <= LEASE / 1000)
     })
   })

@@ -14,7 +14,7 @@ export function keyspace (keyPrefix: string) {
      * with one, it would run the script on the node that has none of the tasks yet.
      */
     declared: [prefix, `${prefix}none`],
-    wake: `${prefix}2:wake`,
+    workSignal: `${prefix}2:work_signal`,
     chart: (chart_id: string) => `${prefix}chart:${chart_id}`,
     updates: (task_id: string) => `${prefix}updates:${task_id}`,
     message: (message_id: string, user_id: string) => `${prefix}message:${message_id}:${toWord(user_id)}`,

@@ -2686,9 +2686,9 @@ local function write_tenants()
   end
 end
 local function signal_work()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
+  if call('LLEN', Q .. 'work_signal') > 0 then return end
+  call('LPUSH', Q .. 'work_signal', 1)
+  call('PEXPIRE', Q .. 'work_signal', 60000)
 end`,
   'turns': `--- @include "tenants"
 local ROUND = RULES.ROUND

@@ -30,7 +30,7 @@ export class WorkSignal {
     signal.addEventListener('abort', giveUp, { once: true })
     try {
       await whenReady(client, timeout)
-      await client.blpop(this.#keys.wake, Math.max(0.01, timeout / 1000))
+      await client.blpop(this.#keys.workSignal, Math.max(0.01, timeout / 1000))
     } catch {
       // The connection was lost. The caller then asks for work, and finds out whether the store is available again.
       await delay(Math.min(timeout, RETRY_MS), undefined, { signal }).catch(() => {})

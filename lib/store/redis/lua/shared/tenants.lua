@@ -43,7 +43,7 @@ end
 -- Signals one idle worker. One element is enough: a worker that pops it adds another if there is more to do. It expires, so that an idle
 -- store is empty.
 local function signal_work()
-  if call('LLEN', Q .. 'wake') > 0 then return end
-  call('LPUSH', Q .. 'wake', 1)
-  call('PEXPIRE', Q .. 'wake', 60000)
+  if call('LLEN', Q .. 'work_signal') > 0 then return end
+  call('LPUSH', Q .. 'work_signal', 1)
+  call('PEXPIRE', Q .. 'work_signal', 60000)
 end
