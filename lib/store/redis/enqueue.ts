@@ -7,13 +7,11 @@ import { toRare, toTask, toWord, toWords } from './records.ts'
 import type { Argument, ScriptRunner } from './script-runner.ts'
 import { readTasks, toTasks, type Found } from './task-reader.ts'
 
-/** What `enqueue.lua` calls the outcomes; two have other names in the port. */
-type RawOutcome = Exclude<BatchOutcome['outcome'], 'chart_check_required' | 'too_many_batches'> | 'charts_unasked' | 'task_crowded'
 type UncheckedChart = [task_id: string, chart_id: string]
 /** What answers one draft. With `now` it is new, and only what the script decided is in here; else `record` has the task or its id. */
 type DraftAnswer = [outcome: EnqueuedTask['outcome'], record: Found | string, now?: string, step?: string, at?: string, position?: number | null, deps?: string]
 /** What answers the drafts of one request. */
-type RequestAnswer = [RawOutcome, DraftAnswer[] | UncheckedChart[] | string | number, Found[]?, (string | null)?, number?]
+type RequestAnswer = [BatchOutcome['outcome'], DraftAnswer[] | UncheckedChart[] | string | number, Found[]?, (string | null)?, number?]
 /** The short answer to requests that all made new tasks, at once and without conditions. */
 type PlainAnswer = ['plain', now: string, ...positions: number[]]
 
@@ -92,9 +90,8 @@ export class Enqueuer {
       }
       case 'key_reused': return { outcome: answer }
       case 'tenant_full': case 'scheduled_full': case 'queue_full': return { outcome: answer, fresh: found as number }
-      case 'dependency_unknown': case 'dependency_failed': return { outcome: answer, task_id: found as string }
-      case 'task_crowded': return { outcome: 'too_many_batches', task_id: found as string }
-      case 'charts_unasked': return { outcome: 'chart_check_required', charts: (found as UncheckedChart[]).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
+      case 'dependency_unknown': case 'dependency_failed': case 'too_many_batches': return { outcome: answer, task_id: found as string }
+      case 'chart_check_required': return { outcome: answer, charts: (found as UncheckedChart[]).map(([task_id, chart_id]) => ({ task_id, chart_id })) }
     }
   }
 }

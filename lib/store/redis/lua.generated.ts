@@ -740,7 +740,7 @@ local function count_refs(id, field)
 end
 local function find_too_many_batches(drafts)
   for _, draft in ipairs(drafts) do
-    if draft.outcome == 'already_active' and count_refs(draft.becomes, 'batches') >= MAX_REFS then return { 'task_crowded', draft.id } end
+    if draft.outcome == 'already_active' and count_refs(draft.becomes, 'batches') >= MAX_REFS then return { 'too_many_batches', draft.id } end
   end
 end
 local function add_ref(task, field, value)
@@ -1392,7 +1392,7 @@ local function match_duplicates(drafts, stores_content, any_superseded)
   for _, draft in ipairs(drafts) do
     if draft.is_new then new[#new + 1] = draft end
   end
-  return by_id, new, #unchecked > 0 and { 'charts_unasked', unchecked }
+  return by_id, new, #unchecked > 0 and { 'chart_check_required', unchecked }
 end`,
   'expiry-clock': `local expected_now = tonumber(ARGV[#ARGV])
 local expired_by = expected_now and math.min(now, expected_now) or now

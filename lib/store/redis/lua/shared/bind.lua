@@ -12,7 +12,7 @@ end
 -- Returns a refusal { reason, the draft } if an unfinished task that answers a draft already answers for as many batches as it may.
 local function find_too_many_batches(drafts)
   for _, draft in ipairs(drafts) do
-    if draft.outcome == 'already_active' and count_refs(draft.becomes, 'batches') >= MAX_REFS then return { 'task_crowded', draft.id } end
+    if draft.outcome == 'already_active' and count_refs(draft.becomes, 'batches') >= MAX_REFS then return { 'too_many_batches', draft.id } end
   end
 end
 

@@ -77,5 +77,5 @@ local function match_duplicates(drafts, stores_content, any_superseded)
   for _, draft in ipairs(drafts) do
     if draft.is_new then new[#new + 1] = draft end
   end
-  return by_id, new, #unchecked > 0 and { 'charts_unasked', unchecked }
+  return by_id, new, #unchecked > 0 and { 'chart_check_required', unchecked }
 end
