@@ -3,7 +3,7 @@ import type { ChartTask } from '../../task.ts'
 import { newTask } from '../new-task.ts'
 import type { BatchOutcome, EnqueuedTask, EnqueueOutcome, TaskDraft } from '../task-store.ts'
 import { Gatherer } from './gatherer.ts'
-import { toRare, toTask, toWord, toWords } from './records.ts'
+import { toOptions, toTask, toWord, toWords } from './records.ts'
 import type { Argument, ScriptRunner } from './script-runner.ts'
 import { readTasks, toTasks, type Found } from './task-reader.ts'
 
@@ -21,7 +21,7 @@ function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argu
   return [
     toWord(user_id), toWord(tenant), [waitingPerTenant, queueLength, scheduledPerTenant, stores_content ? 1 : 0, queueTimeout, weight].join(' '),
     idempotency ? `${idempotency.key} ${idempotency.body}` : '', batch_id, drafts.length,
-    ...drafts.flatMap(draft => [draft.task_id, toWords(draft), draft.dedup_key, draft.request, toRare(draft)])
+    ...drafts.flatMap(draft => [draft.task_id, toWords(draft), draft.dedup_key, draft.request, toOptions(draft)])
   ]
 }
 

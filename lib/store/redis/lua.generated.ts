@@ -157,8 +157,8 @@ local function to_request(i)
     local message, priority = string.match(ARGV[i + 1], '^(%S+) (%l+)')
     request.drafts[d] = {
       id = ARGV[i], message = message, user = request.user, head = ARGV[i + 1], dedup_key = ARGV[i + 2], force = options.force, request = ARGV[i + 3],
-      chart_check = options.asked or '', chart_exists = options.kept, priority = priority, run_at = options.run_at or 0, supersede = options.supersede,
-      needs = options.needs or '', retry_of = options.retry_of or '', extras = options.few or {}
+      chart_check = options.chart_check or '', chart_exists = options.chart_exists, priority = priority, run_at = options.run_at or 0, supersede = options.supersede,
+      needs = options.needs or '', retry_of = options.retry_of or '', extras = options.extras or {}
     }
     i = i + PER_DRAFT
   end
@@ -2042,8 +2042,8 @@ local function read_request(i, keys)
   if not limits.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
     local dedup_key, options = ARGV[d + 2], ARGV[d + 4]
-    local trace = (options == '' or options == '{"force":true}') and '' or string.match(options, '^{"few":{("traceparent":".*")}}$') or
-      string.match(options, '^{"force":true,"few":{("traceparent":".*")}}$')
+    local trace = (options == '' or options == '{"force":true}') and '' or string.match(options, '^{"extras":{("traceparent":".*")}}$') or
+      string.match(options, '^{"force":true,"extras":{("traceparent":".*")}}$')
     local index = P .. 'message_tasks:' .. string.match(ARGV[d + 1], '^%S+') .. ':' .. user
     if not trace or keys[index .. dedup_key] then return nil end
     keys[index .. dedup_key] = true

@@ -12,14 +12,14 @@ export type RawClaimedTask = [
 
 type Verb = keyof typeof attemptOutcomes
 
-/** What was asked for: never changed. Times in ms. */
-interface Asked {
+/** The terms of a task, which never change. Times in ms. */
+interface Terms {
   readonly created: number
   readonly step: string
-  readonly at: number
+  readonly step_at: number
   readonly priority: ChartPriority
   readonly max: number
-  readonly rare: {
+  readonly extras: {
     readonly run_at?: number
     readonly weight?: number
     readonly retry_of?: string
@@ -36,19 +36,19 @@ interface State {
   readonly status: ChartStatus
   readonly progress: number
   readonly step: string
-  readonly at: number
-  readonly from: number
-  readonly moved: number | null
+  readonly step_at: number
+  readonly step_from: number
+  readonly progress_at: number | null
   readonly attempt: number
   readonly lease: number
   readonly started: number | null
   readonly completed: number | null
   readonly chart: string | null
   readonly worker: string
-  readonly settled: Verb | null
+  readonly settled_by: Verb | null
   /** step,at,from;step,at,from … */
   readonly trace: string
-  readonly rare: {
+  readonly extras: {
     readonly code?: string
     readonly error?: string
     /** step, percent, step, percent … */
@@ -59,8 +59,8 @@ interface State {
   }
 }
 
-/** A record, apart. */
-interface Parsed { readonly asked: Asked, readonly request: string, readonly state: State }
+/** A record and the parts that are stored elsewhere. */
+interface Parsed { readonly terms: Terms, readonly request: string, readonly state: State }
 
 /** Times that a reply has many times over: to print one takes longer than to read the words of a state. */
 const dates = new Map<number, string>()
@@ -80,7 +80,7 @@ const numberOf = (text: string | undefined) => text ? Number(text) : null
 
 /** Free text as the scripts keep it among words: without spaces, and what separates words and steps. */
 export const toWord = (text: string): string =>
-  // eslint-disable-next-line no-control-regex -- as `word` of tasks.lua
+  // eslint-disable-next-line no-control-regex -- as `to_word` of records.lua
   text.replace(/[\x00-\x20\x7f%,;]/g, char => `%${char.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`)
 export const fromWord = (word: string): string => word.includes('%') ? word.replace(/%([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))) : word
 
@@ -88,10 +88,10 @@ export const fromWord = (word: string): string => word.includes('%') ? word.repl
 class UnreadableError extends Error {}
 
 /** The words of a line, and what is behind the last of them as JSON. */
-function split (line: string, count: number): { words: string[], rare: object } {
+function split (line: string, count: number): { words: string[], extras: object } {
   const words = line.split(' ')
   if (words.length < count) throw new UnreadableError('words are missing')
-  return { words, rare: words.length > count ? JSON.parse(words.slice(count).join(' ')) : {} }
+  return { words, extras: words.length > count ? JSON.parse(words.slice(count).join(' ')) : {} }
 }
 
 /** null where `read` throws: what is stored can be no record, because somebody else has written there, or a part was lost. */
@@ -103,53 +103,53 @@ function readable<T> (read: () => T): T | null {
   }
 }
 
-function parseAsked (line: string): Asked {
-  const { words: [, created, step, at, , , priority, max], rare } = split(line, 15)
-  return { created: Number(created), step: step!, at: Number(at), priority: priority as ChartPriority, max: Number(max), rare }
+function parseTerms (line: string): Terms {
+  const { words: [, created, step, step_at, , , priority, max], extras } = split(line, 15)
+  return { created: Number(created), step: step!, step_at: Number(step_at), priority: priority as ChartPriority, max: Number(max), extras }
 }
 
 function parseState (line: string): State {
-  const { words: [version, status, progress, step, at, from, moved, attempt, lease, started, completed, chart, worker, , settled, trace], rare } = split(line, 16)
+  const { words: [version, status, progress, step, step_at, step_from, progress_at, attempt, lease, started, completed, chart, worker, , settled_by, trace], extras } = split(line, 16)
   return {
     version: Number(version),
     status: status as ChartStatus,
     progress: Number(progress),
     step: fromWord(step!),
-    at: Number(at),
-    from: Number(from),
-    moved: numberOf(moved),
+    step_at: Number(step_at),
+    step_from: Number(step_from),
+    progress_at: numberOf(progress_at),
     attempt: Number(attempt),
     lease: Number(lease),
     started: numberOf(started),
     completed: numberOf(completed),
     chart: chart || null,
     worker: fromWord(worker!),
-    settled: (settled || null) as Verb | null,
+    settled_by: (settled_by || null) as Verb | null,
     trace: trace!,
-    rare
+    extras
   }
 }
 
-const firstState = ({ step, at, rare: { batch } }: Asked): State => ({
+const firstState = ({ step, step_at, extras: { batch } }: Terms): State => ({
   version: 1,
   status: ChartStatus.PENDING,
   progress: 0,
   step,
-  at,
-  from: 0,
-  moved: null,
+  step_at,
+  step_from: 0,
+  progress_at: null,
   attempt: 0,
   lease: 0,
   started: null,
   completed: null,
   chart: null,
   worker: '',
-  settled: null,
+  settled_by: null,
   trace: '',
-  rare: batch === undefined ? {} : { batches: [batch] }
+  extras: batch === undefined ? {} : { batches: [batch] }
 })
 
-const traceOf = ({ rare: { traceparent, tracestate } }: Asked): TraceContext | null =>
+const traceOf = ({ extras: { traceparent, tracestate } }: Terms): TraceContext | null =>
   traceparent === undefined ? null : { traceparent, ...(tracestate === undefined ? {} : { tracestate }) }
 
 const startOfRequest = (record: string) => record.indexOf('\n', record.indexOf('\n') + 1) + 1
@@ -157,9 +157,9 @@ const startOfRequest = (record: string) => record.indexOf('\n', record.indexOf('
 function parse (record: string, text: string | null, apart: string | undefined): Parsed {
   const first = record.indexOf('\n')
   const request = startOfRequest(record)
-  const asked = parseAsked(record.slice(first + 1, request - 1))
+  const terms = parseTerms(record.slice(first + 1, request - 1))
   const line = text ?? record.slice(0, first)
-  return { asked, request: apart ?? record.slice(request), state: line === '' ? firstState(asked) : parseState(line) }
+  return { terms, request: apart ?? record.slice(request), state: line === '' ? firstState(terms) : parseState(line) }
 }
 
 function percents (flat: ReadonlyArray<string | number>): Record<string, number> {
@@ -175,17 +175,17 @@ const toState = (state: State): TaskState => ({
   status: state.status,
   progress: state.progress,
   current_step: state.step,
-  step_progress: state.rare.steps ? percents(state.rare.steps) : {},
-  step_at: state.at,
-  step_from: state.from,
-  progress_at: state.moved,
+  step_progress: state.extras.steps ? percents(state.extras.steps) : {},
+  step_at: state.step_at,
+  step_from: state.step_from,
+  progress_at: state.progress_at,
   queue_position: null,
   attempt: state.attempt,
   started_at: date(state.started),
   completed_at: date(state.completed),
   chart_id: state.chart,
-  error_code: state.rare.code ?? null,
-  error_message: messageOf(state.rare.code, state.rare.error)
+  error_code: state.extras.code ?? null,
+  error_message: messageOf(state.extras.code, state.extras.error)
 })
 
 function toRequest (raw: string): ChartRequest {
@@ -194,19 +194,19 @@ function toRequest (raw: string): ChartRequest {
   return request
 }
 
-function taskOf ({ asked, state }: Parsed, request: ChartRequest, position: number | null): ChartTask {
+function taskOf ({ terms, state }: Parsed, request: ChartRequest, position: number | null): ChartTask {
   return shownCancelled({
     task_id: request.task_id,
     message_id: request.message_id,
     ...toState(state),
     queue_position: position,
-    created_at: date(asked.created)!,
+    created_at: date(terms.created)!,
     estimated_completion: null,
     visibility: request.visibility,
     adjustment_query: request.adjustment_query,
-    max_attempts: asked.max,
-    retry_of: asked.rare.retry_of ?? null,
-    depends_on: [...asked.rare.deps ?? []],
+    max_attempts: terms.max,
+    retry_of: terms.extras.retry_of ?? null,
+    depends_on: [...terms.extras.deps ?? []],
     user_id: request.user_id,
     org_id: request.org_id
   })
@@ -228,18 +228,18 @@ export const requestOf = ([record,,, request]: RawTask): string => request ?? re
 /** A claimed task; null where its request cannot be read. */
 export const toClaimedTask = (claimed: RawClaimedTask): ClaimedTask | null => readable(() => readClaimedTask(claimed))
 
-function readClaimedTask ([record, text, flat, lost, request]: RawClaimedTask): ClaimedTask {
-  const parsed = parse(record, text, request)
-  const asked = toRequest(parsed.request)
+function readClaimedTask ([record, text, flat, lost, apart]: RawClaimedTask): ClaimedTask {
+  const parsed = parse(record, text, apart)
+  const request = toRequest(parsed.request)
   const checkpoints = new Map<string, string>()
   for (const [i, name] of (flat ?? []).entries()) if (i % 2 === 0) checkpoints.set(name, flat![i + 1]!)
   return {
-    task: taskOf(parsed, asked, null),
-    request: asked,
+    task: taskOf(parsed, request, null),
+    request,
     lease: parsed.state.lease,
-    priority: parsed.asked.priority,
-    run_at: parsed.asked.rare.run_at ?? null,
-    trace: traceOf(parsed.asked),
+    priority: parsed.terms.priority,
+    run_at: parsed.terms.extras.run_at ?? null,
+    trace: traceOf(parsed.terms),
     checkpoints,
     lostWorkers: lost ? { worker_id: fromWord(lost[0]), times: lost[1] } : null,
     alone: lost ? lost[2] === 1 : false
@@ -275,39 +275,39 @@ export const toDetails = (found: RawTask, history: readonly string[]): TaskDetai
 
 function readDetails ([record, text, position, apart]: RawTask, history: readonly string[]): TaskDetails {
   const parsed = parse(record, text, apart)
-  const { asked, state } = parsed
+  const { terms, state } = parsed
   const request = toRequest(parsed.request)
   const task = taskOf(parsed, request, position)
   const attempts = history.map(entry => readable(() => toAttempt(JSON.parse(entry)))).filter(attempt => attempt !== null)
   // The last attempt is in the state itself, until the task goes back to the queue.
   const trace = toSteps(state.trace)
   if (trace.length > 0 && attempts.at(-1)?.lease !== state.lease) {
-    const failed = state.settled === 'fail' || state.settled === 'expire'
+    const failed = state.settled_by === 'fail' || state.settled_by === 'expire'
     attempts.push({
       attempt: state.attempt,
       lease: state.lease,
       worker_id: state.worker,
       started_at: date(trace[0]!.at)!,
       ended_at: isFinished(task) ? task.completed_at : null,
-      outcome: state.settled ? attemptOutcomes[state.settled] : null,
+      outcome: state.settled_by ? attemptOutcomes[state.settled_by] : null,
       last_step: trace.at(-1)!.step,
       progress: state.progress,
       error_code: failed ? task.error_code : null,
       error_message: failed ? task.error_message : null
     })
   }
-  const tracedFrom = traceOf(asked)
+  const tracedFrom = traceOf(terms)
   return {
     task,
     request,
-    priority: asked.priority,
-    run_at: date(asked.rare.run_at),
-    batch_ids: [...state.rare.batches ?? []],
-    retried_as: state.rare.retried_as ?? null,
+    priority: terms.priority,
+    run_at: date(terms.extras.run_at),
+    batch_ids: [...state.extras.batches ?? []],
+    retried_as: state.extras.retried_as ?? null,
     attempts,
-    weight: asked.rare.weight ?? 1,
+    weight: terms.extras.weight ?? 1,
     ...(tracedFrom ? { trace: tracedFrom } : {}),
-    ...(state.rare.shortened ? { shortened: true } : {})
+    ...(state.extras.shortened ? { shortened: true } : {})
   }
 }
 
@@ -321,7 +321,7 @@ export function parseHint (message: string): TaskState | null {
   }
 }
 
-/** What is asked for with a draft: the words behind `same` of ASKED in tasks.lua. */
+/** The terms of a draft: the words behind `dedup_key` of TERMS in records.lua. */
 export function toWords ({ message_id, user_id, tenant, shared_with, priority, retention, retry: { attempts, backoff } }: TaskDraft): string {
   return [
     message_id, priority, attempts, retention.task * 1000, retention.status * 1000, retention.messageIndex * 1000,
@@ -329,24 +329,24 @@ export function toWords ({ message_id, user_id, tenant, shared_with, priority, r
   ].join(' ')
 }
 
-/** What few drafts ask for, as JSON; empty where one asks for nothing of it. `few` is what the record gets of it. */
-export function toRare ({ force, chart_check, run_at, supersede, depends_on, queueTimeout, weight, retry_of, trace }: TaskDraft): string {
-  const few = {
+/** Options of a draft that few have, as JSON; empty where it has none. `extras` goes into its record. */
+export function toOptions ({ force, chart_check, run_at, supersede, depends_on, queueTimeout, weight, retry_of, trace }: TaskDraft): string {
+  const extras = {
     ...(run_at === null ? {} : { run_at }),
     ...(queueTimeout === 0 ? {} : { queue_timeout: queueTimeout }),
     ...(weight === 1 ? {} : { weight }),
     ...(retry_of === null ? {} : { retry_of }),
-    // Alone in `few`, it is copied by plain-enqueue.lua as it is.
+    // If `extras` has nothing else, plain-enqueue.lua copies it unchanged.
     ...trace
   }
-  const rare = {
+  const options = {
     ...(force ? { force } : {}),
-    ...(chart_check ? { asked: chart_check.chart_id, kept: chart_check.kept } : {}),
+    ...(chart_check ? { chart_check: chart_check.chart_id, chart_exists: chart_check.kept } : {}),
     ...(run_at === null ? {} : { run_at }),
     ...(supersede ? { supersede } : {}),
     ...(depends_on.length === 0 ? {} : { needs: depends_on.join(' ') }),
     ...(retry_of === null ? {} : { retry_of }),
-    ...(Object.keys(few).length === 0 ? {} : { few })
+    ...(Object.keys(extras).length === 0 ? {} : { extras })
   }
-  return Object.keys(rare).length === 0 ? '' : JSON.stringify(rare)
+  return Object.keys(options).length === 0 ? '' : JSON.stringify(options)
 }

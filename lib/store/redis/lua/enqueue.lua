@@ -8,8 +8,8 @@
 --     or for others (0 = off each), 1 where the store keeps the charts, most ms in the queue (0 = off), weight of the tenant
 --   hashes of the Idempotency-Key and of the body, or ''  batch_id or ''  n
 --   and n times five: task_id  the words of its terms behind the dedup key  dedup key  request
---     options as JSON or '': force, asked (chart that the host was asked for), kept (the host has it), run_at (when it may run at the earliest, ms),
---     supersede (it ends the caller's older tasks of the message), needs (task_ids), retry_of (the task that it repeats), few (extras of the terms)
+--     options as JSON or '': force, chart_check (chart that the host was asked for), chart_exists (the host has it), run_at (when it may run at the earliest, ms),
+--     supersede (it ends the caller's older tasks of the message), needs (task_ids), retry_of (the task that it repeats), extras (of the terms)
 -- Returns for each request { reason, which } if it is refused, else { 'accepted' | 'replayed',
 --   { { 'queued', false, now, step, step_at, position or false, dependencies } of a new task,
 --     or { outcome, task, or its id once the tasks before have a MiB } … },
@@ -67,8 +67,8 @@ local function to_request(i)
     local message, priority = string.match(ARGV[i + 1], '^(%S+) (%l+)')
     request.drafts[d] = {
       id = ARGV[i], message = message, user = request.user, head = ARGV[i + 1], dedup_key = ARGV[i + 2], force = options.force, request = ARGV[i + 3],
-      chart_check = options.asked or '', chart_exists = options.kept, priority = priority, run_at = options.run_at or 0, supersede = options.supersede,
-      needs = options.needs or '', retry_of = options.retry_of or '', extras = options.few or {}
+      chart_check = options.chart_check or '', chart_exists = options.chart_exists, priority = priority, run_at = options.run_at or 0, supersede = options.supersede,
+      needs = options.needs or '', retry_of = options.retry_of or '', extras = options.extras or {}
     }
     i = i + PER_DRAFT
   end

@@ -29,8 +29,8 @@ local function read_request(i, keys)
   if not limits.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
     local dedup_key, options = ARGV[d + 2], ARGV[d + 4]
-    local trace = (options == '' or options == '{"force":true}') and '' or string.match(options, '^{"few":{("traceparent":".*")}}$') or
-      string.match(options, '^{"force":true,"few":{("traceparent":".*")}}$')
+    local trace = (options == '' or options == '{"force":true}') and '' or string.match(options, '^{"extras":{("traceparent":".*")}}$') or
+      string.match(options, '^{"force":true,"extras":{("traceparent":".*")}}$')
     local index = P .. 'message_tasks:' .. string.match(ARGV[d + 1], '^%S+') .. ':' .. user
     if not trace or keys[index .. dedup_key] then return nil end
     keys[index .. dedup_key] = true
