@@ -56,7 +56,7 @@ export class RedisLeases {
   }
 
   async claim (claim: Claim): Promise<Claimed> {
-    return this.#toClaimed(await this.#runner.runOnTime<RawClaimed>('dequeue', claimArguments(claim), claim.leaseDuration, ([,,, now]) => now), claim)
+    return this.#toClaimed(await this.#runner.runOnTime<RawClaimed>('claim', claimArguments(claim), claim.leaseDuration, ([,,, now]) => now), claim)
   }
 
   async settle (settlements: readonly Settlement[], claim: Claim | null): Promise<{ settled: Settled[], claimed: Claimed }> {
@@ -67,13 +67,13 @@ export class RedisLeases {
       const rest = await this.settle(settlements.slice(count), claim)
       return { settled: [...first.settled, ...rest.settled], claimed: { ...rest.claimed, lost: [...first.claimed.lost, ...rest.claimed.lost] } }
     }
-    if (!claim || claim.count === 0) return this.#run('close', settlements, claim)
+    if (!claim || claim.count === 0) return this.#run('settle', settlements, claim)
     try {
       return await this.#run('settleAndClaim', settlements, claim)
     } catch (error) {
       // A full Redis refuses the script before it runs. It accepts the settlements alone; a claim that it has answered before is answered again.
       if (!isReplyError(error, 'OOM')) throw error
-      const { settled, claimed } = await this.#run('close', settlements, { ...claim, count: 0 })
+      const { settled, claimed } = await this.#run('settle', settlements, { ...claim, count: 0 })
       return { settled, claimed: { ...claimed, due: Math.min(claimed.due ?? Infinity, FULL_RETRY_MS) } }
     }
   }
@@ -96,7 +96,7 @@ export class RedisLeases {
     return answers
   }
 
-  async #run (script: 'close' | 'settleAndClaim', settlements: readonly Settlement[], claim: Claim | null): Promise<{ settled: Settled[], claimed: Claimed }> {
+  async #run (script: 'settle' | 'settleAndClaim', settlements: readonly Settlement[], claim: Claim | null): Promise<{ settled: Settled[], claimed: Claimed }> {
     const args = [...claimArguments(claim), ...settlements.flatMap(settlementArguments)]
     const [answers, claimed] = await this.#runner.runOnTime<[RawSettled[], RawClaimed]>(script, args, claim?.leaseDuration ?? 0, ([, [,,, now]]) => now)
     return {

@@ -1,7 +1,7 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 
 /** What a script does by itself. */
-export const entries: Readonly<Record<'access' | 'batch' | 'cancel' | 'cancelAll' | 'checkpoint' | 'cleanup' | 'close' | 'contents' | 'dequeue' | 'ended' | 'enqueue' | 'extend' | 'history' | 'historyAdd' | 'inspect' | 'list' | 'lose' | 'mend' | 'message' | 'outlook' | 'pause' | 'probe' | 'progress' | 'read' | 'register' | 'settleAndClaim' | 'stats' | 'unregister' | 'workers', string>> = {
+export const entries: Readonly<Record<'access' | 'batch' | 'cancel' | 'cancelAll' | 'checkpoint' | 'claim' | 'cleanup' | 'contents' | 'ended' | 'enqueue' | 'extend' | 'history' | 'historyAdd' | 'inspect' | 'list' | 'lose' | 'mend' | 'message' | 'pause' | 'probe' | 'progress' | 'read' | 'register' | 'settle' | 'settleAndClaim' | 'snapshot' | 'stats' | 'unregister' | 'workers', string>> = {
   'access': `#!lua flags=no-writes
 local refused = {}
 for i = 1, #ARGV, 3 do
@@ -47,6 +47,17 @@ bytes = bytes - call('HSTRLEN', key, name)
 if max_bytes > 0 and bytes > max_bytes then return 'too_large' end
 call('HSET', key, name, value)
 return 'ok'`,
+  'claim': `#!lua
+--- @include "plain-exchange"
+local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'deferred', Q .. 'delayed',
+  queue('requeued'), queue('high'), queue('normal'), queue('low'))
+if keys_in_use == 0 then return { {}, {}, -1, digits[now], 0, {} } end
+local _, claimed = exchange_plain()
+if claimed then return claimed end
+--- @include "lifecycle"
+--- @include "clock-set-back"
+--- @include "claim"
+return claim_tasks({}, read_claim_state())`,
   'cleanup': `#!lua flags=allow-oom
 --- @include "base"
 local ids = call('ZRANGEBYSCORE', Q .. 'finished', '-inf', now, 'LIMIT', 0, tonumber(ARGV[2]))
@@ -65,8 +76,6 @@ for _, id in ipairs(ids) do
   end
 end
 return #ids`,
-  'close': `#!lua flags=allow-oom
---- @include "settle"`,
   'contents': `#!lua flags=no-writes
 --- @include "start"
 local contents, room = {}, tonumber(ARGV[2])
@@ -84,17 +93,6 @@ for i = 3, #ARGV do
   end
 end
 return contents`,
-  'dequeue': `#!lua
---- @include "plain-exchange"
-local keys_in_use = call('EXISTS', last_claim_key, Q .. 'waiting', Q .. 'processing', Q .. 'deferred', Q .. 'delayed',
-  queue('requeued'), queue('high'), queue('normal'), queue('low'))
-if keys_in_use == 0 then return { {}, {}, -1, digits[now], 0, {} } end
-local _, claimed = exchange_plain()
-if claimed then return claimed end
---- @include "lifecycle"
---- @include "clock-set-back"
---- @include "claim"
-return claim_tasks({}, read_claim_state())`,
   'ended': `#!lua flags=no-writes
 --- @include "base"
 --- @include "message-index"
@@ -495,32 +493,6 @@ if ARGV[4] ~= '' then
   end)
 end
 return { active, found.COMPLETED, found.FAILED, others, tostring(now) }`,
-  'outlook': `#!lua flags=no-writes
---- @include "base"
-local MAX_FOUND, MAX_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
-local waits_since
-for _, name in ipairs(QUEUES) do
-  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
-  if head and (not waits_since or head.state.step_at < waits_since) then waits_since = head.state.step_at end
-end
-local RUNNING, COMPLETED = '^%d+ PROCESSING %d+ (%S+) (%d+)', '^%d+ COMPLETED %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) %S* %S* %S* %l* (%S*)'
-local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MAX_FOUND - 1)
-for _, text in ipairs(#ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}) do
-  local step, step_at = string.match(text or '', RUNNING)
-  if step then running[#running + 1] = { step, step_at } end
-end
-local completed = {}
-for from = 0, MAX_READ - 1, PAGE do
-  ids = call('ZREVRANGEBYSCORE', Q .. 'finished', '+inf', '(' .. digits[now], 'LIMIT', from, PAGE)
-  local keys = {}
-  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
-  for _, record in ipairs(#ids > 0 and call('MGET', unpack(keys)) or {}) do
-    local completed_at, trace = string.match(record or '', COMPLETED)
-    if completed_at and #completed < MAX_FOUND then completed[#completed + 1] = { trace, completed_at } end
-  end
-  if #completed == MAX_FOUND or #ids < PAGE then break end
-end
-return { tostring(now), call('EXISTS', Q .. 'paused'), waits_since and tostring(waits_since) or false, call('ZCARD', Q .. 'processing'), running, completed }`,
   'pause': `#!lua flags=allow-oom
 --- @include "base"
 --- @include "queue"
@@ -615,11 +587,39 @@ if index_ttl > 0 then
 end
 if ARGV[4] ~= '' then call('PUBLISH', ARGV[4], '') end
 return 1`,
+  'settle': `#!lua flags=allow-oom
+--- @include "settle"`,
   'settleAndClaim': `#!lua
 --- @include "plain-exchange"
 local settled, claimed = exchange_plain()
 if settled then return { settled, claimed } end
 --- @include "settle"`,
+  'snapshot': `#!lua flags=no-writes
+--- @include "base"
+local MAX_FOUND, MAX_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
+local waits_since
+for _, name in ipairs(QUEUES) do
+  local head = find(call('ZRANGE', queue(name), 0, 0)[1] or '')
+  if head and (not waits_since or head.state.step_at < waits_since) then waits_since = head.state.step_at end
+end
+local RUNNING, COMPLETED = '^%d+ PROCESSING %d+ (%S+) (%d+)', '^%d+ COMPLETED %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) %S* %S* %S* %l* (%S*)'
+local running, ids = {}, call('ZRANGE', Q .. 'processing', 0, MAX_FOUND - 1)
+for _, text in ipairs(#ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}) do
+  local step, step_at = string.match(text or '', RUNNING)
+  if step then running[#running + 1] = { step, step_at } end
+end
+local completed = {}
+for from = 0, MAX_READ - 1, PAGE do
+  ids = call('ZREVRANGEBYSCORE', Q .. 'finished', '+inf', '(' .. digits[now], 'LIMIT', from, PAGE)
+  local keys = {}
+  for i, id in ipairs(ids) do keys[i] = P .. 'task:' .. id end
+  for _, record in ipairs(#ids > 0 and call('MGET', unpack(keys)) or {}) do
+    local completed_at, trace = string.match(record or '', COMPLETED)
+    if completed_at and #completed < MAX_FOUND then completed[#completed + 1] = { trace, completed_at } end
+  end
+  if #completed == MAX_FOUND or #ids < PAGE then break end
+end
+return { tostring(now), call('EXISTS', Q .. 'paused'), waits_since and tostring(waits_since) or false, call('ZCARD', Q .. 'processing'), running, completed }`,
   'stats': `#!lua flags=no-writes
 --- @include "base"
 local oldest = false

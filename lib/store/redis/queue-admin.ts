@@ -34,7 +34,7 @@ export async function readStats (runner: ScriptRunner): Promise<QueueStats> {
 
 export async function readSnapshot (runner: ScriptRunner): Promise<QueueSnapshot> {
   type Reply = [string, number, string | null, number, Array<[step: string, at: string]>, Array<[trace: string, at: string]>]
-  const [now, paused, since, processing_count, running, completed] = await runner.run<Reply>('outlook', [])
+  const [now, paused, since, processing_count, running, completed] = await runner.run<Reply>('snapshot', [])
   return {
     now: Number(now),
     paused: paused === 1,

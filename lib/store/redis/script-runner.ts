@@ -37,7 +37,7 @@ export class ScriptRunner {
 
   /** Runs a script that measures leases. It is given the time that Redis should have; `timeOf` finds in its reply the time that Redis had. */
   async runOnTime<T> (
-    name: 'dequeue' | 'extend' | 'close' | 'settleAndClaim', args: readonly Argument[], leaseDuration: number, timeOf: (reply: T) => string
+    name: 'claim' | 'extend' | 'settle' | 'settleAndClaim', args: readonly Argument[], leaseDuration: number, timeOf: (reply: T) => string
   ): Promise<T> {
     const sentAt = this.#clock.now()
     const reply = await this.run<T>(name, [...args, this.#clock.expected()])

@@ -7,7 +7,7 @@
 --- @include "last-claim"
 --- @include "tenants"
 --- @include "index-ended"
--- Settles the attempts in ARGV and claims up to n tasks. Returns the answers to the first, and what dequeue returns.
+-- Settles the attempts in ARGV and claims up to n tasks. Returns the answers to the first, and what claim returns.
 local exchange_plain
 -- A block, because Lua allows 200 local names in a script.
 do

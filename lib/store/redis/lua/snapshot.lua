@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- outlook: what estimates are computed from: where running attempts are, and what the latest charts took.
+-- snapshot: what estimates are computed from: where running attempts are, and what the latest charts took.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)
 -- Returns { now, 1 if paused, since when the head of a queue waits or false, how many run, { step, step_at } of running attempts,

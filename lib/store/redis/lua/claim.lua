@@ -1,5 +1,5 @@
 #!lua
--- dequeue: gives leases on up to n tasks to a worker. Before that, handles expired leases, queue timeouts and tasks that have become due.
+-- claim: gives leases on up to n tasks to a worker. Before that, handles expired leases, queue timeouts and tasks that have become due.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] worker  [3] claim id  [4] n  [5] lease (ms)  [6] most running tasks of a tenant, 0 = off
 -- ARGV[7] attempts that go on in the worker meanwhile  [8] lane (0 or 1); last: what the time should be or ''
