@@ -112,7 +112,7 @@ export class RedisLeases {
     if (claimed.tasks.length === records.length) return claimed
     const unreadable = records.filter(one => toClaimedTask(one) === null).map(([record]) => record)
     try {
-      return { ...claimed, lost: [...claimed.lost, ...toTasks(await this.#runner.run<Found[]>('lose', [toWord(claim_id), ...unreadable]))] }
+      return { ...claimed, lost: [...claimed.lost, ...toTasks(await this.#runner.run<Found[]>('failUnreadable', [toWord(claim_id), ...unreadable]))] }
     } catch (error) {
       this.#logger?.warn({ err: error }, 'tasks with unreadable requests could not be failed, they will be claimed again when their leases expire')
       return claimed

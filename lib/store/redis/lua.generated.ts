@@ -1,7 +1,7 @@
 // Generated from lua/*.lua by scripts/generate-lua.js (npm run lua): change those, not this.
 
 /** What a script does by itself. */
-export const entries: Readonly<Record<'access' | 'batch' | 'cancel' | 'cancelAll' | 'checkpoint' | 'claim' | 'cleanup' | 'contents' | 'ended' | 'enqueue' | 'extend' | 'history' | 'historyAdd' | 'inspect' | 'list' | 'lose' | 'mend' | 'message' | 'pause' | 'probe' | 'progress' | 'read' | 'register' | 'settle' | 'settleAndClaim' | 'snapshot' | 'stats' | 'unregister' | 'workers', string>> = {
+export const entries: Readonly<Record<'access' | 'batch' | 'cancel' | 'cancelAll' | 'checkpoint' | 'claim' | 'cleanup' | 'contents' | 'ended' | 'enqueue' | 'extend' | 'failUnreadable' | 'history' | 'historyAdd' | 'inspect' | 'list' | 'mend' | 'message' | 'pause' | 'probe' | 'progress' | 'read' | 'register' | 'settle' | 'settleAndClaim' | 'snapshot' | 'stats' | 'unregister' | 'workers', string>> = {
   'access': `#!lua flags=no-writes
 local refused = {}
 for i = 1, #ARGV, 3 do
@@ -56,7 +56,7 @@ local _, claimed = exchange_plain()
 if claimed then return claimed end
 --- @include "lifecycle"
 --- @include "clock-set-back"
---- @include "claim"
+--- @include "claim-tasks"
 return claim_tasks({}, read_claim_state())`,
   'cleanup': `#!lua flags=allow-oom
 --- @include "base"
@@ -259,6 +259,27 @@ for i, id in ipairs(ids) do
 end
 if #scores > 0 then call('ZADD', Q .. 'processing', unpack(scores)) end
 return { answers, tostring(now) }`,
+  'failUnreadable': `#!lua flags=allow-oom
+--- @include "lifecycle"
+local MAX_READ = 1000
+local unreadable = {}
+for i = 3, #ARGV do unreadable[ARGV[i]] = true end
+local function is_readable(task)
+  local request = decode_json(task.has_request_key and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request_start))
+  return request and type(request.task_id) == 'string' and type(request.message_id) == 'string' and type(request.user_id) == 'string'
+end
+local ids = call('ZREVRANGE', Q .. 'processing', 0, MAX_READ - 1)
+fetch(ids)
+for _, id in ipairs(ids) do
+  local task = find(id)
+  if task and task.state.status == 'PROCESSING' and task.state.claim_id == ARGV[2] and unreadable[task.record] and not is_readable(task) then
+    task.state.attempt = task.state.attempt - 1
+    fail_lost(task, false)
+  end
+end
+run_deferred(false)
+commit()
+return ended_besides({})`,
   'history': `#!lua flags=no-writes
 --- @include "start"
 --- @include "history"
@@ -393,27 +414,6 @@ for _, key in ipairs({ 'active', 'finished' }) do
   end
 end
 return { records, false }`,
-  'lose': `#!lua flags=allow-oom
---- @include "lifecycle"
-local MAX_READ = 1000
-local unreadable = {}
-for i = 3, #ARGV do unreadable[ARGV[i]] = true end
-local function is_readable(task)
-  local request = decode_json(task.has_request_key and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request_start))
-  return request and type(request.task_id) == 'string' and type(request.message_id) == 'string' and type(request.user_id) == 'string'
-end
-local ids = call('ZREVRANGE', Q .. 'processing', 0, MAX_READ - 1)
-fetch(ids)
-for _, id in ipairs(ids) do
-  local task = find(id)
-  if task and task.state.status == 'PROCESSING' and task.state.claim_id == ARGV[2] and unreadable[task.record] and not is_readable(task) then
-    task.state.attempt = task.state.attempt - 1
-    fail_lost(task, false)
-  end
-end
-run_deferred(false)
-commit()
-return ended_besides({})`,
   'mend': `#!lua flags=allow-oom
 --- @include "lifecycle"
 --- @include "counts"
@@ -588,12 +588,12 @@ end
 if ARGV[4] ~= '' then call('PUBLISH', ARGV[4], '') end
 return 1`,
   'settle': `#!lua flags=allow-oom
---- @include "settle"`,
+--- @include "settle-attempts"`,
   'settleAndClaim': `#!lua
 --- @include "plain-exchange"
 local settled, claimed = exchange_plain()
 if settled then return { settled, claimed } end
---- @include "settle"`,
+--- @include "settle-attempts"`,
   'snapshot': `#!lua flags=no-writes
 --- @include "base"
 local MAX_FOUND, MAX_READ, PAGE = RULES.MAX_IN_SNAPSHOT, RULES.MAX_SNAPSHOT_SEARCHED, 100
@@ -885,7 +885,7 @@ local function announce(task)
   hints[#hints + 1], hints[#hints + 2] = task.id, task.hint
 end
 local function notify_workers() must_signal_work = true end`,
-  'claim': `--- @include "due"
+  'claim-tasks': `--- @include "due"
 local claim = {
   worker = ARGV[2], id = ARGV[3], wanted = tonumber(ARGV[4]), lease_duration = tonumber(ARGV[5]), max_running = tonumber(ARGV[6]), beside = tonumber(ARGV[7])
 }
@@ -2493,10 +2493,10 @@ local function each_ref(ids, visit)
     end
   end
 end`,
-  'settle': `--- @include "last-claim"
+  'settle-attempts': `--- @include "last-claim"
 --- @include "lifecycle"
 --- @include "clock-set-back"
---- @include "claim"
+--- @include "claim-tasks"
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
   delay, max, jitter = to_count(delay), to_count(max), to_count(jitter)

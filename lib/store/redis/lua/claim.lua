@@ -16,5 +16,5 @@ local _, claimed = exchange_plain()
 if claimed then return claimed end
 --- @include "lifecycle"
 --- @include "clock-set-back"
---- @include "claim"
+--- @include "claim-tasks"
 return claim_tasks({}, read_claim_state())

@@ -1,4 +1,4 @@
--- Starts attempts of waiting tasks. `claim` as in claim.lua.
+-- Starts attempts of waiting tasks. `claim` as in claim-tasks.lua.
 
 -- { the last worker that was lost with a task, how many were lost in a row, 1 if the attempt must run alone in its worker }, or nil. A task
 -- that ends its workers' processes must not take other attempts with it again and again. One loss is mostly the machine's: a task is

@@ -10,7 +10,7 @@ local function collect_due(key, time)
   return ids
 end
 
--- Whether a worker still held the attempt back when its lease expired: it waited until its other attempts had ended (claim.lua).
+-- Whether a worker still held the attempt back when its lease expired: it waited until its other attempts had ended (claim-tasks.lua).
 local function was_held_back(state) return string.find(state.trace, '^queued,%d+,%d+$') end
 
 -- Whether a task that has a lease, or waits for another attempt, has a state that says that it never ran: its state was lost.

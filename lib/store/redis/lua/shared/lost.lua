@@ -1,6 +1,6 @@
 -- Ends tasks of which a part was lost or is damaged.
 
--- Whether a text looks like a request. What it has within, the worker's process reads, and gives back what it cannot read (lose.lua).
+-- Whether a text looks like a request. What it has within, the worker's process reads, and gives back what it cannot read (fail-unreadable.lua).
 local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
 
 -- Replaces a lost request by what the terms say of it. Marked as shortened, so that the task cannot be repeated.

@@ -38,12 +38,12 @@ local function read_starts(ids, records, states)
   for n, id in ipairs(ids) do
     local record = records[id]
     local tenant, terms_extras, request_start = string.match(record, WAITING)
-    -- A queue timeout is in `deadlines`, which claim.lua writes.
+    -- A queue timeout is in `deadlines`, which attempts.lua writes.
     if not tenant or states[id] ~= '' or string.find(terms_extras, '"queue_timeout"', 1, true) then return nil end
     local key, batch = string.match(terms_extras, '"key":"([%w_-]+)"'), string.match(terms_extras, '"batch":"([%w_-]+)"')
     extras[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     local request = request_start > #record and (call('GET', P .. 'request:' .. id) or '')
-    -- claim.lua fails a task whose request was lost or cut off.
+    -- claim-tasks.lua fails a task whose request was lost or cut off.
     if string.byte(request or record, request and 1 or request_start) ~= OPENING or string.byte(request or record, -1) ~= CLOSING then return nil end
     tenants[n], requests[n] = tenant, request
     bytes = bytes + #record + #(request or '')

@@ -1,5 +1,5 @@
 --- @include "due"
--- Handles what is due, then gives leases on the next tasks to a worker. ARGV[2] to [8] as in ../claim.lua.
+-- Handles what is due, then gives leases on the next tasks to a worker. ARGV[2] to [8] as in claim.lua.
 -- The key of the worker's last claim has 'claim_id', the ids of the tasks that it got, of those that ended, and the leases that expired, in
 -- case the reply was lost. A worker may have two claims under way, one in each lane: each lane has a key of its own.
 

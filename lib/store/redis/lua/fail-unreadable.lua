@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- lose: fails claimed tasks whose requests the worker's process could not read.
+-- fail-unreadable: fails claimed tasks whose requests the worker's process could not read.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] claim id, then their records
 -- Returns { all that this call ended }

@@ -9,7 +9,7 @@
 --- @include "last-claim"
 --- @include "lifecycle"
 --- @include "clock-set-back"
---- @include "claim"
+--- @include "claim-tasks"
 -- ms until the next attempt.
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
