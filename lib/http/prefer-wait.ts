@@ -60,7 +60,7 @@ export class PreferWait {
     if (wait !== null && stream) {
       applied.push(`wait=${wait}`)
       stream.endAfter(wait * 1000)
-      stream.endWith(reply.raw)
+      stream.endOnClose(reply.raw)
       try {
         latest = await this.#latest(task, goal, stream.signal)
       } finally {

@@ -56,7 +56,7 @@ export class OpenStream {
   }
 
   /** Ends the stream when the client closes the response. The request would not do: it closes as soon as its body was read. */
-  endWith (response: ServerResponse): void {
+  endOnClose (response: ServerResponse): void {
     this.#response = response
     response.on('close', this.#onGone)
     // The client may have gone while its task was read: the event was emitted before there was a listener.

@@ -6,7 +6,7 @@ import { mayCarry } from '../connection.ts'
 import type { RouteContext } from '../route.ts'
 import { SseWriter } from './sse-writer.ts'
 
-/** ms after which a reader reconnects that was refused for now. */
+/** ms after which a reader reconnects that was refused for a reason that will pass. */
 const REFUSED_RECONNECT_MS = 5_000
 
 /** Passes each frame to `write`, until that resolves to false or there are no more frames. */
@@ -37,15 +37,15 @@ export function sseHandler<R extends FastifyRequest> (admit: (context: RouteCont
     } catch (error) {
       if (!isStoreUnavailable(error)) throw error
       service.telemetry.refused(error)
-      return refuseForNow(reply, 'not reachable, come back')
+      return refuseForNow(begin(reply), 'not reachable, come back')
     }
     // 204 stops an EventSource for good.
     if (!send) return reply.code(204).send()
-    const stream = streams.open(callerOf(request).user_id, 'sse')
-    if (!stream) return refuseForNow(reply, 'too many streams, come back')
     const raw = begin(reply)
+    const stream = streams.open(callerOf(request).user_id, 'sse')
+    if (!stream) return refuseForNow(raw, 'too many streams, come back')
     const writer = new SseWriter(raw, streamTimings.heartbeat, stream)
-    stream.endWith(raw)
+    stream.endOnClose(raw)
     stream.endAfter(streamTimings.maxDuration)
     let hasFailed = false
     try {
@@ -79,6 +79,6 @@ function begin (reply: FastifyReply): ServerResponse {
  * Refuses a reader for a reason that will pass. Not with an error status: any status but 200 stops an EventSource for good. Without an
  * empty line: `@microsoft/fetch-event-source` would take it for a message without data.
  */
-function refuseForNow (reply: FastifyReply, reason: string): void {
-  begin(reply).end(`retry: ${REFUSED_RECONNECT_MS}\n: ${reason}\n`)
+function refuseForNow (raw: ServerResponse, reason: string): void {
+  raw.end(`retry: ${REFUSED_RECONNECT_MS}\n: ${reason}\n`)
 }
