@@ -7,7 +7,7 @@ import { root } from '../helpers/root.ts'
 
 /** Folders and files whose documents, comments and names are held. */
 const HELD = [
-  'docs', 'CONTRIBUTING.md', 'SECURITY.md',
+  'docs', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md',
   'lib/async.ts', 'lib/validator.ts', 'lib/http', 'lib/client', 'lib/telemetry', 'lib/otel', 'lib/store/port', 'lib/store/memory', 'lib/store/conformance', 'lib/store/redis/lua',
   'test/client', 'test/dashboard', 'test/http'
 ]
