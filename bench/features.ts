@@ -6,7 +6,7 @@ import { makeRequest, MAX_BATCH } from './systems/system.ts'
 
 export interface Feature {
   /** Of the service and of the worker. */
-  readonly limits?: { readonly runningPerTenant?: number, readonly timeInQueue?: number }
+  readonly limits?: { readonly runningPerTenant?: number, readonly queueTimeout?: number }
   /** What is there before the clock starts. */
   readonly prepare?: (service: ChartQueueService, count: number) => Promise<void>
   readonly enqueue: (service: ChartQueueService, count: number) => Promise<void>
@@ -48,7 +48,7 @@ export const FEATURES: Readonly<Record<string, Feature>> = {
   progress: { enqueue: plain, generate: reportThreeTimes },
   step: { enqueue: plain, generate: (_request, { step }) => step('query', async () => ({ rows: 1 })) },
   supersede: superseding(),
-  timeInQueue: { enqueue: plain, limits: { timeInQueue: 60_000 } },
+  timeInQueue: { enqueue: plain, limits: { queueTimeout: 60_000 } },
   organization: { enqueue: single(() => ({ visibility: 'ORGANIZATION' }), i => ({ ...tenant(i), org_id: `org-${i % TENANTS}` })) }
 }
 export const FEATURE_NAMES = Object.keys(FEATURES)

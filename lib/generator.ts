@@ -50,10 +50,14 @@ export interface GenerateContext {
   readonly log: Logger
 }
 
+/** What a generator may return. `object`, because TypeScript takes no interface for a JsonValue; what JSON cannot hold fails the task. */
+export type ChartContent = JsonValue | object
+
 /**
  * Makes a chart. What it resolves to is the chart's `content`, any JSON value up to `limits.chartBytes`;
  * the library never looks inside. Throw a `ChartGenerationError` to speak to the user.
  *
- * `object`, because TypeScript takes no interface for a JsonValue; what JSON cannot hold fails the task.
+ * `Params` is the type of `request.params`, `Content` that of the content.
  */
-export type GenerateChart = (request: ChartRequest, context: GenerateContext) => Promise<JsonValue | object>
+export type GenerateChart<Params = JsonValue, Content extends ChartContent = ChartContent> =
+  (request: ChartRequest<Params>, context: GenerateContext) => Promise<Content>

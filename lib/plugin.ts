@@ -1,30 +1,42 @@
 import fp from 'fastify-plugin'
-import type { FastifyInstance, FastifyPluginAsync, RegisterOptions } from 'fastify'
-import { ChartQueueService, type ChartQueueServiceOptions } from './chart-queue-service.ts'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import { ChartQueueService, type CreatorOptions, type QueueOptions } from './chart-queue-service.ts'
 import { errors } from './errors.ts'
 import type { GenerateChart } from './generator.ts'
 import { kAccessHooks, type AccessHooks, type Authorize, type Identify } from './http/access.ts'
 import type { CustomizeRoute } from './http/host-routes.ts'
 import { chartRoutes } from './http/routes.ts'
-import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, resolveRouteOptions, type Given, type ResolvedStreamOptions, type WorkerSettings } from './options.ts'
+import { resolveOptions, resolveRouteOptions } from './options/resolve.ts'
+import { InProcessWorkerSchema, PluginOptionsSchema } from './options/schemas.ts'
+import type { RouteLogOptions, StreamOptions, WorkerOptions } from './options/types.ts'
 import { Consumer } from './worker/consumer.ts'
 import { openGenerator } from './worker/open-generator.ts'
 
-export interface AsyncChartsOptions extends Omit<ChartQueueServiceOptions, 'leaseDuration' | 'poll'> {
-  /** Who is asking; null is answered with 401. A throw goes to the host's error handler. */
+/** To have the types of `params` and of the content inferred, spread the result of `defineCharts` into these. */
+export interface AsyncChartsOptions extends QueueOptions, CreatorOptions {
+  /** Required. `(request) => Identity | null`: who is asking. `null` is answered with 401; an error goes to your error handler. */
   identify: Identify
-  /** Asked after ownership, can only narrow it. `monitor` is refused unless this says yes. */
+  /** `(identity, access, request) => boolean`: asked after ownership, can only narrow it. Without it, nobody may `monitor`. */
   authorize?: Authorize | undefined
-  /** The chart generator. With it, this process also works tasks, unless `worker: false`. */
-  generate?: GenerateChart | URL | undefined
-  /** The worker in this process. Default `{ concurrency: 2 }`. */
-  worker?: Given<WorkerSettings> | false | undefined
-  /** Where the routes hang. Default `/api/v1/analytics`. Left out rather than undefined, as `register` wants it of every plugin. */
+  /**
+   * `(request, context) => Promise<content>`: makes a chart. With it, this process also works tasks. Or the `URL` of a module whose default
+   * export is such a function: it runs in a thread of its own.
+   */
+  generate?: GenerateChart<any> | URL | undefined
+  /** The worker in this process, if there is a `generate`. `false`: none. */
+  worker?: WorkerOptions | false | undefined
+  /** Live updates: SSE and WebSocket. */
+  stream?: StreamOptions | undefined
+  /**
+   * Path that the routes hang under: empty, or with a slash at its start and none at its end.
+   * @default '/api/v1/analytics'
+   */
   prefix?: string
-  /** Asked about each route when it is registered: leaves it out, or changes what a host may change of it. */
+  /**
+   * `(route) => false | { schema, config, onRequest, preHandler, constraints, logLevel }`: asked about each route when it is registered. `false`
+   * leaves the route out.
+   */
   routes?: CustomizeRoute | undefined
-  /** SSE and WebSocket. */
-  stream?: Given<ResolvedStreamOptions> | undefined
 }
 
 declare module 'fastify' {
@@ -37,15 +49,14 @@ declare module 'fastify' {
 const READY = 1_000
 
 /**
- * What Fastify itself does with options of `register`: only for a plugin with a scope of its own. This one decorates the host's,
- * so it hands them to its routes.
+ * Fastify applies these options of `register` only to a plugin with a scope of its own. This one decorates the host's scope, so it hands them on
+ * to its routes.
  */
-function forRoutes (options: AsyncChartsOptions): Pick<RegisterOptions, 'logLevel' | 'logSerializers'> {
-  const { logLevel, logSerializers } = options as RegisterOptions
+function forRoutes ({ logLevel, logSerializers }: RouteLogOptions): RouteLogOptions {
   return { ...(logLevel !== undefined && { logLevel }), ...(logSerializers !== undefined && { logSerializers }) }
 }
 
-const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyInstance, options) => {
+const plugin: FastifyPluginAsync<AsyncChartsOptions & RouteLogOptions> = async (fastify: FastifyInstance, options) => {
   const resolved = resolveOptions(PluginOptionsSchema, options)
   if (!options.identify) throw new errors.CHARTS_ERR_INVALID_OPTIONS('options.identify must be a function, got undefined')
   const settings = options.worker === false ? null : resolveOptions(InProcessWorkerSchema, options.worker, 'options.worker')
@@ -55,7 +66,7 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions> = async (fastify: FastifyIn
   // First of all: where there is no generator, nothing is left open.
   const generator = generate && settings ? await openGenerator(generate, { ...settings, chartBytes: limits.chartBytes, logger }) : null
   const service = new ChartQueueService({
-    redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, telemetry, poll: stream.poll, logger
+    redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, telemetry, pollInterval: stream.pollInterval, logger
   })
   fastify.decorate('asyncCharts', service)
   fastify.decorate(kAccessHooks, { identify: options.identify, authorize: options.authorize } satisfies AccessHooks)

@@ -92,7 +92,10 @@ export const ChartSchema = Type.Object({
   created_at: Timestamp,
   content: Type.Unsafe<JsonValue>({})
 })
-export type Chart = Static<typeof ChartSchema>
+export interface Chart<Content = JsonValue> extends Omit<Static<typeof ChartSchema>, 'content'> {
+  /** What the generator returned. */
+  content: Content
+}
 
 /** What a caller asks for: the body of the create route. */
 export const CreateChartRequestSchema = Type.Object({
@@ -121,8 +124,8 @@ export const BatchRequestSchema = Type.Object({
   tasks: Type.Array(BatchedChartRequestSchema, { minItems: 1, maxItems: 100 })
 }, { additionalProperties: false })
 
-/** What the generator is asked for: exactly what the caller sent, with the defaults filled in. */
-export interface ChartRequest {
+/** What the generator is asked for: exactly what the caller sent, with the defaults filled in. `Params` is what `paramsSchema` describes. */
+export interface ChartRequest<Params = JsonValue> {
   readonly task_id: string
   readonly message_id: string
   readonly user_id: string
@@ -130,7 +133,7 @@ export interface ChartRequest {
   readonly visibility: ChartVisibility
   readonly force_create: boolean
   readonly adjustment_query: string | null
-  readonly params?: JsonValue
+  readonly params?: Params
 }
 
 /** Who is asking. The tenant is `org_id`, or `user_id` where there is none. Both have 1 to 512 characters of well-formed Unicode. */

@@ -1,29 +1,21 @@
-// Writes the tables of docs/reference/options.md from the schemas that options are checked against, and the rule for a Redis user
-// in redis-keys.md from the scripts, so that they cannot disagree.
+// Writes the tables of docs/reference/options.md from the schemas that options are checked against and the docstrings of their interfaces,
+// and the rule for a Redis user in redis-keys.md from the scripts, so that they cannot disagree.
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { TSchema } from '@sinclair/typebox'
-import {
-  DashboardOptionsSchema, InProcessWorkerSchema, LimitsSchema, PluginOptionsSchema, RetentionSchema, RetrySchema, ServiceOptionsSchema, StreamSchema, WorkerOptionsSchema
-} from '../lib/options.ts'
 import { neededCommands } from '../lib/store/redis/access.ts'
+import { readOptionTables, type OptionTable } from './option-tables.ts'
 
-const docs = new URL('docs/', import.meta.resolve('fastify-async-charts/package.json'))
+const root = new URL('./', import.meta.resolve('fastify-async-charts/package.json'))
+const docs = new URL('docs/', root)
 const target = new URL('reference/options.md', docs)
+const tables = readOptionTables(root)
 
 /** Groups that more than one table names: each has a table of its own. */
-const groups: Readonly<Record<string, TSchema>> = {
-  retention: RetentionSchema,
-  retry: RetrySchema,
-  limits: LimitsSchema,
-  worker: InProcessWorkerSchema,
-  stream: StreamSchema
-}
-const tables: Readonly<Record<string, TSchema>> = {
-  plugin: PluginOptionsSchema,
-  service: ServiceOptionsSchema,
-  'run-worker': WorkerOptionsSchema,
-  dashboard: DashboardOptionsSchema,
-  ...groups
+const groups = new Set(['retention', 'retry', 'limits', 'worker', 'stream'])
+/** Where the documents say more of an option. */
+const links: Readonly<Record<string, string>> = {
+  telemetry: '[telemetry](telemetry.md)',
+  routes: '[what you may change of the routes](http-api.md#what-you-may-change-of-the-routes)'
 }
 
 const code = (text: string) => `\`${text}\``
@@ -59,24 +51,27 @@ function defaultOf (schema: TSchema): string {
   return code(typeof value === 'number' ? number(value).replaceAll(',', '_') : String(value))
 }
 
-function rowsOf (schema: TSchema, path: string): string[] {
+function rowsOf ({ schema, fields }: OptionTable, path: string): string[] {
   return Object.entries<TSchema>(schema['properties']).flatMap(([name, option]) => {
     const at = path + name
-    const known = path === '' && name in groups
-    if (!known && option['properties']) return rowsOf(option, `${at}.`)
-    const described = known ? `${option.description}: see [\`${name}\`](#${name})` : option.description!
-    const cells = [code(at), typeOf(option), known ? '–' : defaultOf(option), ruleOf(option), described]
+    const isGroup = path === '' && groups.has(name)
+    if (!isGroup && option['properties']) return rowsOf(tables.get(name)!, `${at}.`)
+    const { text } = fields.get(name)!
+    const link = path === '' ? isGroup ? `[\`${name}\`](#${name})` : links[name] : undefined
+    const cells = [code(at), typeOf(option), isGroup ? '–' : defaultOf(option), ruleOf(option), link ? `${text} See ${link}.` : text]
     return `| ${cells.map(cell).join(' | ')} |`
   })
 }
 
 function tableOf (name: string): string {
-  const path = name in groups ? `${name}.` : ''
-  return ['| option | type | default | rule | |', '|---|---|---|---|---|', ...rowsOf(tables[name]!, path)].join('\n')
+  const path = groups.has(name) ? `${name}.` : ''
+  return ['| option | type | default | rule | |', '|---|---|---|---|---|', ...rowsOf(tables.get(name)!, path)].join('\n')
 }
 
 const page = readFileSync(target, 'utf8')
-const left = new Set(Object.keys(tables))
+const left = new Set(tables.keys())
+// It stands in the table of `retry`.
+left.delete('backoff')
 const generated = page.replace(/(<!-- generated: ([\w-]+) -->)[^]*?(<!-- end -->)/g, (_, begin, name, end) => {
   if (!left.delete(name)) throw new Error(`docs/reference/options.md has no use for a table ${name}`)
   return `${begin}\n${tableOf(name)}\n${end}`

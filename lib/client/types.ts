@@ -8,7 +8,7 @@ export type CreateBatchedChart<Params = JsonValue> = Omit<BatchedChartRequest, '
 /** A task, and what came of the request in words. */
 export type CreatedTask = PublicChartTask & { message: string }
 /** A finished chart; `Content` is what the host's generator returns. */
-export type FinishedChart<Content = JsonValue> = Omit<Chart, 'content'> & { content: Content }
+export type FinishedChart<Content = JsonValue> = Chart<Content>
 
 /** A message's charts and tasks, newest first. */
 export interface ListedMessage<Content = JsonValue> {

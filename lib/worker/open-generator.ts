@@ -11,6 +11,6 @@ export interface OpenGenerator {
  * A function is called here; the module behind a URL runs in threads of their own.
  * @throws CHARTS_ERR_INVALID_OPTIONS where there is no generator behind the URL
  */
-export async function openGenerator (generate: GenerateChart | URL, options: ThreadPoolOptions): Promise<OpenGenerator> {
+export async function openGenerator (generate: GenerateChart<any> | URL, options: ThreadPoolOptions): Promise<OpenGenerator> {
   return generate instanceof URL ? await ThreadPool.open(generate, options) : { generate, close: async () => {} }
 }

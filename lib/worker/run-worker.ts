@@ -1,25 +1,31 @@
-import { ChartQueueService, type StoreChoice } from '../chart-queue-service.ts'
+import { ChartQueueService, type QueueOptions } from '../chart-queue-service.ts'
+import type { ParamsSchema } from '../define-charts.ts'
 import { errors } from '../errors.ts'
-import type { GenerateChart, Logger } from '../generator.ts'
-import { resolveOptions, WorkerOptionsSchema, type Given, type ResolvedLimits, type WorkerSettings } from '../options.ts'
-import type { ChartStore } from '../service/chart-store.ts'
-import type { ChartTask } from '../task.ts'
-import type { Telemetry } from '../telemetry/channels.ts'
+import type { ChartContent, GenerateChart } from '../generator.ts'
+import { resolveOptions } from '../options/resolve.ts'
+import { WorkerOptionsSchema } from '../options/schemas.ts'
+import type { WorkerOptions } from '../options/types.ts'
+import type { JsonValue } from '../task.ts'
 import { consoleLogger } from './console-logger.ts'
 import { Consumer } from './consumer.ts'
 import { openGenerator } from './open-generator.ts'
 
-export interface RunWorkerOptions extends StoreChoice, Given<WorkerSettings> {
-  /** The chart generator; or the `URL` of a module whose default export it is, to run it in threads. */
-  generate: GenerateChart | URL
-  keyPrefix?: string | undefined
-  chartStore?: ChartStore | undefined
-  onFinished?: ((task: ChartTask) => unknown) | undefined
-  limits?: Given<ResolvedLimits> | undefined
-  telemetry?: Telemetry | undefined
-  /** Default: warnings and errors to the console. */
-  logger?: Logger | undefined
-  /** Whether SIGTERM and SIGINT drain; a second one ends the process. Default true. */
+/** `Params` and `Content` are inferred from `paramsSchema` and `generate`. */
+export interface RunWorkerOptions<Params = any, Content extends ChartContent = any> extends QueueOptions<NoInfer<Content>>, WorkerOptions {
+  /**
+   * Required. `(request, context) => Promise<content>`: makes a chart. Or the `URL` of a module whose default export is such a function: it runs in
+   * a thread of its own.
+   */
+  generate: GenerateChart<Params, Content> | URL
+  /**
+   * JSON Schema of `params`. It gives `request.params` its type, and lets you spread one definition into the options of the plugin and of the worker.
+   * Params are validated where tasks are created, not by the worker.
+   */
+  paramsSchema?: ParamsSchema<Params> | undefined
+  /**
+   * SIGTERM and SIGINT stop the worker gracefully; a second one ends the process.
+   * @default true
+   */
   handleSignals?: boolean | undefined
 }
 
@@ -49,7 +55,7 @@ function drainOnSignals (stop: () => Promise<void>): () => void {
  * Works the queue in this process. Any number of workers, in any processes and on any machines, share one queue.
  * @throws CHARTS_ERR_INVALID_OPTIONS, also where there is no generator behind the URL
  */
-export async function runWorker (options: RunWorkerOptions): Promise<ChartWorker> {
+export async function runWorker<Params = JsonValue, Content extends ChartContent = ChartContent> (options: RunWorkerOptions<Params, Content>): Promise<ChartWorker> {
   for (const moved of ['retry', 'retention']) {
     if (options && moved in options) {
       throw new errors.CHARTS_ERR_INVALID_OPTIONS(

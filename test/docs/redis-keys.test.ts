@@ -41,7 +41,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   const service = new ChartQueueService({
     redis,
     keyPrefix,
-    limits: { runningPerTenant: 1, timeInQueue: 3_600_000 },
+    limits: { runningPerTenant: 1, queueTimeout: 3_600_000 },
     tenantWeight: () => 2,
     retry: { attempts: 2, backoff: { delay: 60_000 } },
     telemetry: {

@@ -19,7 +19,7 @@ const PRIORITIES = ['high', 'normal', 'low'] as const
 const ADA: Identity = { user_id: 'ada' }
 const BOB: Identity = { user_id: 'bob' }
 const CAL: Identity = { user_id: 'cal', org_id: 'acme' }
-const LIMITS = { waitingPerTenant: 20, scheduledPerTenant: 20, runningPerTenant: 3, timeInQueue: 12 * HOUR }
+const LIMITS = { waitingPerTenant: 20, scheduledPerTenant: 20, runningPerTenant: 3, queueTimeout: 12 * HOUR }
 
 interface Clock { now: number }
 
@@ -447,7 +447,7 @@ t.test('a task that is in two queues is run once', { skip }, async t => {
 t.test('workers live through a Redis that was emptied, or went back to an old snapshot', { skip }, async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
-  const queue = await startQueue(t, 'redis', { url: server.url, poll: 100 })
+  const queue = await startQueue(t, 'redis', { url: server.url, pollInterval: 100 })
   const redis = queue.redis!
   const aborted: string[] = []
   const logger = recordingLogger()

@@ -43,7 +43,7 @@ for (const [what, fault] of Object.entries(faults)) {
   t.test(`nothing is lost when Redis ${what}`, { skip }, async t => {
     const server = await startRedis({ config: AOF })
     t.teardown(() => server.stop())
-    const queue = await startQueue(t, 'redis', { url: server.url, poll: 500 })
+    const queue = await startQueue(t, 'redis', { url: server.url, pollInterval: 500 })
     const worker = await startWorkerProcess(t, { url: server.url, keyPrefix: queue.keyPrefix, leaseDuration: 20_000, concurrency: 3 })
     const held = await Promise.all([1, 2].map(async () => (await queue.enqueue({ adjustment_query: 'hold' })).task_id))
     await Promise.all(held.map(id => worker.next('started', ({ task_id }) => task_id === id)))

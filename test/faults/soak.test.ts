@@ -40,7 +40,7 @@ t.test(`many tasks, and everything that can happen to them (SOAK_SEED=${seed})`,
 }, async t => {
   const server = await startRedis()
   t.teardown(() => server.stop())
-  const queue = await startQueue(t, 'redis', { url: server.url, poll: 500, retry: { attempts: 4, backoff: { delay: 50, max: 200 } } })
+  const queue = await startQueue(t, 'redis', { url: server.url, pollInterval: 500, retry: { attempts: 4, backoff: { delay: 50, max: 200 } } })
   const redis = queue.redis!
   const start = () => startWorkerProcess(t, { url: server.url, keyPrefix: queue.keyPrefix, leaseDuration: LEASE, concurrency: 4, attemptTimeout: 5_000 })
   const workers: WorkerProcess[] = await Promise.all(Array.from({ length: WORKERS }, start))

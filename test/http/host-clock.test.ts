@@ -71,7 +71,7 @@ t.test('a lease that expires lets the task run here', async t => {
 })
 
 t.test('a task that has waited too long fails, and is removed after its retention', async t => {
-  const { clock, post, ended, app } = await start(t, { limits: { timeInQueue: 60_000 } })
+  const { clock, post, ended, app } = await start(t, { limits: { queueTimeout: 60_000 } })
   await app.asyncCharts.pauseQueue()
   const { task: { task_id } } = await post()
   clock.ms += 60_000

@@ -150,7 +150,7 @@ t.test('while hints do not arrive, watchers are polled', async t => {
       return (target[verb] as (...args: unknown[]) => unknown).bind(target)
     }
   })
-  const { host, base } = await start(t, { store, stream: { poll: 50 } })
+  const { host, base } = await start(t, { store, stream: { pollInterval: 50 } })
   const { task_id } = await host.as('ada').create()
   const readers = [await openSse(`${base}/stream/${task_id}`, ada), await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })]
   for (const reader of readers) await reader.task()

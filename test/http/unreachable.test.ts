@@ -38,7 +38,7 @@ async function startBehindProxy (t: Test, { client = {}, down = false, ...option
     redis.disconnect()
     await proxy.stop()
   })
-  const host = await startHost(t, 'redis', { redis, authorize: () => true, stream: { poll: 50 }, ...options })
+  const host = await startHost(t, 'redis', { redis, authorize: () => true, stream: { pollInterval: 50 }, ...options })
   return { proxy, host, base: await host.listen() }
 }
 

@@ -100,7 +100,7 @@ t.test('the user of the documentation may do all that is needed, and no more', {
   const logger = recordingLogger()
   const redis = new Redis(url.href)
   t.teardown(() => redis.disconnect())
-  const service = new ChartQueueService({ redis, logger, limits: { runningPerTenant: 1, timeInQueue: 60_000 }, retry: { backoff: { delay: 10 } } })
+  const service = new ChartQueueService({ redis, logger, limits: { runningPerTenant: 1, queueTimeout: 60_000 }, retry: { backoff: { delay: 10 } } })
   t.teardown(() => service.close())
   await service.ready(5_000)
   const started = gate()

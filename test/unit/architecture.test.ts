@@ -19,7 +19,8 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['version', []],
   ['validator', ['json', 'ajv', 'ajv/dist/2020.js', 'ajv-formats']],
   ['params-schema', ['validator']],
-  ['options', [...entities, 'params-schema', '@sinclair/typebox', 'ajv']],
+  ['options/', [...entities, 'params-schema', 'options/', '@sinclair/typebox', 'ajv', 'type fastify']],
+  ['define-charts', ['type generator', 'type service/', 'type task']],
   ['store/redis/', [...entities, 'store/redis/', 'store/new-task', 'store/attempt-outcomes', 'store/list-cursor', 'store/rules', 'type store/task-store', 'type ioredis']],
   ['store/conformance', ['store/conformance/', 'type store/task-store']],
   ['store/conformance/', [...entities, 'store/conformance/', 'type store/task-store']],
@@ -32,17 +33,17 @@ const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = 
   ['otel/', ['otel/', 'errors', 'version', 'telemetry/channels', 'type telemetry/', 'type store/task-store', 'type task', '@opentelemetry/api']],
   ['service/', [...entities, 'async', 'json', 'logging', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
   ['http/', [...entities, 'async', 'validator', 'service/', 'http/', 'type telemetry/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
-  ['dashboard/index', ['errors', 'options', 'http/access', 'dashboard/', 'fastify-plugin', 'type fastify']],
+  ['dashboard/index', ['errors', 'options/', 'http/access', 'dashboard/', 'fastify-plugin', 'type fastify']],
   ['dashboard/', ['task', 'errors', 'service/', 'http/', 'dashboard/', 'type store/task-store', 'type fastify']],
   // Runs in browsers: of the server it knows types only.
   ['client/', ['client/', 'eventsource-parser', 'type task', 'type service/listed-charts']],
-  ['worker/run-worker', [...entities, 'options', 'chart-queue-service', 'worker/', 'type service/', 'type telemetry/']],
+  ['worker/run-worker', [...entities, 'options/', 'type define-charts', 'chart-queue-service', 'worker/', 'type service/', 'type telemetry/']],
   ['worker/thread-pool', [...entities, 'service/', 'worker/', 'piscina', 'type piscina']],
   ['worker/', [...entities, 'async', 'logging', 'version', 'service/', 'worker/', 'telemetry/channels', 'type telemetry/', 'type store/task-store']],
   // The composition roots: the only places that wire layers together.
-  ['chart-queue-service', [...entities, 'options', 'silent-logger', 'service/', 'store/', 'type telemetry/', 'type ioredis']],
-  ['plugin', [...entities, 'options', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', 'worker/open-generator', '@fastify/websocket', 'fastify-plugin', 'type fastify']],
-  ['index', [...entities, 'plugin', 'chart-queue-service', 'worker/run-worker', 'store/memory', 'type http/', 'type service/', 'type telemetry/', 'type store/task-store']]
+  ['chart-queue-service', [...entities, 'options/', 'silent-logger', 'service/', 'store/', 'type telemetry/', 'type ioredis']],
+  ['plugin', [...entities, 'options/', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', 'worker/open-generator', '@fastify/websocket', 'fastify-plugin', 'type fastify']],
+  ['index', [...entities, 'type options/', 'define-charts', 'plugin', 'chart-queue-service', 'worker/run-worker', 'store/memory', 'type http/', 'type service/', 'type telemetry/', 'type store/task-store']]
 ]
 
 interface Import { readonly name: string, readonly onlyTypes: boolean }

@@ -1,23 +1,24 @@
 import { test } from 'tap'
 import { ChartQueueService, memoryStore, runWorker, type AsyncChartsOptions } from '../../lib/index.ts'
-import { InProcessWorkerSchema, PluginOptionsSchema, resolveOptions, ServiceOptionsSchema, WorkerOptionsSchema } from '../../lib/options.ts'
+import { resolveOptions } from '../../lib/options/resolve.ts'
+import { InProcessWorkerSchema, PluginOptionsSchema, ServiceOptionsSchema, WorkerOptionsSchema } from '../../lib/options/schemas.ts'
 
 const store = memoryStore()
 const redis = { duplicate () {}, evalsha () {}, blpop () {} }
 const generate = async () => null
 
-const limits = { waitingPerTenant: 1_000, runningPerTenant: 0, scheduledPerTenant: 1_000, queueLength: 10_000, timeInQueue: 0, requestBytes: 65_536, chartBytes: 1_048_576, checkpointBytes: 1_048_576 }
+const limits = { waitingPerTenant: 1_000, runningPerTenant: 0, scheduledPerTenant: 1_000, queueLength: 10_000, queueTimeout: 0, requestBytes: 65_536, chartBytes: 1_048_576, checkpointBytes: 1_048_576 }
 const retention = { task: 86_400, status: 3_600, messageIndex: 86_400 }
 const retry = { attempts: 3, backoff: { type: 'exponential', delay: 1_000, max: 60_000, jitter: 0.5 } }
 const worker = { concurrency: 2, leaseDuration: 10_000, attemptTimeout: 600_000, shutdownTimeout: 25_000, threadMemory: 0 }
-const stream = { heartbeat: 15_000, poll: 2_000, maxPerUser: 20, maxDuration: 900_000, allowedOrigins: 'same-origin' }
+const stream = { heartbeat: 15_000, pollInterval: 2_000, maxPerUser: 20, maxDuration: 900_000, allowedOrigins: 'same-origin' }
 
 test('every default is the one of the contract', async t => {
   t.strictSame(resolveOptions(PluginOptionsSchema, { store }), {
     store, keyPrefix: 'async-charts', prefix: '/api/v1/analytics', limits, retention, retry, stream
   })
   t.strictSame(resolveOptions(ServiceOptionsSchema, { store }), {
-    store, keyPrefix: 'async-charts', limits, retention, retry, leaseDuration: 10_000, poll: 2_000
+    store, keyPrefix: 'async-charts', limits, retention, retry, leaseDuration: 10_000, pollInterval: 2_000
   })
   t.strictSame(resolveOptions(WorkerOptionsSchema, { store }), { store, keyPrefix: 'async-charts', limits, ...worker, handleSignals: true })
   t.strictSame(resolveOptions(InProcessWorkerSchema, undefined), worker)
@@ -34,7 +35,7 @@ test('what is given stays, and the defaults fill the rest, in groups too', async
     retry: { attempts: 3, backoff: { ...retry.backoff, type: 'fixed', jitter: 0 } },
     limits: { ...limits, queueLength: 0 },
     leaseDuration: 500,
-    poll: 2_000
+    pollInterval: 2_000
   })
   t.equal(resolved.redis, redis, 'the client itself, no copy')
 })
@@ -93,7 +94,7 @@ test('edges are allowed', async t => {
     { retention: { task: 1, status: 1, messageIndex: 31_536_000 } },
     { retry: { attempts: 1, backoff: { delay: 0, max: 0, jitter: 1 } } },
     { retry: { attempts: 1_000 } },
-    { limits: { waitingPerTenant: 0, runningPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0, chartBytes: 0, checkpointBytes: 0 } },
+    { limits: { waitingPerTenant: 0, runningPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, queueTimeout: 0, requestBytes: 0, chartBytes: 0, checkpointBytes: 0 } },
     { prefix: '' },
     { prefix: '/' + 'a/b' },
     { worker: false },
@@ -191,4 +192,32 @@ test('a worker is told what is not its own to decide', async t => {
   await t.rejects(runWorker({ store, generate, concurrency: 0 }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.concurrency must be >= 1, got 0/ })
   await t.rejects(runWorker({ store, redis, generate } as never), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /got both/ })
   await t.rejects(runWorker(undefined as never), { code: 'CHARTS_ERR_INVALID_OPTIONS' })
+})
+
+test('an old name is accepted with a warning, once for each code', async t => {
+  const warnings: Array<Error & { code?: string }> = []
+  const listen = (warning: Error) => { warnings.push(warning) }
+  process.on('warning', listen)
+  t.teardown(() => process.off('warning', listen))
+  const given = { store, limits: { timeInQueue: 60_000 }, stream: { poll: 500 } }
+  const { limits: { queueTimeout }, stream: { pollInterval } } = resolveOptions(PluginOptionsSchema, given)
+  t.strictSame([queueTimeout, pollInterval], [60_000, 500])
+  t.equal(resolveOptions(ServiceOptionsSchema, { store, poll: 300, limits: { timeInQueue: 1 } }).pollInterval, 300)
+  t.strictSame(given, { store, limits: { timeInQueue: 60_000 }, stream: { poll: 500 } }, "the host's object is left as it is")
+  // Warnings are emitted in the next tick.
+  await new Promise(resolve => setImmediate(resolve))
+  t.same(warnings.map(({ name, code, message }) => [name, code, message]), [
+    ['DeprecationWarning', 'CHARTS_DEP001', 'fastify-async-charts: options.limits.timeInQueue was renamed to options.limits.queueTimeout'],
+    ['DeprecationWarning', 'CHARTS_DEP002', 'fastify-async-charts: options.stream.poll was renamed to options.stream.pollInterval']
+  ])
+})
+
+test('an old name is checked as its new one is, and not accepted beside it', async t => {
+  for (const [options, message] of [
+    [{ limits: { timeInQueue: -1 } }, 'fastify-async-charts: options.limits.queueTimeout must be >= 0, got -1'],
+    [{ limits: { timeInQueue: 1, queueTimeout: 1 } }, 'fastify-async-charts: options.limits.timeInQueue is the old name of options.limits.queueTimeout: only one of them may be given, got both'],
+    [{ stream: { poll: 50, pollInterval: 50 } }, /^fastify-async-charts: options\.stream\.poll is the old name of options\.stream\.pollInterval/],
+    [{ poll: 50 }, /^fastify-async-charts: options\.poll is not an option/]
+  ] as const) t.throws(() => resolveOptions(PluginOptionsSchema, { store, ...options }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message })
+  t.throws(() => resolveOptions(ServiceOptionsSchema, { store, poll: 50, pollInterval: 50 }), { message: /options\.poll is the old name of options\.pollInterval/ })
 })

@@ -335,7 +335,7 @@ t.test('a wait that is bounded ends also where nobody works', async t => {
   const alive = setInterval(() => {}, 1_000)
   t.teardown(() => clearInterval(alive))
   const ended: string[] = []
-  const service = start(t, { limits: { timeInQueue: 200 }, onFinished: ({ task_id, error_code }) => { ended.push(`${task_id} ${error_code}`) } })
+  const service = start(t, { limits: { queueTimeout: 200 }, onFinished: ({ task_id, error_code }) => { ended.push(`${task_id} ${error_code}`) } })
   const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
   const states = []
   for await (const { status } of service.watchTask(task_id)) states.push(status)
