@@ -1,11 +1,10 @@
 import createError, { type FastifyErrorConstructor } from '@fastify/error'
 
-type Coded<A extends [any?, any?, any?] = []> = FastifyErrorConstructor<{ code: string, statusCode: number }, A>
-const coded = <A extends [any?, any?, any?] = []>(code: string, message: string, statusCode: number) =>
-  createError<A>(code, message, statusCode) as Coded<A>
+type Args = [any?, any?, any?]
+const coded = <A extends Args = []>(code: string, message: string, statusCode: number) =>
+  createError<A>(code, message, statusCode) as FastifyErrorConstructor<{ code: string, statusCode: number }, A>
 
-/** Every error that this package answers or throws. `docs/reference/errors.md` is held to this table by a test. */
-export const errors = {
+const table = {
   CHARTS_ERR_UNAUTHENTICATED: coded('CHARTS_ERR_UNAUTHENTICATED', 'Authentication is required', 401),
   CHARTS_ERR_FORBIDDEN: coded('CHARTS_ERR_FORBIDDEN', 'Not allowed', 403),
   CHARTS_ERR_READ_ONLY: coded('CHARTS_ERR_READ_ONLY', 'This dashboard is read-only', 403),
@@ -35,6 +34,25 @@ export const errors = {
   CHARTS_ERR_INVALID_TENANT_WEIGHT: coded('CHARTS_ERR_INVALID_TENANT_WEIGHT', 'tenantWeight must return a whole number from 1 to 60', 500),
   CHARTS_ERR_INVALID_IDENTITY: coded('CHARTS_ERR_INVALID_IDENTITY', 'An identity must be { user_id: string, org_id?: string | null }, each id 1 to 512 characters of well-formed Unicode', 500)
 } as const
+
+type Table = typeof table
+type WithCode<Code extends string, Constructor> =
+  Constructor extends FastifyErrorConstructor<any, infer A> ? FastifyErrorConstructor<{ code: Code, statusCode: number }, A> : never
+
+/** Every error that this package answers or throws, by its code. `docs/reference/errors.md` is held to this table by a test. */
+export const errors = table as { readonly [Code in keyof Table]: WithCode<Code, Table[Code]> }
+
+export type ChartsErrorCode = keyof typeof errors
+/** An error of this package: told apart by `code`. */
+export type ChartsError = { [Code in ChartsErrorCode]: InstanceType<(typeof errors)[Code]> }[ChartsErrorCode]
+
+/**
+ * Whether an error is one of this package's, so that the compiler knows the codes it may have. Also where another copy of the package threw it.
+ * A `ChartGenerationError` is not one: its code is the generator's own.
+ */
+export function isChartsError (error: unknown): error is ChartsError {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && Object.hasOwn(errors, error.code)
+}
 
 /**
  * The `error_code` of a failed task where the generator gave none of its own, with what the user is told.
@@ -66,13 +84,13 @@ export function isStoreUnavailable (error: unknown): boolean {
   return error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE
 }
 
-/** How a generator speaks to the user. */
+/** What a `ChartGenerationError` carries beside its message. */
 export interface ChartGenerationErrorOptions {
   /** Shown as `error_code`; `/^[A-Z][A-Z0-9_]{0,63}$/`, default `CHARTS_ERR_GENERATION_FAILED`. */
   code?: string
-  /** Whether another try may help. Default false. */
+  /** Whether another attempt may help. Default false. */
   retryable?: boolean
-  /** Milliseconds to wait before the next try, instead of the backoff of `retry`. */
+  /** ms to wait before the next attempt, instead of the backoff of `retry`. */
   retryDelay?: number
   cause?: unknown
 }

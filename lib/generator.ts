@@ -8,7 +8,7 @@ export interface Logger {
   warn (details: object, message?: string): void
   error (details: object, message?: string): void
   child (bindings: Record<string, unknown>): Logger
-  /** Whether lines of a level go anywhere. Where a logger has it, lines that would not are not even made. */
+  /** Whether lines of a level are written. If a logger has it, lines of other levels are not built at all. */
   isLevelEnabled? (level: string): boolean
 }
 
@@ -18,7 +18,7 @@ export interface ProgressUpdate {
   step?: string | undefined
   /** How far `step` is, 0–100; ignored without a step. */
   step_progress?: number | undefined
-  /** How far the whole chart is, 0–100; never falls within a try, and 100 is shown only when the chart is stored. */
+  /** How far the whole chart is, 0–100; never falls within an attempt, and 100 is shown only when the chart is stored. */
   progress?: number | undefined
 }
 
@@ -29,21 +29,20 @@ export type AbortCode = 'CANCELLED' | 'TIMEOUT' | 'LEASE_LOST' | 'SHUTDOWN'
 export interface GenerateContext {
   /** Aborted when the work is no longer wanted; `signal.reason` is an Error whose `code` is an {@link AbortCode}. */
   readonly signal: AbortSignal
-  /** Which try this is: 1, 2, … */
+  /** Which attempt this is: 1, 2, … */
   readonly attempt: number
   /** Reports progress. Never throws, never blocks, and costs nothing in a tight loop: updates are coalesced. */
   progress (update: ProgressUpdate): void
   /**
-   * Remembers what `fn` returned for this task: a later try, after a crash, a deployment or an error, gets it back without
-   * running `fn` again. What a later try gets has gone through JSON; all of a task's are bounded by
-   * `limits.checkpointBytes`, and forgotten when it ends. Reports `name` as the current step.
+   * Runs `fn` and saves its result with the task. A later attempt, after a crash, a deployment or an error, gets the saved result and does not run
+   * `fn` again. A saved result has been through JSON. All results of a task together are limited to `limits.checkpointBytes`, and are deleted when the
+   * task ends. Reports `name` as the current step.
    */
   step<T> (name: string, fn: () => T | Promise<T>): Promise<T>
-  /** The charts that this one was told to wait for (`depends_on`), in the order asked. */
+  /** The charts of the tasks in `depends_on`, in the order of the request. */
   readonly dependencies: readonly Chart[]
   /**
-   * Where this attempt is in a trace, to be passed on to what is not instrumented: as headers of these names.
-   * Undefined where nobody traces.
+   * The trace context of this attempt, as HTTP headers, for calls that are not instrumented. Undefined without tracing.
    */
   readonly trace?: TraceContext | undefined
   /** Carries task_id, message_id and attempt. */

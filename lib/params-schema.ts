@@ -1,6 +1,6 @@
 import { embeddable, isDraft2020, strictAjv } from './validator.ts'
 
-/** How a schema of a library becomes a JSON Schema, by the name that the library has in Standard Schema. */
+/** How to convert a schema of a library to JSON Schema, by the name of the library in Standard Schema. */
 const CONVERSIONS: Readonly<Record<string, string>> = {
   zod: 'z.toJSONSchema(schema), or zod-to-json-schema for zod 3',
   valibot: 'toJsonSchema(schema) of @valibot/to-json-schema',
@@ -10,14 +10,14 @@ const CONVERSIONS: Readonly<Record<string, string>> = {
   joi: 'parse(schema) of joi-to-json',
   'fluent-json-schema': 'schema.valueOf()'
 }
-/** Members that may hold anything: nothing is validated by them. */
+/** Keywords that may hold any value: they validate nothing. */
 const EXAMPLES = new Set(['default', 'examples', 'example'])
-/** What a schema of any value may have, and the validator does not know. */
+/** Keywords of a valid schema that the validator does not know. */
 const ANNOTATIONS = new Set([...EXAMPLES, 'title', 'description', 'deprecated', 'readOnly', 'writeOnly', '$comment', '$anchor'])
 
 type Members = Readonly<Record<PropertyKey, unknown>>
 
-/** The library that a schema is of, as far as it shows. */
+/** The library that made a schema; null if it cannot be recognised. */
 function libraryOf (schema: Members): string | null {
   const standard = schema['~standard'] as { vendor?: unknown } | undefined
   if (typeof standard?.vendor === 'string') return standard.vendor
@@ -29,16 +29,16 @@ function libraryOf (schema: Members): string | null {
   return null
 }
 
-/** Objects of another realm are plain, too. */
+/** Objects of another realm count as plain. */
 function isPlain (value: object): boolean {
   const prototype = Object.getPrototypeOf(value)
   return prototype === null || (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'hasOwnProperty'))
 }
 
-/** Why a value, whatever it holds in turn, is no part of a JSON Schema; null where it may be. */
+/** Why a value cannot be part of a JSON Schema; null if it can. Its members are not checked. */
 function faultOf (value: unknown): string | null {
   if (typeof value === 'function' || (typeof value === 'object' && value !== null && !Array.isArray(value))) {
-    // Standard Schema lets a JSON Schema say where it comes from: what is plain is one all the same.
+    // A plain object is a JSON Schema even with the `~standard` of Standard Schema.
     const isSchema = typeof value === 'object' && isPlain(value) && !Object.entries(value).some(([key, member]) => typeof member === 'function' && !EXAMPLES.has(key))
     if (isSchema) return null
     const library = libraryOf(value as Members)
@@ -50,7 +50,7 @@ function faultOf (value: unknown): string | null {
   return typeof value === 'bigint' || typeof value === 'symbol' ? `got a ${typeof value}` : null
 }
 
-/** Where something stands in a schema that is no JSON Schema, and what. */
+/** The first value in a schema that cannot be part of a JSON Schema; null if there is none. */
 function findForeign (schema: unknown): { path: string, fault: string } | null {
   const seen = new Set<unknown>()
   const open = [{ path: '', value: schema }]
@@ -64,7 +64,7 @@ function findForeign (schema: unknown): { path: string, fault: string } | null {
   return null
 }
 
-/** Why a host's schema would not validate what the host expects of it, with the path of what is wrong; null where it does. */
+/** Why a schema of the host cannot be used, with the path of the fault; null if it can. */
 export function paramsSchemaFault (schema: object): string | null {
   const foreign = findForeign(schema)
   if (foreign) return `options.paramsSchema${foreign.path} must be a JSON Schema, ${foreign.fault}`

@@ -50,12 +50,12 @@ export const ChartTaskSchema = Type.Object({
   started_at: nullable(Timestamp),
   completed_at: nullable(Timestamp),
   estimated_completion: nullable(Timestamp),
-  queue_position: Type.Optional(Type.Integer({ minimum: 1, description: 'While it waits for its turn: 1 is the next to be taken' })),
+  queue_position: Type.Optional(Type.Integer({ minimum: 1, description: 'While it waits for its turn: 1 is the next to be claimed' })),
   visibility: oneOf(ChartVisibility),
   adjustment_query: nullable(Type.String()),
   attempt: Type.Integer({ minimum: 0 }),
   max_attempts: Type.Integer({ minimum: 1 }),
-  retry_of: Type.Optional(uuid('The failed task that an operator had run again as this one')),
+  retry_of: Type.Optional(uuid('The failed task of which this one is the retry, started by an operator')),
   version: Type.Integer({ minimum: 1 })
 })
 
@@ -64,19 +64,19 @@ export type PublicChartTask = Static<typeof ChartTaskSchema>
 
 /** The task with its owner, as the service hands it to the program that embeds it. */
 export interface ChartTask extends Omit<PublicChartTask, 'queue_position' | 'retry_of'> {
-  /** 1 is the next to be taken; null where it does not wait for its turn. */
+  /** 1 is the next to be claimed; null where it does not wait for its turn. */
   readonly queue_position: number | null
-  /** The failed task that an operator had run again as this one. */
+  /** The failed task of which this one is the retry, started by an operator. */
   readonly retry_of: string | null
   readonly user_id: string
   readonly org_id: string | null
-  /** The tasks that it was told to wait for, in the order asked. */
+  /** The tasks that it waits for, in the order of the request. */
   readonly depends_on: readonly string[]
-  /** When `current_step` began, ms since the epoch; of what waits for a time, when that comes. Null where that is not known. */
+  /** When `current_step` began, ms since the epoch; for a task that waits for a time, that time. Null if unknown. */
   readonly step_at: number | null
   /** `progress` when `current_step` began. */
   readonly step_from: number
-  /** When a try last came nearer to its end, ms since the epoch; null before. */
+  /** When an attempt last made progress, ms since the epoch; null before. */
   readonly progress_at: number | null
 }
 
@@ -97,11 +97,11 @@ export interface Chart<Content = JsonValue> extends Omit<Static<typeof ChartSche
   content: Content
 }
 
-/** What a caller asks for: the body of the create route. */
+/** The body of the create route. */
 export const CreateChartRequestSchema = Type.Object({
   message_id: Uuid,
   visibility: Type.Optional(oneOf(ChartVisibility, { default: ChartVisibility.PRIVATE, description: 'Who may read the finished chart by its result route' })),
-  force_create: Type.Optional(Type.Boolean({ default: false, description: 'Queues a chart also where the same one exists or is in progress' })),
+  force_create: Type.Optional(Type.Boolean({ default: false, description: 'Queues a task even if its chart exists or is in progress' })),
   adjustment_query: Type.Optional(nullable(Type.String(), { default: null })),
   priority: Type.Optional(oneOf(ChartPriority, { default: ChartPriority.NORMAL })),
   run_at: Type.Optional(nullable(Timestamp, { default: null, description: 'Not before this time, at most 30 days ahead' })),
@@ -111,7 +111,7 @@ export const CreateChartRequestSchema = Type.Object({
 }, { additionalProperties: false })
 export type CreateChartRequest = Static<typeof CreateChartRequestSchema>
 
-/** One of a batch: `ref` is a name by which others of the batch may depend on it. */
+/** One request of a batch. Others of the batch may name its `ref` in `depends_on`. */
 export const BatchedChartRequestSchema = Type.Object({
   ...CreateChartRequestSchema.properties,
   ref: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'A name for `depends_on` of others in the batch' })),
@@ -136,34 +136,34 @@ export interface ChartRequest<Params = JsonValue> {
   readonly params?: Params
 }
 
-/** Who is asking. The tenant is `org_id`, or `user_id` where there is none. Both have 1 to 512 characters of well-formed Unicode. */
+/** The caller. The tenant is `org_id`, or `user_id` where there is none. Both have 1 to 512 characters of well-formed Unicode. */
 export interface Identity {
   readonly user_id: string
   readonly org_id?: string | null | undefined
   readonly roles?: readonly string[] | undefined
 }
 
-/** Characters of an id that a host chooses: it becomes part of keys. */
+/** Characters of an id that a host chooses. It becomes part of keys. */
 export const MAX_ID_LENGTH = 512
 
-/** Whether a value may be an id of a host's choice. Not with half of a surrogate pair: stores would take two such ids for one. */
+/** Whether a value may be an id that a host chooses. A lone surrogate is refused: stores would treat two such ids as one. */
 export function isId (value: unknown): value is string {
   return typeof value === 'string' && value !== '' && value.length <= MAX_ID_LENGTH && value.isWellFormed()
 }
 
 const FINAL: ReadonlySet<ChartStatus> = new Set([ChartStatus.COMPLETED, ChartStatus.FAILED, ChartStatus.CANCELLED])
 
-/** True once a task has ended: nothing changes it any more. */
+/** True once a task has ended. It does not change any more. */
 export function isFinished (task: { readonly status: ChartStatus }): boolean {
   return FINAL.has(task.status)
 }
 
-/** Bytes of a request that are kept when nobody will make a chart of it. */
+/** Bytes of the request that a cancelled task keeps. */
 export const MOST_KEPT = 1_024
 
 export const isLongQuery = (adjustment_query: string | null): boolean => Buffer.byteLength(JSON.stringify(adjustment_query)) > MOST_KEPT
 
-/** A cancelled task as its shortened request leaves it: the same, whether it was read or its end was only heard of. */
+/** A cancelled task with its shortened request, so that a task that was read and one made of a hint are equal. */
 export function shownCancelled (task: ChartTask): ChartTask {
   return task.status === ChartStatus.CANCELLED && isLongQuery(task.adjustment_query) ? { ...task, adjustment_query: null } : task
 }

@@ -24,7 +24,7 @@ ajv.addKeyword({
 
 const invalid = (message: string) => new errors.CHARTS_ERR_INVALID_OPTIONS(message)
 
-/** What was given. Of what should have been an object or a function only its type: it may be a URL with a password. */
+/** The value that was given, for the message. Instead of an object or a function only the type: the value may be a URL with a password. */
 function got (error: ErrorObject): string {
   const value = error.data
   if (error.instancePath !== '' && error.keyword !== 'hasMethods') return shown(value)
@@ -50,7 +50,7 @@ function explain (error: ErrorObject, at: string): string {
   return `${path} ${rule}, got ${got(error)}`
 }
 
-/** Defaults are filled into copies: the host may use its own object again. */
+/** A copy to fill defaults into: the host may use its own object again. */
 function copy (value: unknown, schema: TSchema): unknown {
   const properties = schema['properties'] as Record<string, TSchema> | undefined
   if (!properties || typeof value !== 'object' || value === null || Array.isArray(value)) return value
@@ -58,7 +58,7 @@ function copy (value: unknown, schema: TSchema): unknown {
   return Object.fromEntries(entries.map(([key, member]) => [key, key in properties ? copy(member, properties[key]!) : member]))
 }
 
-/** What is not given follows from `task`: the default would contradict it. */
+/** Derives what is not given from `task`: the default could contradict it. */
 function deriveRetention (retention: unknown): void {
   if (typeof retention !== 'object' || retention === null) return
   const given = retention as { task?: unknown, status?: unknown, messageIndex?: unknown }
@@ -75,13 +75,13 @@ interface CrossChecked {
   stream?: ResolvedStream
 }
 
-/** Whether a browser may send it as `Origin`: of http(s) in one way only, of other schemes as their makers like. */
+/** Whether a browser may send this as `Origin`. For http(s) only the normal form counts; other schemes have none. */
 function isOrigin (text: string): boolean {
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/.test(text)) return text === 'null'
   return !/^https?:/.test(text) || (URL.canParse(text) && new URL(text).origin === text)
 }
 
-/** Before the other options: what is no schema often has another type, too, and its type alone would not tell the host how to mend it. */
+/** Runs before the other checks: a schema of a library often fails the type check too, and that message would not say how to convert it. */
 function checkParamsSchema (paramsSchema: unknown): void {
   if (typeof paramsSchema !== 'function' && (typeof paramsSchema !== 'object' || paramsSchema === null || Array.isArray(paramsSchema))) return
   const fault = paramsSchemaFault(paramsSchema)
