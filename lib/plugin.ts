@@ -45,8 +45,8 @@ declare module 'fastify' {
   }
 }
 
-/** ms that the start waits for the store: the host starts without it too, and answers 503 until it comes. */
-const READY = 1_000
+/** ms that the start waits for the store. Without it the host starts all the same, and answers 503 until the store is there. */
+const READY_TIMEOUT_MS = 1_000
 
 /**
  * Fastify applies these options of `register` only to a plugin with a scope of its own. This one decorates the host's scope, so it hands them on
@@ -63,20 +63,20 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions & RouteLogOptions> = async (
   const { redis, store, chartStore, routes, tenantWeight, onFinished, paramsSchema, telemetry, generate, logger = fastify.log } = options
   const { keyPrefix, retention, retry, limits, stream, prefix } = resolved
   if (Object.hasOwn(fastify, 'asyncCharts')) throw new errors.CHARTS_ERR_INVALID_OPTIONS('it is registered here already: a second queue needs a context of its own')
-  // First of all: where there is no generator, nothing is left open.
+  // Before anything is opened: this throws if the URL has no generator.
   const generator = generate && settings ? await openGenerator(generate, { ...settings, chartBytes: limits.chartBytes, logger }) : null
   const service = new ChartQueueService({
     redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, telemetry, pollInterval: stream.pollInterval, logger
   })
   fastify.decorate('asyncCharts', service)
   fastify.decorate(kAccessHooks, { identify: options.identify, authorize: options.authorize } satisfies AccessHooks)
-  await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
+  await service.ready(READY_TIMEOUT_MS).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
 
   const consumer = generator && settings ? new Consumer({ service, ...settings, generate: generator.generate, logger }) : null
-  // Before the last requests are waited for: draining must not begin when they have ended.
+  // In preClose, so that draining begins while the last requests are still being answered. If it fails, onClose reports it.
   fastify.addHook('preClose', done => {
     service.hostCharts?.close()
-    consumer?.stop()
+    consumer?.stop().catch(() => {})
     done()
   })
   fastify.addHook('onClose', async () => {

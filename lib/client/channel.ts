@@ -175,7 +175,7 @@ export function openChannel (transport: Transport, source: Source, onTask: (task
     for (const watcher of watchers) watcher.onEnd(error)
   }
 
-  run()
+  void run()
   return {
     add (watcher) {
       const { task_id } = watcher

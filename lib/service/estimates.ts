@@ -46,7 +46,7 @@ export class Estimates {
 
   /** Lets the store look ahead while it has something else to do for an answer. */
   prepare (): void {
-    this.#forecast()
+    void this.#forecast()
   }
 
   /**

@@ -22,7 +22,7 @@ export class Finishing {
       () => {},
       error => this.#logger.error({ err: error, task_id: task.task_id }, 'onFinished failed'))
     this.#calls.add(call)
-    call.then(() => this.#calls.delete(call))
+    void call.then(() => this.#calls.delete(call))
   }
 
   /** Waits until the host has been told, a second at most. */

@@ -109,8 +109,8 @@ class Group {
     const again = await this.#list()
     this.#listing = false
     if (!this.#left.signal.aborted) {
-      if (this.#outdated) this.list()
-      else if (again !== null) this.#lookAgain = setTimeout(() => this.list(), again)
+      if (this.#outdated) void this.list()
+      else if (again !== null) this.#lookAgain = setTimeout(() => { void this.list() }, again)
     }
     this.#notify()
   }
@@ -139,7 +139,7 @@ class Group {
 
   #add (ref: TaskRef): void {
     this.#members.add(ref.task_id)
-    if (ref.completed_at === null) this.#follow(ref)
+    if (ref.completed_at === null) void this.#follow(ref)
     else if (ref.completed_at >= this.#since) this.#pending.set(ref.task_id, ref)
   }
 
@@ -198,8 +198,8 @@ export async function * watchGroup (source: GroupSource, watch: Watch, options: 
   if (ends.some(({ aborted }) => aborted)) leave()
   let off = () => {}
   try {
-    off = await source.onMore(() => { group.list() })
-    group.list()
+    off = await source.onMore(() => { void group.list() })
+    void group.list()
     for (let state = await group.next(); state; state = await group.next()) yield state
   } finally {
     for (const end of ends) end.removeEventListener('abort', leave)

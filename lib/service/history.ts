@@ -130,7 +130,7 @@ export class History {
       this.#minutes.set(at, minute)
       if (this.#minutes.size > MAX_PENDING_MINUTES) this.#minutes.delete(Math.min(...this.#minutes.keys()))
     }
-    this.#timer ??= setTimeout(() => { this.flush() }, FLUSH_INTERVAL_MS).unref()
+    this.#timer ??= setTimeout(() => { void this.flush() }, FLUSH_INTERVAL_MS).unref()
     return minute
   }
 
@@ -146,7 +146,7 @@ export class History {
     } catch (error) {
       if (!this.#hasFailed) this.#logger.debug({ err: error }, 'the history could not be written, it is kept and sent again')
       this.#hasFailed = true
-      this.#timer ??= setTimeout(() => { this.flush() }, FLUSH_INTERVAL_MS).unref()
+      this.#timer ??= setTimeout(() => { void this.flush() }, FLUSH_INTERVAL_MS).unref()
     }
   }
 

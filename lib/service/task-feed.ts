@@ -174,7 +174,7 @@ export class TaskFeed implements HintListener {
     this.#logger.debug({ up }, up ? 'task updates arrive' : 'task updates do not arrive, polling')
     for (const listener of this.#feedListeners) listener(up)
     if (!up) return
-    this.#check()
+    void this.#check()
     for (const listeners of this.#messages.values()) for (const more of listeners) more()
   }
 
@@ -222,7 +222,7 @@ export class TaskFeed implements HintListener {
   }
 
   #tick (): void {
-    if (!this.#up || performance.now() - this.#checked > RECHECK) this.#check()
+    if (!this.#up || performance.now() - this.#checked > RECHECK) void this.#check()
   }
 
   /** Reads all that is watched, page by page: ten thousand large tasks at once would hold up everything else on their connection. */

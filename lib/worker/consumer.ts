@@ -114,7 +114,7 @@ export class Consumer {
     logger.info({ running: this.#running.size }, 'the worker drains')
     this.#stopping.abort()
     this.#registration.drain()
-    service.history.flush()
+    void service.history.flush()
     if (this.#solitary && this.#running.size > 1) this.#solitary.abort('SHUTDOWN')
     const abort = setTimeout(() => {
       for (const attempt of this.#running) attempt.abort('SHUTDOWN')
@@ -138,7 +138,7 @@ export class Consumer {
     try {
       while (!this.#hurry.signal.aborted && !(stopping.aborted && this.#running.size === 0 && !this.#lanes.some(lane => lane.isBusy))) {
         const lane = this.#nextLane()
-        if (lane) this.#exchange(lane)
+        if (lane) void this.#exchange(lane)
         else await this.#idle()
       }
     } finally {
@@ -338,7 +338,7 @@ export class Consumer {
 
   /** Waits for something to do: an attempt that ends, a sign of work where there is a slot for it, or the stop. */
   async #idle (): Promise<void> {
-    if (this.#free > 0 && !this.#waiting && !this.#lanes.some(lane => lane.isBusy) && !this.#stopping.signal.aborted) this.#waitForWork()
+    if (this.#free > 0 && !this.#waiting && !this.#lanes.some(lane => lane.isBusy) && !this.#stopping.signal.aborted) void this.#waitForWork()
     if (!this.#signalled) await new Promise<void>(resolve => { this.#notify = resolve })
     this.#signalled = false
   }

@@ -23,19 +23,19 @@ export class Heartbeat {
 
   constructor (options: HeartbeatOptions) {
     this.#options = options
-    this.#interval = setInterval(() => { this.#tick() }, options.leaseDuration / 3)
+    this.#interval = setInterval(() => { void this.#tick() }, options.leaseDuration / 3)
   }
 
   /** Prolongs the leases with a command that is sent from now on: an answer that is under way may be older than what the caller knows. */
   beat (): void {
     if (this.#isBeating) this.#isAskedAgain = true
-    else this.#tick()
+    else void this.#tick()
   }
 
   /** Told whether hints arrive. A cancel whose hint was lost meanwhile is learnt from an extension, at once when they arrive again. */
   feed (up: boolean): void {
     clearInterval(this.#feedDown)
-    if (!up) this.#feedDown = setInterval(() => { this.#tick() }, FEED_DOWN_INTERVAL_MS)
+    if (!up) this.#feedDown = setInterval(() => { void this.#tick() }, FEED_DOWN_INTERVAL_MS)
     this.beat()
   }
 

@@ -12,5 +12,5 @@ export interface OpenGenerator {
  * @throws CHARTS_ERR_INVALID_OPTIONS where there is no generator behind the URL
  */
 export async function openGenerator (generate: GenerateChart<any> | URL, options: ThreadPoolOptions): Promise<OpenGenerator> {
-  return generate instanceof URL ? await ThreadPool.open(generate, options) : { generate, close: async () => {} }
+  return generate instanceof URL ? ThreadPool.open(generate, options) : { generate, close: async () => {} }
 }

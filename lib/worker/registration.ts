@@ -31,6 +31,6 @@ export class Registration {
 
   #say (state: 'running' | 'draining'): void {
     const { service, worker_id, concurrency } = this.#options
-    service.workers.register({ worker_id, host: hostname(), pid: process.pid, version: VERSION, concurrency, state, started_at: this.#started_at })
+    void service.workers.register({ worker_id, host: hostname(), pid: process.pid, version: VERSION, concurrency, state, started_at: this.#started_at })
   }
 }

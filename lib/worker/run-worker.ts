@@ -36,16 +36,17 @@ export interface ChartWorker {
   readonly done: Promise<void>
 }
 
-/** ms that the start waits for the store: a worker starts without it too, and works when it comes. */
-const READY = 1_000
+/** ms that the start waits for the store. Without it the worker starts all the same, and claims tasks once the store is there. */
+const READY_TIMEOUT_MS = 1_000
 const SIGNALS = ['SIGTERM', 'SIGINT'] as const
 
-/** The first signal drains. The second finds no handler left, and does what a signal does. */
+/** The first signal drains and removes the handlers, so that a second one ends the process. */
 function drainOnSignals (stop: () => Promise<void>): () => void {
   const off = () => SIGNALS.forEach(signal => process.off(signal, drain))
   const drain = () => {
     off()
-    stop()
+    // A failure is the host's to handle: it rejects `done`.
+    stop().catch(() => {})
   }
   SIGNALS.forEach(signal => process.on(signal, drain))
   return off
@@ -53,7 +54,7 @@ function drainOnSignals (stop: () => Promise<void>): () => void {
 
 /**
  * Works the queue in this process. Any number of workers, in any processes and on any machines, share one queue.
- * @throws CHARTS_ERR_INVALID_OPTIONS, also where there is no generator behind the URL
+ * @throws CHARTS_ERR_INVALID_OPTIONS, also if the module of the URL has no generator
  */
 export async function runWorker<Params = JsonValue, Content extends ChartContent = ChartContent> (options: RunWorkerOptions<Params, Content>): Promise<ChartWorker> {
   for (const moved of ['retry', 'retention']) {
@@ -67,10 +68,10 @@ export async function runWorker<Params = JsonValue, Content extends ChartContent
   const logger = options.logger ?? consoleLogger()
   const { redis, store, generate, chartStore, onFinished, telemetry } = options
   const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, threadMemory, threadEntry, handleSignals } = resolved
-  // First of all: where there is no generator, nothing is left open.
+  // Before anything is opened: this throws if the URL has no generator.
   const generator = await openGenerator(generate, { concurrency, threadMemory, threadEntry, chartBytes: limits.chartBytes, logger })
   const service = new ChartQueueService({ redis, store, keyPrefix, limits, chartStore, onFinished, telemetry, leaseDuration, logger })
-  await service.ready(READY).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
+  await service.ready(READY_TIMEOUT_MS).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
   const consumer = new Consumer({ service, generate: generator.generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
   const stop = () => consumer.stop().then(() => done)
   const off = handleSignals ? drainOnSignals(stop) : () => {}

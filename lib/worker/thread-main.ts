@@ -56,7 +56,7 @@ export default async function work ({ job, port }: { job: ThreadJob, port: Messa
     if ('abort' in message) {
       abort.abort(Object.assign(new Error(`The attempt was aborted: ${message.abort}`), { name: 'AbortError', code: message.abort }))
     } else if ('run' in message) {
-      run(message.run)
+      void run(message.run)
     } else if ('stored' in message) {
       const { resolve, value } = steps.get(message.stored)!
       resolve(value)

@@ -41,7 +41,7 @@ export class Gatherer<Item, Answer> {
   add (item: Item, bytes: number): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ item, bytes, since: performance.now(), resolve, reject })
-      if (this.#underWay < MAX_UNDER_WAY) this.#next()
+      if (this.#underWay < MAX_UNDER_WAY) void this.#next()
     })
   }
 
@@ -57,7 +57,7 @@ export class Gatherer<Item, Answer> {
       for (const { reject } of gathered) reject(error)
     } finally {
       this.#underWay--
-      this.#next()
+      void this.#next()
     }
   }
 

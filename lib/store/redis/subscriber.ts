@@ -45,7 +45,7 @@ export class Subscriber {
       if (channel === this.#pingChannel) this.#pong?.()
       else this.#onMessage(channel, message)
     })
-    this.#client.on('ready', () => { this.#resubscribe() })
+    this.#client.on('ready', () => { void this.#resubscribe() })
     this.#client.on('close', () => {
       clearTimeout(this.#retry)
       this.#set(false)
@@ -101,7 +101,7 @@ export class Subscriber {
       this.#set(true)
     } catch (error) {
       // Refused, not broken: a new connection would be refused as well, again and again.
-      if (isReplyError(error)) this.#retry = setTimeout(() => { this.#resubscribe() }, REFUSED_RETRY_MS).unref()
+      if (isReplyError(error)) this.#retry = setTimeout(() => { void this.#resubscribe() }, REFUSED_RETRY_MS).unref()
       else this.#client.disconnect(true)
     }
   }
@@ -114,7 +114,7 @@ export class Subscriber {
     clearTimeout(this.#pinger)
     this.#pinger = setTimeout(() => {
       this.#pingLater()
-      this.#ping()
+      void this.#ping()
     }, this.#pingInterval).unref()
   }
 
