@@ -82,13 +82,11 @@ export class ChartQueueService extends QueueService {
   readonly #closeStore: () => Promise<void>
 
   constructor (options: ChartQueueServiceOptions) {
-    const { pollInterval, limits: { queueTimeout, ...limits }, ...resolved } = resolveOptions(ServiceOptionsSchema, options)
+    const resolved = resolveOptions(ServiceOptionsSchema, options)
     const logger = options.logger ?? silentLogger
     const store = options.store ?? new RedisStore({ redis: options.redis!, keyPrefix: resolved.keyPrefix, logger })
     super({
       ...resolved,
-      limits: { ...limits, timeInQueue: queueTimeout },
-      poll: pollInterval,
       chartStore: options.chartStore,
       onFinished: options.onFinished,
       tenantWeight: options.tenantWeight,

@@ -15,11 +15,11 @@ export class DeadlineSweep {
   #claim_id = randomUUID()
   #sweeping: Promise<void> | null = null
 
-  constructor (leases: Leases, { timeInQueue, leaseDuration, logger }: { timeInQueue: number, leaseDuration: number, logger: Logger }) {
+  constructor (leases: Leases, { queueTimeout, leaseDuration, logger }: { queueTimeout: number, leaseDuration: number, logger: Logger }) {
     this.#leases = leases
     this.#leaseDuration = leaseDuration
     this.#logger = logger
-    this.#timer = setInterval(() => { this.#sweep() }, Math.min(Math.max(timeInQueue / 4, INTERVAL.shortest), INTERVAL.longest)).unref()
+    this.#timer = setInterval(() => { this.#sweep() }, Math.min(Math.max(queueTimeout / 4, INTERVAL.shortest), INTERVAL.longest)).unref()
   }
 
   /** No more looks; waits for the one under way. */

@@ -22,7 +22,7 @@ export interface IntakeOptions {
   readonly paramsSchema: object | undefined
   readonly retention: Retention
   readonly retry: RetryPolicy
-  readonly limits: { readonly waitingPerTenant: number, readonly scheduledPerTenant: number, readonly queueLength: number, readonly timeInQueue: number, readonly requestBytes: number }
+  readonly limits: { readonly waitingPerTenant: number, readonly scheduledPerTenant: number, readonly queueLength: number, readonly queueTimeout: number, readonly requestBytes: number }
   readonly tenantWeight: ((identity: Identity) => number) | undefined
   /** Told of what is new. */
   readonly created?: (task: ChartTask) => void
@@ -220,7 +220,7 @@ export class Intake {
       run_at: earliest,
       supersede,
       weight,
-      queueTimeout: limits.timeInQueue,
+      queueTimeout: limits.queueTimeout,
       retry_of: null,
       trace,
       depends_on,

@@ -41,13 +41,13 @@ export interface QueueServiceOptions {
     readonly runningPerTenant: number
     readonly scheduledPerTenant: number
     readonly queueLength: number
-    readonly timeInQueue: number
+    readonly queueTimeout: number
     readonly requestBytes: number
     readonly chartBytes: number
     readonly checkpointBytes: number
   }
   readonly leaseDuration: number
-  readonly poll: number
+  readonly pollInterval: number
   readonly chartStore?: ChartStore | undefined
   /** For tests. Default: 10 seconds for a call, a minute for a chart to be saved. */
   readonly chartStoreTimeouts?: ChartStoreTimeouts | undefined
@@ -140,7 +140,7 @@ export class QueueService {
       started: taken => this.history.started(taken),
       finished: (task, failed) => this.#tell(task, failed)
     })
-    this.feed = new TaskFeed({ store, poll: options.poll, logger })
+    this.feed = new TaskFeed({ store, pollInterval: options.pollInterval, logger })
     this.feed.onFeed(up => this.telemetry.feed(up))
     this.#estimates = new Estimates(store, logger, this.telemetry)
     this.#settler = new Settler(this.leases, { leaseDuration, logger })
@@ -148,8 +148,8 @@ export class QueueService {
     this.answers = new OpenAnswers({ store, reads: this.#reads, charts: this.#charts, estimates: this.#estimates, ...after })
     this.#intake = new Intake({ store, hostCharts, paramsSchema, tenantWeight, retention, retry, limits, created: task => this.history.created(task), ...after })
     this.#bulk = new BulkOperations({ store, reads: this.#reads, retry: task_id => this.#retryOnce(task_id), ...after })
-    const { timeInQueue } = limits
-    this.#sweep = timeInQueue > 0 ? new DeadlineSweep(this.leases, { timeInQueue, leaseDuration, logger }) : null
+    const { queueTimeout } = limits
+    this.#sweep = queueTimeout > 0 ? new DeadlineSweep(this.leases, { queueTimeout, leaseDuration, logger }) : null
   }
 
   /**

@@ -25,7 +25,7 @@ interface Topic {
 export interface TaskFeedOptions {
   readonly store: HintSource & TaskReader
   /** ms between reads while hints do not arrive. */
-  readonly poll: number
+  readonly pollInterval: number
   readonly logger: Logger
 }
 
@@ -35,7 +35,7 @@ export interface TaskFeedOptions {
  */
 export class TaskFeed implements HintListener {
   readonly #store: HintSource & TaskReader
-  readonly #poll: number
+  readonly #pollInterval: number
   readonly #logger: Logger
   readonly #topics = new Map<string, Topic>()
   readonly #messages = new Map<string, Set<() => void>>()
@@ -52,7 +52,7 @@ export class TaskFeed implements HintListener {
 
   constructor (options: TaskFeedOptions) {
     this.#store = options.store
-    this.#poll = options.poll
+    this.#pollInterval = options.pollInterval
     this.#logger = options.logger
     this.#unlisten = this.#store.listen(this)
     // Every stream of many listens: that they are many is no leak.
@@ -117,7 +117,7 @@ export class TaskFeed implements HintListener {
     if (known) known.add(more)
     else this.#messages.set(key, new Set([more]))
     // While hints do not arrive, it may have at any time.
-    const timer = setInterval(() => { if (!this.#up) more() }, this.#poll).unref()
+    const timer = setInterval(() => { if (!this.#up) more() }, this.#pollInterval).unref()
     const off = () => {
       clearInterval(timer)
       const listeners = this.#messages.get(key)
@@ -193,7 +193,7 @@ export class TaskFeed implements HintListener {
     // Whoever watches awaits it too; without watchers nobody would.
     topic.opened.catch(() => {})
     this.#topics.set(task_id, topic)
-    this.#timer ??= setInterval(() => this.#tick(), this.#poll).unref()
+    this.#timer ??= setInterval(() => this.#tick(), this.#pollInterval).unref()
     return topic
   }
 

@@ -7,7 +7,7 @@ import { root } from './root.ts'
 
 /** What a reader of the guide has installed. */
 const INSTALLED = [
-  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@opentelemetry', '@types/node', '@types/pg', 'esbuild', 'eventsource-parser', 'openai', 'pg', 'zod',
+  'fastify', 'ioredis', 'pino', '@microsoft/fetch-event-source', '@sinclair/typebox', '@opentelemetry', '@types/node', '@types/pg', 'esbuild', 'eventsource-parser', 'openai', 'pg', 'zod',
   ...['compress', 'cookie', 'cors', 'helmet', 'jwt', 'rate-limit', 'session', 'static', 'under-pressure'].map(name => `@fastify/${name}`)
 ]
 /** What the package exports, and from where. */

@@ -25,7 +25,7 @@ function intake (
       tenantWeight: undefined,
       retention: { task: 60, status: 60, messageIndex: 60 },
       retry: { attempts: 3, backoff: { type: 'fixed', delay: 0, max: 0, jitter: 0 } },
-      limits: { waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0 },
+      limits: { waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, queueTimeout: 0, requestBytes: 0 },
       ended: ({ task_id }) => { ended.push(task_id) },
       ...options
     })
@@ -188,7 +188,7 @@ t.test('what needs a chart that the host has lost waits for the one that is made
 })
 
 t.test('a batch that can never fit is not told to come back later', async t => {
-  const limits = { waitingPerTenant: 2, scheduledPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0 }
+  const limits = { waitingPerTenant: 2, scheduledPerTenant: 0, queueLength: 0, queueTimeout: 0, requestBytes: 0 }
   const { intake: many } = intake({ limits })
   const batch = [request(), request(), request()]
   await t.rejects(many.many(batch, ada, undefined), { code: 'CHARTS_ERR_INVALID_REQUEST', message: /not make more than 2 new tasks/ })

@@ -10,9 +10,9 @@ const LONG = 60_000
 
 interface Test { teardown (end: () => unknown): unknown }
 
-function start (t: Test, { poll = LONG, up = true, logger = silentLogger } = {}) {
+function start (t: Test, { pollInterval = LONG, up = true, logger = silentLogger } = {}) {
   const store = new ScriptedStore()
-  const feed = new TaskFeed({ store: store.port, poll, logger })
+  const feed = new TaskFeed({ store: store.port, pollInterval, logger })
   // The feed's own timer keeps no process alive.
   const alive = setInterval(() => {}, LONG)
   t.teardown(() => {
@@ -126,7 +126,7 @@ t.test('a read that was under way while something newer was announced does not g
 })
 
 t.test('while nothing is announced, tasks are polled', async t => {
-  const { store, feed } = start(t, { poll: 10, up: false })
+  const { store, feed } = start(t, { pollInterval: 10, up: false })
   const task = store.keep(someTask())
   const watch = feed.watch(task.task_id)
   await watch.next()
@@ -153,7 +153,7 @@ t.test('once announcements are back, what was missed is read at once', async t =
 })
 
 t.test('watched tasks are read again from time to time even so', async t => {
-  const { store, feed } = start(t, { poll: 10 })
+  const { store, feed } = start(t, { pollInterval: 10 })
   const task = store.keep(someTask())
   const watch = feed.watch(task.task_id)
   await watch.next()
@@ -191,7 +191,7 @@ t.test('a fresh start at a version that was seen before is shown too', async t =
 })
 
 t.test('a watch of what is unknown, or has vanished, ends', async t => {
-  const { store, feed } = start(t, { poll: 10, up: false })
+  const { store, feed } = start(t, { pollInterval: 10, up: false })
   t.same(await versions(feed.watch('unknown')), [])
   const task = store.keep(someTask())
   const watch = feed.watch(task.task_id)
@@ -285,7 +285,7 @@ t.test('a watch that cannot begin says why, and leaves nothing behind', async t 
 
 t.test('a watch outlives a store that does not answer', async t => {
   const logger = recordingLogger()
-  const { store, feed } = start(t, { poll: 10, up: false, logger })
+  const { store, feed } = start(t, { pollInterval: 10, up: false, logger })
   const task = store.keep(someTask())
   const watch = feed.watch(task.task_id)
   await watch.next()
@@ -322,7 +322,7 @@ t.test('closing ends every watch and listens no more', async t => {
 })
 
 t.test('who could not be told of more leaves nothing behind', async t => {
-  const { store, feed } = start(t, { up: false, poll: 5 })
+  const { store, feed } = start(t, { up: false, pollInterval: 5 })
   const unsubscribed: string[] = []
   Object.assign(store, {
     subscribeMessage: async () => { throw new Error('no') },

@@ -31,10 +31,10 @@ function work (t: Test, queue: Queue, { chartStore, generate, attemptTimeout = 6
     logger,
     chartStoreTimeouts: { ...TIMEOUTS, save },
     leaseDuration: 10_000,
-    poll: 2_000,
+    pollInterval: 2_000,
     retention: { task: 86_400, status: 3_600, messageIndex: 86_400 },
     retry: { attempts: 3, backoff: { type: 'fixed', delay: 0, max: 0, jitter: 0 } },
-    limits: { waitingPerTenant: 0, runningPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, timeInQueue: 0, requestBytes: 0, chartBytes: 0, checkpointBytes }
+    limits: { waitingPerTenant: 0, runningPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, queueTimeout: 0, requestBytes: 0, chartBytes: 0, checkpointBytes }
   })
   const consumer = new Consumer({ service, generate, concurrency: 1, leaseDuration: 10_000, attemptTimeout, shutdownTimeout: 0, logger })
   t.teardown(async () => {
