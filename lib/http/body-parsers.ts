@@ -24,7 +24,7 @@ export function parseBodies (fastify: FastifyInstance): void {
     // Many clients send the content type without a body, for example with DELETE.
     if (body === '') done(null, undefined)
     else if (hasTooManyParts(body)) done(new errors.CHARTS_ERR_INVALID_REQUEST(`body must not have more than ${MAX_JSON_PARTS} objects, lists and members`))
-    else parse(request, body, done)
+    else void parse(request, body, done)
   })
   // `fetch` sends a string as text/plain. Validation then tells the sender that the body must be an object, which 415 would not.
   fastify.addContentTypeParser('text/plain', { parseAs: 'string' }, (_request, body, done) => done(null, body))
