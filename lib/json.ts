@@ -1,6 +1,6 @@
 import { types } from 'node:util'
 
-/** Levels that anything that is stored may be nested: whatever reads it later may be recursive. */
+/** Maximum levels of nesting of stored JSON: code that reads it later may be recursive. */
 export const MAX_DEPTH = 500
 
 const QUOTE = 0x22
@@ -10,7 +10,7 @@ const CLOSE_LIST = 0x5d
 const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
-/** Where the string that begins at `start` ends. */
+/** The index of the quote that ends the string that begins at `start`. */
 function endOfString (json: string, start: number): number {
   for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {
     let backslashes = 0
@@ -19,18 +19,18 @@ function endOfString (json: string, start: number): number {
   }
 }
 
-/** Whether more than `most` brackets open, those within strings included. */
-function hasManyBrackets (json: string, most: number): boolean {
+/** Whether the text has more than `max` opening brackets, including those in strings. */
+function hasManyBrackets (json: string, max: number): boolean {
   let count = 0
   for (const bracket of '{[') {
-    for (let at = json.indexOf(bracket); at >= 0; at = json.indexOf(bracket, at + 1)) if (++count > most) return true
+    for (let at = json.indexOf(bracket); at >= 0; at = json.indexOf(bracket, at + 1)) if (++count > max) return true
   }
   return false
 }
 
 /** Whether JSON is nested deeper than `MAX_DEPTH` levels. `json` must be valid: the text is scanned, not parsed. */
 export function isTooDeep (json: string): boolean {
-  // Cheap tests first: each level takes two brackets, and few charts have hundreds.
+  // Cheap checks first: each level needs two brackets, and few charts have hundreds.
   if (json.length <= 2 * MAX_DEPTH || !hasManyBrackets(json, MAX_DEPTH)) return false
   let depth = 0
   for (let i = 0; i < json.length; i++) {
@@ -44,8 +44,7 @@ export function isTooDeep (json: string): boolean {
 }
 
 /**
- * JSON whose strings any store can keep: a lone surrogate, which `JSON.stringify` writes as an escape, becomes U+FFFD.
- * PostgreSQL, for one, refuses it.
+* Replaces lone surrogates, which `JSON.stringify` writes as escapes, with U+FFFD. Some databases refuse them: PostgreSQL, for example.
  */
 export function toWellFormedJson (json: string): string {
   return json.includes('\\ud') ? json.replace(/(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}/g, '$1\ufffd') : json
@@ -56,7 +55,7 @@ export const isHolder = (value: unknown): value is object => typeof value === 'o
 const hasToJson = (value: unknown): value is { toJSON (key: string): unknown } =>
   typeof (value as { toJSON?: unknown }).toJSON === 'function'
 
-/** Objects that `JSON.stringify` writes as `{}`, or as something that nobody can read back. */
+/** Objects that `JSON.stringify` writes as `{}`, or in a form that cannot be read back. */
 const isEmptied = (value: object): boolean =>
   types.isMap(value) || types.isSet(value) || types.isWeakMap(value) || types.isWeakSet(value) || types.isPromise(value) ||
   types.isRegExp(value) || types.isNativeError(value) || types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value)
@@ -68,7 +67,7 @@ const isPlain = (value: object): boolean => {
 
 const nameOf = (value: object): string => Object.prototype.toString.call(value).slice(8, -1)
 
-/** Why JSON cannot hold a value as it is, whatever that holds in turn; null where it can. */
+/** Why JSON cannot represent a value; null if it can. Members of the value are not checked. */
 function faultOf (value: unknown): string | null {
   switch (typeof value) {
     case 'string': return value.isWellFormed() ? null : 'must be well-formed Unicode: it has half of a surrogate pair'
@@ -84,8 +83,8 @@ function faultOf (value: unknown): string | null {
 class JsonFault extends Error {}
 
 /**
- * A member of an input as JSON has it.
- * @throws JsonFault for what `JSON.stringify` refuses, drops, or turns into something else without a word
+* The value that JSON has for a member of an input.
+ * @throws JsonFault if `JSON.stringify` would refuse the value, drop it, or silently change it
  */
 function toJsonValue (given: unknown): unknown {
   if (given === null || given === undefined || !hasToJson(given)) {
@@ -111,12 +110,12 @@ function checkKey (key: string): void {
 }
 
 /**
- * What a list or an object holds, as JSON has it. Members that are undefined stay: objects leave them out.
- * @throws JsonFault for the first member that JSON cannot hold as it is, or what a getter throws
+* The members of a list or an object, as JSON has them. Undefined members of an object stay: `JSON.stringify` leaves them out.
+ * @throws JsonFault for the first member that JSON cannot represent; and whatever a getter throws
  */
 export function jsonMembers (holder: object): unknown[] {
   if (Array.isArray(holder)) {
-    // By index: a hole would be written as null, too. Copied only where it holds something that has another form.
+    // By index, because JSON has null for a hole, too. Copies the list only if a member has another form in JSON.
     for (let i = 0; i < holder.length; i++) if (toListed(holder[i]) !== holder[i]) return Array.from(holder, toListed)
     return holder
   }
@@ -124,7 +123,7 @@ export function jsonMembers (holder: object): unknown[] {
   return Object.values(holder).map(toJsonValue)
 }
 
-/** Where an input is no JSON, as a JSON pointer, and why: for an input of which `jsonMembers` has thrown, at whatever level. */
+/** The JSON pointer of the first value that JSON cannot represent, and why. For an input for which `jsonMembers` has thrown at some level. */
 export function locateJsonFault (input: object): { path: string, message: string } {
   const seen = new Set<unknown>([input])
   const open = [{ path: '', holder: input }]

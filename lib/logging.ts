@@ -1,31 +1,31 @@
 import type { Logger } from './generator.ts'
 
-/** Characters that are logged of a text: what a generator throws may hold the answer of a whole model. */
+/** Maximum characters of a logged text. An error of a generator may contain the whole response of a model. */
 const MAX_TEXT = 2_048
-/** Those of a stack: its message, and where it came from. */
+/** Maximum characters of a logged stack, which has the message and where the error was thrown. */
 const MAX_STACK = 2 * MAX_TEXT
-/** Members of a list or an object, and levels of both and of causes, that are logged. */
+/** Maximum members of a logged list or object, and maximum levels of members and causes. */
 const MAX_MEMBERS = 50
 const MAX_LEVELS = 4
 
-const shortened = (text: string, most: number): string =>
-  text.length > most ? `${text.slice(0, most).toWellFormed()}… (${text.length} characters)` : text
+const truncate = (text: string, maxLength: number): string =>
+  text.length > maxLength ? `${text.slice(0, maxLength).toWellFormed()}… (${text.length} characters)` : text
 
-/** A text as it is logged. */
-export const toLoggedText = (text: string): string => shortened(text, MAX_TEXT)
+/** Truncates a text for the log. */
+export const toLoggedText = (text: string): string => truncate(text, MAX_TEXT)
 
-/** A stack as it is logged. It begins with the message: cut there, where the error came from is still shown. */
-export const toLoggedStack = (stack: string, message: string): string => shortened(stack.replace(message, toLoggedText), MAX_STACK)
+/** Truncates a stack for the log. The message in it is truncated first, so that the frames behind it remain. */
+export const toLoggedStack = (stack: string, message: string): string => truncate(stack.replace(message, toLoggedText), MAX_STACK)
 
-/** Whether a line of a level would go anywhere; a logger that does not say gets them all. */
+/** Whether lines of a level are written. True if the logger does not tell. */
 export const isLogged = (logger: Logger, level: 'debug' | 'info' | 'warn' | 'error'): boolean => logger.isLevelEnabled?.(level) ?? true
 
-/** What is logged of an error, or of anything else that was thrown: of the same class, its texts cut, its causes too. */
+/** A copy of a thrown value for the log: an error stays of its class, and all texts and causes are truncated. */
 export function toLogged (thrown: unknown): unknown {
   try {
     return bounded(thrown, 0)
   } catch {
-    return new Error('what was thrown cannot be read')
+    return new Error('the thrown value cannot be read')
   }
 }
 
@@ -44,7 +44,7 @@ function boundedMembers (value: object, level: number): Record<string, unknown> 
   return Object.fromEntries(members.map(([key, member]) => [toLoggedText(key), bounded(member, level + 1)]))
 }
 
-/** Of the class of the error, so that the host's serializers know it. */
+/** Keeps the class of the error, so that the host's serializers recognise it. */
 function boundedError (error: Error, level: number): Error {
   const message = toLoggedText(String(error.message))
   const stack = toLoggedStack(String(error.stack), String(error.message))

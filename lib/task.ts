@@ -159,9 +159,9 @@ export function isFinished (task: { readonly status: ChartStatus }): boolean {
 }
 
 /** Bytes of the request that a cancelled task keeps. */
-export const MOST_KEPT = 1_024
+export const MAX_KEPT_BYTES = 1_024
 
-export const isLongQuery = (adjustment_query: string | null): boolean => Buffer.byteLength(JSON.stringify(adjustment_query)) > MOST_KEPT
+export const isLongQuery = (adjustment_query: string | null): boolean => Buffer.byteLength(JSON.stringify(adjustment_query)) > MAX_KEPT_BYTES
 
 /** A cancelled task with its shortened request, so that a task that was read and one made of a hint are equal. */
 export function shownCancelled (task: ChartTask): ChartTask {

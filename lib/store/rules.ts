@@ -1,6 +1,6 @@
 // Numbers that every built-in store keeps to: the memory store imports them, and the Lua scripts have them as `RULES.<name>`.
 export { MAX_CODES, MAX_LATEST } from '../monitoring-rules.ts'
-export { MOST_KEPT as MAX_KEPT_BYTES } from '../task.ts'
+export { MAX_KEPT_BYTES } from '../task.ts'
 
 /** Strides of the priorities: under full load, of every 21 tasks 16 are high, 4 normal and 1 low. */
 export const STRIDE_HIGH = 1
