@@ -142,6 +142,15 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     const { tasks: [again] } = await scene.store.claim(claim)
     assert.deepEqual(again!.checkpoints, new Map())
     assert.equal((await scene.settle(completion(again!))).current, true)
+  },
+
+  'clean-up leaves tasks at their cap while another task of the tenant is about to run': async scene => {
+    const tenant = 'org:acme'
+    const [first, second, third] = [await scene.enqueue({ tenant }), await scene.enqueue({ tenant }), await scene.enqueue({ tenant })]
+    await scene.store.claim(scene.wish({ count: 3, runningPerTenant: 1 }))
+    await scene.store.cancel(first.task_id)
+    await scene.store.cleanup()
+    assert.deepEqual((await scene.store.read([second.task_id, third.task_id])).map(task => task?.queue_position), [1, null])
   }
 }
 

@@ -1860,7 +1860,8 @@ local function check_queued(task)
     enqueue_task(id, terms)
     count_mended()
   elseif not name and call('ZSCORE', Q .. 'capped:' .. terms.tenant, id) then
-    if counted('running', terms.tenant) == 0 then
+    local ready = counted('waiting', terms.tenant) - counted('scheduled', terms.tenant)
+    if counted('running', terms.tenant) == 0 and ready <= call('ZCARD', Q .. 'capped:' .. terms.tenant) then
       readmit_capped(terms.tenant)
       count_mended()
     end

@@ -83,8 +83,9 @@ local function check_queued(task)
     enqueue_task(id, terms)
     count_mended()
   elseif not name and call('ZSCORE', Q .. 'capped:' .. terms.tenant, id) then
-    -- Without running tasks, no end of a lease would readmit it.
-    if counted('running', terms.tenant) == 0 then
+    -- Without other tasks of the tenant that run or are about to, no end of a lease would readmit it.
+    local ready = counted('waiting', terms.tenant) - counted('scheduled', terms.tenant)
+    if counted('running', terms.tenant) == 0 and ready <= call('ZCARD', Q .. 'capped:' .. terms.tenant) then
       readmit_capped(terms.tenant)
       count_mended()
     end
