@@ -697,9 +697,9 @@ local function start_attempt(task, step)
   state.worker, state.claim_id, state.settled_by, state.trace = claim.worker, claim.id, '', step .. ',' .. digits[now] .. ',0'
   announce(task)
 end
-local function cancel_if_superseded(task, at, score)
+local function cancel_if_superseded(task, queue_number, score)
   if not is_superseded(task.id, task.terms) then return false end
-  local name = QUEUES[at]
+  local name = QUEUES[queue_number]
   flush_queues()
   call('ZADD', queue(name), string.format('%.17g', score), task.id)
   if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
@@ -721,12 +721,12 @@ local function count_running(tenant, cap)
   end
   return counted('running', tenant)
 end
-local function task_for_place(task, at, score, has_deferred)
-  local id = claim.max_running > 0 and at > 1 and pop_reserved(task.terms.tenant)
+local function task_for_place(task, queue_number, score, has_deferred)
+  local id = claim.max_running > 0 and queue_number > 1 and pop_reserved(task.terms.tenant)
   local reserved = id and find(id)
   if not reserved or reserved.state.status ~= 'PENDING' then return task end
   if has_deferred and is_superseded(id, reserved.terms) and cancel_task(id) then return task end
-  hold_at_cap(task.id, task.terms.tenant, at, score)
+  hold_at_cap(task.id, task.terms.tenant, queue_number, score)
   return reserved
 end`,
   'base': `--- @include "start"
@@ -825,17 +825,17 @@ end`,
 end`,
   'capped': `local MAX_CAPPED_MOVES = RULES.MAX_ASIDE
 local readmitted = 0
-local function hold_at_cap(id, tenant, at, score)
+local function hold_at_cap(id, tenant, queue_number, score)
   local turn = score >= 0 and score < MAX_TURN and math.floor(score) or 0
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * MAX_TURN + turn), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', queue_number * MAX_TURN + turn), id)
 end
 local function next_capped(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * MAX_TURN then return head end
   local places = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
   if places % RULES.PARKED_NORMAL_EVERY > 0 then return head end
-  local at = places == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * MAX_TURN, string.format('(%.0f', (at + 1) * MAX_TURN), 'WITHSCORES', 'LIMIT', 0, 1)
+  local queue_number = places == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, queue_number * MAX_TURN, string.format('(%.0f', (queue_number + 1) * MAX_TURN), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
   call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower
@@ -926,27 +926,27 @@ local function claim_tasks(own, last_claim, paused, has_deferred)
   local claimed, ids, skipped, bytes, queues_left = {}, {}, 0, 0, nil
   local wanted, is_capped = math.min(claim.wanted, MAX_CLAIMED), claim.max_running > 0
   while #claimed < wanted and skipped < MAX_SKIPPED and cascaded < 2 * MAX_CASCADE and bytes < MAX_CLAIMED_BYTES and not paused do
-    local id, at, score = pop(wanted - #claimed)
+    local id, queue_number, score = pop(wanted - #claimed)
     if not id then
       queues_left = count_queues()
       if queues_left == 0 or not mend_shares() then break end
-      queues_left, id, at, score = nil, pop(wanted - #claimed)
+      queues_left, id, queue_number, score = nil, pop(wanted - #claimed)
       if not id then break end
     end
     local task = find(id)
     local status = task and task.state.status
-    if status == 'LOST' or (status == 'PENDING' and at == 1 and task.state.lease == 0) then
+    if status == 'LOST' or (status == 'PENDING' and queue_number == 1 and task.state.lease == 0) then
       fail_lost(task)
       skipped = skipped + 1
     elseif status ~= 'PENDING' then
       skipped = skipped + 1
-    elseif has_deferred and cancel_if_superseded(task, at, score) then
+    elseif has_deferred and cancel_if_superseded(task, queue_number, score) then
       skipped = skipped + 1
     elseif is_capped and count_running(task.terms.tenant, claim.max_running) >= claim.max_running then
-      hold_at_cap(id, task.terms.tenant, at, score)
+      hold_at_cap(id, task.terms.tenant, queue_number, score)
       skipped = skipped + 1
     else
-      task = task_for_place(task, at, score, has_deferred)
+      task = task_for_place(task, queue_number, score, has_deferred)
       local lost = lost_workers(task, task.state.attempt + 1)
       local is_alone = lost and lost[3] == 1
       local has_request, request = read_request(task)

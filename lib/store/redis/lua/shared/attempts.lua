@@ -39,9 +39,9 @@ local function start_attempt(task, step)
 end
 
 -- Cancels a popped task that was superseded, after it and its share were put back: as if it had never been popped.
-local function cancel_if_superseded(task, at, score)
+local function cancel_if_superseded(task, queue_number, score)
   if not is_superseded(task.id, task.terms) then return false end
-  local name = QUEUES[at]
+  local name = QUEUES[queue_number]
   flush_queues()
   call('ZADD', queue(name), string.format('%.17g', score), task.id)
   if STRIDE[name] then set_share(name, share(name) - STRIDE[name]) end
@@ -67,12 +67,12 @@ local function count_running(tenant, cap)
 end
 
 -- The task that gets the place of a popped one: a lower task of its tenant, if that has been given the place (capped.lua).
-local function task_for_place(task, at, score, has_deferred)
+local function task_for_place(task, queue_number, score, has_deferred)
   -- A task that has run before goes first in any case.
-  local id = claim.max_running > 0 and at > 1 and pop_reserved(task.terms.tenant)
+  local id = claim.max_running > 0 and queue_number > 1 and pop_reserved(task.terms.tenant)
   local reserved = id and find(id)
   if not reserved or reserved.state.status ~= 'PENDING' then return task end
   if has_deferred and is_superseded(id, reserved.terms) and cancel_task(id) then return task end
-  hold_at_cap(task.id, task.terms.tenant, at, score)
+  hold_at_cap(task.id, task.terms.tenant, queue_number, score)
   return reserved
 end

@@ -5,9 +5,9 @@
 local MAX_CAPPED_MOVES = RULES.MAX_ASIDE
 local readmitted = 0
 
-local function hold_at_cap(id, tenant, at, score)
+local function hold_at_cap(id, tenant, queue_number, score)
   local turn = score >= 0 and score < MAX_TURN and math.floor(score) or 0
-  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', at * MAX_TURN + turn), id)
+  call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', queue_number * MAX_TURN + turn), id)
 end
 
 -- The next capped task of a tenant, as id and score. Of 21 places, 16 go to a high task, 4 to a normal and 1 to a low one, if there are such:
@@ -18,8 +18,8 @@ local function next_capped(key, tenant)
   if not head[1] or tonumber(head[2]) < 2 * MAX_TURN then return head end
   local places = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
   if places % RULES.PARKED_NORMAL_EVERY > 0 then return head end
-  local at = places == 0 and 4 or 3
-  local lower = call('ZRANGEBYSCORE', key, at * MAX_TURN, string.format('(%.0f', (at + 1) * MAX_TURN), 'WITHSCORES', 'LIMIT', 0, 1)
+  local queue_number = places == 0 and 4 or 3
+  local lower = call('ZRANGEBYSCORE', key, queue_number * MAX_TURN, string.format('(%.0f', (queue_number + 1) * MAX_TURN), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
   call('HSET', Q .. 'turns:low', '=' .. tenant, lower[1])
   return lower

@@ -56,29 +56,29 @@ local function claim_tasks(own, last_claim, paused, has_deferred)
   local claimed, ids, skipped, bytes, queues_left = {}, {}, 0, 0, nil
   local wanted, is_capped = math.min(claim.wanted, MAX_CLAIMED), claim.max_running > 0
   while #claimed < wanted and skipped < MAX_SKIPPED and cascaded < 2 * MAX_CASCADE and bytes < MAX_CLAIMED_BYTES and not paused do
-    local id, at, score = pop(wanted - #claimed)
+    local id, queue_number, score = pop(wanted - #claimed)
     if not id then
       -- Queues with tasks of which none was popped: a share was lost.
       queues_left = count_queues()
       if queues_left == 0 or not mend_shares() then break end
-      queues_left, id, at, score = nil, pop(wanted - #claimed)
+      queues_left, id, queue_number, score = nil, pop(wanted - #claimed)
       if not id then break end
     end
     local task = find(id)
     local status = task and task.state.status
-    if status == 'LOST' or (status == 'PENDING' and at == 1 and task.state.lease == 0) then
+    if status == 'LOST' or (status == 'PENDING' and queue_number == 1 and task.state.lease == 0) then
       fail_lost(task)
       skipped = skipped + 1
     elseif status ~= 'PENDING' then
       -- Its record was lost, or it does not wait.
       skipped = skipped + 1
-    elseif has_deferred and cancel_if_superseded(task, at, score) then
+    elseif has_deferred and cancel_if_superseded(task, queue_number, score) then
       skipped = skipped + 1
     elseif is_capped and count_running(task.terms.tenant, claim.max_running) >= claim.max_running then
-      hold_at_cap(id, task.terms.tenant, at, score)
+      hold_at_cap(id, task.terms.tenant, queue_number, score)
       skipped = skipped + 1
     else
-      task = task_for_place(task, at, score, has_deferred)
+      task = task_for_place(task, queue_number, score, has_deferred)
       local lost = lost_workers(task, task.state.attempt + 1)
       local is_alone = lost and lost[3] == 1
       local has_request, request = read_request(task)
