@@ -7,7 +7,7 @@ export {
   ChartGenerationError, errors, isChartsError, type ChartGenerationErrorOptions, type ChartsError, type ChartsErrorCode, type FailureCode
 } from './errors.ts'
 export { BatchRequestSchema, ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, ChartVisibility, CreateChartRequestSchema } from './task.ts'
-export type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRequest, Identity, JsonValue, PublicChartTask } from './task.ts'
+export type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRequest, Identity, JsonValue, PublicChartTask, StoredTask } from './task.ts'
 export type { AbortCode, ChartContent, GenerateChart, GenerateContext, Logger, ProgressUpdate } from './generator.ts'
 export type { BackoffOptions, LimitsOptions, RetentionOptions, RetryOptions, RouteLogOptions, StreamOptions, WorkerOptions } from './options/types.ts'
 export type { Access, Authorize, Identify, Operation } from './http/access.ts'

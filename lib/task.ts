@@ -72,6 +72,10 @@ export interface ChartTask extends Omit<PublicChartTask, 'queue_position' | 'ret
   readonly org_id: string | null
   /** The tasks that it waits for, in the order of the request. */
   readonly depends_on: readonly string[]
+}
+
+/** The task as stores keep it: with what estimates are made of. */
+export interface StoredTask extends ChartTask {
   /** When `current_step` began, ms since the epoch; for a task that waits for a time, that time. Null if unknown. */
   readonly step_at: number | null
   /** `progress` when `current_step` began. */
@@ -164,6 +168,6 @@ export const MAX_KEPT_BYTES = 1_024
 export const isLongQuery = (adjustment_query: string | null): boolean => Buffer.byteLength(JSON.stringify(adjustment_query)) > MAX_KEPT_BYTES
 
 /** A cancelled task with its shortened request, so that a task that was read and one made of a hint are equal. */
-export function shownCancelled (task: ChartTask): ChartTask {
+export function shownCancelled<Task extends ChartTask> (task: Task): Task {
   return task.status === ChartStatus.CANCELLED && isLongQuery(task.adjustment_query) ? { ...task, adjustment_query: null } : task
 }

@@ -1,6 +1,6 @@
 // This package, in the files that it ships: dist/lib, which `npm run bench` has compiled.
 import { Redis } from 'ioredis'
-import { ChartQueueService, runWorker } from '../../lib/index.ts'
+import { ChartQueueService, runWorker, type ChartTask } from '../../lib/index.ts'
 import type { QueueSystem } from './system.ts'
 
 const TENANTS = 50
@@ -57,7 +57,7 @@ export const asyncCharts: QueueSystem = {
     return {
       async addAndWait (request) {
         const { task } = await service.enqueueChartTask(request, nextIdentity())
-        let last = task
+        let last: ChartTask = task
         for await (const state of service.watchTask(task.task_id, { after: task.version })) last = state
         return last
       },

@@ -1,6 +1,6 @@
 import type { Logger } from '../generator.ts'
 import type { QueueSnapshot, QueueStatistics, TaskReader } from '../store/task-store.ts'
-import { isFinished, type ChartTask } from '../task.ts'
+import { isFinished, type ChartTask, type StoredTask } from '../task.ts'
 import type { QueueTelemetry } from '../telemetry/queue-telemetry.ts'
 import { Forecast, waitsForOthers } from './forecast.ts'
 
@@ -36,7 +36,7 @@ export class Estimates {
   readonly #telemetry: QueueTelemetry
   #asked: Promise<QueueSnapshot> | null = null
   #answer: Promise<Forecast | null> = Promise.resolve(null)
-  readonly #shared = new WeakMap<ChartTask, { readonly at: number, readonly task: Promise<ChartTask> }>()
+  readonly #shared = new WeakMap<StoredTask, { readonly at: number, readonly task: Promise<StoredTask> }>()
 
   constructor (store: QueueStatistics & TaskReader, logger: Logger, telemetry: QueueTelemetry) {
     this.#store = store
@@ -53,13 +53,13 @@ export class Estimates {
    * The tasks, each with its estimate where there is one; a store that does not answer costs the estimates alone.
    * `seen`: others that they may wait for, as far as they are at hand.
    */
-  async ofAll (tasks: readonly ChartTask[], seen: ReadonlyMap<string, ChartTask> = new Map()): Promise<ChartTask[]> {
+  async ofAll (tasks: readonly StoredTask[], seen: ReadonlyMap<string, StoredTask> = new Map()): Promise<StoredTask[]> {
     const estimated = await this.#estimate(tasks, seen)
     this.#telemetry.estimated(estimated)
     return estimated
   }
 
-  async #estimate (tasks: readonly ChartTask[], seen: ReadonlyMap<string, ChartTask>): Promise<ChartTask[]> {
+  async #estimate (tasks: readonly StoredTask[], seen: ReadonlyMap<string, StoredTask>): Promise<StoredTask[]> {
     if (tasks.every(isFinished)) return [...tasks]
     const find = tasks.some(waitsForOthers) ? await this.#needed(tasks, seen) : nobody
     const forecast = await this.#forecast()
@@ -71,13 +71,13 @@ export class Estimates {
     })
   }
 
-  async of (task: ChartTask, seen?: ReadonlyMap<string, ChartTask>): Promise<ChartTask> {
+  async of (task: StoredTask, seen?: ReadonlyMap<string, StoredTask>): Promise<StoredTask> {
     const [estimated] = await this.ofAll([task], seen)
     return estimated!
   }
 
   /** One for all who watch: a thousand watchers of a task are told the same, in a frame that is made once. */
-  async shared (task: ChartTask, seen?: ReadonlyMap<string, ChartTask>): Promise<ChartTask> {
+  async shared (task: StoredTask, seen?: ReadonlyMap<string, StoredTask>): Promise<StoredTask> {
     const known = this.#shared.get(task)
     if (known && performance.now() - known.at < SHARED) return known.task
     const estimated = this.of(task, seen)
@@ -100,7 +100,7 @@ export class Estimates {
   }
 
   /** Finds what the tasks wait for, and what that waits for, as far as it is worth it. */
-  async #needed (tasks: readonly ChartTask[], seen: ReadonlyMap<string, ChartTask>): Promise<(task_id: string) => ChartTask | undefined> {
+  async #needed (tasks: readonly StoredTask[], seen: ReadonlyMap<string, StoredTask>): Promise<(task_id: string) => StoredTask | undefined> {
     const known = new Map([...seen, ...tasks.map(task => [task.task_id, task] as const)])
     const end = performance.now() + PATIENCE
     let open = [...known.values()]

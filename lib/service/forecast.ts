@@ -1,5 +1,5 @@
 import type { QueueSnapshot } from '../store/task-store.ts'
-import { ChartStatus, type ChartTask } from '../task.ts'
+import { ChartStatus, type StoredTask } from '../task.ts'
 
 /** ms that a task may wait before what runs is taken for all that can run: a worker that is idle takes one at once. */
 const IDLE_GRACE = 1_000
@@ -37,7 +37,7 @@ function placeOf (sorted: readonly number[], value: number): number {
 }
 
 /** Whether a task waits for others of its user to be completed. */
-export const waitsForOthers = ({ status, current_step }: ChartTask): boolean =>
+export const waitsForOthers = ({ status, current_step }: StoredTask): boolean =>
   status === ChartStatus.PENDING && current_step === 'waiting_for_dependencies'
 
 /**
@@ -85,7 +85,7 @@ export class Forecast {
    * When a task will be done, ms since the epoch; null where nobody knows. `find`: the tasks that others wait for. `known`: what
    * has been worked out already, because many may wait for the same.
    */
-  completionOf (task: ChartTask, find: (task_id: string) => ChartTask | undefined, known = new Map<string, number | null>()): number | null {
+  completionOf (task: StoredTask, find: (task_id: string) => StoredTask | undefined, known = new Map<string, number | null>()): number | null {
     const before = known.get(task.task_id)
     if (before !== undefined) return before
     const completion = this.#completionOf(task, find, known)
@@ -93,7 +93,7 @@ export class Forecast {
     return completion
   }
 
-  #completionOf (task: ChartTask, find: (task_id: string) => ChartTask | undefined, known: Map<string, number | null>): number | null {
+  #completionOf (task: StoredTask, find: (task_id: string) => StoredTask | undefined, known: Map<string, number | null>): number | null {
     switch (task.status) {
       case ChartStatus.COMPLETED: return this.now
       case ChartStatus.PROCESSING: return this.#completionOfRunning(task)
@@ -123,7 +123,7 @@ export class Forecast {
     return position === place ? start : start + (position - place) * pace / free.filter(at => at !== Infinity).length
   }
 
-  #completionOfRunning (task: ChartTask): number | null {
+  #completionOfRunning (task: StoredTask): number | null {
     const { current_step, step_at, started_at, attempt } = task
     if (step_at === null) return null
     const duration = this.#durationOf(current_step, this.now - step_at)
@@ -136,7 +136,7 @@ export class Forecast {
   }
 
   /** What others took, and what this one will take at its own pace: weighed by how much of the step it has done. */
-  #paced ({ current_step, step_progress, step_at, step_from, progress, progress_at }: ChartTask, duration: number): number {
+  #paced ({ current_step, step_progress, step_at, step_from, progress, progress_at }: StoredTask, duration: number): number {
     const seen = this.#steps.get(current_step)!
     const room = middle(seen.progress) - step_from
     const overall = room > 0 ? (progress - step_from) / room : 0
@@ -150,7 +150,7 @@ export class Forecast {
   }
 
   /** When the last of those that a task waits for is there. */
-  #startAfter ({ depends_on }: ChartTask, find: (task_id: string) => ChartTask | undefined, known: Map<string, number | null>): number | null {
+  #startAfter ({ depends_on }: StoredTask, find: (task_id: string) => StoredTask | undefined, known: Map<string, number | null>): number | null {
     let start = this.now
     for (const task_id of depends_on) {
       const task = find(task_id)
@@ -161,7 +161,7 @@ export class Forecast {
     return start
   }
 
-  #startOf ({ queue_position, current_step, step_at }: ChartTask): number | null {
+  #startOf ({ queue_position, current_step, step_at }: StoredTask): number | null {
     if (queue_position !== null) return this.#after(this.waitOf(queue_position))
     const waitsForTime = current_step === 'scheduled' || current_step === 'retrying'
     if (!waitsForTime || step_at === null) return null

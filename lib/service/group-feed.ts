@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isStoreUnavailable } from '../errors.ts'
 import type { TaskRef } from '../store/task-store.ts'
-import { isFinished, type ChartTask } from '../task.ts'
+import { isFinished, type ChartTask, type StoredTask } from '../task.ts'
 
 /** ms before a cursor that are repeated: a change may have been on its way when the cursor was given. */
 const OVERLAP = 20_000
@@ -12,8 +12,8 @@ const LOOK_AGAIN = { incomplete: 250, unavailable: 1_000 }
 export const END = 'end'
 
 /** One task's state, and where a reader who comes back goes on. */
-export interface GroupState {
-  readonly task: ChartTask
+export interface GroupState<Task extends ChartTask = ChartTask> {
+  readonly task: Task
   readonly cursor: string
 }
 
@@ -21,7 +21,7 @@ export interface GroupSource {
   /** Its unfinished tasks, and those that have ended since a time (ms since the epoch), oldest first. */
   list (since: number): Promise<GroupList>
   /** The first of the tasks as they are now, at least one; null for what is no longer kept. */
-  read (task_ids: readonly string[]): Promise<Array<ChartTask | null>>
+  read (task_ids: readonly string[]): Promise<Array<StoredTask | null>>
   /** Calls back when it may have more tasks; starts before `list` is asked. Returns what ends that. */
   onMore (more: () => void): Promise<() => void>
   /** Whether it is over when all of its tasks have ended: nothing will be added to it. */
@@ -38,12 +38,12 @@ export interface GroupList {
   readonly complete: boolean
 }
 
-type Watch = (task_id: string, options: { signal: AbortSignal }) => AsyncIterable<ChartTask>
+type Watch = (task_id: string, options: { signal: AbortSignal }) => AsyncIterable<StoredTask>
 
-const timeOf = (task: ChartTask) => Date.parse(task.completed_at ?? task.started_at ?? task.created_at)
-const isRef = (state: ChartTask | TaskRef): state is TaskRef => !('status' in state)
+const timeOf = (task: StoredTask) => Date.parse(task.completed_at ?? task.started_at ?? task.created_at)
+const isRef = (state: StoredTask | TaskRef): state is TaskRef => !('status' in state)
 /** When a task that is still to be told has ended; null where it has not. */
-const endOf = (state: ChartTask | TaskRef) => isRef(state) ? state.completed_at : isFinished(state) ? timeOf(state) : null
+const endOf = (state: StoredTask | TaskRef) => isRef(state) ? state.completed_at : isFinished(state) ? timeOf(state) : null
 
 /** The cursor of a moment, ms since the epoch. */
 export const cursorAt = (time: number): string => time.toString(36)
@@ -61,7 +61,7 @@ class Group {
   readonly #since: number
   readonly #members = new Set<string>()
   /** What is still to be told, the latest of each task; of one that has ended before only its name, until its turn comes. */
-  readonly #pending = new Map<string, ChartTask | TaskRef>()
+  readonly #pending = new Map<string, StoredTask | TaskRef>()
   /** Whose end has not been seen yet. */
   readonly #open = new Set<string>()
   readonly #left = new AbortController()
@@ -85,7 +85,7 @@ class Group {
   }
 
   /** The next state that is to be told; null when nothing follows. */
-  async next (): Promise<GroupState | null> {
+  async next (): Promise<GroupState<StoredTask> | null> {
     while (!this.#left.signal.aborted) {
       if (this.#failure) throw this.#failure
       const [state] = this.#pending.values()
@@ -175,7 +175,7 @@ class Group {
     }
   }
 
-  #tell (task: ChartTask): GroupState {
+  #tell (task: StoredTask): GroupState<StoredTask> {
     this.#pending.delete(task.task_id)
     this.#latest = Math.max(this.#latest, timeOf(task))
     if (this.#source.closed && this.#pending.size === 0 && this.#open.size === 0) return { task, cursor: END }
@@ -189,7 +189,7 @@ class Group {
  * Many tasks as one stream: every state of each as it comes, a slow reader skipping states but never the last of any. A reader
  * that comes back with a cursor gets what has not ended, and what ended since, a little of it once more.
  */
-export async function * watchGroup (source: GroupSource, watch: Watch, options: { after?: string | undefined, signal: AbortSignal }): AsyncGenerator<GroupState, void, void> {
+export async function * watchGroup (source: GroupSource, watch: Watch, options: { after?: string | undefined, signal: AbortSignal }): AsyncGenerator<GroupState<StoredTask>, void, void> {
   const { after, signal } = options
   const group = new Group(source, watch, after === undefined ? 0 : readCursor(after) - OVERLAP)
   const leave = () => group.leave()

@@ -3,7 +3,7 @@ import { errors } from '../errors.ts'
 import type { EnqueuedTask, EnqueueRefusal, Retention, RetryPolicy, StoreClock, TaskDetails, TaskDraft, TaskQueue, TaskReader, TraceContext } from '../store/task-store.ts'
 import {
   BatchRequestSchema, ChartPriority, ChartVisibility, CreateChartRequestSchema, isId,
-  type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity
+  type BatchedChartRequest, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity, type StoredTask
 } from '../task.ts'
 import { describeIssues, embeddable, isStorable, strictValidator, type Validator } from '../validator.ts'
 import { aFewAtATime } from './a-few-at-a-time.ts'
@@ -74,7 +74,7 @@ export class Intake {
   }
 
   /** Asks for the chart of a failed task again, in the words in which it was asked for: a new task, or the one that there is already. */
-  async again ({ task, request, priority, weight }: TaskDetails, trace: TraceContext | null = null): Promise<EnqueuedTask> {
+  async again ({ task, request, priority, weight }: TaskDetails<StoredTask>, trace: TraceContext | null = null): Promise<EnqueuedTask> {
     const { user_id, org_id, message_id, visibility, adjustment_query, params } = request
     const wish = { message_id, visibility, adjustment_query, priority, ...(params === undefined ? {} : { params }) }
     const needs = await Promise.all(task.depends_on.map(task_id => this.#latest(task_id)))

@@ -1,5 +1,5 @@
 import type { TaskReader } from '../store/task-store.ts'
-import type { ChartTask } from '../task.ts'
+import type { StoredTask } from '../task.ts'
 import { Budget } from './budget.ts'
 
 /** Bytes that one process reads from the store at a time, of all answers together. */
@@ -19,14 +19,14 @@ export class LargeReads {
   }
 
   /** The first of the tasks, as many as one slice has; null for what is no longer kept. */
-  tasks (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
+  tasks (task_ids: readonly string[]): Promise<Array<StoredTask | null>> {
     const ids = task_ids.slice(0, TASKS.count)
     const bytes = Math.min(ids.length * TASKS.usual, TASKS.most)
     return this.#budget.run(bytes, () => this.#store.read(ids, bytes))
   }
 
   /** All of the tasks that are still kept, slice by slice, each read when it is asked for. */
-  async * slices (task_ids: readonly string[]): AsyncGenerator<ChartTask[], void, void> {
+  async * slices (task_ids: readonly string[]): AsyncGenerator<StoredTask[], void, void> {
     for (let at = 0; at < task_ids.length;) {
       const found = await this.tasks(task_ids.slice(at))
       at += found.length

@@ -1,6 +1,6 @@
 import type { Logger } from '../generator.ts'
 import type { Claim, Claimed, ClaimedTask, LeaseStore, ProgressReport, QueueAdmin, Settled, Settlement, TaskReader } from '../store/task-store.ts'
-import { isFinished, type Chart, type ChartTask } from '../task.ts'
+import { isFinished, type Chart, type ChartTask, type StoredTask } from '../task.ts'
 import { chartIdOf } from './chart-identity.ts'
 import type { Charts } from './charts.ts'
 import { CHART_STORE_TIMEOUTS, type HostCharts } from './host-charts.ts'
@@ -110,7 +110,7 @@ export class Leases {
    * `aborting.signal` is read only where the chart takes its time to save.
    * @throws the reason of that signal once it is aborted; AttemptError CHARTS_ERR_CHART_NOT_SAVED where the host's store has not taken it
    */
-  async prepare (task: ChartTask, lease: number, outcome: Outcome, aborting: { readonly signal: AbortSignal }, startedAt?: number): Promise<Settlement> {
+  async prepare (task: StoredTask, lease: number, outcome: Outcome, aborting: { readonly signal: AbortSignal }, startedAt?: number): Promise<Settlement> {
     const { task_id } = task
     if ('error' in outcome) return this.#fail(task, lease, outcome.error, startedAt)
     let json

@@ -1,5 +1,5 @@
 import type { MessageTasks, TaskRef } from '../store/task-store.ts'
-import { ChartStatus, isFinished, type Chart, type ChartTask } from '../task.ts'
+import { ChartStatus, isFinished, type Chart, type ChartTask, type StoredTask } from '../task.ts'
 import { describe, type ChartText, type MessageChartsOptions } from './listed-charts.ts'
 import { cursorAt } from './group-feed.ts'
 import type { HostCharts } from './host-charts.ts'
@@ -30,7 +30,7 @@ export class MessageListing {
   readonly cursor: string
   readonly #options: MessageListingOptions
   readonly #active = new Set<string>()
-  readonly #completedMeanwhile: ChartTask[] = []
+  readonly #completedMeanwhile: StoredTask[] = []
   readonly #failedMeanwhile: string[] = []
   #room = MAX_CONTENT_BYTES
   #contentComplete = true
@@ -46,7 +46,7 @@ export class MessageListing {
   }
 
   /** Unfinished tasks, in slices. */
-  async * active (): AsyncGenerator<ChartTask[], void, void> {
+  async * active (): AsyncGenerator<StoredTask[], void, void> {
     const { reads, refs } = this.#options
     for await (const tasks of reads.slices(idsOf(refs.active))) {
       for (const task of tasks) {
@@ -60,7 +60,7 @@ export class MessageListing {
   }
 
   /** Failed tasks, in slices. */
-  async * failed (): AsyncGenerator<ChartTask[], void, void> {
+  async * failed (): AsyncGenerator<StoredTask[], void, void> {
     const { reads, refs, options } = this.#options
     const ids = [...this.#failedMeanwhile, ...idsOf(refs.failed)].slice(0, options.limit)
     for await (const tasks of reads.slices(ids)) yield await this.#readable(tasks)
@@ -78,7 +78,7 @@ export class MessageListing {
     for await (const tasks of reads.slices(rest)) yield * this.#withContents(await this.#readable(tasks))
   }
 
-  async * #withContents (tasks: readonly ChartTask[]): AsyncGenerator<ChartText, void, void> {
+  async * #withContents (tasks: readonly StoredTask[]): AsyncGenerator<ChartText, void, void> {
     const { reads, options } = this.#options
     const charts = tasks.map(describe)
     let at = 0
@@ -128,7 +128,7 @@ export class MessageListing {
     return { chart: described, content: undefined }
   }
 
-  async #readable (tasks: readonly ChartTask[]): Promise<ChartTask[]> {
+  async #readable (tasks: readonly StoredTask[]): Promise<StoredTask[]> {
     const passed = await Promise.all(tasks.map(task => this.#mayRead(task)))
     return tasks.filter((_task, i) => passed[i])
   }

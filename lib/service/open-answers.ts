@@ -1,5 +1,5 @@
 import type { MessageIndex, TaskQueue, TaskRef } from '../store/task-store.ts'
-import type { ChartTask, Identity } from '../task.ts'
+import type { ChartTask, Identity, StoredTask } from '../task.ts'
 import { idOf, messageIdOf } from './arguments.ts'
 import type { Charts } from './charts.ts'
 import { dependentsFirst } from './dependents-first.ts'
@@ -18,7 +18,7 @@ export interface OpenBatch {
   /** Whether all of its tasks have ended. */
   readonly finished: boolean
   /** Those that are still kept in the order asked, in slices; anew each time. */
-  tasks (): AsyncGenerator<ChartTask[], void, void>
+  tasks (): AsyncGenerator<StoredTask[], void, void>
 }
 
 interface OpenAnswersOptions {
@@ -78,7 +78,7 @@ export class OpenAnswers {
   }
 
   /** The tasks that are still kept, with their estimates, in slices. */
-  async * tasks (refs: readonly TaskRef[]): AsyncGenerator<ChartTask[], void, void> {
+  async * tasks (refs: readonly TaskRef[]): AsyncGenerator<StoredTask[], void, void> {
     const { reads, estimates } = this.#options
     for await (const tasks of reads.slices(refs.map(({ task_id }) => task_id))) yield await estimates.ofAll(tasks)
   }
@@ -89,7 +89,7 @@ export class OpenAnswers {
   }
 
   /** Tasks with their estimates. */
-  estimated (tasks: readonly ChartTask[]): Promise<ChartTask[]> {
+  estimated (tasks: readonly StoredTask[]): Promise<StoredTask[]> {
     return this.#options.estimates.ofAll(tasks)
   }
 }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Logger, ProgressUpdate } from '../generator.ts'
 import { errors } from '../errors.ts'
 import type { EnqueuedTask, QueueStats, RetryPolicy, Retention, TaskDetails, TaskPage, TaskStore, TraceContext, WorkerList } from '../store/task-store.ts'
-import { ChartStatus, isFinished, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
+import { ChartStatus, isFinished, type BatchedChartRequest, type Chart, type ChartRequest, type ChartTask, type CreateChartRequest, type Identity, type StoredTask } from '../task.ts'
 import { hostIdOf, idOf, leaseOf, messageIdOf } from './arguments.ts'
 import { BulkOperations, type BulkFilter, type BulkOptions, type BulkResult } from './bulk.ts'
 import { Charts, toContent } from './charts.ts'
@@ -58,7 +58,9 @@ export interface QueueServiceOptions {
 }
 
 /** What came of asking for a chart; `replayed`: the Idempotency-Key was seen before, the task is as it is now. */
-export type EnqueueResult = EnqueuedTask
+export interface EnqueueResult extends Pick<EnqueuedTask, 'outcome'> {
+  readonly task: ChartTask
+}
 
 export interface EnqueueOptions {
   readonly idempotencyKey?: string | undefined
@@ -477,8 +479,8 @@ export class QueueService {
     return this.#estimated(watchGroup({ ...source, read, over: this.feed.closing }, (task_id, options) => this.feed.watch(task_id, options), options))
   }
 
-  async * #estimated (states: AsyncIterable<GroupState>): AsyncGenerator<GroupState, void, void> {
-    const seen = new Map<string, ChartTask>()
+  async * #estimated (states: AsyncIterable<GroupState<StoredTask>>): AsyncGenerator<GroupState, void, void> {
+    const seen = new Map<string, StoredTask>()
     for await (const { task, cursor } of states) {
       // Whether others wait for it does not depend on what was asked for, which may be large.
       seen.set(task.task_id, { ...task, adjustment_query: null })

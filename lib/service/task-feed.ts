@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import type { Logger } from '../generator.ts'
 import type { HintListener, HintSource, TaskReader, TaskState } from '../store/task-store.ts'
-import { ChartStatus, isFinished, shownCancelled, type ChartTask } from '../task.ts'
+import { ChartStatus, isFinished, shownCancelled, type StoredTask } from '../task.ts'
 
 /** ms after which every watched task is read again even though hints arrive: a hint may be lost without anybody noticing. */
 const RECHECK = 15_000
@@ -11,7 +11,7 @@ const PAGE = 200
 interface Topic {
   readonly task_id: string
   /** The newest state known here; null once the task has vanished, undefined before the first read. */
-  task: ChartTask | null | undefined
+  task: StoredTask | null | undefined
   /** A hint that came before the first read. */
   early: TaskState | undefined
   /** Grows when the store has lost acknowledged writes: versions start afresh. */
@@ -68,7 +68,7 @@ export class TaskFeed implements HintListener {
    * The task's states as they come, each newer than the one before; ends after the finished one, or when the task vanishes.
    * `after`: a version that the caller has already seen. Throws `CHARTS_ERR_STORE_UNAVAILABLE` if the first read fails.
    */
-  async * watch (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<ChartTask, void, void> {
+  async * watch (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<StoredTask, void, void> {
     const { signal } = options
     const over = () => this.closing.aborted || signal?.aborted === true
     const wasOpen = this.#topics.has(task_id)
@@ -268,7 +268,7 @@ export class TaskFeed implements HintListener {
     })
   }
 
-  #set (topic: Topic, task: ChartTask | null): void {
+  #set (topic: Topic, task: StoredTask | null): void {
     topic.task = task
     for (const wake of topic.wake) wake()
   }

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { isFinished, type ChartTask } from '../task.ts'
+import { isFinished, type StoredTask } from '../task.ts'
 import { Enqueuer } from './memory/enqueue.ts'
 import type { Entry } from './memory/entry.ts'
 import { Hints } from './memory/hints.ts'
@@ -102,7 +102,7 @@ class MemoryStore implements TaskStore {
     return { task: entry.task, ended: this.#ended(), ...(deferred ? { deferred } : {}) }
   }
 
-  async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
+  async cancelAll (task_ids: readonly string[]): Promise<StoredTask[]> {
     // A batch names a task twice if two of its drafts were duplicates.
     const entries = [...new Set(task_ids)].map(task_id => this.#state.entries.get(task_id))
     this.#lifecycle.cancel(entries.filter(entry => entry !== undefined && !isFinished(entry.task)) as Entry[])
@@ -110,7 +110,7 @@ class MemoryStore implements TaskStore {
     return this.#ended()
   }
 
-  async read (task_ids: readonly string[], bytes = Infinity): Promise<Array<ChartTask | null>> {
+  async read (task_ids: readonly string[], bytes = Infinity): Promise<Array<StoredTask | null>> {
     return this.#reads.tasks(task_ids, bytes)
   }
 
@@ -151,11 +151,11 @@ class MemoryStore implements TaskStore {
     return this.#reads.snapshot()
   }
 
-  async list (query: ListQuery): Promise<TaskPage> {
+  async list (query: ListQuery): Promise<TaskPage<StoredTask>> {
     return this.#reads.list(query)
   }
 
-  async inspect (task_id: string): Promise<TaskDetails | null> {
+  async inspect (task_id: string): Promise<TaskDetails<StoredTask> | null> {
     return this.#reads.details(task_id)
   }
 
@@ -230,7 +230,7 @@ class MemoryStore implements TaskStore {
 
   async close (): Promise<void> {}
 
-  #ended (): ChartTask[] {
+  #ended (): StoredTask[] {
     return this.#lifecycle.drain().map(({ task }) => task)
   }
 }

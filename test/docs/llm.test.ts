@@ -12,7 +12,7 @@ import t from 'tap'
 import { drawBars } from '../../examples/llm/draw-bars.ts'
 import { chartGenerator, type LlmOptions, type Row } from '../../examples/llm/generate-chart.ts'
 import { tokenMetrics } from '../../examples/llm/token-metrics.ts'
-import { ChartQueueService } from '../../lib/index.ts'
+import { ChartQueueService, type ChartTask } from '../../lib/index.ts'
 import { gate } from '../helpers/gate.ts'
 import { readPage, snippetsOf } from '../helpers/markdown.ts'
 import { startQueue, type QueueOptions } from '../helpers/queue.ts'
@@ -232,7 +232,7 @@ t.test('the worker of the example', { skip: await redisServerPath() === null && 
     redis.disconnect()
   })
   const { task } = await queue.enqueueChartTask({ message_id: crypto.randomUUID() }, { user_id: 'ada' })
-  let last = task
+  let last: ChartTask = task
   for await (last of queue.watchTask(task.task_id));
   t.match((await queue.getChart(last))?.content, { title: 'Apples by day' })
   worker.kill('SIGTERM')

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { setImmediate, setTimeout as delay } from 'node:timers/promises'
-import { errors, memoryStore, type TaskStore } from '../../lib/index.ts'
+import { errors, memoryStore, type StoredTask, type TaskStore } from '../../lib/index.ts'
 import type { HintListener, ListQuery, TaskPage } from '../../lib/store/task-store.ts'
 import { seeded, type Random } from './random.ts'
 
@@ -62,7 +62,7 @@ export function foreignStore ({ now, seed = 1 }: { now?: () => number, seed?: nu
     checkHealth: remote(inner.checkHealth),
     ready: remote(inner.ready),
     close: remote(inner.close),
-    list: query => call(async ({ filter, limit, cursor }: ListQuery): Promise<TaskPage> => {
+    list: query => call(async ({ filter, limit, cursor }: ListQuery): Promise<TaskPage<StoredTask>> => {
       const position = cursor === null ? null : cursors.open(cursor)
       // Part of a page, or none of it.
       const count = random.between(0, limit)

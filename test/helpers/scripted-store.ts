@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { HintListener, TaskState, TaskStore } from '../../lib/store/task-store.ts'
-import type { ChartTask } from '../../lib/task.ts'
+import type { StoredTask } from '../../lib/task.ts'
 
-export function someTask (fields: Partial<ChartTask> = {}): ChartTask {
+export function someTask (fields: Partial<StoredTask> = {}): StoredTask {
   return {
     task_id: randomUUID(),
     message_id: randomUUID(),
@@ -38,7 +38,7 @@ export function someTask (fields: Partial<ChartTask> = {}): ChartTask {
 export class ScriptedStore {
   readonly calls: string[] = []
   readonly subscribed = new Set<string>()
-  readonly #tasks = new Map<string, ChartTask>()
+  readonly #tasks = new Map<string, StoredTask>()
   #listener: HintListener | null = null
   #held: Promise<void> | null = null
   #failure: Error | null = null
@@ -54,7 +54,7 @@ export class ScriptedStore {
   }
 
   /** What a read finds from now on; nothing is announced. */
-  keep (task: ChartTask): ChartTask {
+  keep (task: StoredTask): StoredTask {
     this.#tasks.set(task.task_id, task)
     return task
   }
@@ -63,7 +63,7 @@ export class ScriptedStore {
     this.#tasks.delete(task_id)
   }
 
-  announce (task: ChartTask): void {
+  announce (task: StoredTask): void {
     const {
       version, status, progress, current_step, step_progress, step_at, step_from, progress_at, queue_position, attempt, started_at, completed_at, chart_id, error_code, error_message
     } = task
@@ -116,7 +116,7 @@ export class ScriptedStore {
     this.subscribed.delete(task_id)
   }
 
-  async read (task_ids: readonly string[]): Promise<Array<ChartTask | null>> {
+  async read (task_ids: readonly string[]): Promise<Array<StoredTask | null>> {
     const found = task_ids.map(task_id => this.#tasks.get(task_id) ?? null)
     const failure = this.#failure
     this.#call('read')

@@ -1,12 +1,16 @@
 // What hosts write: every export of the package once, in the ways that the documents show. Compiled by test/types, never run.
+import { Type } from '@sinclair/typebox'
 import Fastify from 'fastify'
 import type { FastifyRequest } from 'fastify'
 import { Redis, Cluster } from 'ioredis'
 import byDefault, {
-  ChartGenerationError, ChartPriority, ChartQueueService, ChartStatus, ChartVisibility, asyncCharts, errors, memoryStore, runWorker
+  BatchRequestSchema, ChartGenerationError, ChartPriority, ChartQueueService, ChartSchema, ChartStatus, ChartTaskSchema, ChartVisibility, CreateChartRequestSchema,
+  asyncCharts, defineCharts, errors, isChartsError, memoryStore, runWorker
 } from 'fastify-async-charts'
 import type {
-  AbortCode, Access, AsyncChartsOptions, AttemptRecord, Authorize, BatchedChartRequest, Chart, ChartGenerationErrorOptions, ChartQueueServiceOptions,
+  AbortCode, Access, AsyncChartsOptions, AttemptRecord, Authorize, BackoffOptions, BatchedChartRequest, Chart, ChartContent, ChartGenerationErrorOptions,
+  ChartQueueServiceOptions, ChartsDefinition, ChartsError, ChartsErrorCode, ContentOf, CreatorOptions, FailureCode, LimitsOptions, Operation, ParamsOf, ParamsSchema,
+  QueueOptions, RetentionOptions, RetryOptions, RouteLogOptions, StoredTask, StreamOptions, WorkerOptions,
   ChartRequest, ChartRoute, ChartRouteOptions, ChartStore, ChartTask, ChartWorker, CreateChartRequest, CustomizeRoute, EnqueueBatchResult, EnqueueResult, GenerateChart, GenerateContext, GroupState,
   Identify, Identity, JsonValue, ListTasksOptions, ListedChart, Logger, MessageCharts, MessageChartsOptions, Outcome, ProgressUpdate, PublicChartTask,
   QueueStats, RunWorkerOptions, StoreChoice, TaskDetails, TaskPage, TaskStore
@@ -133,6 +137,49 @@ export async function worker (): Promise<void> {
   const serviceOptions: ChartQueueServiceOptions = { ...place, poll: 100, leaseDuration: 1_000 }
   await new ChartQueueService(serviceOptions).close()
 }
+
+interface Params { year: number, region?: string }
+const typed: GenerateChart<Params, BarChart> = async ({ params }) => ({ mark: 'bar', rows: [{ x: 'a', y: params?.year ?? 0 }] })
+const typedStore: ChartStore<BarChart> = { async save ({ content }) { content.rows.map(({ y }) => y) }, async get () { return null }, async findByMessage () { return [] } }
+const paramsSchema: ParamsSchema<Params> = { type: 'object' }
+const definition: ChartsDefinition<Params, BarChart> = defineCharts({ paramsSchema, generate: typed, chartStore: typedStore })
+const inferred = defineCharts({ paramsSchema: Type.Object({ year: Type.Integer() }), generate: async ({ params }) => ({ year: params?.year.toFixed() }) })
+const paramsOf: ParamsOf<typeof inferred> = { year: 2026 }
+const contentOf: ContentOf<typeof inferred> = { year: undefined }
+const content: ChartContent = contentOf
+
+const retention: RetentionOptions = { task: 60, status: undefined }
+const backoff: BackoffOptions = { type: 'fixed' }
+const retry: RetryOptions = { attempts: 1, backoff }
+const limits: LimitsOptions = { queueTimeout: 1_000 }
+const stream: StreamOptions = { pollInterval: 1_000, allowedOrigins: '*' }
+const inProcess: WorkerOptions = { concurrency: 1 }
+const log: RouteLogOptions = { logLevel: 'warn' }
+const creator: CreatorOptions = { retention, retry }
+const queueOptions: QueueOptions = { store: memoryStore(), limits }
+
+export async function define (): Promise<void> {
+  const app = Fastify()
+  await app.register(asyncCharts, { ...queueOptions, ...creator, ...definition, ...log, identify, stream, worker: inProcess })
+  await app.register(asyncCharts, { store: memoryStore(), identify, ...inferred })
+  await app.register(asyncCharts, { store: memoryStore(), identify, generate: typed, chartStore: typedStore })
+  await runWorker({ store: memoryStore(), ...definition })
+  await runWorker({ store: memoryStore(), ...inferred })
+  await runWorker({ store: memoryStore(), paramsSchema: Type.Object({ year: Type.Integer() }), generate: async ({ params }) => ({ year: params?.year.toFixed() }) })
+  // @ts-expect-error: the schema and the generator disagree about the year
+  defineCharts({ paramsSchema: Type.Object({ year: Type.String() }), generate: typed })
+  console.log(paramsOf, content)
+}
+
+export function fault (error: unknown): ChartsErrorCode | FailureCode | undefined {
+  const operation: Operation = 'stats'
+  if (!isChartsError(error)) return operation === 'stats' ? 'CHARTS_ERR_WORKER_LOST' : undefined
+  const known: ChartsError = error
+  return known.code
+}
+
+export const schemas = [BatchRequestSchema, ChartSchema, ChartTaskSchema, CreateChartRequestSchema]
+export const estimated = ({ step_at }: StoredTask): number | null => step_at
 
 export async function conformance (mine: TaskStore): Promise<void> {
   const open: OpenStore = async ({ now }) => now() > 0 ? mine : memoryStore()

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { Forecast } from '../../lib/service/forecast.ts'
 import type { QueueSnapshot, StepEntry } from '../../lib/store/task-store.ts'
-import type { ChartTask } from '../../lib/task.ts'
+import type { StoredTask } from '../../lib/task.ts'
 import { someTask } from '../helpers/scripted-store.ts'
 
 const NOW = Date.parse('2030-01-01T00:00:00.000Z')
@@ -20,12 +20,12 @@ const forecast = (outlook: Partial<QueueSnapshot> = {}) =>
   new Forecast({ now: NOW, paused: false, waiting_since: null, processing_count: 0, running: [], completed: [], ...outlook })
 
 /** A task in a step that began so many seconds ago. */
-const running = (elapsed: number, task: Partial<ChartTask> = {}) =>
+const running = (elapsed: number, task: Partial<StoredTask> = {}) =>
   someTask({ step_at: NOW - elapsed * 1_000, progress_at: NOW - elapsed * 1_000, started_at: new Date(NOW - elapsed * 1_000).toISOString(), ...task })
-const waiting = (task: Partial<ChartTask> = {}) =>
+const waiting = (task: Partial<StoredTask> = {}) =>
   someTask({ status: 'PENDING', current_step: 'queued', queue_position: 1, attempt: 0, started_at: null, step_at: NOW, ...task })
 
-const secondsUntil = (forecast: Forecast, task: ChartTask, find: (task_id: string) => ChartTask | undefined = nobody) => {
+const secondsUntil = (forecast: Forecast, task: StoredTask, find: (task_id: string) => StoredTask | undefined = nobody) => {
   const completion = forecast.completionOf(task, find)
   return completion === null ? null : (completion - NOW) / 1_000
 }
@@ -123,8 +123,8 @@ t.test('a task that waits for a time', async t => {
 
 t.test('a task that waits for others', async t => {
   const known = after([10])
-  const blocked = (...needs: ChartTask[]) => waiting({ current_step: 'waiting_for_dependencies', queue_position: null, depends_on: needs.map(({ task_id }) => task_id) })
-  const among = (...tasks: ChartTask[]) => (task_id: string) => tasks.find(task => task.task_id === task_id)
+  const blocked = (...needs: StoredTask[]) => waiting({ current_step: 'waiting_for_dependencies', queue_position: null, depends_on: needs.map(({ task_id }) => task_id) })
+  const among = (...tasks: StoredTask[]) => (task_id: string) => tasks.find(task => task.task_id === task_id)
   const first = running(4)
   const second = waiting({ queue_position: 1 })
   t.equal(secondsUntil(known, blocked(first, second), among(first, second)), 20, 'begins when the last of them is there')

@@ -1,11 +1,11 @@
 import t from 'tap'
-import { errors, type ChartTask } from '../../lib/index.ts'
+import { errors, type StoredTask } from '../../lib/index.ts'
 import { watchGroup, type GroupList } from '../../lib/service/group-feed.ts'
 import { inTime, until } from '../helpers/gate.ts'
 import { someTask } from '../helpers/scripted-store.ts'
 import { refOf } from '../../lib/store/conformance/scene.ts'
 
-type Answer = Error | Partial<Omit<GroupList, 'tasks'>> & { tasks?: ChartTask[] }
+type Answer = Error | Partial<Omit<GroupList, 'tasks'>> & { tasks?: StoredTask[] }
 
 /** A group whose lists are given one after the other; the last one stays. */
 function group (...answers: Answer[]) {
@@ -13,7 +13,7 @@ function group (...answers: Answer[]) {
   const reads: number[] = []
   const failures: Error[] = []
   const forgotten = new Set<string>()
-  const tasks = new Map<string, ChartTask>()
+  const tasks = new Map<string, StoredTask>()
   const over = new AbortController()
   const signal = new AbortController()
   let more = () => {}
@@ -38,7 +38,7 @@ function group (...answers: Answer[]) {
     }
   }
   /** The state that was listed, and no other. */
-  async function * listed (task_id: string, { signal }: { signal: AbortSignal }): AsyncGenerator<ChartTask, void, void> {
+  async function * listed (task_id: string, { signal }: { signal: AbortSignal }): AsyncGenerator<StoredTask, void, void> {
     yield tasks.get(task_id)!
     if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve))
   }

@@ -8,7 +8,7 @@ import { Leases, type LeasesOptions } from '../../lib/service/leases.ts'
 import type { Outcome } from '../../lib/service/outcome.ts'
 import { LEASE, Scene } from '../../lib/store/conformance/scene.ts'
 import type { ClaimedTask, TaskStore } from '../../lib/store/task-store.ts'
-import type { ChartTask } from '../../lib/task.ts'
+import type { ChartTask, StoredTask } from '../../lib/task.ts'
 import { QueueTelemetry } from '../../lib/telemetry/queue-telemetry.ts'
 import { hostStore } from '../helpers/chart-store.ts'
 import { gate, inTime } from '../helpers/gate.ts'
@@ -198,7 +198,7 @@ t.test('what a refused completion has saved is deleted', () => inMemory(async sc
 t.test('a chart is deleted only after reading that its task names another', async t => {
   const task = someTask()
   const chart_id = chartIdOf(task.task_id, 1)
-  const found: Record<string, () => Promise<Array<ChartTask | null>>> = {
+  const found: Record<string, () => Promise<Array<StoredTask | null>>> = {
     'the task names this very chart': async () => [{ ...task, status: 'COMPLETED', chart_id }],
     'the task is gone': async () => [null],
     'the store does not answer': async () => { throw new Error('unreachable') }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
-import { ChartGenerationError, ChartQueueService, memoryStore, type ChartQueueServiceOptions, type CreateChartRequest, type Identity } from '../../lib/index.ts'
+import { ChartGenerationError, ChartQueueService, memoryStore, type ChartQueueServiceOptions, type CreateChartRequest, type Identity, type StoredTask } from '../../lib/index.ts'
 import { hostStore } from '../helpers/chart-store.ts'
 import { gate } from '../helpers/gate.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
@@ -391,7 +391,7 @@ t.test('what a cancel leaves in the host\'s store is deleted', async t => {
   const service = start(t, { chartStore })
   const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
   const { task, lease } = (await service.dequeueChartTask())!
-  await service.leases.prepare(task, lease, { content: 'a draft' }, new AbortController())
+  await service.leases.prepare(task as StoredTask, lease, { content: 'a draft' }, new AbortController())
   const deleted = gate()
   const forget = chartStore.delete
   chartStore.delete = async chart_id => { await forget(chart_id); deleted.open() }

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { TaskFeed } from '../../lib/service/task-feed.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
-import type { ChartTask } from '../../lib/task.ts'
+import type { StoredTask } from '../../lib/task.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 import { ScriptedStore, someTask } from '../helpers/scripted-store.ts'
 
@@ -23,13 +23,13 @@ function start (t: Test, { pollInterval = LONG, up = true, logger = silentLogger
   return { store, feed }
 }
 
-async function versions (states: AsyncIterable<ChartTask>): Promise<number[]> {
+async function versions (states: AsyncIterable<StoredTask>): Promise<number[]> {
   const seen: number[] = []
   for await (const { version } of states) seen.push(version)
   return seen
 }
 
-const finished = (task: ChartTask, version: number): ChartTask =>
+const finished = (task: StoredTask, version: number): StoredTask =>
   ({ ...task, version, status: 'COMPLETED', progress: 100, completed_at: '2030-01-01T00:00:09.000Z' })
 
 t.test('a watch subscribes first, reads second, and shows what it has read', async t => {

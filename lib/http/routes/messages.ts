@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { MessageListing } from '../../service/message-listing.ts'
 import type { QueueService } from '../../service/queue-service.ts'
-import type { ChartTask } from '../../task.ts'
+import type { ChartTask, StoredTask } from '../../task.ts'
 import { callerOf } from '../access.ts'
 import { chartJson, listPieces } from '../large-responses.ts'
 import { publicTask } from '../projections.ts'
@@ -59,7 +59,7 @@ async function * messagePieces (service: QueueService, listing: MessageListing):
 
 const taskJson = (task: ChartTask): string => JSON.stringify(publicTask(task))
 
-async function * withEstimates (service: QueueService, slices: AsyncIterable<ChartTask[]>) {
+async function * withEstimates (service: QueueService, slices: AsyncIterable<StoredTask[]>) {
   for await (const tasks of slices) yield await service.answers.estimated(tasks)
 }
 

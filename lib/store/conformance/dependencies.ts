@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 import { cases, completion, DAY, failing, idsOf, LEASE, propagate, type Scene } from './scene.ts'
 
 const FAILED = { status: 'FAILED', current_step: 'failed', error_code: 'CHARTS_ERR_DEPENDENCY_FAILED', error_message: 'A chart that this one needs has failed' }
-const shownOf = ({ status, current_step, error_code, error_message }: ChartTask) => ({ status, current_step, error_code, error_message })
+const shownOf = ({ status, current_step, error_code, error_message }: StoredTask) => ({ status, current_step, error_code, error_message })
 
 /** Nothing waits, and nothing will. */
 async function idle (scene: Scene): Promise<void> {

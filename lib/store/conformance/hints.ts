@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 import type { HintListener, TaskState, TaskStore } from '../task-store.ts'
 import { cases, completion, LEASE, type Scene } from './scene.ts'
 
@@ -107,7 +107,7 @@ export const hints = cases('hints', {
   'every change is announced, with its version and state': async scene => {
     const task_id = randomUUID()
     const ears = await listening(scene, task_id)
-    const states: ChartTask[] = []
+    const states: StoredTask[] = []
     const changed = async () => { states.push(await scene.read(task_id)) }
 
     await scene.enqueue({ task_id, attempts: 2 })

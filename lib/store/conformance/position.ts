@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { ChartPriority, type ChartTask } from '../../task.ts'
+import { ChartPriority, type StoredTask } from '../../task.ts'
 import { cases, completion, LEASE, type Scene } from './scene.ts'
 
 const place = async (scene: Scene, task_id: string) => (await scene.read(task_id)).queue_position
@@ -14,7 +14,7 @@ async function handedOutAsTold (scene: Scene, ids: readonly string[]): Promise<v
 
 export const position = cases('a place in the queue', {
   'is told when a task is accepted, and moves as others go': async scene => {
-    const tasks: ChartTask[] = []
+    const tasks: StoredTask[] = []
     for (let i = 0; i < 4; i++) tasks.push(await scene.enqueue())
     assert.deepEqual(tasks.map(({ queue_position }) => queue_position), [1, 2, 3, 4])
     const ids = tasks.map(({ task_id }) => task_id)

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 import { cases, DAY, LEASE, type Scene, type Wish } from './scene.ts'
 
 const retention = { task: 100, status: 10, messageIndex: 200 }
 const YEARS = 1_000 * DAY
 
 /** Whether a finished task is still known, asked in every way there is. */
-async function known (scene: Scene, task: ChartTask): Promise<boolean[]> {
+async function known (scene: Scene, task: StoredTask): Promise<boolean[]> {
   const { store } = scene
   const { task_id, message_id, user_id } = task
   const { completed, failed } = await store.readMessage({ message_id, user_id, org_id: null, limit: 10 })

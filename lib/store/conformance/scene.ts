@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { ChartPriority, ChartVisibility, type ChartTask } from '../../task.ts'
+import { ChartPriority, ChartVisibility, type StoredTask } from '../../task.ts'
 import type { Settled, Settlement, RetryPolicy, Claim, Claimed, ClaimedTask, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore } from '../task-store.ts'
 
 /** Opens a store that is empty and nobody else's; `now` is its only clock (ms). The case closes it. */
@@ -97,7 +97,7 @@ export class Scene {
   }
 
   /** Accepts a task that must be new. */
-  async enqueue (wish: Wish = {}): Promise<ChartTask> {
+  async enqueue (wish: Wish = {}): Promise<StoredTask> {
     const result = await this.store.enqueue(this.draft(wish))
     assert.equal(result.outcome, 'queued')
     return 'task' in result ? result.task : assert.fail('a queued task is shown')
@@ -156,20 +156,20 @@ export class Scene {
   }
 
   /** A task that has been worked to its end. */
-  async completed (wish: Wish = {}, content: string | null = CONTENT): Promise<ChartTask> {
+  async completed (wish: Wish = {}, content: string | null = CONTENT): Promise<StoredTask> {
     const { current, finished } = await this.complete(await this.claimed(wish), content)
     assert.equal(current, true)
     assert.equal(finished?.status, 'COMPLETED')
     return finished
   }
 
-  async failed (wish: Wish = {}): Promise<ChartTask> {
+  async failed (wish: Wish = {}): Promise<StoredTask> {
     const { finished } = await this.fail(await this.claimed(wish), { delay: 'never' })
     assert.equal(finished?.status, 'FAILED')
     return finished
   }
 
-  async cancelled (wish: Wish = {}): Promise<ChartTask> {
+  async cancelled (wish: Wish = {}): Promise<StoredTask> {
     const { task_id } = await this.enqueue(wish)
     const cancelled = await this.store.cancel(task_id)
     assert.equal(cancelled?.task.status, 'CANCELLED')
@@ -177,21 +177,21 @@ export class Scene {
   }
 
   /** The task as it is stored now. */
-  async read (task_id: string): Promise<ChartTask> {
+  async read (task_id: string): Promise<StoredTask> {
     const [task] = await this.store.read([task_id])
     assert.ok(task, 'the task is known')
     return task
   }
 
   /** The tasks of a batch that must be known. */
-  async batch (batch_id: string): Promise<ChartTask[]> {
+  async batch (batch_id: string): Promise<StoredTask[]> {
     const batch = await this.store.readBatch(batch_id)
     assert.ok(batch, 'the batch is known')
     return this.all(batch.tasks)
   }
 
   /** The tasks that an index names. */
-  async all (refs: readonly TaskRef[]): Promise<ChartTask[]> {
+  async all (refs: readonly TaskRef[]): Promise<StoredTask[]> {
     const tasks = await this.store.read(idsOf(refs))
     assert.ok(tasks.every(task => task !== null), 'what is named is known')
     return tasks
@@ -207,7 +207,7 @@ export class Scene {
 }
 
 type Failure = Omit<Extract<Settlement, { verb: 'fail' }>, 'task_id' | 'lease' | 'verb'>
-type Held = Pick<ClaimedTask, 'lease'> & { readonly task: Pick<ChartTask, 'task_id'> }
+type Held = Pick<ClaimedTask, 'lease'> & { readonly task: Pick<StoredTask, 'task_id'> }
 
 export function completion ({ task, lease }: Held, content: string | null = CONTENT): Settlement & { readonly chart_id: string } {
   return { task_id: task.task_id, lease, verb: 'complete', chart_id: randomUUID(), content }
@@ -223,11 +223,11 @@ export function releasing ({ task, lease }: Held): Settlement {
 
 export const leaseOf = ({ task, lease }: Held) => ({ task_id: task.task_id, lease })
 
-export const idsOf = (tasks: readonly (TaskRef | ChartTask | ClaimedTask)[]): string[] =>
+export const idsOf = (tasks: readonly (TaskRef | StoredTask | ClaimedTask)[]): string[] =>
   tasks.map(task => 'lease' in task ? task.task.task_id : task.task_id)
 
 /** A task as an index names it. */
-export const refOf = ({ task_id, created_at, completed_at }: ChartTask): TaskRef =>
+export const refOf = ({ task_id, created_at, completed_at }: StoredTask): TaskRef =>
   ({ task_id, created_at: Date.parse(created_at), completed_at: completed_at === null ? null : Date.parse(completed_at) })
 
 /** Tasks that one call ends, or lets run, because of others. */
@@ -247,10 +247,10 @@ export async function propagate (scene: Scene): Promise<string[]> {
 }
 
 /** The tasks of a list from a cursor on, page by page: the port lets pages have fewer tasks than the limit. */
-export async function listAll (scene: Scene, filter: TaskFilter, limit: number, cursor: string | null = null): Promise<ChartTask[]> {
-  const tasks: ChartTask[] = []
+export async function listAll (scene: Scene, filter: TaskFilter, limit: number, cursor: string | null = null): Promise<StoredTask[]> {
+  const tasks: StoredTask[] = []
   do {
-    const page: TaskPage = await scene.store.list({ filter, limit, cursor })
+    const page: TaskPage<StoredTask> = await scene.store.list({ filter, limit, cursor })
     assert.ok(page.tasks.length <= limit, 'no more tasks than the limit')
     assert.ok(page.cursor === null || (page.cursor.length >= 1 && page.cursor.length <= 512), 'a cursor has 1 to 512 characters')
     tasks.push(...page.tasks)
@@ -260,11 +260,11 @@ export async function listAll (scene: Scene, filter: TaskFilter, limit: number, 
 }
 
 /** The first `count` tasks of a list, and the cursor behind them. */
-export async function listFirst (scene: Scene, filter: TaskFilter, count: number): Promise<TaskPage> {
-  const tasks: ChartTask[] = []
+export async function listFirst (scene: Scene, filter: TaskFilter, count: number): Promise<TaskPage<StoredTask>> {
+  const tasks: StoredTask[] = []
   let cursor: string | null = null
   while (tasks.length < count) {
-    const page: TaskPage = await scene.store.list({ filter, limit: count - tasks.length, cursor })
+    const page: TaskPage<StoredTask> = await scene.store.list({ filter, limit: count - tasks.length, cursor })
     tasks.push(...page.tasks)
     cursor = page.cursor
     assert.ok(cursor !== null || tasks.length === count, 'there are so many tasks')

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
+import { ChartStatus, isFinished, type StoredTask } from '../../task.ts'
 import type { EnqueuedTask, EnqueueRefusal, TaskDraft } from '../task-store.ts'
 import { MAX_ANSWERED, MAX_MOVED } from '../rules.ts'
 import { isScheduled, type Entry } from './entry.ts'
@@ -8,7 +8,7 @@ import type { TenantCounts } from './tenant-counts.ts'
 /** What a decision reads of the store. */
 export interface View {
   find (task_id: string): Entry | undefined
-  shown (entry: Entry | undefined): ChartTask | null
+  shown (entry: Entry | undefined): StoredTask | null
   findDuplicate (draft: TaskDraft): Entry | null
   activeOf (draft: TaskDraft): Entry[]
   /** What was replaced and has not been ended yet. */

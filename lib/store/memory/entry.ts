@@ -1,5 +1,5 @@
 import { failureMessage } from '../../errors.ts'
-import { isFinished, isLongQuery, type ChartRequest, type ChartTask } from '../../task.ts'
+import { isFinished, isLongQuery, type ChartRequest, type StoredTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
 import { MAX_KEPT_BYTES } from '../rules.ts'
 import type { AttemptRecord, LostWorkers, StepEntry, ClaimedTask, TaskDetails, TaskDraft } from '../task-store.ts'
@@ -9,7 +9,7 @@ export interface Entry {
   draft: TaskDraft
   /** Whether its request was shortened, because nobody will make a chart of it. */
   shortened: boolean
-  task: ChartTask
+  task: StoredTask
   lease: number
   /** The verb that settled the current attempt; null while it runs. */
   settled: keyof typeof attemptOutcomes | null
@@ -41,7 +41,7 @@ export const isScheduled = ({ task: { current_step } }: Entry): boolean =>
   current_step === 'scheduled' || current_step === 'waiting_for_dependencies'
 
 /** The stored task is also the returned one: callers must not change it. */
-export function frozen (task: ChartTask): ChartTask {
+export function frozen (task: StoredTask): StoredTask {
   Object.freeze(task.step_progress)
   return Object.freeze(task)
 }
@@ -126,7 +126,7 @@ export function attemptOf ({ task, lease, worker_id, trace, settled }: Entry, en
 }
 
 /** All that is known of a task. */
-export function toDetails (entry: Entry, task: ChartTask): TaskDetails {
+export function toDetails (entry: Entry, task: StoredTask): TaskDetails<StoredTask> {
   const { draft, lease, attempts, settled } = entry
   const { error_code, error_message } = task
   const failed = settled === 'fail' || settled === 'expire' ? { error_code, error_message } : {}

@@ -1,4 +1,4 @@
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 import type { HintListener } from '../task-store.ts'
 
 /** Tells listeners what has happened, after it has: as with Redis, none of them sees a store that is half-way. */
@@ -11,7 +11,7 @@ export class Hints {
     return () => this.#listeners.delete(listener)
   }
 
-  changed (task: ChartTask): void {
+  changed (task: StoredTask): void {
     this.#tell(listener => listener.hint(task.task_id, task))
   }
 

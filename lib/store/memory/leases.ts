@@ -1,4 +1,4 @@
-import { ChartStatus, type ChartTask } from '../../task.ts'
+import { ChartStatus, type StoredTask } from '../../task.ts'
 import { DEFERRED_DUE_MS, MAX_ASIDE, MAX_CLAIMED, MAX_CLAIMED_BYTES, MAX_DUE, MAX_MOVED } from '../rules.ts'
 import type { Checkpoint, Claim, Claimed, ExpiredLease, ProgressReport, Settled, Settlement } from '../task-store.ts'
 import { bytesOf, mustRunAlone, toClaimedTask, type Entry } from './entry.ts'
@@ -9,7 +9,7 @@ import type { SortedSet } from './sorted-set.ts'
 import type { WorkSignal } from './work-signal.ts'
 
 /** Tasks that have ended, without those whose end the caller knows. */
-const lostOf = (ended: readonly Entry[], known: ReadonlySet<string>): ChartTask[] =>
+const lostOf = (ended: readonly Entry[], known: ReadonlySet<string>): StoredTask[] =>
   ended.map(({ task }) => task).filter(({ task_id }) => !known.has(task_id))
 
 interface LeasesOptions {
@@ -126,7 +126,7 @@ export class MemoryLeases {
     return { current: true, finished: ended ? this.#reads.shown(entry) : null }
   }
 
-  #toClaimed (started: readonly Entry[], lost: ChartTask[], expired: readonly ExpiredLease[], deferred: boolean): Claimed {
+  #toClaimed (started: readonly Entry[], lost: StoredTask[], expired: readonly ExpiredLease[], deferred: boolean): Claimed {
     return { tasks: started.map(toClaimedTask), lost, due: this.due(deferred), expired, ...(deferred ? { deferred } : {}) }
   }
 

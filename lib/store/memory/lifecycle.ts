@@ -1,4 +1,4 @@
-import { ChartStatus, isFinished, shownCancelled, type ChartRequest, type ChartTask } from '../../task.ts'
+import { ChartStatus, isFinished, shownCancelled, type ChartRequest, type StoredTask } from '../../task.ts'
 import { newTask } from '../new-task.ts'
 import { MAX_ASIDE, MAX_ATTEMPTS, MAX_MOVED, MAX_STEPS, MAX_UNRUN, MAX_WHOLE } from '../rules.ts'
 import type { AttemptRecord, Settlement, ProgressReport, Claim, TaskDraft } from '../task-store.ts'
@@ -8,7 +8,7 @@ import type { Hints } from './hints.ts'
 import type { MemoryState } from './memory-state.ts'
 import { SortedSet } from './sorted-set.ts'
 
-type Waiting = Pick<ChartTask, 'current_step' | 'step_at'>
+type Waiting = Pick<StoredTask, 'current_step' | 'step_at'>
 
 /** Creates, starts and ends tasks, and moves those that depend on them, by the rules of `docs/reference/task-lifecycle.md`. */
 export class Lifecycle {
@@ -315,7 +315,7 @@ export class Lifecycle {
     this.#putFinal(entry, ChartStatus.CANCELLED, {})
   }
 
-  #putFinal (entry: Entry, status: ChartStatus, fields: Partial<ChartTask>): void {
+  #putFinal (entry: Entry, status: ChartStatus, fields: Partial<StoredTask>): void {
     const { task_id, retention } = entry.draft
     entry.checkpoints.clear()
     entry.order = ++this.#order
@@ -387,7 +387,7 @@ export class Lifecycle {
     this.#workSignal.notify()
   }
 
-  #change (entry: Entry, fields: Partial<ChartTask>): void {
+  #change (entry: Entry, fields: Partial<StoredTask>): void {
     entry.task = frozen({ ...entry.task, ...fields, version: entry.task.version + 1 })
     this.#hints.changed(entry.task)
   }

@@ -1,4 +1,4 @@
-import { ChartStatus, isFinished, type ChartTask } from '../../task.ts'
+import { ChartStatus, isFinished, type StoredTask } from '../../task.ts'
 import type { EndedTasks, ListQuery, MessageQuery, MessageTasks, QueueSnapshot, QueueStats, TaskDetails, TaskPage, TaskRef } from '../task-store.ts'
 import { MAX_IN_SNAPSHOT, MAX_LISTED, MAX_LISTED_BYTES, MAX_SNAPSHOT_SEARCHED } from '../rules.ts'
 import { readCursor, toCursor, type ListPosition } from '../list-cursor.ts'
@@ -20,7 +20,7 @@ export class Reads {
   }
 
   /** The task as it is known now: nothing once its retention has passed, no steps once theirs has. */
-  shown (entry: Entry | undefined): ChartTask | null {
+  shown (entry: Entry | undefined): StoredTask | null {
     if (!entry || entry.expires <= this.#now()) return null
     if (entry.task.status === ChartStatus.PENDING) {
       return { ...entry.task, queue_position: this.#state.queue.position(entry.task.task_id, entry.draft.priority) }
@@ -30,8 +30,8 @@ export class Reads {
   }
 
   /** The first of the tasks, as many as fit, at least one. */
-  tasks (task_ids: readonly string[], bytes: number): Array<ChartTask | null> {
-    const found: Array<ChartTask | null> = []
+  tasks (task_ids: readonly string[], bytes: number): Array<StoredTask | null> {
+    const found: Array<StoredTask | null> = []
     for (const task_id of task_ids) {
       const entry = this.#state.entries.get(task_id)
       const task = this.shown(entry)
@@ -112,7 +112,7 @@ export class Reads {
     }
   }
 
-  list ({ filter, limit, cursor }: ListQuery): TaskPage {
+  list ({ filter, limit, cursor }: ListQuery): TaskPage<StoredTask> {
     const { status, user_id, tenant, error_code, created_after = -Infinity, created_before = Infinity, unfinished = false } = filter
     const position = cursor === null ? null : readCursor(cursor)
     const after = position ? { score: Number(position.score), id: position.task_id } : undefined
@@ -120,7 +120,7 @@ export class Reads {
     const fits = ({ task, draft }: Entry) => (status ?? task.status) === task.status &&
       (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant &&
       (error_code ?? task.error_code) === task.error_code && isInTime(task.created_at)
-    const found: ChartTask[] = []
+    const found: StoredTask[] = []
     let looked = 0
     let bytes = 0
     let reached: ListPosition | null = null
@@ -142,7 +142,7 @@ export class Reads {
     return { tasks: found, cursor: null }
   }
 
-  details (task_id: string): TaskDetails | null {
+  details (task_id: string): TaskDetails<StoredTask> | null {
     const entry = this.#state.entries.get(task_id)
     const task = this.shown(entry)
     return entry && task ? toDetails(entry, task) : null

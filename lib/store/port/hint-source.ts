@@ -1,7 +1,7 @@
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 
 /** The part of a task that changes. In a hint `queue_position` is null: only a read works it out. */
-export type TaskState = Pick<ChartTask,
+export type TaskState = Pick<StoredTask,
   'version' | 'status' | 'progress' | 'current_step' | 'step_progress' | 'step_at' | 'step_from' | 'progress_at' | 'queue_position' | 'attempt' | 'started_at' |
   'completed_at' | 'chart_id' | 'error_code' | 'error_message'>
 

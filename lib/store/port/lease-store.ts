@@ -1,4 +1,4 @@
-import type { ChartPriority, ChartRequest, ChartTask } from '../../task.ts'
+import type { ChartPriority, ChartRequest, StoredTask } from '../../task.ts'
 import type { TraceContext } from './task-queue.ts'
 
 /** What one worker asks for when it claims tasks. */
@@ -26,7 +26,7 @@ export interface LostWorkers {
 }
 
 export interface ClaimedTask {
-  readonly task: ChartTask
+  readonly task: StoredTask
   readonly request: ChartRequest
   /** The fence: 1 for the first claim of the task, one more with each further claim, never given back. */
   readonly lease: number
@@ -58,7 +58,7 @@ export interface ExpiredLease {
 export interface Claimed {
   readonly tasks: ClaimedTask[]
   /** Other tasks that this call has ended: the last lease expired, the queue timeout passed, or a dependency failed. */
-  readonly lost: ChartTask[]
+  readonly lost: StoredTask[]
   /** ms until a lease expires, a retry is due or a wait is over; null: nothing becomes due by itself. */
   readonly due: number | null
   /** Leases that this call found expired. A claim that is repeated with the same id returns them again. */
@@ -76,7 +76,7 @@ export type Settlement = { readonly task_id: string, readonly lease: number } & 
    * `content`: the chart as JSON, or null if the host's `chartStore` has it. `claimed`: the task as it was claimed, if the caller has it: the
    * store then need not send it again.
    */
-  | { readonly verb: 'complete', readonly chart_id: string, readonly content: string | null, readonly claimed?: ChartTask }
+  | { readonly verb: 'complete', readonly chart_id: string, readonly content: string | null, readonly claimed?: StoredTask }
   /** `delay`: ms before the next attempt; null: the task's own backoff; 'never': no other attempt. `message` null: the default text of the code. */
   | { readonly verb: 'fail', readonly code: string, readonly message: string | null, readonly delay: number | null | 'never' }
   /** Puts the task back into the queue; the attempt is not counted. */
@@ -87,7 +87,7 @@ export interface Settled {
   /** False: the lease was not the current one, and nothing was written. */
   readonly current: boolean
   /** The task, if it has ended with this attempt; else null. */
-  readonly finished: ChartTask | null
+  readonly finished: StoredTask | null
 }
 
 /** What a running attempt reports; figures are whole numbers from 0 to 100. */

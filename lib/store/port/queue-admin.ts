@@ -1,4 +1,4 @@
-import type { ChartStatus, ChartTask } from '../../task.ts'
+import type { ChartStatus, ChartTask, StoredTask } from '../../task.ts'
 
 /** Which tasks to list: those that match every field that is given. */
 export interface TaskFilter {
@@ -23,8 +23,8 @@ export interface ListQuery {
   readonly cursor: string | null
 }
 
-export interface TaskPage {
-  readonly tasks: ChartTask[]
+export interface TaskPage<Task extends ChartTask = ChartTask> {
+  readonly tasks: Task[]
   /**
    * Where the next page begins; null after the last page. A page may have fewer tasks than the limit, or none, although others follow.
    * 1 to 512 characters. Only the store that made a cursor knows its format: a caller stores it, sends it to users, and passes it back.
@@ -39,7 +39,7 @@ export interface QueueAdmin {
    * exactly one page.
    * @throws CHARTS_ERR_INVALID_REQUEST: this store has not made the cursor
    */
-  list (query: ListQuery): Promise<TaskPage>
+  list (query: ListQuery): Promise<TaskPage<StoredTask>>
   /** Stops claims, or allows them again. Running attempts continue, and tasks are accepted as before. */
   setPaused (paused: boolean): Promise<void>
   /** Removes tasks whose retention has passed. Returns how many. */

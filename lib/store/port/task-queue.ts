@@ -1,4 +1,4 @@
-import type { ChartPriority, ChartTask } from '../../task.ts'
+import type { ChartPriority, StoredTask } from '../../task.ts'
 
 /** Attempts and the backoff between them; stored with the task when it is created. */
 export interface RetryPolicy {
@@ -81,7 +81,7 @@ export interface EnqueuedTask {
    * request with the same Idempotency-Key.
    */
   readonly outcome: 'queued' | 'already_active' | 'chart_exists' | 'replayed'
-  readonly task: ChartTask
+  readonly task: StoredTask
 }
 
 /** Why no draft was accepted. The store has changed nothing. */
@@ -105,21 +105,21 @@ export type BatchOutcome =
     /** One for each draft, in their order. */
     readonly tasks: readonly EnqueuedTask[]
     /** Superseded tasks that this call has ended, and their dependents that ended with them. */
-    readonly superseded: readonly ChartTask[]
+    readonly superseded: readonly StoredTask[]
     /** Some effects are deferred to later calls, as with `Claimed`. */
     readonly deferred?: true
   }
   | EnqueueRefusal
 
 export type EnqueueOutcome =
-  | EnqueuedTask & { readonly superseded: readonly ChartTask[], readonly deferred?: true }
+  | EnqueuedTask & { readonly superseded: readonly StoredTask[], readonly deferred?: true }
   | EnqueueRefusal
 
 /** A task that was cancelled now, or that had ended before. */
 export interface Cancelled {
-  readonly task: ChartTask
+  readonly task: StoredTask
   /** The tasks that this call has ended: the cancelled one and its dependents. Empty if the task had ended before. */
-  readonly ended: readonly ChartTask[]
+  readonly ended: readonly StoredTask[]
   /** More dependents are to end, as with `Claimed`. */
   readonly deferred?: true
 }
@@ -140,5 +140,5 @@ export interface TaskQueue {
    * tasks that this call has ended. Some effects may be `deferred`, as with `Claimed`. Pass many tasks in parts, dependents first: the store
    * serves nobody else during a call.
    */
-  cancelAll (task_ids: readonly string[]): Promise<ChartTask[]>
+  cancelAll (task_ids: readonly string[]): Promise<StoredTask[]>
 }

@@ -1,4 +1,4 @@
-import type { ChartPriority, ChartRequest, ChartTask } from '../../task.ts'
+import type { ChartPriority, ChartRequest, ChartTask, StoredTask } from '../../task.ts'
 import type { TraceContext } from './task-queue.ts'
 
 /** One attempt of a task. */
@@ -19,8 +19,8 @@ export interface AttemptRecord {
 }
 
 /** All that is known of a task. */
-export interface TaskDetails {
-  readonly task: ChartTask
+export interface TaskDetails<Task extends ChartTask = ChartTask> {
+  readonly task: Task
   readonly request: ChartRequest
   readonly priority: ChartPriority
   readonly run_at: string | null
@@ -43,9 +43,9 @@ export interface TaskReader {
    * Tasks as they are now, in the order of the ids; null: unknown, or its retention has passed. With `bytes`, only the first tasks, as many
    * as fit into it, but at least one unless `task_ids` is empty.
    */
-  read (task_ids: readonly string[], bytes?: number): Promise<Array<ChartTask | null>>
+  read (task_ids: readonly string[], bytes?: number): Promise<Array<StoredTask | null>>
   /** All that is known of a task; null: unknown, or its retention has passed. */
-  inspect (task_id: string): Promise<TaskDetails | null>
+  inspect (task_id: string): Promise<TaskDetails<StoredTask> | null>
   /** The request byte for byte as it was stored; null: unknown. A long request of a task that never runs (again) is shortened. */
   readRequest (task_id: string): Promise<string | null>
   /** The content of a chart as JSON; null: there is none, or no longer. */

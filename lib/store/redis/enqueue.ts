@@ -1,5 +1,5 @@
 import { errors } from '../../errors.ts'
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 import { newTask } from '../new-task.ts'
 import type { BatchOutcome, EnqueuedTask, EnqueueOutcome, TaskDraft } from '../task-store.ts'
 import { Gatherer } from './gatherer.ts'
@@ -33,7 +33,7 @@ function toAnswers (raw: RequestAnswer[] | PlainAnswer, sizes: readonly number[]
 }
 
 /** The tasks of an answer. `read`: those that the script only names. One whose retention has passed since is left out. */
-function toEnqueued (drafts: readonly TaskDraft[], answers: readonly DraftAnswer[], read: ReadonlyMap<string, ChartTask | null>): EnqueuedTask[] {
+function toEnqueued (drafts: readonly TaskDraft[], answers: readonly DraftAnswer[], read: ReadonlyMap<string, StoredTask | null>): EnqueuedTask[] {
   const enqueued = answers.map(([outcome, record, now, step, at, position, deps], i) => ({
     outcome,
     task: now !== undefined

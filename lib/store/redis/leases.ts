@@ -1,5 +1,5 @@
 import type { Logger } from '../../generator.ts'
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 import type { Checkpoint, Claim, Claimed, ProgressReport, Settled, Settlement } from '../task-store.ts'
 import { isReplyError } from './connections.ts'
 import { countFitting } from './gatherer.ts'
@@ -39,7 +39,7 @@ function settlementArguments (settlement: Settlement): Argument[] {
   }
 }
 
-const toFinished = (settlement: Settlement, ended: RawTask | string): ChartTask | null => typeof ended !== 'string'
+const toFinished = (settlement: Settlement, ended: RawTask | string): StoredTask | null => typeof ended !== 'string'
   ? toTask(ended)
   : settlement.verb === 'complete' && settlement.claimed ? withState(settlement.claimed, ended) : null
 

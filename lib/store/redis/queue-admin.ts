@@ -1,4 +1,5 @@
 import type { Logger } from '../../generator.ts'
+import type { StoredTask } from '../../task.ts'
 import { readCursor, toCursor, type ListPosition } from '../list-cursor.ts'
 import type { ListQuery, QueueSnapshot, QueueStats, TaskPage } from '../task-store.ts'
 import { fromWord, toSteps, toWord } from './records.ts'
@@ -10,7 +11,7 @@ const CLEANUP_PAGE = 100
 /** Parts of the repair of indexes and counts that one clean-up does: usually, and if something was found to be wrong. */
 const MEND_PARTS = { usual: 40, max: 2_000 }
 
-export async function listTasks (runner: ScriptRunner, { filter, limit, cursor }: ListQuery): Promise<TaskPage> {
+export async function listTasks (runner: ScriptRunner, { filter, limit, cursor }: ListQuery): Promise<TaskPage<StoredTask>> {
   const { index, score, task_id } = cursor === null ? { index: '', score: '', task_id: '' } : readCursor(cursor)
   const [records, reached] = await runner.run<[Found[], [index: ListPosition['index'], score: string, task_id: string] | null]>('list', [
     filter.status ?? '', toWord(filter.user_id ?? ''), toWord(filter.tenant ?? ''), limit, index, score, task_id,

@@ -1,5 +1,5 @@
 import { failureMessage } from '../../errors.ts'
-import { ChartStatus, isFinished, shownCancelled, type ChartPriority, type ChartRequest, type ChartTask } from '../../task.ts'
+import { ChartStatus, isFinished, shownCancelled, type ChartPriority, type ChartRequest, type StoredTask } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
 import type { AttemptRecord, StepEntry, ClaimedTask, TaskDetails, TaskDraft, TaskState, TraceContext } from '../task-store.ts'
 
@@ -194,7 +194,7 @@ function toRequest (raw: string): ChartRequest {
   return request
 }
 
-function taskOf ({ terms, state }: Parsed, request: ChartRequest, position: number | null): ChartTask {
+function taskOf ({ terms, state }: Parsed, request: ChartRequest, position: number | null): StoredTask {
   return shownCancelled({
     task_id: request.task_id,
     message_id: request.message_id,
@@ -213,12 +213,12 @@ function taskOf ({ terms, state }: Parsed, request: ChartRequest, position: numb
 }
 
 /** A stored task as everybody sees it; null where it cannot be read. */
-export const toTask = (found: RawTask): ChartTask | null => readable(() => readTask(found))
+export const toTask = (found: RawTask): StoredTask | null => readable(() => readTask(found))
 
 /** A task that was read before, in a later state. */
-export const withState = (task: ChartTask, text: string): ChartTask => ({ ...task, ...toState(parseState(text)) })
+export const withState = (task: StoredTask, text: string): StoredTask => ({ ...task, ...toState(parseState(text)) })
 
-function readTask ([record, text, position, apart]: RawTask): ChartTask {
+function readTask ([record, text, position, apart]: RawTask): StoredTask {
   const parsed = parse(record, text, apart)
   return taskOf(parsed, toRequest(parsed.request), position)
 }
@@ -271,9 +271,9 @@ function toAttempt ([attempt, lease, worker_id, started, ended, verb, last_step,
 }
 
 /** A stored task with all that an operator may want to know; null where it cannot be read. `history`: its earlier attempts. */
-export const toDetails = (found: RawTask, history: readonly string[]): TaskDetails | null => readable(() => readDetails(found, history))
+export const toDetails = (found: RawTask, history: readonly string[]): TaskDetails<StoredTask> | null => readable(() => readDetails(found, history))
 
-function readDetails ([record, text, position, apart]: RawTask, history: readonly string[]): TaskDetails {
+function readDetails ([record, text, position, apart]: RawTask, history: readonly string[]): TaskDetails<StoredTask> {
   const parsed = parse(record, text, apart)
   const { terms, state } = parsed
   const request = toRequest(parsed.request)

@@ -1,5 +1,5 @@
 import type { Logger } from '../../generator.ts'
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 import type {
   BatchOutcome, Cancelled, Checkpoint, Claim, Claimed, EndedTasks, EnqueueOutcome, HintListener, HistoryAddition, HistoryMinute, ListQuery, MessageQuery, MessageTasks,
   ProgressReport, QueueSnapshot, QueueStats, Settled, Settlement, TaskDetails, TaskDraft, TaskPage, TaskRef, TaskStore, WorkerList, WorkerRegistration
@@ -76,7 +76,7 @@ export class RedisStore implements TaskStore {
     return task && { task, ended: toTasks(ended), ...(deferred === 1 ? { deferred: true } : {}) }
   }
 
-  async cancelAll (task_ids: readonly string[]): Promise<ChartTask[]> {
+  async cancelAll (task_ids: readonly string[]): Promise<StoredTask[]> {
     return toTasks(await this.#runner.run<Found[]>('cancelAll', task_ids))
   }
 
@@ -104,11 +104,11 @@ export class RedisStore implements TaskStore {
     return this.#workSignal.wait(timeout, signal)
   }
 
-  read (task_ids: readonly string[], bytes?: number): Promise<Array<ChartTask | null>> {
+  read (task_ids: readonly string[], bytes?: number): Promise<Array<StoredTask | null>> {
     return readTasks(this.#runner, task_ids, bytes)
   }
 
-  inspect (task_id: string): Promise<TaskDetails | null> {
+  inspect (task_id: string): Promise<TaskDetails<StoredTask> | null> {
     return readDetails(this.#runner, task_id)
   }
 
@@ -140,7 +140,7 @@ export class RedisStore implements TaskStore {
     return readBatch(this.#runner, batch_id)
   }
 
-  list (query: ListQuery): Promise<TaskPage> {
+  list (query: ListQuery): Promise<TaskPage<StoredTask>> {
     return listTasks(this.#runner, query)
   }
 

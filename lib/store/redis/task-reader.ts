@@ -1,4 +1,4 @@
-import type { ChartTask } from '../../task.ts'
+import type { StoredTask } from '../../task.ts'
 import type { EndedTasks, MessageQuery, MessageTasks, TaskDetails, TaskRef } from '../task-store.ts'
 import { isReplyError, within, type RedisClient } from './connections.ts'
 import type { Keyspace } from './keys.ts'
@@ -13,12 +13,12 @@ export type Found = RawTask | null
 type RawRef = [task_id: string, created: string, completed: string | null]
 
 /** The tasks that can be read. */
-export const toTasks = (found: readonly Found[]): ChartTask[] => found.map(one => one && toTask(one)).filter(task => task !== null)
+export const toTasks = (found: readonly Found[]): StoredTask[] => found.map(one => one && toTask(one)).filter(task => task !== null)
 
 const toRefs = (refs: readonly RawRef[]): TaskRef[] =>
   refs.map(([task_id, created, completed]) => ({ task_id, created_at: Number(created), completed_at: completed === null ? null : Number(completed) }))
 
-export async function readTasks (runner: ScriptRunner, task_ids: readonly string[], bytes?: number): Promise<Array<ChartTask | null>> {
+export async function readTasks (runner: ScriptRunner, task_ids: readonly string[], bytes?: number): Promise<Array<StoredTask | null>> {
   const records = await runner.run<Found[]>('read', [Math.min(bytes ?? MAX_READ.bytes, MAX_READ.bytes), ...task_ids.slice(0, MAX_READ.tasks)])
   const found = records.map(record => record && toTask(record))
   const isWhole = bytes !== undefined || found.length === task_ids.length
@@ -44,7 +44,7 @@ export async function readContents (runner: ScriptRunner, chart_ids: readonly st
   return chart_ids.length === 0 ? [] : runner.run('contents', [bytes, ...chart_ids])
 }
 
-export async function readDetails (runner: ScriptRunner, task_id: string): Promise<TaskDetails | null> {
+export async function readDetails (runner: ScriptRunner, task_id: string): Promise<TaskDetails<StoredTask> | null> {
   const [found, history] = await runner.run<[Found, string[]?]>('inspect', [task_id])
   return found && toDetails(found, history ?? [])
 }
