@@ -3,7 +3,7 @@ import neostandard, { plugins } from 'neostandard'
 export default [
   ...neostandard({
     ts: true,
-    ignores: ['dist', 'node_modules', '.tap', 'lib/store/redis/lua.generated.ts', 'lib/dashboard/assets.generated.ts']
+    ignores: ['dist', 'coverage', 'node_modules', '.tap', 'lib/store/redis/lua.generated.ts', 'lib/dashboard/assets.generated.ts']
   }),
   {
     rules: {

@@ -122,3 +122,5 @@ if (!isQuick && !await shareRedis()) {
   process.exitCode = ok ? 0 : 1
 }
 await Promise.all(shared.map(service => service.stop()))
+// A file that its time limit has ended may leave processes that hold its output open, and would keep this one alive.
+process.exit()
