@@ -21,6 +21,7 @@ const BUNDLED = 'If this package is part of a bundle, see docs/guides/threads.md
 class BrokenThreads extends Error {}
 
 /** The file that this code is in: bundlers that write CommonJS leave `import.meta.url` empty, or with a path of the build. */
+/* c8 ignore next -- it differs only in a bundle, whose coverage is that of another file */
 const here = (): string => typeof __filename === 'string' ? pathToFileURL(__filename).href : import.meta.url
 
 /** Where threads start. */
@@ -107,6 +108,7 @@ export class ThreadPool {
     } catch (error) {
       const cause: Error & { code?: string } = giveUp.signal.reason ?? error
       // Piscina looks for a file of its own in its folder, where a bundler has left neither. The module was not asked for yet.
+      /* c8 ignore next 3 -- only in a bundle, as above */
       if ((cause.code === 'MODULE_NOT_FOUND' && /[\\/]worker\.js'/.test(cause.message)) || (cause instanceof ReferenceError && /__dirname/.test(cause.message))) {
         throw new BrokenThreads(`generator threads cannot start, as piscina does not find its worker.js: ${cause.message.split('\n', 1)[0]}. ${BUNDLED}`)
       }

@@ -24,6 +24,7 @@ export function decideUpgrades (server: Server, decide: (request: IncomingMessag
   const deciding = server as DecidingServer
   const { shouldUpgradeCallback } = deciding
   if (!shouldUpgradeCallback) return () => {}
+  /* c8 ignore next 2 -- Node 20 and older versions of 22 and 24 do not have it */
   deciding.shouldUpgradeCallback = request => decide(request, () => shouldUpgradeCallback.call(server, request))
   return () => { deciding.shouldUpgradeCallback = shouldUpgradeCallback }
 }
