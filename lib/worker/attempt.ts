@@ -1,62 +1,54 @@
+import { withInterrupt } from '../async.ts'
 import type { AbortCode, GenerateChart, GenerateContext, Logger, ProgressUpdate } from '../generator.ts'
 import { toContent } from '../service/charts.ts'
 import { UNSAVED_CHART, type Leases } from '../service/leases.ts'
 import { AttemptError, SerializedContent, type Outcome } from '../service/outcome.ts'
-import { merge, toReport, type Report } from '../service/progress.ts'
+import { toReport, type Report } from '../service/progress.ts'
+import type { ClaimedTask, Settlement, TraceContext } from '../store/task-store.ts'
+import type { Chart } from '../task.ts'
+import type { QueueTelemetry, TracedAttempt } from '../telemetry/queue-telemetry.ts'
+import { AttemptAbort } from './attempt-abort.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { readDependencies } from './read-dependencies.ts'
-import type { Settlement, ClaimedTask, TraceContext } from '../store/task-store.ts'
-import type { QueueTelemetry, TracedAttempt } from '../telemetry/queue-telemetry.ts'
-import type { Chart } from '../task.ts'
+import { ReportBuffer } from './report-buffer.ts'
 
-/** ms that a generator gets to answer its signal before it is abandoned. */
-const GRACE = 1_000
-/** ms before the end of a lease at which its attempt is aborted, at most; a tenth of the lease where that is less. */
-const LEASE_MARGIN = 500
-
-export class AbortError extends Error {
-  readonly code: AbortCode
-
-  constructor (code: AbortCode) {
-    super(`The attempt was aborted: ${code}`)
-    this.name = 'AbortError'
-    this.code = code
-  }
-}
+/** ms between an abort and the moment at which a generator that still runs is abandoned. */
+const ABORT_GRACE_MS = 1_000
+/** Maximum ms before the end of a lease at which its attempt is aborted; a tenth of the lease if that is less. */
+const MAX_LEASE_MARGIN_MS = 500
 
 export interface AttemptOptions {
-  readonly taken: ClaimedTask
+  readonly claimed: ClaimedTask
   readonly generate: GenerateChart
   readonly leases: Leases
   readonly telemetry: QueueTelemetry
+  /** ms */
   readonly leaseDuration: number
+  /** ms */
   readonly attemptTimeout: number
   readonly logger: Logger
-  /** Called when there is progress to be stored. */
+  /** Called when there is progress to send. */
   readonly onProgress: () => void
 }
 
-/** One try of one task under one lease. It aborts itself before another process could start the same task. */
+/** One attempt of a task, under one lease. It aborts itself before its lease ends, so that no other worker can run the task meanwhile. */
 export class Attempt implements TracedAttempt {
   readonly task_id: string
   readonly lease: number
   readonly #options: AttemptOptions
   readonly #startedAt: number
+  readonly #abort = new AttemptAbort()
+  /** Null until the first report. */
+  #reports: ReportBuffer | null = null
   #logger: Logger | null = null
-  /** Why it was aborted, if it was; the signal is made when it is first asked for, as most generators never do. */
-  #reason: AbortError | null = null
-  #controller: AbortController | null = null
-  #onAborted: () => void = () => {}
-  #report: Report | null = null
-  #taken: Report | null = null
   #leaseTimer: NodeJS.Timeout | undefined
   #leaseEnd = 0
-  #settled = false
+  #hasEnded = false
   #trace: TraceContext | null = null
 
-  /** `sentAt`: when the request that gave the lease was sent, on this process's monotonic clock. */
+  /** `sentAt`: when the claim was sent, on this process's monotonic clock. */
   constructor (options: AttemptOptions, sentAt: number) {
-    const { task, lease } = options.taken
+    const { task, lease } = options.claimed
     this.task_id = task.task_id
     this.lease = lease
     this.#options = options
@@ -64,147 +56,132 @@ export class Attempt implements TracedAttempt {
     this.confirm(sentAt)
   }
 
-  /** Made when it is first needed: most attempts say nothing. */
+  /** Created when it is first used, because most attempts log nothing. */
   get log (): Logger {
-    const { taken: { task: { task_id, message_id, attempt } }, logger } = this.#options
+    const { claimed: { task: { task_id, message_id, attempt } }, logger } = this.#options
     this.#logger ??= logger.child({ task_id, message_id, attempt })
     return this.#logger
   }
 
-  /** Aborted where the generator is to stop, or must not begin. */
   get signal (): AbortSignal {
-    this.#controller ??= new AbortController()
-    if (this.#reason) this.#controller.abort(this.#reason)
-    return this.#controller.signal
+    return this.#abort.signal
   }
 
   get abortCode (): AbortCode | null {
-    return this.#reason?.code ?? null
+    return this.#abort.reason?.code ?? null
   }
 
-  thrownOf (closing: Settlement): unknown {
-    return this.#options.leases.thrownOf(closing)
+  thrownOf (settlement: Settlement): unknown {
+    return this.#options.leases.thrownOf(settlement)
   }
 
-  /** The lease holds for its full duration counted from `sentAt`. */
+  /** The lease was granted or extended by a command sent at `sentAt`: it holds for its full duration from then on. */
   confirm (sentAt: number): void {
     const { leaseDuration } = this.#options
     clearTimeout(this.#leaseTimer)
-    if (this.#settled) return
-    this.#leaseEnd = sentAt + leaseDuration - Math.min(LEASE_MARGIN, leaseDuration / 10)
+    if (this.#hasEnded) return
+    this.#leaseEnd = sentAt + leaseDuration - Math.min(MAX_LEASE_MARGIN_MS, leaseDuration / 10)
     this.#leaseTimer = setTimeout(() => this.abort('LEASE_LOST'), Math.max(0, this.#leaseEnd - performance.now()))
   }
 
-  /** Whether the lease is to be prolonged. One that has been lost must be free for others, whatever the generator still does. */
+  /** Whether the lease is to be extended. A lost lease is not, even if the generator still runs: another worker may claim the task. */
   holdsLease (): boolean {
-    if (this.#settled) return true
-    // A process that was stopped may come here before its timers do.
+    if (this.#hasEnded) return true
+    // In a process that was suspended, this may run before the timer of the lease.
     if (performance.now() >= this.#leaseEnd) this.abort('LEASE_LOST')
-    const code = this.#reason?.code
-    return code === undefined || code === 'TIMEOUT' || code === 'SHUTDOWN'
+    const code = this.abortCode
+    return code === null || code === 'TIMEOUT' || code === 'SHUTDOWN'
   }
 
-  /** Asks the generator to stop, and abandons it if it does not within a second. Nothing happens once it has answered. */
+  /** Aborts the generator's signal, and abandons the generator if it still runs a second later. Without effect after the attempt has ended. */
   abort (code: AbortCode): void {
-    if (this.#settled || this.#reason) return
-    this.#reason = new AbortError(code)
-    this.#controller?.abort(this.#reason)
-    this.#onAborted()
+    if (!this.#hasEnded) this.#abort.abort(code)
   }
 
-  /** What has been reported since the last call, as one report. */
+  /** What was reported since the last call, as one report; null: nothing. */
   takeReport (): Report | null {
-    const report = this.#report
-    if (report) this.#taken = report
-    this.#report = null
-    return report
+    return this.#reports?.take() ?? null
   }
 
-  /** A report that could not be stored is sent again, unless a later one was on its way already. */
+  /** Keeps a report that could not be stored for the next `takeReport`. */
   putBack (report: Report): void {
-    if (report !== this.#taken) return
-    if (this.#report) merge(report, this.#report)
-    this.#report = report
+    this.#reports?.putBack(report)
   }
 
-  /** Hands the task back before anything was done for it. */
+  /** Releases the task without running its generator. */
   decline (): Settlement {
-    this.#settle()
-    return { task_id: this.task_id, lease: this.lease, verb: 'release' }
+    this.#end()
+    return this.#release()
   }
 
-  /** Runs the generator. How the lease is to be closed; null when it is not this attempt's to close any more. */
+  /** Runs the generator. Resolves to the settlement of the attempt; null: its lease is lost or its task cancelled, so there is nothing to settle. */
   async run (trace: TraceContext | null = null): Promise<Settlement | null> {
     this.#trace = trace
-    const { attemptTimeout, leases, taken } = this.#options
-    const timeout = setTimeout(() => this.abort('TIMEOUT'), attemptTimeout)
+    const timeout = setTimeout(() => this.abort('TIMEOUT'), this.#options.attemptTimeout)
     try {
-      const outcome = this.#unsaved() ?? await this.#generate()
-      // The host's store has a time of its own: a chart that is there must not be lost to the generator's.
+      const outcome = this.#unsavedChart() ?? await this.#generate()
+      // Saving a chart has a timeout of its own. A chart that was generated must not be lost to the timeout of the attempt.
       clearTimeout(timeout)
-      if (outcome && !this.#reason) return await leases.prepare(taken.task, taken.lease, outcome, this, this.#startedAt)
+      if (outcome && !this.#abort.reason) return await this.#settlementOf(outcome)
     } catch (error) {
-      if (!this.#reason) {
+      if (!this.#abort.reason) {
         if (!(error instanceof AttemptError)) throw error
-        return await leases.prepare(taken.task, taken.lease, { error }, this, this.#startedAt)
+        return await this.#settlementOf({ error })
       }
     } finally {
-      this.#settle()
+      this.#end()
       clearTimeout(timeout)
     }
-    return this.#closeAborted(this.#reason!.code)
+    return this.#settleAborted(this.abortCode!)
   }
 
-  /** The chart that an earlier attempt has made and could not save. */
-  #unsaved (): Outcome | null {
-    const json = this.#options.taken.checkpoints.get(UNSAVED_CHART)
+  /** The chart that an earlier attempt has generated and could not save. */
+  #unsavedChart (): Outcome | null {
+    const json = this.#options.claimed.checkpoints.get(UNSAVED_CHART)
     if (json === undefined || !toContent(json)) return null
-    this.log.info({}, 'the chart of an earlier attempt is saved')
+    this.log.info({}, 'an earlier attempt has generated the chart, which is now saved')
     return { content: new SerializedContent(json) }
   }
 
-  /** The generator's outcome; null when it was aborted and did not answer in time. */
+  /** The outcome of the generator; null: it was aborted, and abandoned because it ignored its signal. */
   #generate (): Promise<Outcome | null> {
-    const { generate, taken } = this.#options
-    return new Promise(resolve => {
-      let abandoning: NodeJS.Timeout | undefined
-      const settle = (outcome: Outcome | null) => {
-        clearTimeout(abandoning)
-        this.#onAborted = () => {}
-        resolve(outcome)
+    return withInterrupt<Outcome | null>(this.#callGenerator(), interrupt => {
+      let timer: NodeJS.Timeout | undefined
+      const abandon = () => {
+        this.log.error({ code: this.abortCode }, 'the generator ignored its signal and was abandoned')
+        return null
       }
-      this.#onAborted = () => {
-        abandoning = setTimeout(() => {
-          this.log.error({ code: this.#reason!.code }, 'the generator ignored its signal and was abandoned')
-          settle(null)
-        }, GRACE)
+      this.#abort.listen(() => { timer = setTimeout(interrupt, ABORT_GRACE_MS, abandon) })
+      return () => {
+        clearTimeout(timer)
+        this.#abort.unlisten()
       }
-      this.#dependencies()
-        .then(dependencies => {
-          // Nobody would want what it makes, and in a thread nobody could stop it.
-          if (this.#reason) throw this.#reason
-          return generate(taken.request, this.#contextOf(dependencies))
-        })
-        .then(content => settle({ content }), error => settle({ error }))
     })
   }
 
-  async #dependencies (): Promise<readonly Chart[]> {
-    const { leases, taken: { task } } = this.#options
-    return task.depends_on.length === 0 ? [] : readDependencies({ task, leases, signal: this.signal, log: () => this.log })
+  async #callGenerator (): Promise<Outcome> {
+    const { generate, leases, claimed: { task, request } } = this.#options
+    try {
+      const dependencies = await (task.depends_on.length === 0 ? [] : readDependencies({ task, leases, signal: this.signal, log: () => this.log }))
+      // An abort before this call could not stop a generator in a thread.
+      if (this.#abort.reason) throw this.#abort.reason
+      return { content: await generate(request, this.#contextOf(dependencies)) }
+    } catch (error) {
+      return { error }
+    }
   }
 
   #contextOf (dependencies: readonly Chart[]): GenerateContext {
-    const { leases, telemetry, taken } = this.#options
+    const { leases, telemetry, claimed } = this.#options
     const attempt = this
-    const progress = (update: ProgressUpdate) => this.#progress(update)
+    const progress = (update: ProgressUpdate) => this.#report(update)
     let checkpoints: Checkpoints | undefined
     return {
       get signal () { return attempt.signal },
-      attempt: taken.task.attempt,
+      attempt: claimed.task.attempt,
       progress,
       step: (name, fn) => {
-        checkpoints ??= new Checkpoints({ taken, leases, telemetry, signal: this.signal, log: () => this.log, progress, onStale: () => this.abort('LEASE_LOST') })
+        checkpoints ??= new Checkpoints({ claimed, leases, telemetry, signal: this.signal, log: () => this.log, progress, onStale: () => this.abort('LEASE_LOST') })
         return checkpoints.step(name, fn)
       },
       dependencies,
@@ -213,34 +190,38 @@ export class Attempt implements TracedAttempt {
     }
   }
 
-  #progress (update: ProgressUpdate): void {
-    if (this.#settled || this.#reason) return
+  #report (update: ProgressUpdate): void {
+    if (this.#hasEnded || this.#abort.reason) return
     let report
     try {
       report = toReport(this.task_id, this.lease, update)
     } catch {
-      // An update whose getters throw says nothing; the generator must not pay for it.
+      // A getter of the update has thrown. Progress never fails a generator.
       return
     }
-    if (this.#report) return merge(this.#report, report)
-    this.#report = report
-    this.#options.onProgress()
+    this.#reports ??= new ReportBuffer()
+    if (this.#reports.add(report)) this.#options.onProgress()
   }
 
-  #settle (): void {
-    this.#settled = true
+  #end (): void {
+    this.#hasEnded = true
     clearTimeout(this.#leaseTimer)
   }
 
-  #closeAborted (code: AbortCode): Settlement | null | Promise<Settlement> {
-    const { task_id, lease } = this
+  #release (): Settlement {
+    return { task_id: this.task_id, lease: this.lease, verb: 'release' }
+  }
+
+  #settlementOf (outcome: Outcome): Promise<Settlement> {
+    const { leases, claimed: { task, lease } } = this.#options
+    return leases.prepare(task, lease, outcome, this, this.#startedAt)
+  }
+
+  #settleAborted (code: AbortCode): Settlement | null | Promise<Settlement> {
     this.log.info({ code }, 'the attempt was aborted')
     switch (code) {
-      case 'TIMEOUT': {
-        const error = new AttemptError('CHARTS_ERR_ATTEMPT_TIMEOUT', { retryable: true })
-        return this.#options.leases.prepare(this.#options.taken.task, lease, { error }, this, this.#startedAt)
-      }
-      case 'SHUTDOWN': return { task_id, lease, verb: 'release' }
+      case 'TIMEOUT': return this.#settlementOf({ error: new AttemptError('CHARTS_ERR_ATTEMPT_TIMEOUT', { retryable: true }) })
+      case 'SHUTDOWN': return this.#release()
       case 'CANCELLED':
       case 'LEASE_LOST': return null
     }

@@ -8,7 +8,7 @@ interface RegistrationOptions {
   readonly concurrency: number
 }
 
-/** What operators see of a worker. */
+/** The entry of a worker in the store, which operators see. */
 export class Registration {
   readonly #options: RegistrationOptions
   readonly #started_at: string
@@ -16,20 +16,19 @@ export class Registration {
   constructor (options: RegistrationOptions) {
     this.#options = options
     this.#started_at = new Date(options.service.workers.now).toISOString()
-    this.#say('running')
+    this.#register('running')
   }
 
   drain (): void {
-    this.#say('draining')
+    this.#register('draining')
   }
 
-  /** Nothing runs here any more. */
-  async end (): Promise<void> {
+  async remove (): Promise<void> {
     const { service, worker_id } = this.#options
     await service.workers.remove(worker_id)
   }
 
-  #say (state: 'running' | 'draining'): void {
+  #register (state: 'running' | 'draining'): void {
     const { service, worker_id, concurrency } = this.#options
     void service.workers.register({ worker_id, host: hostname(), pid: process.pid, version: VERSION, concurrency, state, started_at: this.#started_at })
   }

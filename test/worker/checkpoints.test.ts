@@ -153,7 +153,7 @@ for (const kind of stores) {
     const task = await queue.run()
     t.match(task, { status: 'COMPLETED', attempt: 1 })
     t.equal(await queue.content(task), 'made')
-    t.equal(logger.said('a step could not be remembered: another try would repeat it').length, 1)
+    t.equal(logger.said('the result of a step could not be stored: another attempt would run the step again').length, 1)
   })
 
   t.test(`a drain hands what was reached to the next worker, ${kind}`, async t => {
