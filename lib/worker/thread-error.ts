@@ -1,9 +1,19 @@
 import { ChartGenerationError, failures, type FailureCode } from '../errors.ts'
 import { toLoggedStack, toLoggedText } from '../logging.ts'
 import { AttemptError } from '../service/outcome.ts'
-import type { ThreadError } from './thread-messages.ts'
 
-/** An error and its cause as plain data: threads cannot pass its class on. */
+/** An error as plain data: a thread cannot send the class of an error. */
+export interface ThreadError {
+  readonly name: string
+  readonly message: string
+  readonly stack: string | undefined
+  readonly code: string | undefined
+  readonly retryable: boolean | undefined
+  readonly retryDelay: number | undefined
+  readonly cause: ThreadError | undefined
+}
+
+/** An error as plain data, with its cause but not the cause of that. */
 export function describeError (error: unknown, withCause = true): ThreadError {
   const { name = 'Error', message = String(error), stack, code, retryable, retryDelay, cause } = (error ?? {}) as Partial<ThreadError>
   return {
@@ -19,7 +29,7 @@ export function describeError (error: unknown, withCause = true): ThreadError {
 
 const isFailure = (code: string | undefined): code is FailureCode => code !== undefined && Object.hasOwn(failures, code)
 
-/** The error again, of the class that it had where that matters. */
+/** The error from its plain data. It has its original class if that decides how the attempt fails. */
 export function restoreError ({ name, message, stack, code, retryable, retryDelay, cause: described }: ThreadError): Error {
   const cause = described && restoreError(described)
   if (name === 'AttemptError' && isFailure(code)) return new AttemptError(code, { retryable: retryable === true, cause })
