@@ -2,56 +2,57 @@ import type { Logger } from '../generator.ts'
 import type { Leases } from '../service/leases.ts'
 import type { Attempt } from './attempt.ts'
 
-/** ms between two extensions while hints do not arrive: their answers are then the only way to learn of a cancel within a second. */
+/** ms between two extensions while hints do not arrive: a cancel is then learned from the reply, within a second. */
 const FEED_DOWN_INTERVAL_MS = 700
 
 export interface HeartbeatOptions {
-  readonly leases: Leases
+  readonly leases: Pick<Leases, 'extend'>
   readonly attempts: ReadonlySet<Attempt>
+  /** ms */
   readonly leaseDuration: number
   readonly logger: Logger
 }
 
-/** Prolongs all the leases of a worker in one command, three times within a lease, and learns which are not its own any more. */
+/** Extends all leases of a worker with one command, three times per lease duration. Aborts the attempts whose lease is not current any more. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions
-  readonly #interval: NodeJS.Timeout
-  #feedDown: NodeJS.Timeout | undefined
-  #isBeating = false
-  #isAskedAgain = false
+  readonly #timer: NodeJS.Timeout
+  #feedDownTimer: NodeJS.Timeout | undefined
+  #isExtending = false
+  #isExtensionDue = false
   #hasFailed = false
 
   constructor (options: HeartbeatOptions) {
     this.#options = options
-    this.#interval = setInterval(() => { void this.#tick() }, options.leaseDuration / 3)
+    this.#timer = setInterval(() => { void this.#tick() }, options.leaseDuration / 3)
   }
 
-  /** Prolongs the leases with a command that is sent from now on: an answer that is under way may be older than what the caller knows. */
+  /** Extends the leases with a command that is sent from now on. A command under way may have been answered before the caller's reason arose. */
   beat (): void {
-    if (this.#isBeating) this.#isAskedAgain = true
+    if (this.#isExtending) this.#isExtensionDue = true
     else void this.#tick()
   }
 
-  /** Told whether hints arrive. A cancel whose hint was lost meanwhile is learnt from an extension, at once when they arrive again. */
-  feed (up: boolean): void {
-    clearInterval(this.#feedDown)
-    if (!up) this.#feedDown = setInterval(() => { void this.#tick() }, FEED_DOWN_INTERVAL_MS)
+  /** Extends the leases more often while hints do not arrive, and once more when they arrive again: the hint of a cancel may have been lost. */
+  feed (isUp: boolean): void {
+    clearInterval(this.#feedDownTimer)
+    if (!isUp) this.#feedDownTimer = setInterval(() => { void this.#tick() }, FEED_DOWN_INTERVAL_MS)
     this.beat()
   }
 
   stop (): void {
-    clearInterval(this.#interval)
-    clearInterval(this.#feedDown)
+    clearInterval(this.#timer)
+    clearInterval(this.#feedDownTimer)
   }
 
   async #tick (): Promise<void> {
-    if (this.#isBeating) return
-    this.#isBeating = true
+    if (this.#isExtending) return
+    this.#isExtending = true
     do {
-      this.#isAskedAgain = false
+      this.#isExtensionDue = false
       await this.#extend()
-    } while (this.#isAskedAgain)
-    this.#isBeating = false
+    } while (this.#isExtensionDue)
+    this.#isExtending = false
   }
 
   async #extend (): Promise<void> {
@@ -67,8 +68,8 @@ export class Heartbeat {
         else attempt.abort(answers[i] === 'cancelled' ? 'CANCELLED' : 'LEASE_LOST')
       })
     } catch (error) {
-      // Repeated soon while the feed is down: one warning says it all.
-      if (!this.#hasFailed) logger.warn({ err: error, leases: held.length }, 'leases could not be prolonged, trying again')
+      // Logged once per outage, because extensions are repeated often.
+      if (!this.#hasFailed) logger.warn({ err: error, leases: held.length }, 'leases could not be extended, trying again')
       this.#hasFailed = true
     }
   }

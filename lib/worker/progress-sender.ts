@@ -2,69 +2,69 @@ import type { Logger } from '../generator.ts'
 import type { Leases } from '../service/leases.ts'
 import type { Attempt } from './attempt.ts'
 
-/** ms between two batches of progress of one worker. */
-const INTERVAL = 50
-/** ms before what could not be stored is sent again. */
-const RETRY = 1_000
+/** Minimum ms between two batches of progress of a worker. */
+const MIN_INTERVAL_MS = 50
+/** ms before reports that could not be stored are sent again. */
+const RETRY_DELAY_MS = 1_000
 
 export interface ProgressSenderOptions {
-  readonly leases: Leases
+  readonly leases: Pick<Leases, 'progress'>
   readonly attempts: ReadonlySet<Attempt>
   readonly logger: Logger
-  /** Called when some lease turned out not to be current. */
+  /** Called when the store has refused a report because its lease is not current any more. */
   readonly onStale: () => void
 }
 
-/** Sends what running attempts report: the first at once, then one batch for all of them at a time. */
+/** Sends what the attempts of a worker report: a first report at once, later ones in batches, one batch at a time. */
 export class ProgressSender {
   readonly #options: ProgressSenderOptions
   #timer: NodeJS.Timeout | undefined
-  #inFlight = false
-  #pending = false
-  #stopped = false
-  #last = -INTERVAL
+  #isSending = false
+  #hasReports = false
+  #hasStopped = false
+  #sentAt = -MIN_INTERVAL_MS
 
   constructor (options: ProgressSenderOptions) {
     this.#options = options
   }
 
-  /** There is something to send. */
+  /** There are reports to send. */
   soon (): void {
-    this.#pending = true
-    if (!this.#inFlight) this.#send(Math.max(0, this.#last + INTERVAL - performance.now()))
+    this.#hasReports = true
+    if (!this.#isSending) this.#flushAfter(Math.max(0, this.#sentAt + MIN_INTERVAL_MS - performance.now()))
   }
 
-  /** Sends everything reported so far. */
+  /** Sends all reports now, also while an earlier batch is under way. */
   flush (): void {
-    if (!this.#pending) return
-    this.#pending = false
-    const sent = [...this.#options.attempts].flatMap(attempt => {
+    if (!this.#hasReports) return
+    this.#hasReports = false
+    const batch = [...this.#options.attempts].flatMap(attempt => {
       const report = attempt.takeReport()
       return report ? [{ attempt, report }] : []
     })
-    if (sent.length === 0) return
-    this.#last = performance.now()
-    this.#inFlight = true
-    this.#options.leases.progress(sent.map(({ report }) => report)).then(current => {
-      this.#inFlight = false
+    if (batch.length === 0) return
+    this.#sentAt = performance.now()
+    this.#isSending = true
+    this.#options.leases.progress(batch.map(({ report }) => report)).then(current => {
+      this.#isSending = false
       if (current.includes(false)) this.#options.onStale()
-      if (this.#pending) this.soon()
+      if (this.#hasReports) this.soon()
     }, error => {
-      this.#inFlight = false
-      this.#options.logger.debug({ err: error }, 'progress could not be stored')
-      for (const { attempt, report } of sent) attempt.putBack(report)
-      this.#pending = true
-      this.#send(RETRY)
+      this.#isSending = false
+      this.#options.logger.debug({ err: error }, 'progress could not be stored, trying again')
+      for (const { attempt, report } of batch) attempt.putBack(report)
+      this.#hasReports = true
+      this.#flushAfter(RETRY_DELAY_MS)
     })
   }
 
   stop (): void {
-    this.#stopped = true
+    this.#hasStopped = true
     clearTimeout(this.#timer)
   }
 
-  #send (wait: number): void {
-    if (this.#stopped) return
+  #flushAfter (wait: number): void {
+    if (this.#hasStopped) return
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.flush()

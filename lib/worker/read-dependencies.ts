@@ -12,14 +12,14 @@ export interface ReadDependenciesOptions {
 }
 
 /**
- * The charts that a task was told to wait for. A store that does not answer is asked again and again: a try in which the
- * generator has not been called must not be used up.
- * @throws AttemptError CHARTS_ERR_DEPENDENCY_FAILED where one is no longer kept; the signal's reason as soon as it is aborted
+ * The charts of a task's dependencies. Repeats the read until it succeeds, because a failure would use up an attempt whose generator was
+ * never called.
+ * @throws AttemptError CHARTS_ERR_DEPENDENCY_FAILED if a chart is no longer kept; the reason of the signal once that is aborted
  */
 export async function readDependencies ({ task, leases, signal, log }: ReadDependenciesOptions): Promise<readonly Chart[]> {
   const charts = await retryUntilAborted(() => leases.dependencies(task), {
     signal,
-    failed: error => log().warn({ err: error }, 'the charts that this one needs could not be read, trying again')
+    failed: error => log().warn({ err: error }, 'the charts of dependencies could not be read, trying again')
   })
   if (!charts) throw new AttemptError('CHARTS_ERR_DEPENDENCY_FAILED', { retryable: false })
   return charts

@@ -74,5 +74,5 @@ t.test('a store that is away is warned of once', async t => {
   run()
   heartbeat.feed(false)
   await until(() => calls === 2)
-  t.equal(logger.said(/could not be prolonged/).length, 1)
+  t.equal(logger.said(/could not be extended/).length, 1)
 })
