@@ -14,9 +14,20 @@ export async function chromiumPath (): Promise<string | null> {
   return null
 }
 
+/**
+ * Chromium shows suggestions below its address bar with pages of its own: a process for each window, which takes more time than the
+ * page that is tested. The others are those that Playwright switches off, as the last such argument alone counts.
+ */
+const DISABLED_FEATURES = [
+  'WebUIOmniboxPopup', 'WebUIOmniboxAimPopup', 'WebUIOmniboxFullPopup',
+  'AvoidUnnecessaryBeforeUnloadCheckSync', 'DestroyProfileOnBrowserClose', 'HttpsUpgrades', 'HttpsFirstBalancedModeAutoEnable',
+  'LensOverlay', 'MediaRouter', 'PaintHolding', 'ThirdPartyStoragePartitioning', 'AvoidCorsURLLoaderRestartOnRedirect',
+  'OptimizationHints', 'NetworkTimeServiceQuerying', 'AimEnabled', 'PreconnectToSearch'
+]
+
 const ARGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'
+  '--disable-background-networking', '--disable-component-update', '--disable-sync', `--disable-features=${DISABLED_FEATURES.join()}`
 ]
 
 /** Starts the browser that all files of a test run share: they find it by BROWSER_ENDPOINT. */
