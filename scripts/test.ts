@@ -2,66 +2,22 @@
 // beside them; else the named files. `--quick`: those that need neither Redis nor a browser.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { basename, join, relative, resolve } from 'node:path'
 import { run } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { chromiumPath, startBrowser } from '../test/helpers/chromium.ts'
 import { postgresPath } from '../test/helpers/postgres.ts'
 import { redisServerPath, startRedis } from '../test/helpers/redis.ts'
 import { root } from '../test/helpers/root.ts'
 import { install } from './install.ts'
 import { report } from './report.ts'
+import { planAll, planNamed } from './test-plan.ts'
 
-/** Test files at a time: one more than the two cores of a small machine, because most of them wait for something most of the time. */
-const CONCURRENCY = 4
+/** Test files at a time: more than the two cores of a small machine, because most of them wait for something most of the time. */
+const CONCURRENCY = 6
 /** ms that one file may take. */
 const TIMEOUT = 300_000
-/** What tests that are not quick use: a server, a browser, a process, clients that are generated. */
-const NOT_QUICK = /helpers\/(?:chromium|guide|postgres|protocols|redis|type-faults|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
-/** Tests that take more than five seconds: they wait for timers, or start threads. */
-const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults', 'group-feed', 'group-stream', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-alike', 'timeout'])
-/** Browsers and what is told apart by its timing come last: the compilers and the linter are done by then. */
-const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'client', 'dashboard', 'telemetry', 'properties', 'worker', 'e2e', 'faults']
-
-const dist = fileURLToPath(new URL('dist/', root))
 const args = process.argv.slice(2)
 const isQuick = args.includes('--quick')
 const named = args.filter(arg => !arg.startsWith('--'))
-
-function allFiles (): string[] {
-  const rank = (file: string) => ORDER.indexOf(file.split('/')[0]!)
-  return readdirSync(join(dist, 'test'), { recursive: true, encoding: 'utf8' })
-    .filter(file => file.endsWith('.test.js'))
-    .sort((a, b) => rank(a) - rank(b) || a.localeCompare(b))
-    .map(file => join(dist, 'test', file))
-}
-
-const isQuickFile = (file: string) => !SLOW.has(basename(file, '.test.js')) && !NOT_QUICK.test(file + readFileSync(file, 'utf8'))
-
-/** A few files that run the others: to start a process for each takes longer than most quick tests. */
-function grouped (files: readonly string[]): string[] {
-  return Array.from({ length: CONCURRENCY }, (_, group) => {
-    const path = join(dist, `test/quick-${group + 1}.test.js`)
-    const imports = files.filter((_, i) => i % CONCURRENCY === group).map(file => `import './${relative(join(dist, 'test'), file)}'\n`)
-    writeFileSync(path, imports.join(''))
-    return path
-  })
-}
-
-/** What is run: each file in a process of its own but for the quick ones. */
-function filesToRun (): string[] {
-  if (named.length > 0) return named.map(compiled)
-  const files = allFiles()
-  const groups = grouped(files.filter(isQuickFile))
-  return isQuick ? groups : [...groups, ...files.filter(file => !isQuickFile(file))]
-}
-
-/** The compiled file of a source that was named from where npm was called. */
-function compiled (file: string): string {
-  const path = relative(fileURLToPath(root), resolve(process.env['INIT_CWD'] ?? '.', file))
-  return join(dist, path.replace(/\.ts$/, '.js'))
-}
 
 async function hasRedis (): Promise<boolean> {
   const path = await redisServerPath()
@@ -117,7 +73,8 @@ if (!isQuick && !await shareRedis()) {
   process.exitCode = 1
 } else {
   const checked = named.length === 0 && !isQuick ? startChecks() : async () => true
-  const passed = await report(run({ files: filesToRun(), concurrency: CONCURRENCY, timeout: TIMEOUT }))
+  const files = named.length > 0 ? planNamed(named) : planAll(isQuick)
+  const passed = await report(run({ files, concurrency: CONCURRENCY, timeout: TIMEOUT }))
   const ok = await checked() && passed
   process.exitCode = ok ? 0 : 1
 }

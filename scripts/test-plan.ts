@@ -1,0 +1,72 @@
+// Which test files run in which process, and in which order.
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { root } from '../test/helpers/root.ts'
+
+/** What tests that are not quick use: a server, a browser, a process, clients that are generated. */
+const NOT_QUICK = /helpers\/(?:chromium|guide|postgres|protocols|redis|type-faults|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
+/** Tests that take more than five seconds: they wait for timers, or start threads. */
+const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults', 'group-feed', 'group-stream', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-alike', 'timeout'])
+/** Tests that measure or change their process, compute for long, or set a time limit for their file. */
+const ALONE = /^(?:e2e|faults|types|unit)\/|\/(?:look|large-answers|costly-bodies|group-stream|slow-readers|protocols|openapi-tools|plain-path|side-by-side|redis-host|redis-scripts|tenant-bytes|threads)/
+/** Files that take longest, the longest first: one that starts late would run when the others are done. */
+const LONG = ['e2e/page-stream', 'types/compilers', 'e2e/load', 'faults/redis-damage', 'http/large-answers-heap', 'unit/bundle', 'dashboard/look', 'dashboard/live', 'e2e/page', 'e2e/demo', 'store/redis-scripts', 'e2e/workers']
+/** What is told apart by its timing comes last: the compilers and the linter are done by then. */
+const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'client', 'dashboard', 'telemetry', 'properties', 'worker', 'e2e', 'faults']
+const QUICK_GROUPS = 4
+const MAX_GROUP_SIZE = 4
+
+const tests = fileURLToPath(new URL('dist/test/', root))
+
+function allFiles (): string[] {
+  return readdirSync(tests, { recursive: true, encoding: 'utf8' })
+    .filter(file => file.includes('/') && file.endsWith('.test.js'))
+    .sort()
+}
+
+const isQuick = (file: string) => !SLOW.has(basename(file, '.test.js')) && !NOT_QUICK.test(join(tests, file) + readFileSync(join(tests, file), 'utf8'))
+
+/** Splits files into `count` files that run them: to start a process for each takes longer than most tests. */
+function grouped (name: string, files: readonly string[], count: number): string[] {
+  return Array.from({ length: count }, (_, group) => {
+    const file = `${name}-${group + 1}.test.js`
+    writeFileSync(join(tests, file), files.filter((_, i) => i % count === group).map(file => `import './${file}'\n`).join(''))
+    return file
+  })
+}
+
+/** Groups of files of the same folder. */
+function groupedByFolder (files: readonly string[]): string[] {
+  const folders = new Set(files.map(file => dirname(file)))
+  return [...folders].flatMap(folder => {
+    const inside = files.filter(file => dirname(file) === folder)
+    return grouped(folder, inside, Math.ceil(inside.length / MAX_GROUP_SIZE))
+  })
+}
+
+/** Places before all others are negative. */
+function placeOf (file: string): number {
+  const long = LONG.indexOf(file.replace('.test.js', ''))
+  return long >= 0 ? long - LONG.length : ORDER.indexOf(file.split(/\/|-\d/)[0]!)
+}
+
+/** The paths of the files to run, all or the quick ones, in order. Some are written here, and run others. */
+export function planAll (isQuickRun: boolean): string[] {
+  const files = allFiles()
+  const quick = grouped('quick', files.filter(isQuick), QUICK_GROUPS)
+  const others = files.filter(file => !isQuick(file))
+  const alone = (file: string) => ALONE.test(file) || LONG.includes(file.replace('.test.js', ''))
+  const rest = [...others.filter(alone), ...groupedByFolder(others.filter(file => !alone(file)))]
+    .sort((a, b) => placeOf(a) - placeOf(b))
+  const long = rest.filter(file => placeOf(file) < 0)
+  return (isQuickRun ? quick : [...long, ...quick, ...rest.slice(long.length)]).map(file => join(tests, file))
+}
+
+/** The compiled files of sources that were named from where npm was called. */
+export function planNamed (files: readonly string[]): string[] {
+  return files.map(file => {
+    const path = relative(fileURLToPath(root), resolve(process.env['INIT_CWD'] ?? '.', file))
+    return fileURLToPath(new URL(`dist/${path.replace(/\.ts$/, '.js')}`, root))
+  })
+}
