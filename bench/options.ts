@@ -17,7 +17,7 @@ export interface BenchOptions {
   readonly idle: number
   /** Scenarios of the peers, or features. */
   readonly only: readonly string[]
-  /** Where the first Redis listens, and the others behind it; null: where there is room. */
+  /** Where the first Redis listens, and the others behind it; null: at free ports. */
   readonly port: number | null
   readonly json: string | null
   readonly write: boolean

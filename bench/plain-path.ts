@@ -1,5 +1,5 @@
 // What a task costs on the plain path (no dependencies, no batches) in this build and in another. Both are measured in turn, and the
-// ratios are of neighbours in time: what else the machine does concerns both alike.
+// ratios are of neighbours in time: what else the machine does concerns both.
 import { fork, type ChildProcess } from 'node:child_process'
 import { access } from 'node:fs/promises'
 import { resolve } from 'node:path'
@@ -36,7 +36,7 @@ export async function compareBuilds (against: string, rounds: number, start: Sta
 async function measure (paths: readonly string[], rounds: number, url: string): Promise<Row[]> {
   const rows = new Map<string, Row>()
   for (let round = 1; round <= rounds; round++) {
-    // New ones each time: of two processes alike, one may be some percent faster for as long as it lives.
+    // New processes each time: of two equal ones, one may be some percent faster for as long as it lives.
     const children = paths.map(path => fork(PROCESS, [url, path], { execArgv: ['--expose-gc'] }))
     const [scenes] = await Promise.all(children.map(child => answerOf<number[]>(child)))
     for (const [scene, turns] of scenes!.entries()) {

@@ -2,7 +2,7 @@ import { startRedis, type RedisServer } from '../test/helpers/redis.ts'
 
 export type StartRedis = () => Promise<Pick<RedisServer, 'url' | 'stop'>>
 
-/** Starts servers without persistence, at the first port and behind it, or null: where there is room. */
+/** Starts servers without persistence, at the first port and behind it, or null: at free ports. */
 export function redisStarter (firstPort: number | null): StartRedis {
   const config = ['--appendonly', 'no']
   if (firstPort === null) return () => startRedis({ config })

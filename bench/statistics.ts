@@ -11,7 +11,7 @@ export function percentile (values: readonly number[], percent: number): number 
   return sorted[Math.max(0, Math.ceil(sorted.length * percent / 100) - 1)]!
 }
 
-/** One ratio for each repetition: neighbours in time are compared, so what else the machine does concerns both alike. */
+/** One ratio for each repetition: neighbours in time are compared, so what else the machine does concerns both. */
 export function ratios (values: readonly number[], references: readonly number[]): number[] {
   return values.map((value, i) => value / references[i]!)
 }

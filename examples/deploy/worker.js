@@ -1,4 +1,4 @@
-// A worker process. SIGTERM drains it: running charts end or are handed back.
+// A worker process. SIGTERM drains it: running charts finish or are released.
 import { createServer } from 'node:http'
 import { runWorker } from 'fastify-async-charts'
 import { pino } from 'pino'

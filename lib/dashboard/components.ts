@@ -22,7 +22,7 @@ const LABELS: Readonly<Record<string, string>> = {
   CANCELLED: 'Cancelled',
   completed: 'completed',
   failed: 'failed',
-  released: 'handed back',
+  released: 'released',
   expired: 'worker lost',
   cancelled: 'cancelled'
 }

@@ -42,7 +42,7 @@ const CHANGING: readonly Operation[] = ['retry', 'cancel', 'pause', 'resume']
 
 /** `Retry-After` in seconds while the store is unavailable. */
 const RETRY_UNAVAILABLE = 2
-/** Room for a filter with 100 ids. */
+/** Maximum bytes of a body: enough for a filter with 100 ids. */
 const MAX_BODY_BYTES = 16_384
 /** Tasks per bulk call: few enough for the page to show progress. */
 const BULK_SIZE = 100

@@ -1,6 +1,6 @@
 import { percentilesOf, type QueueHistory } from '../service/monitoring.ts'
 
-/** Several minutes of history added up, because a plot of a day has no room for single minutes. */
+/** Several minutes of history added up, because a plot of a day cannot show single minutes. */
 export interface Slice {
   /** Start of the first minute. */
   readonly at: string

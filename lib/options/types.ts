@@ -123,7 +123,7 @@ export interface WorkerOptions {
    */
   attemptTimeout?: number | undefined
   /**
-   * ms that running charts get to finish when the worker stops. After that they are aborted and handed back, which costs them no attempt. Keep
+   * ms that running charts get to finish when the worker stops. After that they are aborted and released, which costs them no attempt. Keep
    * it below the time that your orchestrator waits before it kills the process.
    * @default 25000
    */

@@ -6,8 +6,8 @@ import { root } from '../helpers/root.ts'
 const lib = new URL('lib/', root)
 const entities = ['task', 'errors', 'generator', 'monitoring-rules']
 
-/** What each room may import: a file or a folder of ours, a package; after `type`, only to speak its types. The first room that fits counts. */
-const rooms: readonly (readonly [room: string, allowed: readonly string[]])[] = [
+/** What each module may import: a file or a folder of ours, a package; after `type`, only to speak its types. The first module that fits counts. */
+const modules: readonly (readonly [module: string, allowed: readonly string[]])[] = [
   ['task', ['@sinclair/typebox']],
   ['errors', ['task', '@fastify/error']],
   ['generator', ['task', 'errors', 'type store/task-store']],
@@ -64,12 +64,12 @@ function importsOf (file: string): Import[] {
 
 const fits = (name: string, place: string) => place.endsWith('/') ? name.startsWith(place) : name === place
 
-test('every file imports only what its room may', async (t) => {
+test('every file imports only what its module may', async (t) => {
   for (const [file, imports] of house) {
-    const room = rooms.find(([room]) => fits(file, room))
-    t.ok(room, `${file} has a room`)
+    const module = modules.find(([module]) => fits(file, module))
+    t.ok(module, `${file} has a module`)
     for (const { name, onlyTypes } of imports) {
-      const allowed = room?.[1].some(place => fits(name, place) || (onlyTypes && fits(`type ${name}`, place)))
+      const allowed = module?.[1].some(place => fits(name, place) || (onlyTypes && fits(`type ${name}`, place)))
       t.ok(allowed, `${file} imports ${onlyTypes ? 'types of ' : ''}${name}`)
     }
   }

@@ -47,7 +47,7 @@ function optionsOf ({ columns, isStacked, format }, width, tell) {
     padding: [8, 16, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { show: !isStacked }, drag: { x: false, y: false } },
-    // Half a slice of room at both ends, else the first and the last bar are cut.
+    // Half a slice of margin at both ends, so that the first and the last bar are not cut.
     scales: { x: { time: true, range: (_plot, first, last) => isStacked ? [first - (last - first) / 120, last + (last - first) / 120] : [first, last] }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
     axes: [
       { ...axis, size: 28, gap: 6, grid: { show: false }, values: (_plot, ticks) => ticks.map(tick => clock.format(tick * 1_000)) },
