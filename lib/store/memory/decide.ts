@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ChartStatus, isFinished, type StoredTask } from '../../task.ts'
 import type { EnqueuedTask, EnqueueRefusal, TaskDraft } from '../task-store.ts'
-import { MAX_ANSWERED, MAX_MOVED } from '../rules.ts'
+import { MAX_REFS, MAX_CASCADE } from '../rules.ts'
 import { isScheduled, type Entry } from './entry.ts'
 import type { TenantCounts } from './tenant-counts.ts'
 
@@ -114,7 +114,7 @@ function findOlder (drafts: readonly TaskDraft[], becomes: readonly Match[], fre
     const entry = view.find(id)
     if (entry && entry.left > 0) entry.deps.forEach(dep => kept.add(dep))
   }
-  return { older: active.filter(({ task }) => !kept.has(task.task_id)), tooMany: active.length > MAX_MOVED }
+  return { older: active.filter(({ task }) => !kept.has(task.task_id)), tooMany: active.length > MAX_CASCADE }
 }
 
 /** The limit that the new tasks would exceed, or null. Superseded tasks that have not been ended yet do not count. */
@@ -143,7 +143,7 @@ export function decide (drafts: readonly TaskDraft[], isBatch: boolean, view: Vi
   const [{ user_id }] = drafts as [TaskDraft]
   const { becomes, unchecked } = matchDuplicates(drafts, view)
   if (unchecked.length > 0) return { outcome: 'chart_check_required', charts: unchecked }
-  const isFull = ({ outcome, id }: Match) => outcome === 'already_active' && (view.find(id)?.batch_ids.length ?? 0) >= MAX_ANSWERED
+  const isFull = ({ outcome, id }: Match) => outcome === 'already_active' && (view.find(id)?.batch_ids.length ?? 0) >= MAX_REFS
   const full = isBatch && becomes.find(isFull)
   if (full) return { outcome: 'too_many_batches', task_id: full.draft.task_id }
   const fresh = resolveNeeds(becomes.filter(({ outcome, id }) => outcome === 'queued' && !view.find(id)), user_id, view)

@@ -1,5 +1,5 @@
 import { ChartStatus, isFinished } from '../../task.ts'
-import { MAX_ANSWERED } from '../rules.ts'
+import { MAX_REFS } from '../rules.ts'
 import type { BatchOutcome, EnqueuedTask, TaskDraft } from '../task-store.ts'
 import type { WorkSignal } from './work-signal.ts'
 import { decide, type View } from './decide.ts'
@@ -86,7 +86,7 @@ export class Enqueuer {
   /** Returns when it is forgotten, if not with the last of its tasks. */
   #bindBatch (batch_id: string, user_id: string, entries: readonly Entry[]): number {
     const { batches } = this.#state
-    const isFull = ({ task, batch_ids }: Entry) => isFinished(task) && batch_ids.length >= MAX_ANSWERED
+    const isFull = ({ task, batch_ids }: Entry) => isFinished(task) && batch_ids.length >= MAX_REFS
     const isShort = entries.some(isFull) && entries.every(({ task }) => isFinished(task))
     const expires = isShort ? this.#reads.now + FULL_BATCH_MS : Infinity
     for (const entry of new Set(entries)) if (!isFull(entry)) entry.batch_ids.push(batch_id)
@@ -96,7 +96,7 @@ export class Enqueuer {
 
   #bind ({ key, body }: { key: string, body: string }, batch_id: string | null, entries: readonly Entry[], expires: number): void {
     const [only] = batch_id === null ? entries : []
-    if (only && only.keys >= MAX_ANSWERED) return
+    if (only && only.keys >= MAX_REFS) return
     if (only) only.keys++
     this.#state.byKey.set(key, { batch_id, entries, body, expires })
   }

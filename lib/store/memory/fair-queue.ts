@@ -1,5 +1,5 @@
 import { ChartPriority } from '../../task.ts'
-import { ARRIVALS, PARKED_CYCLE, PARKED_NORMAL_EVERY, PARKED_RANK, ROUND, STRIDE_HIGH, STRIDE_LOW, STRIDE_NORMAL } from '../rules.ts'
+import { ARRIVALS, CAPPED_CYCLE, CAPPED_NORMAL_EVERY, CAPPED_RANK, ROUND, STRIDE_HIGH, STRIDE_LOW, STRIDE_NORMAL } from '../rules.ts'
 import { SortedSet, type Member } from './sorted-set.ts'
 
 const PRIORITIES = [ChartPriority.HIGH, ChartPriority.NORMAL, ChartPriority.LOW] as const
@@ -23,11 +23,11 @@ export class FairQueue {
   readonly #turns = { high: new Map<string, number>(), normal: new Map<string, number>(), low: new Map<string, number>() }
   readonly #due = { high: 0, normal: 0, low: 0 }
   readonly #rounds = { high: 0, normal: 0, low: 0 }
-  readonly #parked = new Map<string, SortedSet>()
-  /** How often each tenant's next parked task was asked for. */
-  readonly #asked = new Map<string, number>()
-  /** A lower task of a tenant's that has the place, whatever else of the tenant's comes first. */
-  readonly #preferred = new Map<string, string>()
+  readonly #capped = new Map<string, SortedSet>()
+  /** Places that each tenant's capped tasks have got. */
+  readonly #places = new Map<string, number>()
+  /** The lower task that has got its tenant's next place, so that no higher task of the tenant takes it. */
+  readonly #reserved = new Map<string, string>()
   #clock = 0
   #order = 0
 
@@ -41,7 +41,7 @@ export class FairQueue {
     return QUEUES.flatMap(name => this.#queues[name].first?.id ?? [])
   }
 
-  /** Where a waiting task stands, 1 is the next, if no other comes: by the rules of `pop`. Null where it is not in here. */
+  /** Position of a waiting task by the rules of `pop`: 1 is the next. Null: it is not in a queue. */
   position (id: string, priority: ChartPriority): number | null {
     const rank = this.#queues[priority].rank(id)
     if (rank === null) {
@@ -52,14 +52,14 @@ export class FairQueue {
     const own = PRIORITIES.indexOf(priority)
     const ahead = PRIORITIES.map((other, i) => {
       if (i === own) return rank
-      // Where both are due at once, the higher goes first.
+      // If both are due at once, the higher one goes first.
       const before = (turn - this.#due[other]) / STRIDE[other]
       return Math.max(0, Math.min(i < own ? Math.floor(before) + 1 : Math.ceil(before), this.#queues[other].size))
     })
     return ahead.reduce((sum, count) => sum + count, this.#queues.requeued.size) + 1
   }
 
-  /** A tenant's next turn comes a round (by its weight) after its last, or after the turn that is being served. */
+  /** Queues a task. Its turn is one round (by the tenant's weight) after the tenant's last one, or after the current turn. */
   pushBack (id: string, tenant: string, priority: ChartPriority, weight: number): void {
     const turns = this.#turns[priority]
     const turn = Math.max(this.#rounds[priority], turns.get(tenant) ?? 0) + Math.floor(ROUND / weight)
@@ -87,29 +87,29 @@ export class FairQueue {
     return { ...head, queue }
   }
 
-  /** Undoes a pop: the task leaves the queue in another way. */
+  /** Undoes a `pop`. */
   putBack ({ id, queue, score }: Popped): void {
     this.#queues[queue].add(id, score)
     if (queue !== 'requeued') this.#due[queue] -= STRIDE[queue]
   }
 
-  /** A tenant at its cap waits aside, in its own order. */
-  park ({ id, queue, score }: Popped, tenant: string): void {
-    let parked = this.#parked.get(tenant)
-    if (!parked) this.#parked.set(tenant, parked = new SortedSet())
-    parked.add(id, (QUEUES.indexOf(queue) + 1) * PARKED_RANK + Math.floor(score))
+  /** Moves a popped task whose tenant is at its cap out of the queue, with its queue and its turn. */
+  holdAtCap ({ id, queue, score }: Popped, tenant: string): void {
+    let capped = this.#capped.get(tenant)
+    if (!capped) this.#capped.set(tenant, capped = new SortedSet())
+    capped.add(id, (QUEUES.indexOf(queue) + 1) * CAPPED_RANK + Math.floor(score))
   }
 
-  /** Brings up to `room` of a tenant's parked tasks back, each with the turn that it had: it has come already. How many; null where none is parked. */
-  unpark (tenant: string, room: number): number | null {
-    const parked = this.#parked.get(tenant)
-    if (!parked) return null
+  /** Returns up to `room` of a tenant's capped tasks to their queues, with the turns that they had there, which are due. Their number; null: the tenant has none. */
+  readmit (tenant: string, room: number): number | null {
+    const capped = this.#capped.get(tenant)
+    if (!capped) return null
     let count = 0
-    for (let head; count < room && (head = this.#nextParked(parked, tenant)); count++) {
-      parked.remove(head.id)
-      this.#enter(QUEUES[Math.floor(head.score / PARKED_RANK) - 1]!, head.id, head.score % PARKED_RANK)
+    for (let head; count < room && (head = this.#nextCapped(capped, tenant)); count++) {
+      capped.remove(head.id)
+      this.#enter(QUEUES[Math.floor(head.score / CAPPED_RANK) - 1]!, head.id, head.score % CAPPED_RANK)
     }
-    if (parked.size === 0) this.#parked.delete(tenant)
+    if (capped.size === 0) this.#capped.delete(tenant)
     return count
   }
 
@@ -118,47 +118,47 @@ export class FairQueue {
    * behind.
    */
   remove (id: string, tenant: string, priority: ChartPriority, weight: number): void {
-    const parked = this.#parked.get(tenant)
-    const score = this.#queues[priority].scoreOf(id) ?? parked?.scoreOf(id) ?? null
+    const capped = this.#capped.get(tenant)
+    const score = this.#queues[priority].scoreOf(id) ?? capped?.scoreOf(id) ?? null
     const turn = this.#turns[priority].get(tenant)
-    if (score !== null && Math.floor(score % PARKED_RANK) === turn) this.#turns[priority].set(tenant, turn - Math.floor(ROUND / weight))
+    if (score !== null && Math.floor(score % CAPPED_RANK) === turn) this.#turns[priority].set(tenant, turn - Math.floor(ROUND / weight))
     for (const name of QUEUES) this.#queues[name].remove(id)
-    parked?.remove(id)
-    if (parked?.size === 0) this.#parked.delete(tenant)
+    capped?.remove(id)
+    if (capped?.size === 0) this.#capped.delete(tenant)
   }
 
-  /** A tenant that waits no more has no turn to remember. */
+  /** Forgets the turns of a tenant without waiting tasks. */
   forget (tenant: string): void {
     for (const priority of PRIORITIES) this.#turns[priority].delete(tenant)
-    this.#asked.delete(tenant)
-    this.#preferred.delete(tenant)
+    this.#places.delete(tenant)
+    this.#reserved.delete(tenant)
   }
 
-  /** The task that has the place for which another of its tenant's was popped. */
-  prefer (tenant: string): string | null {
-    const id = this.#preferred.get(tenant)
-    this.#preferred.delete(tenant)
+  /** Removes the lower task that has got the tenant's next place from its queue, and returns its id; null: there is none. */
+  popReserved (tenant: string): string | null {
+    const id = this.#reserved.get(tenant)
+    this.#reserved.delete(tenant)
     return id !== undefined && (this.#queues.normal.remove(id) || this.#queues.low.remove(id)) ? id : null
   }
 
-  /** Nobody waits: the shares start afresh. */
+  /** Resets the shares when no task waits. */
   reset (): void {
     this.#clock = 0
     this.#order = 0
     for (const priority of PRIORITIES) this.#rounds[priority] = 0
   }
 
-  /** By its shares again, lest a tenant's high tasks starve its low ones. */
-  #nextParked (parked: SortedSet, tenant: string): Member | undefined {
-    const head = parked.first
-    if (!head || head.score < 2 * PARKED_RANK) return head
-    const asked = (this.#asked.get(tenant) ?? 0) + 1
-    this.#asked.set(tenant, asked)
-    if (asked % PARKED_CYCLE % PARKED_NORMAL_EVERY > 0) return head
-    const at = asked % PARKED_CYCLE === 0 ? 4 : 3
-    const lower = parked.firstFrom(at * PARKED_RANK)
-    if (!lower || lower.score >= (at + 1) * PARKED_RANK) return head
-    this.#preferred.set(tenant, lower.id)
+  /** The next capped task of a tenant. Of 21 places, 16 go to a high task, 4 to a normal and 1 to a low one: else its high tasks would starve its lower ones. */
+  #nextCapped (capped: SortedSet, tenant: string): Member | undefined {
+    const head = capped.first
+    if (!head || head.score < 2 * CAPPED_RANK) return head
+    const places = (this.#places.get(tenant) ?? 0) + 1
+    this.#places.set(tenant, places)
+    if (places % CAPPED_CYCLE % CAPPED_NORMAL_EVERY > 0) return head
+    const at = places % CAPPED_CYCLE === 0 ? 4 : 3
+    const lower = capped.firstFrom(at * CAPPED_RANK)
+    if (!lower || lower.score >= (at + 1) * CAPPED_RANK) return head
+    this.#reserved.set(tenant, lower.id)
     return lower
   }
 

@@ -12,18 +12,18 @@ export class Hints {
   }
 
   changed (task: StoredTask): void {
-    this.#tell(listener => listener.hint(task.task_id, task))
+    this.#notifyDependents(listener => listener.hint(task.task_id, task))
   }
 
   cancelled (task_id: string): void {
-    this.#tell(listener => listener.cancelled(task_id))
+    this.#notifyDependents(listener => listener.cancelled(task_id))
   }
 
   added (message_id: string, user_id: string): void {
-    this.#tell(listener => listener.added(message_id, user_id))
+    this.#notifyDependents(listener => listener.added(message_id, user_id))
   }
 
-  #tell (call: (listener: HintListener) => void): void {
+  #notifyDependents (call: (listener: HintListener) => void): void {
     for (const listener of this.#listeners) queueMicrotask(() => call(listener))
   }
 }

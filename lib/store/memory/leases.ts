@@ -1,5 +1,5 @@
 import { ChartStatus, type StoredTask } from '../../task.ts'
-import { DEFERRED_DUE_MS, MAX_ASIDE, MAX_CLAIMED, MAX_CLAIMED_BYTES, MAX_DUE, MAX_MOVED } from '../rules.ts'
+import { DEFERRED_DUE_MS, MAX_CAPPED_MOVES, MAX_CLAIMED, MAX_CLAIMED_BYTES, MAX_DUE, MAX_CASCADE } from '../rules.ts'
 import type { Checkpoint, Claim, Claimed, ExpiredLease, ProgressReport, Settled, Settlement } from '../task-store.ts'
 import { bytesOf, mustRunAlone, toClaimedTask, type Entry } from './entry.ts'
 import type { Lifecycle } from './lifecycle.ts'
@@ -153,10 +153,10 @@ export class MemoryLeases {
     const { entries, queue, running, paused } = this.#state
     const started: Entry[] = []
     if (paused) return started
-    let aside = 0
+    let skipped = 0
     let bytes = 0
     const count = Math.min(claim.count, MAX_CLAIMED)
-    while (started.length < count && aside < MAX_ASIDE && this.#lifecycle.moved < 2 * MAX_MOVED && bytes < MAX_CLAIMED_BYTES) {
+    while (started.length < count && skipped < MAX_CAPPED_MOVES && this.#lifecycle.cascaded < 2 * MAX_CASCADE && bytes < MAX_CLAIMED_BYTES) {
       const head = queue.pop()
       if (!head) break
       let entry = entries.get(head.id)!
@@ -164,19 +164,19 @@ export class MemoryLeases {
       if (this.#state.replaced.has(entry)) {
         queue.putBack(head)
         this.#lifecycle.endReplaced(entry)
-        aside++
+        skipped++
         continue
       }
       const isCapped = claim.runningPerTenant > 0
       if (isCapped && running.of(tenant) >= claim.runningPerTenant) {
-        queue.park(head, tenant)
-        aside++
+        queue.holdAtCap(head, tenant)
+        skipped++
         continue
       }
       // A requeued task goes first, whatever has the tenant's place.
-      const other = isCapped && head.queue !== 'requeued' ? queue.prefer(tenant) : null
+      const other = isCapped && head.queue !== 'requeued' ? queue.popReserved(tenant) : null
       if (other !== null && !this.#lifecycle.endReplaced(entries.get(other)!)) {
-        queue.park(head, tenant)
+        queue.holdAtCap(head, tenant)
         entry = entries.get(other)!
       }
       const alone = mustRunAlone(entry, entry.task.attempt + 1)

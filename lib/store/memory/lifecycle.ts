@@ -1,6 +1,6 @@
 import { ChartStatus, isFinished, shownCancelled, type ChartRequest, type StoredTask } from '../../task.ts'
 import { newTask } from '../new-task.ts'
-import { MAX_ASIDE, MAX_ATTEMPTS, MAX_MOVED, MAX_STEPS, MAX_UNRUN, MAX_WHOLE } from '../rules.ts'
+import { MAX_CAPPED_MOVES, MAX_ATTEMPTS, MAX_CASCADE, MAX_STEPS, MAX_UNRUN, MAX_WHOLE_REQUESTS } from '../rules.ts'
 import type { AttemptRecord, Settlement, ProgressReport, Claim, TaskDraft } from '../task-store.ts'
 import type { WorkSignal } from './work-signal.ts'
 import { attemptOf, backoff, failureFields, frozen, isHeld, isScheduled, shorten, weightOf, type Entry } from './entry.ts'
@@ -18,10 +18,10 @@ export class Lifecycle {
   readonly #now: () => number
   readonly #monotonic: () => number
   #ended: Entry[] = []
-  /** Of those, the ones whose dependents have not been told. */
-  #untold: Entry[] = []
-  #moved = 0
-  #unparked = 0
+  /** Those of them whose dependents have not been notified. */
+  #unnotified: Entry[] = []
+  #cascaded = 0
+  #readmitted = 0
   #order = 0
 
   constructor (state: MemoryState, hints: Hints, workSignal: WorkSignal, now: () => number, monotonic: () => number) {
@@ -32,15 +32,15 @@ export class Lifecycle {
     this.#monotonic = monotonic
   }
 
-  /** Tasks that the call under way has ended or let run because of others. */
-  get moved (): number {
-    return this.#moved
+  /** Tasks that this call has ended or made ready because of other tasks. */
+  get cascaded (): number {
+    return this.#cascaded
   }
 
-  /** What has ended since this was asked last, in order: a call asks at its end. */
+  /** The tasks that this call has ended, in order. Every call ends with this. */
   drain (): Entry[] {
-    this.#moved = 0
-    this.#unparked = 0
+    this.#cascaded = 0
+    this.#readmitted = 0
     return this.#ended.splice(0)
   }
 
@@ -78,7 +78,7 @@ export class Lifecycle {
     waiting.add(tenant, 1)
     for (const dep of waits) {
       const others = dependents.get(dep) ?? new SortedSet()
-      // They are told of the end in the order in which they came.
+      // Dependents are notified in the order in which they were created.
       others.add(task_id, Math.max(this.#now(), (others.last?.score ?? 0) + 1))
       dependents.set(dep, others)
     }
@@ -87,7 +87,7 @@ export class Lifecycle {
     this.#hints.added(message_id, user_id)
   }
 
-  /** A scheduled task whose time has come gets its turn; a delayed attempt goes first. */
+  /** Queues a task that is due: a scheduled one gets a turn, one that has run before goes first. */
   promote (entry: Entry): void {
     const { task_id, current_step } = entry.task
     this.#state.delayed.remove(task_id)
@@ -177,7 +177,7 @@ export class Lifecycle {
     this.#putFinal(entry, ChartStatus.FAILED, failureFields('CHARTS_ERR_QUEUE_TIMEOUT', null))
   }
 
-  /** Ends tasks that nobody wants any more, at once: what needs another of them is cancelled, not failed. */
+  /** Cancels tasks in one step, so that one that depends on another is CANCELLED and not FAILED. */
   cancel (entries: readonly Entry[]): void {
     for (const entry of entries) this.#putCancelled(entry)
   }
@@ -186,7 +186,7 @@ export class Lifecycle {
   replace (entries: readonly Entry[]): void {
     for (const entry of entries) this.#state.replaced.add(entry)
     for (const entry of entries) {
-      if (this.#moved < MAX_MOVED && entry.task.status === ChartStatus.PROCESSING) this.endReplaced(entry)
+      if (this.#cascaded < MAX_CASCADE && entry.task.status === ChartStatus.PROCESSING) this.endReplaced(entry)
     }
   }
 
@@ -202,21 +202,21 @@ export class Lifecycle {
    * True: effects are left for later calls.
    */
   propagate (continues: boolean): boolean {
-    const { replaced, untold } = this.#state
-    const wasUnsettled = this.#state.deferred
-    this.#tellAll()
+    const { replaced, unnotified } = this.#state
+    const wasDeferred = this.#state.deferred
+    this.#notifyAllDependents()
     if (continues) {
       for (const entry of replaced) {
-        if (this.#moved >= MAX_MOVED) break
+        if (this.#cascaded >= MAX_CASCADE) break
         this.endReplaced(entry)
       }
-      this.#tellAll()
-      for (let ended; this.#moved < MAX_MOVED && (ended = untold.shift());) {
-        this.#untold.push(ended)
-        this.#tellAll()
+      this.#notifyAllDependents()
+      for (let ended; this.#cascaded < MAX_CASCADE && (ended = unnotified.shift());) {
+        this.#unnotified.push(ended)
+        this.#notifyAllDependents()
       }
     }
-    if (!wasUnsettled && this.#state.deferred) this.#workSignal.notify()
+    if (!wasDeferred && this.#state.deferred) this.#workSignal.notify()
     return this.#state.deferred
   }
 
@@ -224,7 +224,7 @@ export class Lifecycle {
     return new Date(this.#now()).toISOString()
   }
 
-  /** Into the queue, or aside until its time has come; what kind of waiting that is, and since or until when. */
+  /** Queues a task, or schedules it if its time has not come. Returns its first step, and since or until when it lasts. */
   #admit (entry: Entry): Waiting {
     const { task_id, run_at } = entry.draft
     if (run_at === null || run_at <= this.#now()) return this.#pushBack(entry)
@@ -238,7 +238,7 @@ export class Lifecycle {
     return { current_step: 'queued', step_at: this.#now() }
   }
 
-  /** What was scheduled waits for something else from now on, mostly for its turn. */
+  /** Changes the step of a scheduled task, mostly to `queued`. */
   #moveOn (entry: Entry, waiting: Waiting): void {
     this.#change(entry, waiting)
     if (!isScheduled(entry)) this.#state.scheduled.add(entry.draft.tenant, -1)
@@ -257,8 +257,8 @@ export class Lifecycle {
       if (dependents.get(dep)?.size === 0) dependents.delete(dep)
     }
     this.#waitsNoMore(tenant)
-    // The place may have been freed for this very task.
-    this.#unpark(tenant, null)
+    // Its place may have been reserved for it: then another task gets it.
+    this.#readmitCapped(tenant, null)
   }
 
   #waitsNoMore (tenant: string): void {
@@ -273,16 +273,16 @@ export class Lifecycle {
     this.#state.processing.remove(task_id)
     entry.settled = verb
     this.#state.running.add(tenant, -1)
-    this.#unpark(tenant, cap)
+    this.#readmitCapped(tenant, cap)
   }
 
-  /** `cap`: that of the worker that asks, or null. One that was raised or lifted meanwhile has freed more than one place. */
-  #unpark (tenant: string, cap: number | null): void {
-    const room = cap === 0 ? MAX_ASIDE : Math.max(1, (cap ?? 0) - this.#state.running.of(tenant))
-    // The place itself is always given on.
-    const unparked = this.#state.queue.unpark(tenant, Math.max(1, Math.min(room, MAX_ASIDE - this.#unparked)))
-    if (unparked === null) return
-    this.#unparked += unparked
+  /** Readmits capped tasks. `cap`: that of the worker that calls, or null. If it was raised or lifted, there is more than one place. */
+  #readmitCapped (tenant: string, cap: number | null): void {
+    const room = cap === 0 ? MAX_CAPPED_MOVES : Math.max(1, (cap ?? 0) - this.#state.running.of(tenant))
+    // The place that was freed is given on even if this call has moved as many as it may.
+    const readmitted = this.#state.queue.readmit(tenant, Math.max(1, Math.min(room, MAX_CAPPED_MOVES - this.#readmitted)))
+    if (readmitted === null) return
+    this.#readmitted += readmitted
     this.#workSignal.notify()
   }
 
@@ -328,8 +328,8 @@ export class Lifecycle {
     const { adjustment_query } = shownCancelled({ ...entry.task, status })
     this.#change(entry, { status, current_step: status.toLowerCase(), completed_at: this.#date(), adjustment_query, ...fields })
     this.#ended.push(entry)
-    this.#untold.push(entry)
-    this.#moved += 1 + weightOf(entry)
+    this.#unnotified.push(entry)
+    this.#cascaded += 1 + weightOf(entry)
   }
 
   #shorten (entry: Entry): void {
@@ -340,48 +340,48 @@ export class Lifecycle {
     if (isFinished(entry.task)) entry.task = frozen({ ...entry.task, adjustment_query: (JSON.parse(request) as ChartRequest).adjustment_query })
   }
 
-  /** Tasks that have ended without an attempt are cheap to make: of a tenant the latest ones are kept, the latest of them with their whole requests. */
+  /** Bounds the tasks of a tenant that ended without an attempt, because they are cheap to create: the latest are kept, and the latest of these with their whole requests. */
   #keepLatest ({ draft: { task_id, tenant } }: Entry): void {
     const { entries, unrun } = this.#state
     const latest = unrun.get(tenant) ?? []
     latest.push(task_id)
     unrun.set(tenant, latest)
-    const long = entries.get(latest.at(-MAX_WHOLE - 1) ?? '')
+    const long = entries.get(latest.at(-MAX_WHOLE_REQUESTS - 1) ?? '')
     if (long) this.#shorten(long)
     const oldest = latest.length > MAX_UNRUN ? entries.get(latest.shift()!) : undefined
     if (oldest) this.#state.forget(oldest)
   }
 
-  /** In rounds, not by recursion: a chain of dependents may be long. */
-  #tellAll (): void {
-    for (let ended = this.#untold.shift(); ended; ended = this.#untold.shift()) {
-      if (!this.#tell(ended)) this.#state.untold.push(ended)
+  /** A loop instead of recursion, because a chain of dependents may be long. */
+  #notifyAllDependents (): void {
+    for (let ended = this.#unnotified.shift(); ended; ended = this.#unnotified.shift()) {
+      if (!this.#notifyDependents(ended)) this.#state.unnotified.push(ended)
     }
   }
 
-  /** Tells the dependents of a task that has ended. False where some are left. */
-  #tell ({ task: { task_id, status } }: Entry): boolean {
+  /** Notifies the dependents of an ended task. False: some are left for a later call. */
+  #notifyDependents ({ task: { task_id, status } }: Entry): boolean {
     const dependents = this.#state.dependents.get(task_id)
-    // One more than this call may move tells that some are left.
-    for (const dependent of dependents?.head(Math.max(0, MAX_MOVED - this.#moved) + 1) ?? []) {
-      if (this.#moved >= MAX_MOVED) return false
+    // One more than this call may move, to see whether some are left.
+    for (const dependent of dependents?.head(Math.max(0, MAX_CASCADE - this.#cascaded) + 1) ?? []) {
+      if (this.#cascaded >= MAX_CASCADE) return false
       dependents!.remove(dependent)
-      this.#tellOne(this.#state.entries.get(dependent)!, status === ChartStatus.COMPLETED)
+      this.#notifyDependent(this.#state.entries.get(dependent)!, status === ChartStatus.COMPLETED)
     }
     if (dependents?.size === 0) this.#state.dependents.delete(task_id)
     return true
   }
 
-  /** A dependency that completes lets its dependents run; any other end is theirs too. */
-  #tellOne (dependent: Entry, completed: boolean): void {
-    // What is replaced together is cancelled together, also where one needs the other.
+  /** A dependent may run when all its dependencies are COMPLETED, and fails with the first that is not. */
+  #notifyDependent (dependent: Entry, completed: boolean): void {
+    // Tasks that were replaced together are cancelled, even if one depends on another.
     if (this.endReplaced(dependent)) return
     if (!completed) {
       this.#unqueue(dependent)
       this.#putFinal(dependent, ChartStatus.FAILED, failureFields('CHARTS_ERR_DEPENDENCY_FAILED', null))
       return
     }
-    this.#moved++
+    this.#cascaded++
     if (--dependent.left > 0) return
     this.#moveOn(dependent, this.#admit(dependent))
     this.#workSignal.notify()

@@ -19,7 +19,7 @@ export class MemoryState {
   /** Tasks that newer ones have superseded, and that no call has ended yet. */
   readonly replaced = new Set<Entry>()
   /** Ended tasks with more dependents than one call moves. */
-  readonly untold: Entry[] = []
+  readonly unnotified: Entry[] = []
   readonly queue = new FairQueue()
   readonly delayed = new SortedSet()
   readonly processing = new SortedSet()
@@ -45,7 +45,7 @@ export class MemoryState {
 
   /** Whether earlier calls have deferred effects. */
   get deferred (): boolean {
-    return this.replaced.size > 0 || this.untold.length > 0
+    return this.replaced.size > 0 || this.unnotified.length > 0
   }
 
   /** Removes what belongs to a task and is of no use without it. */

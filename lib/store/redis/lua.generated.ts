@@ -733,7 +733,7 @@ end`,
 --- @include "position"
 --- @include "tasks"
 --- @include "task-reply"`,
-  'bind': `local MAX_REFS = RULES.MAX_ANSWERED
+  'bind': `local MAX_REFS = RULES.MAX_REFS
 local function count_refs(id, field)
   local task = find(id)
   return task and #(extras_of(task.state)[field] or {}) or 0
@@ -823,7 +823,7 @@ end`,
   finish(task, 'CANCELLED')
   return true
 end`,
-  'capped': `local MAX_CAPPED_MOVES = RULES.MAX_ASIDE
+  'capped': `local MAX_CAPPED_MOVES = RULES.MAX_CAPPED_MOVES
 local readmitted = 0
 local function hold_at_cap(id, tenant, queue_number, score)
   local turn = score >= 0 and score < MAX_TURN and math.floor(score) or 0
@@ -832,8 +832,8 @@ end
 local function next_capped(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * MAX_TURN then return head end
-  local places = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
-  if places % RULES.PARKED_NORMAL_EVERY > 0 then return head end
+  local places = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.CAPPED_CYCLE
+  if places % RULES.CAPPED_NORMAL_EVERY > 0 then return head end
   local queue_number = places == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, queue_number * MAX_TURN, string.format('(%.0f', (queue_number + 1) * MAX_TURN), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end
@@ -916,7 +916,7 @@ local function repeat_claim(own, last_claim, has_deferred)
   end
   return finish_call(claimed, own, run_deferred(false) or has_deferred, expired_leases ~= '' and decode_json(expired_leases) or {})
 end
-local MAX_SKIPPED = RULES.MAX_ASIDE
+local MAX_SKIPPED = RULES.MAX_CAPPED_MOVES
 local function claim_tasks(own, last_claim, paused, has_deferred)
   if last_claim and string.sub(last_claim, 1, #claim.id + 1) == claim.id .. ' ' then return repeat_claim(own, last_claim, has_deferred) end
   expire_leases(claim.max_running, has_deferred)
@@ -1397,7 +1397,7 @@ end`,
   'expiry-clock': `local expected_now = tonumber(ARGV[#ARGV])
 local expired_by = expected_now and math.min(now, expected_now) or now
 local CLOCK_TOLERANCE_MS = 2000`,
-  'find-superseded': `local MAX_CANCELLED_NOW = RULES.MAX_MOVED
+  'find-superseded': `local MAX_CANCELLED_NOW = RULES.MAX_CASCADE
 local function keep_dependencies(kept)
   local open = {}
   for id in pairs(kept) do open[#open + 1] = id end
@@ -1437,7 +1437,7 @@ local function find_superseded(drafts, user)
 end`,
   'finish': `--- @include "unrun"
 local ended, has_ended, unnotified = {}, {}, {}
-local MAX_CASCADE = RULES.MAX_MOVED
+local MAX_CASCADE = RULES.MAX_CASCADE
 local cascaded = 0
 local function finish(task, status)
   local id, terms, state = task.id, task.terms, task.state
@@ -2655,7 +2655,7 @@ local function find_kept(id)
   return task and (expires_at(task) or math.huge) > now and task
 end`,
   'tenants': `--- @include "order"
-local MAX_TURN = RULES.PARKED_RANK
+local MAX_TURN = RULES.CAPPED_RANK
 local count_changes = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = 0 } }
 local turns = { high = {}, normal = {}, low = {} }
 local function count(key, tenant, by)
@@ -2755,7 +2755,7 @@ local function delete_task(id)
   call('DEL', task.key, request_key(id), Q .. 'attempts:' .. id)
   task.is_deleted, tasks[id] = true, false
 end
-local MAX_UNRUN, MAX_WHOLE_REQUESTS = RULES.MAX_UNRUN, RULES.MAX_WHOLE
+local MAX_UNRUN, MAX_WHOLE_REQUESTS = RULES.MAX_UNRUN, RULES.MAX_WHOLE_REQUESTS
 local function limit_unrun(id, tenant, keep)
   local key = Q .. 'unrun:' .. tenant
   local length = call('RPUSH', key, id)

@@ -2,7 +2,7 @@
 
 -- Keys, and batches, that one task may answer for: its state lists them. Further keys are answered and not remembered. Further batches are
 -- refused while the task is unfinished; once it has ended, they are kept for a minute.
-local MAX_REFS = RULES.MAX_ANSWERED
+local MAX_REFS = RULES.MAX_REFS
 -- `field`: 'keys' or 'batches'.
 local function count_refs(id, field)
   local task = find(id)

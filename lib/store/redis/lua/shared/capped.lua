@@ -2,7 +2,7 @@
 -- MAX_TURN, and its turn.
 
 -- Tasks that one call moves there or back: Redis serves no other client meanwhile.
-local MAX_CAPPED_MOVES = RULES.MAX_ASIDE
+local MAX_CAPPED_MOVES = RULES.MAX_CAPPED_MOVES
 local readmitted = 0
 
 local function hold_at_cap(id, tenant, queue_number, score)
@@ -16,8 +16,8 @@ end
 local function next_capped(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * MAX_TURN then return head end
-  local places = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.PARKED_CYCLE
-  if places % RULES.PARKED_NORMAL_EVERY > 0 then return head end
+  local places = call('HINCRBY', Q .. 'turns:low', '+' .. tenant, 1) % RULES.CAPPED_CYCLE
+  if places % RULES.CAPPED_NORMAL_EVERY > 0 then return head end
   local queue_number = places == 0 and 4 or 3
   local lower = call('ZRANGEBYSCORE', key, queue_number * MAX_TURN, string.format('(%.0f', (queue_number + 1) * MAX_TURN), 'WITHSCORES', 'LIMIT', 0, 1)
   if not lower[1] then return head end

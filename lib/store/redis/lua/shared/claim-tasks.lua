@@ -43,7 +43,7 @@ local function repeat_claim(own, last_claim, has_deferred)
 end
 
 -- Popped tasks of one call that cannot start: Redis serves no other client meanwhile.
-local MAX_SKIPPED = RULES.MAX_ASIDE
+local MAX_SKIPPED = RULES.MAX_CAPPED_MOVES
 
 -- `own`: ids of tasks that this call has settled.
 local function claim_tasks(own, last_claim, paused, has_deferred)

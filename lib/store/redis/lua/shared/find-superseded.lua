@@ -1,7 +1,7 @@
 -- Finds the older tasks that drafts with `supersede` end.
 
 -- More tasks are superseded by a decision (supersede.lua), and cancelled a few at a time.
-local MAX_CANCELLED_NOW = RULES.MAX_MOVED
+local MAX_CANCELLED_NOW = RULES.MAX_CASCADE
 
 -- Adds to `kept` what the tasks in it wait for, however far: to cancel a dependency would fail them. Sets the terms of each (false where there
 -- is no such task).

@@ -6,7 +6,7 @@
 local ended, has_ended, unnotified = {}, {}, {}
 
 -- Tasks that one call ends or releases because of others: Redis serves no other client meanwhile. The rest is deferred (deferred.lua).
-local MAX_CASCADE = RULES.MAX_MOVED
+local MAX_CASCADE = RULES.MAX_CASCADE
 local cascaded = 0
 
 -- The one way into a final status: retention starts here, and nothing changes the task any more.

@@ -3,7 +3,7 @@
 -- turns (turns.lua). The field '' of a count is that of all tenants.
 
 -- Scores of a queue are turns, and below this.
-local MAX_TURN = RULES.PARKED_RANK
+local MAX_TURN = RULES.CAPPED_RANK
 
 local count_changes = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = 0 } }
 local turns = { high = {}, normal = {}, low = {} }

@@ -43,7 +43,7 @@ local function delete_task(id)
 end
 
 -- Of a tenant's tasks that have ended without an attempt, the latest are kept; the latest of these with their whole requests.
-local MAX_UNRUN, MAX_WHOLE_REQUESTS = RULES.MAX_UNRUN, RULES.MAX_WHOLE
+local MAX_UNRUN, MAX_WHOLE_REQUESTS = RULES.MAX_UNRUN, RULES.MAX_WHOLE_REQUESTS
 local function limit_unrun(id, tenant, keep)
   local key = Q .. 'unrun:' .. tenant
   local length = call('RPUSH', key, id)
