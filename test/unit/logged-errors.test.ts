@@ -14,5 +14,5 @@ test('details that cannot be written as JSON do not keep the message from the co
   }
   const lines = t.capture(console, 'error')
   consoleLogger().error({ err: new OddError('odd') }, 'chart failed')
-  t.same(lines().map(({ args }) => args), [['chart failed (details that cannot be read)']])
+  t.same(lines().map(({ args }) => args), [['chart failed (unreadable details)']])
 })
