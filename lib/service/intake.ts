@@ -9,7 +9,7 @@ import { describeIssues, embeddable, isStorable, strictValidator, type Validator
 import { aFewAtATime } from './a-few-at-a-time.ts'
 import { timeOf } from './arguments.ts'
 import { resolveRefs } from './batch-refs.ts'
-import { digest } from './chart-identity.ts'
+import { digest } from './digest.ts'
 import type { HostCharts } from './host-charts.ts'
 
 /** ms ahead that a task may be scheduled. */
@@ -206,15 +206,13 @@ export class Intake {
     const depends_on = needs.map(need => need.toLowerCase())
     if (new Set(depends_on).size < depends_on.length) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/depends_on must not name a task twice`)
     const message = message_id.toLowerCase()
-    // As it is stored: a program may have given what JSON has another form for, or none.
-    const stored = params === undefined ? undefined : (JSON.parse(raw) as ChartRequest).params
     return {
       task_id,
       message_id: message,
       user_id,
       tenant: tenantOf({ user_id, org_id }),
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
-      dedup_key: digest(message, user_id, org_id, visibility, adjustment_query, stored),
+      dedup_key: digest(message, user_id, org_id, visibility, adjustment_query, params),
       force: force_create,
       priority,
       run_at: earliest,
@@ -226,6 +224,7 @@ export class Intake {
       depends_on,
       idempotency: null,
       request: raw,
+      requested: { message_id, org_id, visibility, adjustment_query },
       retention,
       retry,
       waitingPerTenant: limits.waitingPerTenant,

@@ -1,9 +1,9 @@
-import { ChartStatus, type ChartRequest, type StoredTask } from '../task.ts'
+import { ChartStatus, type StoredTask } from '../task.ts'
 import type { TaskDraft } from './task-store.ts'
 
 /** A task as it is when it has just been accepted. */
 export function newTask (draft: TaskDraft, created: number, waits: Pick<StoredTask, 'current_step' | 'step_at' | 'queue_position' | 'depends_on'>): StoredTask {
-  const { message_id, user_id, org_id, visibility, adjustment_query } = JSON.parse(draft.request) as ChartRequest
+  const { user_id, requested: { message_id, org_id, visibility, adjustment_query } } = draft
   return {
     task_id: draft.task_id,
     message_id,

@@ -141,6 +141,7 @@ export class SideBySide {
       supersede,
       idempotency: terms.key === null ? null : { key: `key-${user_id}-${org_id}-${terms.key}`, body: `body-${terms.body}-${single}` },
       request: JSON.stringify({ task_id, message_id, user_id, org_id, visibility, force_create: force, adjustment_query: null }),
+      requested: { message_id, org_id, visibility, adjustment_query: null },
       retention: terms.long ? RETENTION.long : RETENTION.short,
       retry: { attempts: first.attempts, backoff: { type: first.exponential ? 'exponential' : 'fixed', delay: DELAY, max: 2 * DELAY, jitter: 0 } },
       waitingPerTenant: terms.waitingPerTenant,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { randomUUID } from 'node:crypto'
 import { memoryStore, type BatchedChartRequest, type ChartStore, type TaskStore } from '../../lib/index.ts'
-import { digest } from '../../lib/service/chart-identity.ts'
+import { digest } from '../../lib/service/digest.ts'
 import type { TaskDraft } from '../../lib/store/task-store.ts'
 import { HostCharts } from '../../lib/service/host-charts.ts'
 import { Intake, type IntakeOptions } from '../../lib/service/intake.ts'

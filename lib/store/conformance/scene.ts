@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { ChartPriority, ChartVisibility, type StoredTask } from '../../task.ts'
+import { ChartPriority, ChartVisibility, type ChartRequest, type StoredTask } from '../../task.ts'
 import type { Settled, Settlement, RetryPolicy, Claim, Claimed, ClaimedTask, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore } from '../task-store.ts'
 
 /** Opens a store that is empty and nobody else's; `now` is its only clock (ms). The case closes it. */
@@ -60,6 +60,8 @@ export class Scene {
   draft (wish: Wish = {}): TaskDraft {
     const { org_id = null, visibility = ChartVisibility.PRIVATE, adjustment_query = null, attempts = 3, backoff, request, ...fields } = wish
     const { task_id = randomUUID(), message_id = this.#messageOf(fields.dedup_key), user_id = 'ada', force = false } = fields
+    const json = request ?? JSON.stringify({ task_id, message_id, user_id, org_id, visibility, force_create: force, adjustment_query })
+    const asked = JSON.parse(json) as ChartRequest
     return {
       task_id,
       message_id,
@@ -69,7 +71,8 @@ export class Scene {
       shared_with: visibility === ChartVisibility.PRIVATE ? null : org_id,
       dedup_key: randomUUID(),
       idempotency: null,
-      request: request ?? JSON.stringify({ task_id, message_id, user_id, org_id, visibility, force_create: force, adjustment_query }),
+      request: json,
+      requested: { message_id: asked.message_id, org_id: asked.org_id, visibility: asked.visibility, adjustment_query: asked.adjustment_query },
       retention: { task: 86_400, status: 3_600, messageIndex: 86_400 },
       retry: { attempts, backoff: { type: 'fixed', delay: 1_000, max: 60_000, jitter: 0, ...backoff } },
       waitingPerTenant: 0,

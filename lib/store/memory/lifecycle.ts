@@ -335,9 +335,10 @@ export class Lifecycle {
   #shorten (entry: Entry): void {
     const request = shorten(entry.draft.request)
     if (request === entry.draft.request) return
-    entry.draft = { ...entry.draft, request }
+    const { adjustment_query } = JSON.parse(request) as ChartRequest
+    entry.draft = { ...entry.draft, request, requested: { ...entry.draft.requested, adjustment_query } }
     entry.shortened = true
-    if (isFinished(entry.task)) entry.task = frozen({ ...entry.task, adjustment_query: (JSON.parse(request) as ChartRequest).adjustment_query })
+    if (isFinished(entry.task)) entry.task = frozen({ ...entry.task, adjustment_query })
   }
 
   /** Bounds the tasks of a tenant that ended without an attempt, because they are cheap to create: the latest are kept, and the latest of these with their whole requests. */

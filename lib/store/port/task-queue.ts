@@ -1,4 +1,4 @@
-import type { ChartPriority, StoredTask } from '../../task.ts'
+import type { ChartPriority, ChartRequest, StoredTask } from '../../task.ts'
 
 /** Attempts and the backoff between them; stored with the task when it is created. */
 export interface RetryPolicy {
@@ -60,6 +60,8 @@ export interface TaskDraft {
   readonly idempotency: { readonly key: string, readonly body: string } | null
   /** The request as JSON, stored byte for byte. */
   readonly request: string
+  /** The fields of the request that its task shows. They are given apart so that a store need not parse the request. */
+  readonly requested: Pick<ChartRequest, 'message_id' | 'org_id' | 'visibility' | 'adjustment_query'>
   readonly retention: Retention
   readonly retry: RetryPolicy
   /** Maximum number of the tenant's tasks that wait in the queue or for another attempt; 0 = off. */
