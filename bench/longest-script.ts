@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { Redis } from 'ioredis'
+import { queueOf } from '../lib/chart-queue-service.ts'
 import { ChartQueueService, type ChartTask, type Identity } from '../lib/index.ts'
 import { scripts } from '../lib/store/redis/scripts.ts'
 import { startRedis } from '../test/helpers/redis.ts'
@@ -97,7 +98,7 @@ const scenes: Record<string, () => Promise<{ service: ChartQueueService, run: ()
   async 'expired leases, with 100 charts to make at a time' () {
     const { service, message_id } = await queue()
     await fill(service, message_id, MANY)
-    const take = (leaseDuration: number) => service.leases.claim({ worker_id: randomUUID(), claim_id: randomUUID(), count: 100, leaseDuration })
+    const take = (leaseDuration: number) => queueOf(service).leases.claim({ worker_id: randomUUID(), claim_id: randomUUID(), count: 100, leaseDuration })
     for (let taken = 0; taken < MANY / 2; taken += 100) await take(1)
     return { service, run: async () => { for (let calls = 0; calls < 30; calls++) await take(60_000) } }
   },
@@ -108,7 +109,7 @@ const scenes: Record<string, () => Promise<{ service: ChartQueueService, run: ()
       service,
       run: async () => {
         await new Promise(resolve => setTimeout(resolve, 3_000))
-        for (let calls = 0; calls < MANY / 20; calls++) await service.leases.claim({ worker_id: 'worker', claim_id: randomUUID(), count: 0, leaseDuration: 60_000 })
+        for (let calls = 0; calls < MANY / 20; calls++) await queueOf(service).leases.claim({ worker_id: 'worker', claim_id: randomUUID(), count: 0, leaseDuration: 60_000 })
       }
     }
   },

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
-import { ChartQueueService, type CreatorOptions, type QueueOptions } from './chart-queue-service.ts'
+import { ChartQueueService, queueOf, type CreatorOptions, type QueueOptions } from './chart-queue-service.ts'
 import { errors } from './errors.ts'
 import type { GenerateChart } from './generator.ts'
 import { kAccessHooks, type AccessHooks, type Authorize, type Identify } from './http/access.ts'
@@ -68,14 +68,15 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions & RouteLogOptions> = async (
   const service = new ChartQueueService({
     redis, store, keyPrefix, retention, retry, limits, chartStore, paramsSchema, tenantWeight, onFinished, telemetry, pollInterval: stream.pollInterval, logger
   })
+  const queue = queueOf(service)
   fastify.decorate('asyncCharts', service)
   fastify.decorate(kAccessHooks, { identify: options.identify, authorize: options.authorize } satisfies AccessHooks)
   await service.ready(READY_TIMEOUT_MS).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
 
-  const consumer = generator && settings ? new Consumer({ service, ...settings, generate: generator.generate, logger }) : null
+  const consumer = generator && settings ? new Consumer({ queue, ...settings, generate: generator.generate, logger }) : null
   // In preClose, so that draining begins while the last requests are still being answered. If it fails, onClose reports it.
   fastify.addHook('preClose', done => {
-    service.hostCharts?.close()
+    queue.beginClose()
     consumer?.stop().catch(() => {})
     done()
   })
@@ -87,6 +88,7 @@ const plugin: FastifyPluginAsync<AsyncChartsOptions & RouteLogOptions> = async (
     prefix,
     ...forRoutes(options),
     service,
+    queue,
     identify: options.identify,
     authorize: options.authorize,
     paramsSchema,

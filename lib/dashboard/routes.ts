@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ChartQueueService } from '../chart-queue-service.ts'
 import { errors } from '../errors.ts'
-import { AccessPolicy, identifyCallers, type AccessHooks, type Operation } from '../http/access.ts'
+import { checkMonitor, identifyCallers, mayMonitor, type AccessHooks, type Operation } from '../http/access.ts'
 import { sendJson } from '../http/replies.ts'
 import { parseBodies } from '../http/body-parsers.ts'
 import { budgetOf, budgetRequests } from '../http/store-budget.ts'
 import { matchesEtag } from '../http/etag.ts'
 import type { BulkFilter } from '../service/bulk.ts'
-import type { QueueService } from '../service/queue-service.ts'
 import { ChartStatus } from '../task.ts'
 import { findAsset } from './assets.ts'
 import { countMatching } from './count-matching.ts'
@@ -23,7 +23,7 @@ import { workers } from './pages/workers.ts'
 import type { Page, Section, Source, Viewer } from './viewer.ts'
 
 export interface DashboardRoutesOptions {
-  readonly service: QueueService
+  readonly service: ChartQueueService
   readonly hooks: AccessHooks
   readonly readOnly: boolean
 }
@@ -66,7 +66,7 @@ export async function dashboardRoutes (fastify: FastifyInstance, options: Dashbo
 }
 
 async function guardedRoutes (fastify: FastifyInstance, { service, hooks, readOnly }: DashboardRoutesOptions): Promise<void> {
-  const access = new AccessPolicy(service, hooks.authorize)
+  const { authorize } = hooks
   parseBodies(fastify)
   // Only pages of the dashboard send requests here, whatever other origins `stream.allowedOrigins` names.
   identifyCallers(fastify, hooks.identify, 'same-origin')
@@ -90,7 +90,7 @@ async function guardedRoutes (fastify: FastifyInstance, { service, hooks, readOn
 
   async function viewerOf (request: FastifyRequest): Promise<Viewer> {
     const asked = readOnly ? READING : [...READING, ...CHANGING]
-    const allowed = await Promise.all(asked.map(operation => access.mayMonitor(request, operation)))
+    const allowed = await Promise.all(asked.map(operation => mayMonitor(authorize, request, operation)))
     const may = new Set(asked.filter((_, i) => allowed[i]))
     return { root: rootOf(request, fastify.prefix), may: operation => may.has(operation) }
   }
@@ -116,7 +116,7 @@ async function guardedRoutes (fastify: FastifyInstance, { service, hooks, readOn
   })
 
   fastify.get('/tasks/:task_id/chart', hidden, async (request: TaskRequest, reply) => {
-    await access.checkMonitor(request, 'inspect')
+    await checkMonitor(authorize, request, 'inspect')
     const { read } = source(request)
     const found = await read(() => service.getTaskStatus(request.params.task_id))
     if (!found) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
@@ -126,7 +126,7 @@ async function guardedRoutes (fastify: FastifyInstance, { service, hooks, readOn
   })
 
   fastify.get('/tasks/count', hidden, async (request, reply) => {
-    await access.checkMonitor(request, 'list')
+    await checkMonitor(authorize, request, 'list')
     const query = queryOf(request)
     return sendJson(reply, await countMatching(source(request), actionOf(query.get('action')), filterOf(query), query.get('cursor')))
   })
@@ -134,7 +134,7 @@ async function guardedRoutes (fastify: FastifyInstance, { service, hooks, readOn
   function action<Answer extends object> (url: string, operation: Operation, act: (request: FastifyRequest) => Promise<Answer>): void {
     fastify.post(url, { ...hidden, bodyLimit: MAX_BODY_BYTES }, async (request, reply) => {
       if (readOnly) throw new errors.CHARTS_ERR_READ_ONLY()
-      await access.checkMonitor(request, operation)
+      await checkMonitor(authorize, request, operation)
       return sendJson(reply, await budgetOf(request).spend(() => act(request)))
     })
   }

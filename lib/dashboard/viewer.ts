@@ -1,5 +1,5 @@
+import type { ChartQueueService } from '../chart-queue-service.ts'
 import type { Operation } from '../http/access.ts'
-import type { QueueService } from '../service/queue-service.ts'
 import type { Child } from './tree.ts'
 
 export const SECTIONS = { overview: '', tasks: 'tasks', workers: 'workers', failures: 'failures' } as const
@@ -23,7 +23,7 @@ export interface Page {
 
 /** Where a page reads its data. */
 export interface Source {
-  readonly service: QueueService
+  readonly service: ChartQueueService
   /** Runs a read within the time budget of the request. @throws CHARTS_ERR_STORE_UNAVAILABLE */
   readonly read: <T>(work: () => Promise<T>) => Promise<T>
 }

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ChartQueueService } from '../chart-queue-service.ts'
 import { errors } from '../errors.ts'
-import { checkIdentity } from '../service/intake.ts'
-import type { OpenBatch } from '../service/open-answers.ts'
-import type { QueueService } from '../service/queue-service.ts'
+import { checkIdentity } from '../service/identity.ts'
+import type { OpenAnswers, OpenBatch } from '../service/open-answers.ts'
 import { ChartVisibility, type ChartTask, type CreateChartRequest, type Identity } from '../task.ts'
 import { isForged, type AllowedOrigins } from './origins.ts'
 import { budgetOf } from './store-budget.ts'
@@ -76,11 +76,13 @@ export function callerOf (request: FastifyRequest): Identity {
 
 /** Decides who may do what. A task that a caller may not see is reported like one that does not exist. */
 export class AccessPolicy {
-  readonly #service: QueueService
+  readonly #service: ChartQueueService
+  readonly #answers: OpenAnswers
   readonly #authorize: Authorize | undefined
 
-  constructor (service: QueueService, authorize: Authorize | undefined) {
+  constructor (service: ChartQueueService, answers: OpenAnswers, authorize: Authorize | undefined) {
     this.#service = service
+    this.#answers = answers
     this.#authorize = authorize
   }
 
@@ -90,13 +92,8 @@ export class AccessPolicy {
   }
 
   /** @throws CHARTS_ERR_FORBIDDEN */
-  async checkMonitor (request: FastifyRequest, operation: Operation): Promise<void> {
-    if (!await this.mayMonitor(request, operation)) throw new errors.CHARTS_ERR_FORBIDDEN()
-  }
-
-  /** False without an `authorize` hook: operations concern the tasks of all users, so the host must allow them explicitly. */
-  async mayMonitor (request: FastifyRequest, operation: Operation): Promise<boolean> {
-    return this.#authorize !== undefined && await this.#allows(request, { action: 'monitor', operation })
+  checkMonitor (request: FastifyRequest, operation: Operation): Promise<void> {
+    return checkMonitor(this.#authorize, request, operation)
   }
 
   /** @throws CHARTS_ERR_TASK_NOT_FOUND */
@@ -128,7 +125,7 @@ export class AccessPolicy {
   /** Reads a batch that belongs to the caller. @throws CHARTS_ERR_BATCH_NOT_FOUND */
   async ownBatch (request: FastifyRequest, batch_id: string, action: 'read' | 'cancel'): Promise<OpenBatch> {
     const budget = budgetOf(request)
-    const batch = await budget.spend(() => this.#service.answers.batch(batch_id))
+    const batch = await budget.spend(() => this.#answers.batch(batch_id))
     if (batch?.user_id !== callerOf(request).user_id) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
     // Without `authorize`, the tasks need not be read to check access.
     if (!this.#authorize) return batch
@@ -149,6 +146,16 @@ export class AccessPolicy {
   async #allows (request: FastifyRequest, access: Access): Promise<boolean> {
     return !this.#authorize || await this.#authorize(callerOf(request), access, request) === true
   }
+}
+
+/** False without an `authorize` hook: operations concern the tasks of all users, so the host must allow them explicitly. */
+export async function mayMonitor (authorize: Authorize | undefined, request: FastifyRequest, operation: Operation): Promise<boolean> {
+  return authorize !== undefined && await authorize(callerOf(request), { action: 'monitor', operation }, request) === true
+}
+
+/** @throws CHARTS_ERR_FORBIDDEN */
+export async function checkMonitor (authorize: Authorize | undefined, request: FastifyRequest, operation: Operation): Promise<void> {
+  if (!await mayMonitor(authorize, request, operation)) throw new errors.CHARTS_ERR_FORBIDDEN()
 }
 
 /** Whether the visibility of a task shows its finished chart to callers who do not own it. */

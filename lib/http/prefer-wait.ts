@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isStoreUnavailable } from '../errors.ts'
-import type { QueueService } from '../service/queue-service.ts'
+import type { ChartQueueService } from '../chart-queue-service.ts'
 import { isFinished, type ChartTask } from '../task.ts'
 import { callerOf } from './access.ts'
 import { endConnectionAfter } from './connection.ts'
@@ -37,10 +37,10 @@ export type WaitGoal = 'finished' | 'newer'
 
 /** `Prefer: wait=<seconds>`: delays a response until a task has finished or changed. */
 export class PreferWait {
-  readonly #service: QueueService
+  readonly #service: ChartQueueService
   readonly #streams: OpenStreams
 
-  constructor (service: QueueService, streams: OpenStreams) {
+  constructor (service: ChartQueueService, streams: OpenStreams) {
     this.#service = service
     this.#streams = streams
   }

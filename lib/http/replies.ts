@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { EnqueueResult } from '../service/queue-service.ts'
+import type { EnqueueResult } from '../service/admission.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 
 /** Sends JSON without a response schema: what was read from the store needs no validation. */

@@ -1,15 +1,21 @@
 import type { WebSocket } from '@fastify/websocket'
 import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
-import type { QueueService } from '../service/queue-service.ts'
+import type { ChartQueueService } from '../chart-queue-service.ts'
+import type { Queue } from '../service/queue.ts'
 import type { AccessPolicy } from './access.ts'
 import type { LargeResponses } from './large-responses.ts'
 import type { AllowedOrigins } from './origins.ts'
 import type { PreferWait } from './prefer-wait.ts'
 import type { OpenStreams, StreamTimings } from './streams/open-streams.ts'
 
+/** The parts of the queue that the routes use beside the service. */
+export type RouteQueue = Pick<Queue, 'answers' | 'estimates' | 'telemetry'>
+
 /** What the handlers of one registration share. */
 export interface RouteContext {
-  readonly service: QueueService
+  readonly service: ChartQueueService
+  /** What the service does not show: streamed answers, `Retry-After`, telemetry. */
+  readonly queue: RouteQueue
   readonly access: AccessPolicy
   readonly streams: OpenStreams
   readonly streamTimings: StreamTimings

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
+import type { ChartQueueService } from '../chart-queue-service.ts'
 import { errors } from '../errors.ts'
-import type { QueueService } from '../service/queue-service.ts'
 import { compileStrict, describeIssues, isStorable, strictValidator, type ValidationIssue } from '../validator.ts'
 import { AccessPolicy, identifyCallers, type Authorize, type Identify } from './access.ts'
 import { parseBodies } from './body-parsers.ts'
@@ -9,7 +9,7 @@ import { keptRoutes, routeOptions, type CustomizeRoute } from './host-routes.ts'
 import { LargeResponses } from './large-responses.ts'
 import type { AllowedOrigins } from './origins.ts'
 import { PreferWait } from './prefer-wait.ts'
-import type { Route, RouteContext } from './route.ts'
+import type { Route, RouteContext, RouteQueue } from './route.ts'
 import { adminRoutes } from './routes/admin.ts'
 import { batchRoutes } from './routes/batches.ts'
 import { messageRoutes } from './routes/messages.ts'
@@ -24,7 +24,8 @@ import { OpenStreams, type StreamTimings } from './streams/open-streams.ts'
 import { registerWebSocket } from './streams/websocket.ts'
 
 export interface RoutesOptions {
-  readonly service: QueueService
+  readonly service: ChartQueueService
+  readonly queue: RouteQueue
   readonly identify: Identify
   readonly authorize: Authorize | undefined
   readonly paramsSchema: object | undefined
@@ -44,12 +45,13 @@ const DEFAULT_FULL_RETRY_SECONDS = 5
 
 /** Registers the routes in a scope of its own, so that its hooks, parsers and validator do not affect the host. */
 export async function chartRoutes (fastify: FastifyInstance, options: RoutesOptions): Promise<void> {
-  const { service, stream } = options
+  const { service, queue, stream } = options
   const kept = keptRoutes(routes, fastify.prefix, options.customize)
-  const streams = new OpenStreams(stream.maxPerUser, (transport, isOpen) => service.telemetry.stream(transport, isOpen))
+  const streams = new OpenStreams(stream.maxPerUser, (transport, isOpen) => queue.telemetry.stream(transport, isOpen))
   const context: RouteContext = {
     service,
-    access: new AccessPolicy(service, options.authorize),
+    queue,
+    access: new AccessPolicy(service, queue.answers, options.authorize),
     streams,
     streamTimings: stream,
     allowedOrigins: stream.allowedOrigins,
@@ -75,7 +77,7 @@ export async function chartRoutes (fastify: FastifyInstance, options: RoutesOpti
     dropConnectionHeaders(reply)
     if (!reply.hasHeader('cache-control')) reply.header('cache-control', 'private, no-cache')
   })
-  setRetryAfterOfErrors(fastify, service)
+  setRetryAfterOfErrors(fastify, queue)
 
   addSchemasToDocument(fastify)
   const suffix = registrationSuffix(fastify)
@@ -110,12 +112,12 @@ function serialize (body: unknown): string {
 }
 
 /** Adds `Retry-After` to errors that will pass, and hands every error on to the host's error handler. */
-function setRetryAfterOfErrors (fastify: FastifyInstance, service: QueueService): void {
+function setRetryAfterOfErrors (fastify: FastifyInstance, { telemetry, estimates }: RouteQueue): void {
   fastify.setErrorHandler(async (error, request, reply) => {
-    service.telemetry.refused(error)
+    telemetry.refused(error)
     if (error instanceof errors.CHARTS_ERR_STORE_UNAVAILABLE) reply.header('retry-after', UNAVAILABLE_RETRY_SECONDS)
     if (error instanceof errors.CHARTS_ERR_TOO_MANY_TASKS || error instanceof errors.CHARTS_ERR_QUEUE_FULL) {
-      reply.header('retry-after', await budgetOf(request).estimate(() => service.placeIn(error), DEFAULT_FULL_RETRY_SECONDS))
+      reply.header('retry-after', await budgetOf(request).estimate(() => estimates.queueRetryAfter(error), DEFAULT_FULL_RETRY_SECONDS))
     }
     throw error
   })

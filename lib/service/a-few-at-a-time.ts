@@ -1,9 +1,9 @@
-/** Contents that are asked for at once: more of them would hold up everything else on their connection. */
-const AT_ONCE = 4
+/** Maximum number of calls at once: more would delay everything else on their connection. */
+const MAX_AT_ONCE = 4
 
-/** What `ask` answers for each, in their order, a few at a time. */
-export async function aFewAtATime<T, R> (items: readonly T[], ask: (item: T) => Promise<R>): Promise<R[]> {
-  const answers: R[] = []
-  for (let i = 0; i < items.length; i += AT_ONCE) answers.push(...await Promise.all(items.slice(i, i + AT_ONCE).map(ask)))
-  return answers
+/** The results of `call` for all items, in their order. Calls a few at a time. */
+export async function aFewAtATime<T, R> (items: readonly T[], call: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (let i = 0; i < items.length; i += MAX_AT_ONCE) results.push(...await Promise.all(items.slice(i, i + MAX_AT_ONCE).map(call)))
+  return results
 }

@@ -5,12 +5,12 @@ import { Uuid, type BatchedChartRequest } from '../task.ts'
 const UUID = new RegExp(Uuid.pattern!)
 
 /**
- * The ids that a batch's tasks are to have, by request and by ref, and the refs by their ids.
- * @throws CHARTS_ERR_INVALID_REQUEST for a ref that is used twice or is none, and for tasks that need each other in a circle
+ * Chooses the task_ids of a batch. `ids`: by request and by ref. `refs`: the refs by task_id.
+ * @throws CHARTS_ERR_INVALID_REQUEST for a ref that is used twice or is unknown, and for dependencies in a circle
  */
 export function resolveRefs (requests: readonly BatchedChartRequest[]) {
   const ids = new Map<BatchedChartRequest | string, string>()
-  const names = new Map<string, string>()
+  const refs = new Map<string, string>()
   const byRef = new Map<string, BatchedChartRequest>()
   for (const request of requests) {
     const task_id = randomUUID()
@@ -19,7 +19,7 @@ export function resolveRefs (requests: readonly BatchedChartRequest[]) {
     if (byRef.has(request.ref)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`ref ${request.ref} is used twice`)
     byRef.set(request.ref, request)
     ids.set(request.ref, task_id)
-    names.set(task_id, request.ref)
+    refs.set(task_id, request.ref)
   }
   const done = new Set<BatchedChartRequest>()
   const visit = (request: BatchedChartRequest, path: readonly string[]): void => {
@@ -29,12 +29,12 @@ export function resolveRefs (requests: readonly BatchedChartRequest[]) {
         const circle = [...path.slice(path.indexOf(name)), name].join(' → ')
         throw new errors.CHARTS_ERR_INVALID_REQUEST(`tasks must not need each other in a circle: ${circle}`)
       }
-      const needed = byRef.get(name)
-      if (needed) visit(needed, [...path, name])
+      const dependency = byRef.get(name)
+      if (dependency) visit(dependency, [...path, name])
       else if (!UUID.test(name)) throw new errors.CHARTS_ERR_INVALID_REQUEST(`depends_on names ${name}, which is no ref of this batch and no task_id`)
     }
     done.add(request)
   }
   for (const request of requests) visit(request, request.ref === undefined ? [] : [request.ref])
-  return { ids, names }
+  return { ids, refs }
 }

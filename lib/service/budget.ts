@@ -1,35 +1,38 @@
 import { isStoreUnavailable } from '../errors.ts'
 
-interface Waiting {
+interface Waiter {
   readonly amount: number
   readonly admit: () => void
   readonly refuse: (error: unknown) => void
 }
 
-/** Bounds what is done at a time, first come, first served: of reads their bytes, of answers their number. */
+/** Limits concurrent work, first come, first served. The unit is the caller's: bytes of reads, number of responses. */
 export class Budget {
   readonly #capacity: number
-  readonly #waiting: Waiting[] = []
+  readonly #waiting: Waiter[] = []
   #held = 0
 
   constructor (capacity: number) {
     this.#capacity = capacity
   }
 
-  /** True where nothing runs and nothing waits. */
+  /** True: nothing runs and nothing waits. */
   get idle (): boolean {
     return this.#held === 0 && this.#waiting.length === 0
   }
 
-  /** Runs `act` while it holds `amount` of the budget; what is larger than the budget runs alone. */
-  async run<T> (amount: number, act: () => Promise<T>): Promise<T> {
+  /**
+   * Waits until `amount` of the budget is free, and holds it while `work` runs. Work that is larger than the budget runs alone.
+   * @throws what `work` throws; CHARTS_ERR_STORE_UNAVAILABLE if other work has failed with that while this one waited
+   */
+  async run<T> (amount: number, work: () => Promise<T>): Promise<T> {
     const held = Math.min(amount, this.#capacity)
     if (this.#waiting.length === 0 && this.#held + held <= this.#capacity) this.#held += held
     else await new Promise<void>((resolve, reject) => this.#waiting.push({ amount: held, admit: resolve, refuse: reject }))
     try {
-      return await act()
+      return await work()
     } catch (error) {
-      // Those that wait would find the same, each after a timeout of its own.
+      // Work that waits would fail in the same way, each after a timeout of its own.
       if (isStoreUnavailable(error)) for (const { refuse } of this.#waiting.splice(0)) refuse(error)
       throw error
     } finally {

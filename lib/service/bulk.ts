@@ -1,15 +1,19 @@
 import { setImmediate } from 'node:timers/promises'
 import { errors } from '../errors.ts'
-import type { QueueAdmin, TaskFilter, TaskQueue } from '../store/task-store.ts'
+import type { QueueAdmin, TaskFilter } from '../store/task-store.ts'
+import { matchesFilter } from '../task-filter.ts'
 import { ChartStatus, Uuid, isFinished, type ChartTask } from '../task.ts'
+import { MAX_CANCELLED_AT_ONCE, type Cancellation } from './cancellation.ts'
+import { collect } from './collect.ts'
 import { dependentsFirst } from './dependents-first.ts'
-import { collect } from './open-answers.ts'
+import { tenantOf } from './identity.ts'
 import type { LargeReads } from './large-reads.ts'
+import type { Retries } from './retries.ts'
 import { MAX_CURSOR_LENGTH, checkFilter, type ListFilter } from './task-list.ts'
 
-/** Tasks of one part: a store cancels all of them at once, and serves nobody else meanwhile. */
-const PART = 25
-/** Tasks of one call: the maximum, and the default. */
+/** Maximum number of tasks of one part. The store cancels those of a part in one call. */
+const PART_SIZE = MAX_CANCELLED_AT_ONCE
+/** Number of tasks of one call: the maximum, and the default. */
 export const BULK_LIMIT = { max: 1_000, usual: 100 }
 /** ms after which a call starts no further part, so that a route answers within two seconds. */
 const MAX_DURATION_MS = 800
@@ -18,30 +22,30 @@ const MAX_SKIPPED = 20
 export const MAX_NAMED_TASKS = 100
 
 const LIST_PREFIX = 'list.'
-/** The format of a cursor: the cursor of a list behind a prefix, or the number of named tasks that are done. */
+/** The format of a cursor: a prefix and the cursor of a list, or the number of named tasks that are done. */
 export const BULK_CURSOR = `^(list\\.[\\s\\S]{1,${MAX_CURSOR_LENGTH}}|named\\.\\d{1,3})$`
 
-/** Which tasks to run again or to cancel. A task must fit every field that is given. */
+/** Which tasks to retry or to cancel: those that match every field that is given. */
 export interface BulkFilter extends ListFilter {
-  /** These alone, at most 100. */
+  /** Only these tasks, at most 100. */
   readonly task_ids?: readonly string[] | undefined
 }
 
 export interface BulkOptions {
-  /** 1 to 1,000, default 100: how many tasks are dealt with. */
+  /** Maximum number of tasks, 1 to 1,000. Default 100. */
   readonly limit?: number | undefined
-  /** Where the call before ended. */
+  /** The `cursor` of the call before. Default: from the beginning. */
   readonly cursor?: string | null | undefined
 }
 
 export interface BulkResult {
-  /** Tasks that fit, of those that this call has looked at. */
+  /** Number of matching tasks among those that this call has examined. */
   readonly matched: number
-  /** Those that were run again, or cancelled. */
+  /** Number of tasks that were retried or cancelled. */
   readonly done: number
-  /** For the next call; null where no more are left. */
+  /** For the next call; null: no more tasks match. */
   readonly cursor: string | null
-  /** Why others were not, 20 at most. */
+  /** Matching tasks that were not, at most 20, each with the code of the reason. */
   readonly skipped: ReadonlyArray<{ readonly task_id: string, readonly code: string }>
 }
 
@@ -52,21 +56,22 @@ interface Checked {
   readonly cursor: string | null
 }
 
-/** Null where it was done, else the code of why it was not. */
-type Act = (tasks: readonly ChartTask[]) => Promise<Array<string | null>>
+/** For each task null if it was done, else the code of the reason why not. */
+type Operation = (tasks: readonly ChartTask[]) => Promise<Array<string | null>>
 
 interface BulkOperationsOptions {
-  readonly store: QueueAdmin & TaskQueue
+  readonly store: Pick<QueueAdmin, 'list'>
   readonly reads: LargeReads
-  /** Asks for the chart of a failed task again. @throws what `retryTask` throws */
-  readonly retry: (task_id: string) => Promise<void>
-  readonly ended: (task: ChartTask) => void
-  readonly deferred: () => void
+  readonly retries: Retries
+  readonly cancellation: Cancellation
 }
 
 const UUID = new RegExp(Uuid.pattern!)
 
-/** Runs again, or cancels, all tasks that fit a filter: a part at a time, so that the store serves others in between, until the time or the limit of the call is reached. */
+/**
+ * Retries or cancels all tasks that match a filter, in parts, so that the store serves others in between. A call ends at its limit of tasks
+ * or of time.
+ */
 export class BulkOperations {
   readonly #options: BulkOperationsOptions
 
@@ -78,67 +83,70 @@ export class BulkOperations {
     const status = filter?.status
     if (status !== undefined && status !== ChartStatus.FAILED) throw new errors.CHARTS_ERR_INVALID_REQUEST('filter.status must be FAILED: nothing else is run again')
     const checked = check(filter, options)
-    return this.#each({ ...checked, filter: { ...checked.filter, status: ChartStatus.FAILED } }, tasks => this.#retry(tasks))
+    return this.#each({ ...checked, filter: { ...checked.filter, status: ChartStatus.FAILED } }, tasks => this.#retryPart(tasks))
   }
 
   async cancel (filter: BulkFilter, options: BulkOptions): Promise<BulkResult> {
     const status = filter?.status
     if (status !== undefined && isFinished({ status })) throw new errors.CHARTS_ERR_INVALID_REQUEST('filter.status must be PENDING or PROCESSING: nothing else is cancelled')
     const checked = check(filter, options)
-    return this.#each({ ...checked, filter: { ...checked.filter, unfinished: true } }, tasks => this.#cancel(tasks))
+    return this.#each({ ...checked, filter: { ...checked.filter, unfinished: true } }, tasks => this.#cancelPart(tasks))
   }
 
-  async #each ({ filter, task_ids, limit, cursor }: Checked, act: Act): Promise<BulkResult> {
+  async #each ({ filter, task_ids, limit, cursor }: Checked, operate: Operation): Promise<BulkResult> {
     const begin = performance.now()
     const skipped: Array<{ task_id: string, code: string }> = []
     let matched = 0
     let done = 0
-    let looked = 0
+    let examined = 0
     do {
-      const part = await this.#find(filter, task_ids, Math.min(PART, limit - looked), cursor)
-      const codes = await act(part.tasks)
+      const part = await this.#find(filter, task_ids, Math.min(PART_SIZE, limit - examined), cursor)
+      const codes = await operate(part.tasks)
       matched += part.tasks.length
-      looked += part.looked
+      examined += part.examined
       cursor = part.cursor
       for (const [i, code] of codes.entries()) {
         if (code === null) done++
         else if (skipped.length < MAX_SKIPPED) skipped.push({ task_id: part.tasks[i]!.task_id, code })
       }
       await setImmediate()
-    } while (cursor !== null && looked < limit && performance.now() - begin < MAX_DURATION_MS)
+    } while (cursor !== null && examined < limit && performance.now() - begin < MAX_DURATION_MS)
     return { matched, done, cursor, skipped }
   }
 
-  /** The next tasks that fit. `looked`: how many of the limit they take. */
-  async #find (filter: TaskFilter, task_ids: readonly string[] | null, most: number, cursor: string | null): Promise<{ tasks: readonly ChartTask[], looked: number, cursor: string | null }> {
+  /** The next matching tasks. `examined`: how many they count against the limit. */
+  async #find (filter: TaskFilter, task_ids: readonly string[] | null, max: number, cursor: string | null): Promise<{ tasks: readonly ChartTask[], examined: number, cursor: string | null }> {
     const { store, reads } = this.#options
     if (task_ids === null) {
-      const page = await store.list({ filter, limit: most, cursor: cursor && cursor.slice(LIST_PREFIX.length) })
-      return { tasks: page.tasks, looked: page.tasks.length, cursor: page.cursor && `${LIST_PREFIX}${page.cursor}` }
+      const page = await store.list({ filter, limit: max, cursor: cursor && cursor.slice(LIST_PREFIX.length) })
+      return { tasks: page.tasks, examined: page.tasks.length, cursor: page.cursor && `${LIST_PREFIX}${page.cursor}` }
     }
     const from = cursor === null ? 0 : Number(cursor.split('.')[1])
-    const named = task_ids.slice(from, from + most)
-    const tasks = (await collect(reads.slices(named))).filter(task => fits(task, filter))
-    return { tasks, looked: named.length, cursor: from + most < task_ids.length ? `named.${from + most}` : null }
+    const named = task_ids.slice(from, from + max)
+    const tasks = (await collect(reads.slices(named))).filter(task => matchesFilter(task, tenantOf(task), filter))
+    return { tasks, examined: named.length, cursor: from + max < task_ids.length ? `named.${from + max}` : null }
   }
 
-  /** Runs a task again after those that it depends on: otherwise it would be refused. */
-  async #retry (tasks: readonly ChartTask[]): Promise<Array<string | null>> {
+  /** Retries a task after those that it depends on: otherwise it would be refused. */
+  async #retryPart (tasks: readonly ChartTask[]): Promise<Array<string | null>> {
     const codes = new Map<string, string | null>()
     for (const round of inRounds(tasks)) {
-      const found = await Promise.all(round.map(task_id => this.#options.retry(task_id).then(() => null, codeOf)))
+      const found = await Promise.all(round.map(task_id => this.#retryOne(task_id).catch(codeOf)))
       round.forEach((task_id, i) => codes.set(task_id, found[i]!))
     }
     return tasks.map(({ task_id }) => codes.get(task_id)!)
   }
 
-  async #cancel (tasks: readonly ChartTask[]): Promise<Array<string | null>> {
+  async #retryOne (task_id: string): Promise<string | null> {
+    const result = await this.#options.retries.retryFailed(task_id)
+    if (!result) return 'CHARTS_ERR_TASK_NOT_FOUND'
+    return result.outcome === 'queued' ? null : 'CHARTS_ERR_TASK_RETRIED'
+  }
+
+  async #cancelPart (tasks: readonly ChartTask[]): Promise<Array<string | null>> {
     if (tasks.length === 0) return []
-    const { store, ended, deferred } = this.#options
-    const cancelled = await store.cancelAll(dependentsFirst(tasks))
-    cancelled.forEach(ended)
-    deferred()
-    const ids = new Set(cancelled.map(({ task_id }) => task_id))
+    const ended = await this.#options.cancellation.tasks(tasks)
+    const ids = new Set(ended.map(({ task_id }) => task_id))
     return tasks.map(({ task_id }) => ids.has(task_id) ? null : 'CHARTS_ERR_TASK_FINISHED')
   }
 }
@@ -150,27 +158,20 @@ function inRounds (tasks: readonly ChartTask[]): string[][] {
   const rounds: string[][] = []
   // Dependencies come first, so their rounds are known.
   for (const task_id of dependentsFirst(tasks).reverse()) {
-    const needed = byId.get(task_id)!.depends_on.map(need => roundOf.get(need)).filter(round => round !== undefined)
-    const round = Math.max(-1, ...needed) + 1
+    const earlier = byId.get(task_id)!.depends_on.map(dependency => roundOf.get(dependency)).filter(round => round !== undefined)
+    const round = Math.max(-1, ...earlier) + 1
     roundOf.set(task_id, round)
     ;(rounds[round] ??= []).push(task_id)
   }
   return rounds
 }
 
-/** The code of a refusal that concerns one task. @throws any other error: it ends the call */
+/** The code of an error that concerns only one task. @throws any other error, which ends the call */
 function codeOf (error: unknown): string {
   const { code, statusCode } = error as { code?: unknown, statusCode?: unknown }
   const isRefusal = typeof statusCode === 'number' && statusCode < 500
   if (typeof code === 'string' && (isRefusal || error instanceof errors.CHARTS_ERR_QUEUE_FULL)) return code
   throw error
-}
-
-function fits (task: ChartTask, { status, user_id, tenant, error_code, created_after = -Infinity, created_before = Infinity, unfinished = false }: TaskFilter): boolean {
-  const created = Date.parse(task.created_at)
-  const org = tenant === undefined ? undefined : tenant.slice('org:'.length)
-  return (status ?? task.status) === task.status && !(unfinished && isFinished(task)) && (user_id ?? task.user_id) === task.user_id &&
-    (org ?? task.org_id) === task.org_id && (error_code ?? task.error_code) === task.error_code && created >= created_after && created < created_before
 }
 
 /** @throws CHARTS_ERR_INVALID_REQUEST */

@@ -5,7 +5,7 @@ import { LargeReads } from './large-reads.ts'
 import { describe, type Caller, type ChartText, type MessageChartsOptions } from './listed-charts.ts'
 import { MessageListing } from './message-listing.ts'
 
-/** The content of a chart; null where what is stored is no JSON. */
+/** The content of a chart; null if the stored text is not JSON. */
 export function toContent (text: string): { content: JsonValue } | null {
   try {
     return { content: JSON.parse(text) }
@@ -14,7 +14,7 @@ export function toContent (text: string): { content: JsonValue } | null {
   }
 }
 
-/** Finished charts: beside the tasks, or in the host's store. A chart that its task does not name is never shown. */
+/** Reads finished charts, beside the tasks or in the host's `chartStore`. A chart that its task does not name is never returned. */
 export class Charts {
   readonly #store: MessageIndex & TaskReader
   readonly #reads: LargeReads
@@ -26,7 +26,7 @@ export class Charts {
     this.#hostCharts = hostCharts
   }
 
-  /** The chart that a task names; null when it has none, or it is gone. */
+  /** The chart that a task names; null: it names none, or the chart is no longer kept. */
   async of (task: ChartTask): Promise<Chart | null> {
     if (task.chart_id !== null && this.#hostCharts) return this.#hostCharts.get(task.chart_id)
     const found = await this.textOf(task)
@@ -34,7 +34,7 @@ export class Charts {
     return content ? { ...found.chart, ...content } : null
   }
 
-  /** The same, its content as it is stored. */
+  /** The same, with the content as JSON. */
   async textOf (task: ChartTask): Promise<ChartText | null> {
     if (task.chart_id === null) return null
     if (this.#hostCharts) {
@@ -45,15 +45,30 @@ export class Charts {
     return content === null ? null : { chart: describe(task), content }
   }
 
-  /** What there is of a message; tasks and contents are read as the listing is read. */
+  /**
+   * The charts that a task depends on, in the order of the request; null: one of them is no longer kept. Read one after the other, because
+   * they are up to 20, each as large as `limits.chartBytes` of the worker that made it.
+   */
+  async ofDependencies ({ depends_on }: ChartTask): Promise<Chart[] | null> {
+    if (depends_on.length === 0) return []
+    const charts: Chart[] = []
+    for (const task of await this.#store.read(depends_on)) {
+      const chart = task && await this.of(task)
+      if (!chart) return null
+      charts.push(chart)
+    }
+    return charts
+  }
+
+  /** The charts and tasks of a message. Tasks and contents are read while the listing is read. */
   async ofMessage (message_id: string, caller: Caller, options: MessageChartsOptions): Promise<MessageListing> {
     const refs = await this.#store.readMessage({ message_id, user_id: caller.user_id, org_id: caller.org_id, limit: options.limit })
-    // Asked after: what has completed in between is found here.
+    // Ask the host second: a chart that completes in between is then found here.
     const found = this.#hostCharts && await this.#foundBy(this.#hostCharts, message_id, caller)
     return new MessageListing({ reads: this.#reads, hostCharts: this.#hostCharts, refs, found, options })
   }
 
-  /** What the host finds and the caller may see, newest first. */
+  /** The charts that the host finds and the caller may see, newest first. */
   async #foundBy (hostCharts: HostCharts, message_id: string, caller: Caller): Promise<Chart[]> {
     const found = await hostCharts.findByMessage(message_id, caller)
     const allowed = found.filter(chart => chart.user_id === caller.user_id ||

@@ -1,21 +1,22 @@
 import type { QueueSnapshot } from '../store/task-store.ts'
 import { ChartStatus, type StoredTask } from '../task.ts'
 
-/** ms that a task may wait before what runs is taken for all that can run: a worker that is idle takes one at once. */
-const IDLE_GRACE = 1_000
-/** An overrun is taken to last half as long again as the longest that was seen, and so on, so many times; after that nobody knows. */
-const WIDENED = { by: 1.5, times: 3 }
-/** ms that anything takes at the least: what is over in less is not worth an estimate. */
-const LEAST = 1_000
-/** The part of a step after which its own pace counts alone. */
-const TRUSTED = 1 / 3
-/** Places in the queue that are worked out one by one; behind them all advance at the same pace. */
-const MOST_PLACES = 2_000
+/** A task that waits longer (ms) shows that no worker is idle: an idle one claims it at once. */
+const IDLE_GRACE_MS = 1_000
+/** A duration beyond the longest one observed is estimated as that one times `factor`, then times `factor` again, at most `times` times. */
+const OVERRUN = { factor: 1.5, times: 3 }
+/** Minimum estimated duration, ms. */
+const MIN_DURATION_MS = 1_000
+/** The share of a step after which only the task's own pace counts. */
+const TRUSTED_SHARE = 1 / 3
+/** Number of queue positions that are computed one by one. Later ones are extrapolated. */
+const MAX_POSITIONS = 2_000
 
-const middle = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)]!
+/** The upper median. */
+const medianOf = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length / 2)]!
 
-/** What has been seen of one step. */
-interface Experience {
+/** Observations of one step, each sorted. */
+interface StepSamples {
   /** ms from the beginning of the step to the chart. */
   readonly toChart: number[]
   /** ms from the end of the step to the chart. */
@@ -24,8 +25,8 @@ interface Experience {
   readonly progress: number[]
 }
 
-/** Where a value belongs among sorted ones. */
-function placeOf (sorted: readonly number[], value: number): number {
+/** The index at which to insert a value into a sorted list. */
+function insertionIndexOf (sorted: readonly number[], value: number): number {
   let low = 0
   let high = sorted.length
   while (low < high) {
@@ -36,54 +37,54 @@ function placeOf (sorted: readonly number[], value: number): number {
   return low
 }
 
-/** Whether a task waits for others of its user to be completed. */
+/** Whether a task waits for its dependencies. */
 export const waitsForOthers = ({ status, current_step }: StoredTask): boolean =>
   status === ChartStatus.PENDING && current_step === 'waiting_for_dependencies'
 
 /**
- * When tasks will be done, judged by what the latest charts took: from each step on, so that it sharpens as a task goes on.
- * What has lasted some time already is compared only with what lasted longer (the mean residual life of survival analysis, with
- * the median for the mean). The further a step says that it is, the more its own pace counts. While a task does not move, an
- * estimate changes only when it has been overrun.
+ * Estimates when tasks will be completed, from the durations of the latest charts. Durations are counted from each step, so an estimate
+ * becomes more precise as its task proceeds. A step that has lasted some time is compared only with steps that lasted longer (the mean
+ * residual life of survival analysis, with the median in place of the mean). The more progress a step reports, the more its own pace
+ * counts. While a task reports nothing, its estimate changes only when the time has passed.
  */
 export class Forecast {
-  readonly #outlook: QueueSnapshot
-  readonly #steps = new Map<string, Experience>()
-  /** ms until the n-th waiting task starts, worked out as far as anybody has asked. */
+  readonly #snapshot: QueueSnapshot
+  readonly #steps = new Map<string, StepSamples>()
+  /** ms until the task at each queue position starts, computed up to the highest position requested so far. */
   readonly #starts: number[] = []
-  /** How many tasks run at a time, and what one takes on average: the same for all who ask. */
+  /** Number of tasks that run at a time, and the mean duration of one in ms; null: unknown. */
   readonly #slots: number
   readonly #pace: number | null
-  /** What a task takes that has not begun. */
-  readonly #whole: number | null
-  #free: number[] | undefined
-  #busy: number | null | undefined
+  /** The duration of a task that has not begun, ms; null: unknown. */
+  readonly #fullDuration: number | null
+  #slotTimes: number[] | undefined
+  #firstSlotTime: number | null | undefined
 
-  constructor (outlook: QueueSnapshot) {
-    this.#outlook = outlook
-    for (const { steps, at } of outlook.completed) {
+  constructor (snapshot: QueueSnapshot) {
+    this.#snapshot = snapshot
+    for (const { steps, at } of snapshot.completed) {
       for (const [i, { step, at: begun }] of steps.entries()) {
         const next = steps[i + 1]
-        const seen = this.#steps.get(step) ?? { toChart: [], after: [], progress: [] }
-        seen.toChart.push(at - begun)
-        seen.after.push(next ? at - next.at : 0)
-        seen.progress.push(next ? next.from : 100)
-        this.#steps.set(step, seen)
+        const samples = this.#steps.get(step) ?? { toChart: [], after: [], progress: [] }
+        samples.toChart.push(at - begun)
+        samples.after.push(next ? at - next.at : 0)
+        samples.progress.push(next ? next.from : 100)
+        this.#steps.set(step, samples)
       }
     }
     for (const { toChart, after, progress } of this.#steps.values()) for (const values of [toChart, after, progress]) values.sort((a, b) => a - b)
     this.#slots = this.#countSlots()
     this.#pace = this.#meanDuration()
-    this.#whole = this.#durationOf('started', 0)
+    this.#fullDuration = this.#durationOf('started', 0)
   }
 
   get now (): number {
-    return this.#outlook.now
+    return this.#snapshot.now
   }
 
   /**
-   * When a task will be done, ms since the epoch; null where nobody knows. `find`: the tasks that others wait for. `known`: what
-   * has been worked out already, because many may wait for the same.
+   * When a task will be completed, ms since the epoch; null: unknown. `find`: returns a dependency. `known`: the results of earlier calls,
+   * because many tasks may have the same dependency.
    */
   completionOf (task: StoredTask, find: (task_id: string) => StoredTask | undefined, known = new Map<string, number | null>()): number | null {
     const before = known.get(task.task_id)
@@ -98,29 +99,29 @@ export class Forecast {
       case ChartStatus.COMPLETED: return this.now
       case ChartStatus.PROCESSING: return this.#completionOfRunning(task)
       case ChartStatus.PENDING: {
-        if (this.#outlook.paused || this.#whole === null) return null
+        if (this.#snapshot.paused || this.#fullDuration === null) return null
         const start = waitsForOthers(task) ? this.#startAfter(task, find, known) : this.#startOf(task)
-        return start === null ? null : start + this.#whole
+        return start === null ? null : start + this.#fullDuration
       }
       default: return null
     }
   }
 
-  /** ms until the task at this place in the queue is taken; null where nobody knows. */
+  /** ms until the task at a position of the queue is claimed; null: unknown. */
   waitOf (position: number): number | null {
     const slots = this.#slots
     const pace = this.#pace
-    if (this.#outlook.paused || slots === 0 || pace === null) return null
-    const free = this.#free ??= this.#freeTimes(slots, pace)
-    const place = Math.min(position, MOST_PLACES)
-    while (this.#starts.length < place) {
+    if (this.#snapshot.paused || slots === 0 || pace === null) return null
+    const free = this.#slotTimes ??= this.#freeTimes(slots, pace)
+    const computed = Math.min(position, MAX_POSITIONS)
+    while (this.#starts.length < computed) {
       const next = free.shift()!
       this.#starts.push(next)
-      free.splice(placeOf(free, next + pace), 0, next + pace)
+      free.splice(insertionIndexOf(free, next + pace), 0, next + pace)
     }
-    const start = this.#starts[place - 1]!
+    const start = this.#starts[computed - 1]!
     if (start === Infinity) return null
-    return position === place ? start : start + (position - place) * pace / free.filter(at => at !== Infinity).length
+    return position === computed ? start : start + (position - computed) * pace / free.filter(at => at !== Infinity).length
   }
 
   #completionOfRunning (task: StoredTask): number | null {
@@ -128,28 +129,28 @@ export class Forecast {
     if (step_at === null) return null
     const duration = this.#durationOf(current_step, this.now - step_at)
     if (duration !== null) return step_at + this.#paced(task, duration)
-    // A step that nobody has seen before; the whole may be known all the same.
+    // The step was not observed before. The duration of a whole first attempt may be known.
     if (this.#steps.has(current_step) || attempt !== 1 || started_at === null) return null
     const begun = Date.parse(started_at)
-    const whole = this.#durationOf('started', this.now - begun)
-    return whole === null ? null : begun + whole
+    const full = this.#durationOf('started', this.now - begun)
+    return full === null ? null : begun + full
   }
 
-  /** What others took, and what this one will take at its own pace: weighed by how much of the step it has done. */
+  /** The observed duration and the one at the task's own pace, weighted by how much of the step is done. */
   #paced ({ current_step, step_progress, step_at, step_from, progress, progress_at }: StoredTask, duration: number): number {
-    const seen = this.#steps.get(current_step)!
-    const room = middle(seen.progress) - step_from
+    const samples = this.#steps.get(current_step)!
+    const room = medianOf(samples.progress) - step_from
     const overall = room > 0 ? (progress - step_from) / room : 0
     const done = Math.min(1, (step_progress[current_step] ?? 0) / 100 || overall)
     if (progress_at === null || done <= 0) return duration
-    const own = (progress_at - step_at!) / done + middle(seen.after)
-    // It has been at it for longer than that: its pace was no guide.
+    const own = (progress_at - step_at!) / done + medianOf(samples.after)
+    // The step has already lasted longer: its pace does not predict its duration.
     if (own < this.now - step_at!) return duration
-    const trust = Math.min(1, done / TRUSTED)
+    const trust = Math.min(1, done / TRUSTED_SHARE)
     return own * trust + duration * (1 - trust)
   }
 
-  /** When the last of those that a task waits for is there. */
+  /** When the last dependency of a task will be completed. */
   #startAfter ({ depends_on }: StoredTask, find: (task_id: string) => StoredTask | undefined, known: Map<string, number | null>): number | null {
     let start = this.now
     for (const task_id of depends_on) {
@@ -165,32 +166,32 @@ export class Forecast {
     if (queue_position !== null) return this.#after(this.waitOf(queue_position))
     const waitsForTime = current_step === 'scheduled' || current_step === 'retrying'
     if (!waitsForTime || step_at === null) return null
-    // Where nobody was idle when its time came, it waits for somebody who is busy.
-    return step_at > this.now - IDLE_GRACE ? Math.max(step_at, this.now) : this.#after(this.#firstFree())
+    // No worker was idle when its time came, so it waits until a busy one is free.
+    return step_at > this.now - IDLE_GRACE_MS ? Math.max(step_at, this.now) : this.#after(this.#firstFree())
   }
 
   #after (wait: number | null): number | null {
     return wait === null ? null : this.now + wait
   }
 
-  /** ms until the first of those that are busy is free; null where nobody knows. */
+  /** ms until the first busy slot is free; null: unknown. */
   #firstFree (): number | null {
-    if (this.#busy === undefined) {
-      const [first = Infinity] = this.#pace === null ? [] : this.#freeTimes(this.#outlook.processing_count, this.#pace)
-      this.#busy = first === Infinity ? null : first
+    if (this.#firstSlotTime === undefined) {
+      const [first = Infinity] = this.#pace === null ? [] : this.#freeTimes(this.#snapshot.processing_count, this.#pace)
+      this.#firstSlotTime = first === Infinity ? null : first
     }
-    return this.#busy
+    return this.#firstSlotTime
   }
 
-  /** How long it is from the beginning of a step to the chart, where it has lasted `elapsed` ms already. */
+  /** ms from the beginning of a step to the chart, if the step has already lasted `elapsed` ms; null: unknown. */
   #durationOf (step: string, elapsed: number): number | null {
     const durations = this.#steps.get(step)?.toChart
     if (!durations) return null
     const longer = durations.filter(duration => duration > elapsed)
-    if (longer.length > 0 || elapsed < LEAST) return Math.max(LEAST, longer.length > 0 ? middle(longer) : 0)
-    let widened = Math.max(LEAST, durations.at(-1)!)
-    for (let i = 0; i < WIDENED.times; i++) {
-      widened *= WIDENED.by
+    if (longer.length > 0 || elapsed < MIN_DURATION_MS) return Math.max(MIN_DURATION_MS, longer.length > 0 ? medianOf(longer) : 0)
+    let widened = Math.max(MIN_DURATION_MS, durations.at(-1)!)
+    for (let i = 0; i < OVERRUN.times; i++) {
+      widened *= OVERRUN.factor
       if (widened > elapsed) return widened
     }
     return null
@@ -201,21 +202,21 @@ export class Forecast {
     return durations ? durations.reduce((sum, duration) => sum + duration, 0) / durations.length : null
   }
 
-  /** How many tasks run at a time: those that do where some wait in vain, else also as many as were seen to. */
+  /** Number of slots: if tasks wait in vain, as many as run now; else at least as many as the latest charts needed at a time. */
   #countSlots (): number {
-    const { waiting_since, processing_count, completed, now } = this.#outlook
-    if (waiting_since !== null && now - waiting_since > IDLE_GRACE) return processing_count
+    const { waiting_since, processing_count, completed, now } = this.#snapshot
+    if (waiting_since !== null && now - waiting_since > IDLE_GRACE_MS) return processing_count
     const changes = completed.flatMap(({ steps, at }) => [{ at: steps[0]!.at, by: 1 }, { at, by: -1 }])
     changes.sort((a, b) => a.at - b.at || a.by - b.by)
     let running = 0
-    let most = 1
-    for (const { by } of changes) most = Math.max(most, running += by)
-    return Math.max(most, processing_count)
+    let max = 1
+    for (const { by } of changes) max = Math.max(max, running += by)
+    return Math.max(max, processing_count)
   }
 
-  /** ms until each slot is free, sorted; never where what runs in it has overrun everything. */
+  /** ms until each slot is free, sorted; Infinity: its attempt has run longer than can be estimated. */
   #freeTimes (slots: number, pace: number): number[] {
-    const { running, processing_count } = this.#outlook
+    const { running, processing_count } = this.#snapshot
     const left = running.map(({ step, at }) => {
       const duration = this.#durationOf(step, this.now - at)
       return duration === null ? Infinity : Math.max(0, at + duration - this.now)

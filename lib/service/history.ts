@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
+import { withDeadline } from '../async.ts'
 import type { Logger } from '../generator.ts'
 import { MAX_CODES, MAX_LATEST, MINUTE_MS, OTHER_CODES } from '../monitoring-rules.ts'
 import type { ClaimedTask, FailureRef, HistoryAddition, HistoryMinute, HistoryStore } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
 
-/** Upper bounds of the buckets of a histogram, in ms; what takes longer is in one more. */
+/** Upper bounds of the buckets of a histogram, in ms. Longer durations have a bucket of their own. */
 export const HISTORY_BOUNDS: readonly number[] = [
   50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000
 ]
@@ -14,9 +14,9 @@ export const UNBOUNDED = 'inf'
 
 /** ms from the first count to when it is written. */
 const FLUSH_INTERVAL_MS = 5_000
-/** ms that closing waits for the last counts to be written. */
+/** Maximum ms that closing waits for the last counts to be written. */
 const CLOSE_GRACE_MS = 250
-/** Maximum number of minutes that are kept while the store does not answer. */
+/** Maximum number of minutes that are kept while the store cannot be reached. */
 const MAX_PENDING_MINUTES = 60
 
 interface Durations { sum: number, readonly counts: Record<string, number> }
@@ -115,9 +115,7 @@ export class History {
       clearTimeout(this.#timer)
       return
     }
-    const timer = new AbortController()
-    await Promise.race([this.flush(), delay(CLOSE_GRACE_MS, undefined, { signal: timer.signal }).catch(() => {})])
-    timer.abort()
+    await withDeadline(this.flush(), CLOSE_GRACE_MS, () => {})
     clearTimeout(this.#timer)
   }
 
@@ -136,9 +134,9 @@ export class History {
 
   async #flush (): Promise<void> {
     try {
-      // First what failed the last time, then what was counted since.
+      // First the addition that failed the last time, then the counts since.
       while (this.#unsent || this.#minutes.size > 0) {
-        this.#unsent ??= this.#take()
+        this.#unsent ??= this.#nextAddition()
         await this.#store.addHistory(this.#unsent)
         this.#unsent = null
       }
@@ -150,7 +148,7 @@ export class History {
     }
   }
 
-  #take (): HistoryAddition {
+  #nextAddition (): HistoryAddition {
     const minutes: HistoryMinute[] = [...this.#minutes.values()]
     this.#minutes = new Map()
     return { process_id: this.#process_id, addition_id: randomUUID(), minutes }

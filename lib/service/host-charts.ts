@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events'
+import { retryUntilAborted, unlessAborted, withDeadline } from '../async.ts'
 import { errors } from '../errors.ts'
 import type { Logger } from '../generator.ts'
 import type { Settled, Settlement, TaskReader } from '../store/task-store.ts'
@@ -6,23 +7,22 @@ import { isFinished, type Chart, type ChartTask, type Identity } from '../task.t
 import { chartIdOf, chartIdsOf } from './chart-identity.ts'
 import type { ChartStore } from './chart-store.ts'
 import type { ChartText } from './listed-charts.ts'
-import { retryUntilAborted } from '../async.ts'
 
-/** ms that a save under way gets when its attempt is aborted: a chart that is nearly safe is not to be made anew. */
-const SAVE_GRACE = 900
-/** ms that a call gets where the service closes meanwhile: nobody may hold that up. */
-const CLOSE_GRACE = 1_000
+/** ms that a save under way gets when its attempt is aborted: a chart that is nearly saved should not be generated again. */
+const SAVE_GRACE_MS = 900
+/** Maximum ms that a call under way may delay the closing of the service. */
+const CLOSE_GRACE_MS = 1_000
 
-/** How long the host's store is waited for, in ms. */
+/** Timeouts of the host's `chartStore`, in ms. */
 export interface ChartStoreTimeouts {
-  /** For the answer to one call. */
+  /** Of one call. */
   readonly call: number
-  /** For a chart to be saved, all calls together; then its attempt fails. */
+  /** Of all calls that save one chart; its attempt then fails. */
   readonly save: number
 }
 export const CHART_STORE_TIMEOUTS: ChartStoreTimeouts = { call: 10_000, save: 60_000 }
 
-/** A row of the host's may hold more than a chart, and its date as databases give it. @throws TypeError, RangeError where it is no chart */
+/** The chart in a row of the host's, which may have more fields, and a date in the form that databases return. @throws TypeError, RangeError: it is not a chart */
 function toChart ({ chart_id, task_id, message_id, user_id, org_id, visibility, adjustment_query, created_at: date, content }: Row): Chart {
   const created_at = date instanceof Date || typeof date === 'number' ? new Date(date).toISOString() : date
   if (typeof created_at !== 'string') throw new TypeError(`chart ${chart_id} has no created_at`)
@@ -31,7 +31,10 @@ function toChart ({ chart_id, task_id, message_id, user_id, org_id, visibility, 
 
 type Row = Omit<Chart, 'created_at'> & { readonly created_at: unknown }
 
-/** The charts in the host's own store: saved before their task is completed, shown as charts, deleted where no task names them. */
+/**
+ * Charts in the host's `chartStore`. They are saved before their tasks are completed, and deleted if no task names them. Calls that the host
+ * does not answer in time fail.
+ */
 export class HostCharts {
   readonly #chartStore: ChartStore
   readonly #store: TaskReader
@@ -39,22 +42,22 @@ export class HostCharts {
   readonly #timeout: number
   readonly #closing = new AbortController()
 
-  /** `timeout`: ms for the answer to one call. */
+  /** `timeout`: ms, of one call. */
   constructor (chartStore: ChartStore, store: TaskReader, logger: Logger, timeout: number = CHART_STORE_TIMEOUTS.call) {
     this.#chartStore = chartStore
     this.#store = store
     this.#logger = logger
     this.#timeout = timeout
-    // Every call listens.
+    // One listener per call under way: many are no leak.
     setMaxListeners(0, this.#closing.signal)
   }
 
-  /** From now on a question gets a second, those under way as well. What is being saved has the worker's time to shut down. */
+  /** Shortens the timeout of reads to a second, also of those under way. Saves are not shortened: the worker's shutdown ends them. */
   close (): void {
     this.#closing.abort()
   }
 
-  /** The chart, or null when it is gone. @throws CHARTS_ERR_STORE_UNAVAILABLE */
+  /** The chart; null: it is no longer kept. @throws CHARTS_ERR_STORE_UNAVAILABLE */
   async get (chart_id: string): Promise<Chart | null> {
     return this.#ask(async () => {
       const chart = await this.#chartStore.get(chart_id)
@@ -62,12 +65,12 @@ export class HostCharts {
     })
   }
 
-  /** What the host finds of a message. @throws CHARTS_ERR_STORE_UNAVAILABLE */
+  /** The charts of a message that the host finds. @throws CHARTS_ERR_STORE_UNAVAILABLE */
   async findByMessage (message_id: string, identity: Identity): Promise<Chart[]> {
     return this.#ask(async () => (await this.#chartStore.findByMessage(message_id, identity) ?? []).map(toChart))
   }
 
-  /** A chart of the host's with its content as JSON. @throws CHARTS_ERR_STORE_UNAVAILABLE where that is no JSON */
+  /** A chart of the host's with its content as JSON. @throws CHARTS_ERR_STORE_UNAVAILABLE: JSON cannot hold it */
   textOf ({ content, ...chart }: Chart): ChartText {
     try {
       return { chart, content: JSON.stringify(content) }
@@ -77,8 +80,9 @@ export class HostCharts {
   }
 
   /**
-   * Saves the chart of a lease, again and again with the content at hand until that has worked or `signal` is aborted. `unsaved` is
-   * called once, when a call has failed or `signal` is aborted, and settles before this throws.
+   * Saves the chart of a lease, and repeats that until it succeeds or `signal` is aborted. `unsaved` is called once, when a call has failed
+   * or `signal` is aborted; its promise settles before this method throws.
+   * @throws the reason of the signal
    */
   async save (task: ChartTask, lease: number, json: string, signal: AbortSignal, unsaved: () => Promise<void>): Promise<void> {
     const { task_id, message_id, user_id, org_id, visibility, adjustment_query } = task
@@ -86,7 +90,7 @@ export class HostCharts {
     const chart: Chart = {
       chart_id,
       task_id,
-      // As it is asked for later: a store that compares texts would not find another spelling.
+      // In the case in which `findByMessage` asks for it: the host's store may compare texts.
       message_id: message_id.toLowerCase(),
       user_id,
       org_id,
@@ -96,69 +100,71 @@ export class HostCharts {
       content: JSON.parse(json)
     }
     let saving: Promise<unknown> = Promise.resolve()
-    let told: Promise<void> | undefined
-    const tell = () => { told ??= unsaved() }
-    signal.addEventListener('abort', tell, { once: true })
+    let reported: Promise<void> | undefined
+    const report = () => { reported ??= unsaved() }
+    signal.addEventListener('abort', report, { once: true })
     try {
       await retryUntilAborted(() => {
         saving = Promise.resolve(this.#chartStore.save(chart))
-        return inTime(saving, this.#timeout)
+        return withDeadline(saving, this.#timeout, notAnswered(this.#timeout))
       }, {
         signal,
-        grace: SAVE_GRACE,
+        grace: SAVE_GRACE_MS,
         failed: error => {
           this.#logger.warn({ err: error, task_id, chart_id }, 'the chart could not be saved, trying again')
-          tell()
+          report()
         }
       })
     } catch (error) {
-      await told
-      // It may have been saved all the same, or will be.
-      this.#forget(async () => [chart_id], async () => {
+      await reported
+      // The host may have saved it all the same, or may still do so.
+      this.#deleteUnnamed(async () => [chart_id], async () => {
         await saving.catch(() => {})
         const task = await this.#read(task_id)
         return task && isFinished(task) ? task : null
       })
       throw error
     } finally {
-      signal.removeEventListener('abort', tell)
+      signal.removeEventListener('abort', report)
     }
   }
 
-  /** Forgets what the leases of a task that has ended without them may have saved. */
-  forgetAll (task: ChartTask): void {
+  /** Deletes in the background what the leases of a task may have saved, after it has ended without them. */
+  deleteAll (task: ChartTask): void {
     if (task.started_at === null) return
-    this.#forget(async () => {
+    this.#deleteUnnamed(async () => {
       const details = await this.#store.inspect(task.task_id)
       return chartIdsOf(task.task_id, details?.attempts.at(-1)?.lease ?? 0)
     }, async () => task)
   }
 
-  /** Forgets what earlier leases of an ended task may have saved, or what came too late to count. */
-  forgetOthers (closing: Settlement, { current, finished }: Settled): void {
-    const { task_id, lease } = closing
-    if (finished) this.#forget(async () => chartIdsOf(task_id, lease), async () => finished)
-    else if (!current && closing.verb === 'complete') this.#forget(async () => [closing.chart_id], () => this.#read(task_id))
+  /** Deletes in the background what earlier leases of an ended task may have saved, or what this lease saved too late. */
+  deleteOthers (settlement: Settlement, { current, finished }: Settled): void {
+    const { task_id, lease } = settlement
+    if (finished) this.#deleteUnnamed(async () => chartIdsOf(task_id, lease), async () => finished)
+    else if (!current && settlement.verb === 'complete') this.#deleteUnnamed(async () => [settlement.chart_id], () => this.#read(task_id))
   }
 
-  /** A store of the host's that fails is one that is not reachable: what it says is not for users. */
-  async #ask<T> (question: () => Promise<T>): Promise<T> {
+  /** Any failure of the host's store becomes CHARTS_ERR_STORE_UNAVAILABLE: its message is not meant for users. */
+  async #ask<T> (call: () => Promise<T>): Promise<T> {
+    const grace = Math.min(this.#timeout, CLOSE_GRACE_MS)
     try {
-      return await inTime(question(), this.#timeout, this.#closing.signal)
+      const unlessClosing = unlessAborted(call(), this.#closing.signal, notAnswered(grace), grace)
+      return await withDeadline(unlessClosing, this.#timeout, notAnswered(this.#timeout))
     } catch (cause) {
       throw new errors.CHARTS_ERR_STORE_UNAVAILABLE({ cause })
     }
   }
 
-  /** Deletes those of the charts that were `saved` that `known`, their task, does not name; none where it is not known. */
-  #forget (saved: () => Promise<string[]>, known: () => Promise<ChartTask | null>): void {
+  /** Deletes in the background those of the charts that their task does not name. Without a task nothing is deleted: it may name any of them. */
+  #deleteUnnamed (chartIds: () => Promise<string[]>, readTask: () => Promise<ChartTask | null>): void {
     if (!this.#chartStore.delete) return
-    const forget = async () => {
-      const task = await known()
+    const deleteUnnamed = async () => {
+      const task = await readTask()
       if (!task) return
-      for (const chart_id of await saved()) if (chart_id !== task.chart_id) await this.#chartStore.delete!(chart_id)
+      for (const chart_id of await chartIds()) if (chart_id !== task.chart_id) await this.#chartStore.delete!(chart_id)
     }
-    forget().catch(error => this.#logger.warn({ err: error }, 'a chart that no task names could not be deleted'))
+    deleteUnnamed().catch(error => this.#logger.warn({ err: error }, 'a chart that no task names could not be deleted'))
   }
 
   async #read (task_id: string): Promise<ChartTask | null> {
@@ -167,24 +173,4 @@ export class HostCharts {
   }
 }
 
-/** What the host's store answers within `ms`, or a second after `closing`. What comes later is dropped. @throws where it comes later */
-async function inTime<T> (answer: Promise<T>, ms: number, closing?: AbortSignal): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  let giveUpSoon = () => {}
-  const late = new Promise<never>((_resolve, reject) => {
-    const giveUpIn = (wait: number) => {
-      clearTimeout(timer)
-      timer = setTimeout(() => reject(new Error(`chartStore has not answered within ${wait} ms`)), wait)
-    }
-    giveUpSoon = () => giveUpIn(Math.min(ms, CLOSE_GRACE))
-    if (closing?.aborted) giveUpSoon()
-    else giveUpIn(ms)
-  })
-  closing?.addEventListener('abort', giveUpSoon, { once: true })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
-    closing?.removeEventListener('abort', giveUpSoon)
-  }
-}
+const notAnswered = (ms: number) => (): never => { throw new Error(`chartStore has not answered within ${ms} ms`) }

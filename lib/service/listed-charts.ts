@@ -1,28 +1,28 @@
 import type { Chart, ChartTask, Identity } from '../task.ts'
 
-/** A chart as a list shows it: `content` is left out where the caller did not want it, or there was no room for it. */
+/** A chart in a list. `content` is missing if the caller did not want it, or if it did not fit into the 8 MiB of an answer. */
 export type ListedChart = Omit<Chart, 'content'> & Partial<Pick<Chart, 'content'>>
 
 export interface MessageCharts {
   readonly charts: ListedChart[]
   readonly active_tasks: ChartTask[]
   readonly failed_tasks: ChartTask[]
-  /** False: contents of more than 8 MiB were left out, those of the oldest charts. */
+  /** False: the contents of the oldest charts were left out, because all together exceed 8 MiB. */
   readonly content_complete: boolean
-  /** Where a stream of the message goes on without a gap. */
+  /** Continues without a gap in a stream of the message. */
   readonly cursor: string
 }
 
 export interface MessageChartsOptions {
-  /** At most as many charts, active tasks and failed tasks. */
+  /** Maximum number of charts, of active tasks and of failed tasks. */
   readonly limit: number
-  /** Whether the charts come with their content. */
+  /** Whether to read the contents of the charts. */
   readonly content: boolean
-  /** What it refuses is left out; null: the task of a chart, which is no longer kept. Default: nothing is refused. */
+  /** Tasks, and charts of tasks, for which it returns false are left out. Null: the task of a chart is no longer kept. Default: all are included. */
   readonly mayRead?: ((task: ChartTask | null) => Promise<boolean>) | undefined
 }
 
-/** A chart whose content is JSON as it is stored: undefined where it is left out. */
+/** A chart whose content is JSON; undefined: it was left out. */
 export interface ChartText {
   readonly chart: Omit<Chart, 'content'>
   readonly content: string | undefined
@@ -32,6 +32,7 @@ export interface Caller extends Identity {
   readonly org_id: string | null
 }
 
+/** The chart of a completed task, without its content. */
 export function describe (task: ChartTask): Omit<Chart, 'content'> {
   const { task_id, message_id, user_id, org_id, visibility, adjustment_query } = task
   return {

@@ -5,16 +5,16 @@ import { cursorAt } from './group-feed.ts'
 import type { HostCharts } from './host-charts.ts'
 import type { LargeReads } from './large-reads.ts'
 
-/** Bytes of contents that one answer has at most. */
+/** Maximum bytes of contents in one answer. */
 const MAX_CONTENT_BYTES = 8 * 2 ** 20
-/** Charts of the host's whose tasks are asked for at once. */
-const PAGE = 100
+/** Number of charts of the host's whose tasks are read at once. */
+const PAGE_SIZE = 100
 
 interface MessageListingOptions {
   readonly reads: LargeReads
   readonly hostCharts: HostCharts | null
   readonly refs: MessageTasks
-  /** What the host has found, newest first; null where charts are kept beside the tasks. */
+  /** The charts that the host has found, newest first; null: charts are kept beside the tasks. */
   readonly found: readonly Chart[] | null
   readonly options: MessageChartsOptions
 }
@@ -22,11 +22,11 @@ interface MessageListingOptions {
 const idsOf = (refs: readonly TaskRef[]) => refs.map(({ task_id }) => task_id)
 
 /**
- * What there is of a message, read piece by piece, so that it is never in memory as a whole. The active tasks must be read first, the
- * failed ones second, the charts last: what has ended since the tasks were listed is then in a list that is still to come.
+ * The tasks and charts of a message, read piece by piece, so that they are never in memory together. Read the active tasks first, then the
+ * failed ones, then the charts: a task that has ended since it was listed is then part of a later list.
  */
 export class MessageListing {
-  /** Where a stream of the message goes on without a gap. */
+  /** Continues without a gap in a stream of the message. */
   readonly cursor: string
   readonly #options: MessageListingOptions
   readonly #active = new Set<string>()
@@ -40,7 +40,7 @@ export class MessageListing {
     this.cursor = cursorAt(options.refs.read_at)
   }
 
-  /** Whether all contents that were wanted are there; known when the charts have been read. */
+  /** Whether no content was left out for its size; known once the charts have been read. */
   get contentComplete (): boolean {
     return this.#contentComplete
   }
@@ -66,7 +66,7 @@ export class MessageListing {
     for await (const tasks of reads.slices(ids)) yield await this.#readable(tasks)
   }
 
-  /** Charts, each with its content where that was wanted and there is room for it. */
+  /** Charts, with contents if those are wanted, as far as they fit. */
   charts (): AsyncGenerator<ChartText, void, void> {
     return this.#options.found ? this.#hostCharts(this.#options.found) : this.#ownCharts()
   }
@@ -98,7 +98,7 @@ export class MessageListing {
     for (const chart of charts.slice(at)) yield { chart, content: undefined }
   }
 
-  /** The newest that the host has found, as far as their tasks, if they are still kept, name them. */
+  /** The newest charts that the host has found. One whose task is still kept, and does not name it, is left out. */
   async * #hostCharts (found: readonly Chart[]): AsyncGenerator<ChartText, void, void> {
     const { reads, hostCharts, options } = this.#options
     const missed = this.#completedMeanwhile.filter(task => !found.some(chart => chart.chart_id === task.chart_id))
@@ -108,9 +108,9 @@ export class MessageListing {
       if (chart && left-- > 0) yield this.#hostText(chart)
     }
     for (let at = 0; at < found.length && left > 0;) {
-      for (const task of await reads.tasks(found.slice(at, at + PAGE).map(({ task_id }) => task_id))) {
+      for (const task of await reads.tasks(found.slice(at, at + PAGE_SIZE).map(({ task_id }) => task_id))) {
         const chart = found[at++]!
-        // One whose task was still running when it was read is among the active ones.
+        // A task that ran when the active tasks were read was listed there.
         const isNamed = (!task || task.chart_id === chart.chart_id) && !this.#active.has(chart.task_id)
         if (isNamed && left-- > 0 && await this.#mayRead(task)) yield this.#hostText(chart)
       }

@@ -2,32 +2,32 @@ import { errors } from '../errors.ts'
 import { MAX_LATEST, MINUTE_MS } from '../monitoring-rules.ts'
 import type { FailureRef, HistoryMinute, HistoryStore, WorkerDirectory, WorkerList } from '../store/task-store.ts'
 import type { ChartTask } from '../task.ts'
+import { collect } from './collect.ts'
 import { HISTORY_BOUNDS, UNBOUNDED, type History } from './history.ts'
-import { collect } from './open-answers.ts'
 import type { LargeReads } from './large-reads.ts'
 
-/** Minutes that the history has, and that are answered where nothing else is asked for. */
+/** Number of minutes of a history: the maximum, and the default. */
 export const HISTORY_MINUTES = { max: 1_440, usual: 60 }
 const MAX_WORKERS = 1_000
-/** Error codes that are answered. */
+/** Maximum number of error codes in an answer. */
 const MAX_GROUPS = 100
 
-/** How long things took: as many buckets as bounds, and one for what took longer. */
+/** Durations: one bucket for each of the `bounds`, and one for longer durations. */
 export interface Histogram {
   readonly count: number
-  /** ms, all together. */
+  /** ms, of all durations together. */
   readonly sum: number
   readonly buckets: readonly number[]
 }
 
-/** ms within which half, and 95 of 100, were done, as far as the histogram tells; null where nothing was. */
+/** Median and 95th percentile in ms, estimated from a histogram; null: it is empty. */
 export interface Percentiles {
   readonly p50: number | null
   readonly p95: number | null
 }
 
 export interface QueueHistoryMinute {
-  /** When the minute began. */
+  /** When the minute began, ISO 8601. */
   readonly at: string
   readonly created: number
   /** Attempts, not tasks. */
@@ -43,7 +43,7 @@ export interface QueueHistoryMinute {
 }
 
 export interface QueueHistory {
-  /** Every minute of the range, the oldest first; the last is the current one. */
+  /** Every minute of the range, oldest first; the last is the current one. */
   readonly minutes: readonly QueueHistoryMinute[]
   /** Upper bounds of the buckets, in ms. */
   readonly bounds: readonly number[]
@@ -63,12 +63,12 @@ export interface FailureGroup {
   readonly error_code: string
   readonly count: number
   readonly last_failed_at: string
-  /** The latest five that are still kept, the latest first. */
+  /** The latest five tasks that are still kept, latest first. */
   readonly tasks: ReadonlyArray<Pick<ChartTask, 'task_id' | 'message_id' | 'error_message' | 'completed_at'>>
 }
 
 export interface QueueFailures {
-  /** By how many there are, the most first; 100 codes at most. */
+  /** By count, highest first; at most 100 codes. */
   readonly failures: readonly FailureGroup[]
   readonly updated_at: string
 }
@@ -79,14 +79,14 @@ const dateOf = (ms: number) => new Date(ms).toISOString()
 function toHistogram ({ sum, counts }: HistoryMinute['wait']): Histogram {
   const buckets = Array<number>(HISTORY_BOUNDS.length + 1).fill(0)
   for (const [bound, count] of Object.entries(counts)) {
-    // Another version may have other bounds.
-    const fits = bound === UNBOUNDED ? -1 : HISTORY_BOUNDS.findIndex(ours => Number(bound) <= ours)
-    buckets[fits < 0 ? HISTORY_BOUNDS.length : fits]! += count
+    // Counts may come from another version with other bounds.
+    const index = bound === UNBOUNDED ? -1 : HISTORY_BOUNDS.findIndex(ours => Number(bound) <= ours)
+    buckets[index < 0 ? HISTORY_BOUNDS.length : index]! += count
   }
   return { count: sumOf(buckets), sum, buckets }
 }
 
-/** Within a bucket, things are taken to be spread evenly; above the last bound, to take as long as it. */
+/** Assumes that durations are spread evenly within a bucket, and that those above the last bound are equal to it. */
 function percentileOf (buckets: readonly number[], share: number): number | null {
   const rank = share * sumOf(buckets)
   if (rank === 0) return null
@@ -103,6 +103,7 @@ function percentileOf (buckets: readonly number[], share: number): number | null
   return HISTORY_BOUNDS.at(-1)!
 }
 
+/** The percentiles of several histograms together. */
 export function percentilesOf (histograms: readonly Histogram[]): Percentiles {
   const buckets = Array.from({ length: HISTORY_BOUNDS.length + 1 }, (_, i) => sumOf(histograms.map(histogram => histogram.buckets[i]!)))
   return { p50: percentileOf(buckets, 0.5), p95: percentileOf(buckets, 0.95) }
@@ -112,7 +113,7 @@ function toMinute ({ at, created, started, completed, cancelled, failed, wait, r
   return { at: dateOf(at), created, started, completed, cancelled, failed, wait: toHistogram(wait), run: toHistogram(run) }
 }
 
-const nothing = (at: number): HistoryMinute => ({
+const emptyMinute = (at: number): HistoryMinute => ({
   at, created: 0, started: 0, completed: 0, cancelled: 0, failed: {}, latest: {}, wait: { sum: 0, counts: {} }, run: { sum: 0, counts: {} }
 })
 
@@ -129,7 +130,7 @@ interface MonitoringOptions {
   readonly history: History
 }
 
-/** Who works the queue, and what has become of its tasks lately. */
+/** Workers, history and failures of the queue. */
 export class Monitoring {
   readonly #store: WorkerDirectory & HistoryStore
   readonly #reads: LargeReads
@@ -147,12 +148,12 @@ export class Monitoring {
 
   async history ({ minutes = HISTORY_MINUTES.usual }: { minutes?: number | undefined } = {}): Promise<QueueHistory> {
     const range = minutesOf(minutes)
-    // What this process has counted is part of it.
+    // The counts of this process are part of the history.
     await this.#history.flush()
     const { now, minutes: counted } = await this.#store.readHistory(range, { latest: false })
     const byTime = new Map(counted.map(minute => [minute.at, minute]))
     const current = now - now % MINUTE_MS
-    const all = Array.from({ length: range }, (_, i) => current - (range - 1 - i) * MINUTE_MS).map(at => toMinute(byTime.get(at) ?? nothing(at)))
+    const all = Array.from({ length: range }, (_, i) => current - (range - 1 - i) * MINUTE_MS).map(at => toMinute(byTime.get(at) ?? emptyMinute(at)))
     const total = (name: 'created' | 'started' | 'completed' | 'cancelled') => sumOf(all.map(minute => minute[name]))
     return {
       minutes: all,
@@ -188,7 +189,7 @@ export class Monitoring {
       failures: groups.map(([error_code, { count, at, latest }]) => ({
         error_code,
         count,
-        // Where the tasks of the minute are not known any more, it is the minute itself that is.
+        // If the tasks of the minute are no longer kept, only the minute is known.
         last_failed_at: dateOf(latest[0]?.at ?? at),
         tasks: latest.map(({ task_id }) => tasks.get(task_id)).filter(task => task !== undefined).map(({ task_id, message_id, error_message, completed_at }) =>
           ({ task_id, message_id, error_message, completed_at }))

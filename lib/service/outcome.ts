@@ -2,23 +2,23 @@ import { ChartGenerationError, failures, type FailureCode } from '../errors.ts'
 import { MAX_DEPTH, isTooDeep, toWellFormedJson } from '../json.ts'
 import type { JsonValue } from '../task.ts'
 
-/** How a try ended: with a chart, or with what went wrong. */
+/** How an attempt ended: with the content of a chart, or with an error. */
 export type Outcome = { readonly content: JsonValue | object | undefined } | { readonly error: unknown }
 
-/** Why a try failed, as the store keeps it. */
+/** Why an attempt failed, as it is stored. */
 export interface Failure {
   readonly code: string
-  /** What the user is told; null: what the code says. */
+  /** Shown to the user; null: the default text of the code. */
   readonly message: string | null
-  /** ms before the next try, null for the task's own backoff, 'never' for no other try. */
+  /** ms before the next attempt; null: the task's own backoff; 'never': no other attempt. */
   readonly delay: number | null | 'never'
 }
 
 const CODE = /^[A-Z][A-Z0-9_]{0,63}$/
-const MAX_MESSAGE = 2_000
-const MAX_DELAY = 30 * 86_400_000
+const MAX_MESSAGE_LENGTH = 2_000
+const MAX_DELAY_MS = 30 * 86_400_000
 
-/** A failure that this package finds, with a code from its table. */
+/** A failure that this package detects, with a code of its own. */
 export class AttemptError extends Error {
   readonly code: FailureCode
   readonly retryable: boolean
@@ -31,24 +31,24 @@ export class AttemptError extends Error {
   }
 }
 
-/** Whether an error is the generator's word to the user; by name too, as the host may have another copy of this package. */
-export const speaksToUser = (error: unknown): error is ChartGenerationError =>
+/** Whether the message of an error is meant for the user. Also by name, because the host may have another copy of this package. */
+export const isChartGenerationError = (error: unknown): error is ChartGenerationError =>
   error instanceof ChartGenerationError || (error instanceof Error && error.name === 'ChartGenerationError')
 
-/** What a generator threw, as the store keeps it. Only a ChartGenerationError reaches the user in its own words. */
+/** The failure that a thrown value stands for. Only the message of a ChartGenerationError reaches the user. */
 export function failureOf (error: unknown): Failure {
   if (error instanceof AttemptError) return { code: error.code, message: null, delay: error.retryable ? null : 'never' }
-  if (!speaksToUser(error)) return { code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null }
+  if (!isChartGenerationError(error)) return { code: 'CHARTS_ERR_GENERATION_FAILED', message: null, delay: null }
   const { code, message, retryable, retryDelay } = error
-  const delay = typeof retryDelay === 'number' && retryDelay >= 0 ? Math.min(Math.round(retryDelay), MAX_DELAY) : null
+  const delay = typeof retryDelay === 'number' && retryDelay >= 0 ? Math.min(Math.round(retryDelay), MAX_DELAY_MS) : null
   return {
     code: typeof code === 'string' && CODE.test(code) ? code : 'CHARTS_ERR_GENERATION_FAILED',
-    message: typeof message === 'string' ? message.slice(0, MAX_MESSAGE).toWellFormed() || null : null,
+    message: typeof message === 'string' ? message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed() || null : null,
     delay: retryable === true ? delay : 'never'
   }
 }
 
-/** A chart that is JSON already, and was held to the rules where it was made. */
+/** The content of a chart that is JSON already, and was checked by whoever serialised it. */
 export class SerializedContent {
   readonly json: string
 
@@ -58,8 +58,8 @@ export class SerializedContent {
 }
 
 /**
- * A value of a generator's as JSON, as `JSON.stringify` writes it; undefined for what that leaves out.
- * @throws AttemptError with `code` for a cycle, a BigInt, more than 500 levels, or what a getter throws
+ * A value of a generator as `JSON.stringify` writes it; undefined where that returns undefined.
+ * @throws AttemptError with `code`: the value has a cycle, a BigInt, a getter that throws, or more than 500 levels
  */
 export function serializeValue (value: unknown, code: FailureCode): string | undefined {
   let json: string | undefined
@@ -75,8 +75,8 @@ export function serializeValue (value: unknown, code: FailureCode): string | und
 }
 
 /**
- * The chart as JSON.
- * @throws AttemptError CHARTS_ERR_INVALID_CHART for what JSON cannot hold, CHARTS_ERR_CHART_TOO_LARGE above `limit` bytes (0 = off).
+ * The content of a chart as JSON. `limit`: maximum bytes, 0 = off.
+ * @throws AttemptError CHARTS_ERR_INVALID_CHART: JSON cannot hold it; CHARTS_ERR_CHART_TOO_LARGE
  */
 export function serializeContent (content: unknown, limit: number): string {
   if (content instanceof SerializedContent) return content.json

@@ -1,7 +1,7 @@
 import type { ProgressUpdate } from '../generator.ts'
 import type { ProgressReport } from '../store/task-store.ts'
 
-/** What an attempt has reported and not sent yet. */
+/** The reports of an attempt that were not sent yet, merged into one. */
 export interface Report extends ProgressReport {
   progress: number | null
   step: string | null
@@ -9,34 +9,34 @@ export interface Report extends ProgressReport {
 }
 
 const MAX_STEP_LENGTH = 64
-/** Steps that a task can show: the store keeps no more of them. */
-const MOST_STEPS = 64
+/** Maximum number of steps that a task shows. */
+const MAX_STEPS = 64
 
-/** A whole number from 0 to `most`; null for what is not a number. */
-function clamp (value: unknown, most: number): number | null {
-  return typeof value === 'number' && !Number.isNaN(value) ? Math.min(Math.max(Math.floor(value), 0), most) : null
+/** A whole number from 0 to `max`; null: it is not a number. */
+function clamp (value: unknown, max: number): number | null {
+  return typeof value === 'number' && !Number.isNaN(value) ? Math.min(Math.max(Math.floor(value), 0), max) : null
 }
 
-/** What a generator reported, clamped. The overall figure stops at 99: 100 is shown only when the chart is stored. */
+/** A generator's update with its values clamped. The overall progress stops at 99: a task shows 100 only once its chart is stored. */
 export function toReport (task_id: string, lease: number, update: ProgressUpdate | null | undefined): Report {
   const { step, step_progress, progress } = update ?? {}
-  // A cut must not leave half a character behind: stores would keep it each in its own way.
+  // The cut may split a surrogate pair, which stores would keep in different ways.
   const name = typeof step === 'string' && step !== '' ? step.slice(0, MAX_STEP_LENGTH).toWellFormed() : null
   const percent = clamp(step_progress, 100)
-  // Without a prototype, lest a step's name be taken for something that every object has.
+  // Without a prototype: a step may have the name of an inherited property.
   const steps: Record<string, number> = Object.create(null)
   if (name !== null && percent !== null) steps[name] = percent
   return { task_id, lease, progress: clamp(progress, 99), step: name, step_progress: steps }
 }
 
 /**
- * Adds a later report of the same try to an earlier one: the later wins, the overall figure never falls. New steps are left out
- * once there are too many. In place, because a generator may report in a tight loop.
+ * Merges a later report of the same attempt into an earlier one. Values of the later one win; the overall progress never decreases. New
+ * steps are dropped once there are too many. Changes `report` in place, because a generator may report in a tight loop.
  */
 export function merge (report: Report, later: ProgressReport): void {
   if (later.progress !== null) report.progress = Math.max(report.progress ?? 0, later.progress)
   report.step = later.step ?? report.step
   for (const [name, percent] of Object.entries(later.step_progress)) {
-    if (Object.hasOwn(report.step_progress, name) || Object.keys(report.step_progress).length < MOST_STEPS) report.step_progress[name] = percent
+    if (Object.hasOwn(report.step_progress, name) || Object.keys(report.step_progress).length < MAX_STEPS) report.step_progress[name] = percent
   }
 }

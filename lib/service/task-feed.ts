@@ -1,37 +1,40 @@
 import { setMaxListeners } from 'node:events'
+import { Signal } from '../async.ts'
 import type { Logger } from '../generator.ts'
 import type { HintListener, HintSource, TaskReader, TaskState } from '../store/task-store.ts'
 import { ChartStatus, isFinished, shownCancelled, type StoredTask } from '../task.ts'
 
-/** ms after which every watched task is read again even though hints arrive: a hint may be lost without anybody noticing. */
-const RECHECK = 15_000
-/** Tasks read in one round trip. */
-const PAGE = 200
+/** ms after which all watched tasks are read although hints arrive: a single hint may be lost unnoticed. */
+const RECHECK_INTERVAL_MS = 15_000
+/** Number of tasks that are read in one round trip. */
+const PAGE_SIZE = 200
 
 interface Topic {
   readonly task_id: string
-  /** The newest state known here; null once the task has vanished, undefined before the first read. */
+  /** The newest known state; null: the task is unknown or no longer kept; undefined: not read yet. */
   task: StoredTask | null | undefined
-  /** A hint that came before the first read. */
+  /** The newest hint that arrived before the first read. */
   early: TaskState | undefined
-  /** Grows when the store has lost acknowledged writes: versions start afresh. */
+  /** Incremented when the store has lost acknowledged writes, after which versions begin again. */
   epoch: number
+  /** Settles with the first read. */
   opened: Promise<void>
-  /** A read under way for those who ask where it stands. */
-  placing: Promise<void> | null
-  readonly wake: Set<() => void>
+  /** A read under way that refreshes the queue position. */
+  refreshing: Promise<void> | null
+  /** One signal per watcher. */
+  readonly changed: Set<Signal>
 }
 
 export interface TaskFeedOptions {
   readonly store: HintSource & TaskReader
-  /** ms between reads while hints do not arrive. */
+  /** ms between two reads of watched tasks while hints do not arrive. */
   readonly pollInterval: number
   readonly logger: Logger
 }
 
 /**
- * Watches tasks for everyone in this process. Hints are only hints: a watch subscribes first, reads second, and drops
- * what is not newer; while hints do not arrive, tasks are polled. A watcher that is slow skips states, but never the last.
+ * Watches tasks for all readers in this process. A hint may be lost, late or repeated. So a watch subscribes first and reads second, and
+ * drops states that are not newer; while hints do not arrive, watched tasks are polled. A slow reader skips states, but never the last one.
  */
 export class TaskFeed implements HintListener {
   readonly #store: HintSource & TaskReader
@@ -45,17 +48,17 @@ export class TaskFeed implements HintListener {
   readonly #closing = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #up = false
-  #checked = 0
-  #checking = false
-  /** Asked for another check while one was under way. */
-  #outdated = false
+  #checkedAt = 0
+  #isChecking = false
+  /** Whether another check was requested while one was under way. */
+  #isOutdated = false
 
   constructor (options: TaskFeedOptions) {
     this.#store = options.store
     this.#pollInterval = options.pollInterval
     this.#logger = options.logger
     this.#unlisten = this.#store.listen(this)
-    // Every stream of many listens: that they are many is no leak.
+    // One listener per stream of many tasks: many are no leak.
     setMaxListeners(0, this.closing)
   }
 
@@ -65,32 +68,31 @@ export class TaskFeed implements HintListener {
   }
 
   /**
-   * The task's states as they come, each newer than the one before; ends after the finished one, or when the task vanishes.
-   * `after`: a version that the caller has already seen. Throws `CHARTS_ERR_STORE_UNAVAILABLE` if the first read fails.
+   * Yields the task's states, each newer than the one before. Ends after the finished state, or when the task is no longer kept.
+   * `after`: a version that the caller has seen. @throws CHARTS_ERR_STORE_UNAVAILABLE: the first read failed
    */
   async * watch (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<StoredTask, void, void> {
     const { signal } = options
-    const over = () => this.closing.aborted || signal?.aborted === true
+    const isOver = () => this.closing.aborted || signal?.aborted === true
     const wasOpen = this.#topics.has(task_id)
     const topic = this.#join(task_id)
-    let notify: () => void = () => {}
-    const wake = () => notify()
-    topic.wake.add(wake)
-    signal?.addEventListener('abort', wake)
+    const changed = new Signal()
+    topic.changed.add(changed)
+    signal?.addEventListener('abort', changed.notify)
     try {
       await topic.opened
-      // A place in the queue is as old as the last read.
+      // Hints do not carry the queue position: it is as old as the last read.
       if (wasOpen && topic.task?.status === ChartStatus.PENDING) {
-        await (topic.placing ??= this.#refresh([topic]).finally(() => { topic.placing = null }))
+        await (topic.refreshing ??= this.#refresh([topic]).finally(() => { topic.refreshing = null }))
       }
       let seen = options.after ?? 0
       if (topic.task && seen > topic.task.version) {
-        // Either a hint is still under way, or the store has lost what the caller has seen.
+        // Either a hint is still under way, or the store has lost the version that the caller has seen.
         await this.#refresh([topic])
         if (topic.task && seen > topic.task.version) seen = 0
       }
       let epoch = topic.epoch
-      while (!over()) {
+      while (!isOver()) {
         const task = topic.task
         if (!task) return
         if (topic.epoch !== epoch) {
@@ -102,21 +104,21 @@ export class TaskFeed implements HintListener {
           yield task
         }
         if (isFinished(task)) return
-        if (topic.task === task && !over()) await new Promise<void>(resolve => { notify = resolve })
+        if (topic.task === task && !isOver()) await changed.wait()
       }
     } finally {
-      signal?.removeEventListener('abort', wake)
-      this.#leave(topic, wake)
+      signal?.removeEventListener('abort', changed.notify)
+      this.#leave(topic, changed)
     }
   }
 
-  /** Calls `more` when a user's tasks of a message may have become more. Returns what ends that. */
+  /** Calls `more` when a user may have more tasks of a message. Resolves to a function that ends this. */
   async onMore (message_id: string, user_id: string, more: () => void): Promise<() => void> {
     const key = `${message_id}:${user_id}`
     const known = this.#messages.get(key)
     if (known) known.add(more)
     else this.#messages.set(key, new Set([more]))
-    // While hints do not arrive, it may have at any time.
+    // While hints do not arrive, there may be more at any time.
     const timer = setInterval(() => { if (!this.#up) more() }, this.#pollInterval).unref()
     const off = () => {
       clearInterval(timer)
@@ -135,19 +137,20 @@ export class TaskFeed implements HintListener {
     return off
   }
 
-  /** Calls `listener` when a running task was cancelled anywhere. Returns what ends that. */
+  /** Calls `listener` when a running task was cancelled in any process. Returns a function that ends this. */
   onCancelled (listener: (task_id: string) => void): () => void {
     this.#cancelListeners.add(listener)
     return () => this.#cancelListeners.delete(listener)
   }
 
-  /** Calls `listener` with whether hints arrive, now and whenever that changes. Returns what ends that. */
+  /** Calls `listener` now, and whenever it changes whether hints arrive. Returns a function that ends this. */
   onFeed (listener: (up: boolean) => void): () => void {
     this.#feedListeners.add(listener)
     listener(this.#up)
     return () => this.#feedListeners.delete(listener)
   }
 
+  /** As `HintListener`, like `added`, `cancelled` and `feed`. */
   hint (task_id: string, state: TaskState): void {
     const topic = this.#topics.get(task_id)
     if (!topic) return
@@ -156,7 +159,7 @@ export class TaskFeed implements HintListener {
     } else if (topic.task && state.version > topic.task.version && state.status !== ChartStatus.PENDING) {
       this.#set(topic, shownCancelled({ ...topic.task, ...state }))
     } else {
-      // Of a task that waits again, a hint does not say where it stands; of what is not newer, it says that something is wrong.
+      // A hint of a PENDING task lacks its queue position. A hint that is not newer may mean that the store has lost writes.
       this.#refresh([topic]).catch(error => this.#logger.debug({ err: error, task_id }, 'a task could not be read again'))
     }
   }
@@ -180,7 +183,7 @@ export class TaskFeed implements HintListener {
 
   close (): void {
     this.#closing.abort()
-    for (const topic of this.#topics.values()) for (const wake of topic.wake) wake()
+    for (const topic of this.#topics.values()) for (const changed of topic.changed) changed.notify()
     this.#unlisten()
     clearInterval(this.#timer)
   }
@@ -188,9 +191,9 @@ export class TaskFeed implements HintListener {
   #join (task_id: string): Topic {
     const known = this.#topics.get(task_id)
     if (known) return known
-    const topic: Topic = { task_id, task: undefined, early: undefined, epoch: 0, opened: Promise.resolve(), placing: null, wake: new Set() }
+    const topic: Topic = { task_id, task: undefined, early: undefined, epoch: 0, opened: Promise.resolve(), refreshing: null, changed: new Set() }
     topic.opened = this.#open(topic)
-    // Whoever watches awaits it too; without watchers nobody would.
+    // Every watcher awaits it. If there is none any more, its rejection must not be unhandled.
     topic.opened.catch(() => {})
     this.#topics.set(task_id, topic)
     this.#timer ??= setInterval(() => this.#tick(), this.#pollInterval).unref()
@@ -207,9 +210,9 @@ export class TaskFeed implements HintListener {
     }
   }
 
-  #leave (topic: Topic, wake: () => void): void {
-    topic.wake.delete(wake)
-    if (topic.wake.size === 0 && this.#topics.get(topic.task_id) === topic) this.#drop(topic)
+  #leave (topic: Topic, changed: Signal): void {
+    topic.changed.delete(changed)
+    if (topic.changed.size === 0 && this.#topics.get(topic.task_id) === topic) this.#drop(topic)
   }
 
   #drop (topic: Topic): void {
@@ -222,27 +225,27 @@ export class TaskFeed implements HintListener {
   }
 
   #tick (): void {
-    if (!this.#up || performance.now() - this.#checked > RECHECK) void this.#check()
+    if (!this.#up || performance.now() - this.#checkedAt > RECHECK_INTERVAL_MS) void this.#check()
   }
 
-  /** Reads all that is watched, page by page: ten thousand large tasks at once would hold up everything else on their connection. */
+  /** Reads all watched tasks page by page: ten thousand large tasks at once would delay everything else on their connection. */
   async #check (): Promise<void> {
-    this.#outdated = true
-    if (this.#checking) return
-    this.#checking = true
-    while (this.#outdated && !this.closing.aborted) {
-      this.#outdated = false
-      this.#checked = performance.now()
+    this.#isOutdated = true
+    if (this.#isChecking) return
+    this.#isChecking = true
+    while (this.#isOutdated && !this.closing.aborted) {
+      this.#isOutdated = false
+      this.#checkedAt = performance.now()
       const topics = [...this.#topics.values()]
       try {
-        for (let i = 0; i < topics.length; i += PAGE) await this.#refresh(topics.slice(i, i + PAGE))
+        for (let i = 0; i < topics.length; i += PAGE_SIZE) await this.#refresh(topics.slice(i, i + PAGE_SIZE))
       } catch (error) {
-        this.#logger.debug({ err: error }, 'watched tasks could not be read')
-        // At the next tick, and not a recheck later.
-        this.#checked = -Infinity
+        this.#logger.debug({ err: error }, 'watched tasks could not be read, they will be read at the next poll')
+        // Check again at the next tick, not only after RECHECK_INTERVAL_MS.
+        this.#checkedAt = -Infinity
       }
     }
-    this.#checking = false
+    this.#isChecking = false
   }
 
   async #refresh (topics: Topic[]): Promise<void> {
@@ -256,7 +259,7 @@ export class TaskFeed implements HintListener {
       if (!task) {
         this.#set(topic, null)
       } else if (task.version < before[i]!) {
-        // The read was sent after the newer version was known: the store went back in time.
+        // The read was sent when a higher version was known already: the store has lost writes.
         topic.epoch++
         this.#set(topic, task)
       } else if (task.version > known) {
@@ -270,6 +273,6 @@ export class TaskFeed implements HintListener {
 
   #set (topic: Topic, task: StoredTask | null): void {
     topic.task = task
-    for (const wake of topic.wake) wake()
+    for (const changed of topic.changed) changed.notify()
   }
 }

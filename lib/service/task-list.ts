@@ -2,23 +2,23 @@ import { errors } from '../errors.ts'
 import type { ListQuery, TaskFilter } from '../store/task-store.ts'
 import { ChartStatus } from '../task.ts'
 import { hostIdOf, timeOf } from './arguments.ts'
-import { tenantOf } from './intake.ts'
+import { tenantOf } from './identity.ts'
 
-/** Which tasks are meant: those that fit all that is named. */
+/** Which tasks: those that match every field that is given. */
 export interface ListFilter {
   readonly status?: ChartStatus | undefined
   readonly user_id?: string | undefined
-  /** The tasks of an org; those of users without one are found by `user_id`. */
+  /** Tasks of an org. Tasks of users without one are found by `user_id`. */
   readonly org_id?: string | undefined
-  /** Of FAILED tasks. */
+  /** The code of FAILED tasks. */
   readonly error_code?: string | undefined
-  /** A date: created then or later. */
+  /** ISO 8601: created then or later. */
   readonly created_after?: string | undefined
-  /** A date: created earlier. */
+  /** ISO 8601: created earlier. */
   readonly created_before?: string | undefined
 }
 
-/** Which tasks to list, and how many. */
+/** Which page of which tasks to list. */
 export interface ListTasksOptions extends ListFilter {
   /** 1 to 1,000, default 50. */
   readonly limit?: number | undefined
@@ -26,18 +26,18 @@ export interface ListTasksOptions extends ListFilter {
   readonly cursor?: string | null | undefined
 }
 
-/** Tasks that a page may have. */
-const MOST_ON_PAGE = 1_000
+/** Maximum number of tasks on a page. */
+const MAX_ON_PAGE = 1_000
 
 /** Maximum number of characters of a cursor, as the port has it. */
 export const MAX_CURSOR_LENGTH = 512
 
-/** How the error code of a task looks. */
+/** The pattern of a task's error code. */
 export const ERROR_CODE = '^[A-Z][A-Z0-9_]{0,63}$'
 
 const FIELDS = ['status', 'user_id', 'org_id', 'error_code', 'created_after', 'created_before']
 
-/** Checks which tasks are meant; `where`: what comes before the names of its fields. @throws CHARTS_ERR_INVALID_REQUEST */
+/** The filter as a store takes it. `where`: a prefix for the names of its fields in error messages. @throws CHARTS_ERR_INVALID_REQUEST */
 export function checkFilter (filter: ListFilter, where = ''): TaskFilter {
   const { status, user_id, org_id, error_code, created_after, created_before } = filter
   const unknown = Object.keys(filter).find(name => !FIELDS.includes(name))
@@ -60,13 +60,13 @@ export function checkFilter (filter: ListFilter, where = ''): TaskFilter {
   }
 }
 
-/** @throws CHARTS_ERR_INVALID_REQUEST */
+/** The options as a store takes them. @throws CHARTS_ERR_INVALID_REQUEST */
 export function checkList (options: ListTasksOptions): ListQuery {
   const { limit = 50, cursor = null, ...filter } = options
-  // Only the store knows whether it has made the cursor.
+  // Only the store can tell whether it has made the cursor.
   if (cursor !== null && !(typeof cursor === 'string' && cursor.length >= 1 && cursor.length <= MAX_CURSOR_LENGTH)) {
     throw new errors.CHARTS_ERR_INVALID_REQUEST('cursor must be one that a list has given')
   }
-  if (!Number.isInteger(limit) || limit < 1 || limit > MOST_ON_PAGE) throw new errors.CHARTS_ERR_INVALID_REQUEST(`limit must be a whole number from 1 to ${MOST_ON_PAGE}`)
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_ON_PAGE) throw new errors.CHARTS_ERR_INVALID_REQUEST(`limit must be a whole number from 1 to ${MAX_ON_PAGE}`)
   return { filter: checkFilter(filter), limit, cursor }
 }

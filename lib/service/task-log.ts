@@ -2,13 +2,13 @@ import type { Logger } from '../generator.ts'
 import { isLogged, toLogged, toLoggedText } from '../logging.ts'
 import type { Settled, Settlement } from '../store/task-store.ts'
 import { ChartStatus, type ChartTask } from '../task.ts'
-import { speaksToUser } from './outcome.ts'
+import { isChartGenerationError } from './outcome.ts'
 
-/** An attempt that has failed in this process. */
+/** An attempt that failed in this process. */
 export interface FailedAttempt {
   readonly task: ChartTask
   readonly error: unknown
-  /** ms that it ran; null where nobody has measured it. */
+  /** How long it ran, ms; null: not measured. */
   readonly duration: number | null
 }
 
@@ -18,19 +18,19 @@ const MESSAGES = {
   FAILED: 'chart failed'
 } as const
 
-/** Why: what a generator tells the user is no fault of the host's, and needs no stack. */
+/** The reason in a log line. A ChartGenerationError is a message to the user, so it is logged without a stack. */
 function reasonOf (error: unknown): { reason: string } | { err: unknown } {
   try {
-    if (speaksToUser(error)) return { reason: toLoggedText(String(error.message)) }
+    if (isChartGenerationError(error)) return { reason: toLoggedText(String(error.message)) }
   } catch {
-    // Its getters throw: `toLogged` says so.
+    // A getter throws. `toLogged` reports that.
   }
   return { err: toLogged(error) }
 }
 
 /**
- * One line for each task that has ended, and for each attempt that will be retried: what alerts are written from. The names of the
- * fields are public, see docs/guides/operating.md.
+ * Logs one line for each task that has ended, and for each attempt that failed and did not end its task. Alerts are built on these lines: the
+ * names of their fields are public, see docs/guides/operating.md.
  */
 export class TaskLog {
   readonly #logger: Logger
@@ -39,7 +39,7 @@ export class TaskLog {
     this.#logger = logger
   }
 
-  /** `error`: what was thrown, where an attempt in this process has ended the task. */
+  /** `failed`: the attempt in this process that has ended the task, if one did. */
   ended (task: ChartTask, failed?: Pick<FailedAttempt, 'error'>): void {
     const level = task.status === ChartStatus.FAILED ? 'error' : 'info'
     if (!isLogged(this.#logger, level)) return
@@ -51,13 +51,13 @@ export class TaskLog {
     }, MESSAGES[status as keyof typeof MESSAGES])
   }
 
-  /** An attempt that its worker has given up, and that has not ended its task. */
-  attemptFailed (closing: Settlement & { readonly verb: 'fail' }, { current }: Settled, failed: FailedAttempt): void {
+  /** An attempt failed, and its task has not ended with it. */
+  attemptFailed (settlement: Settlement & { readonly verb: 'fail' }, { current }: Settled, failed: FailedAttempt): void {
     const level = current ? 'warn' : 'info'
     if (!isLogged(this.#logger, level)) return
     const { task: { task_id, message_id, attempt, max_attempts }, error, duration } = failed
     this.#logger[level](
-      { task_id, message_id, status: ChartStatus.PENDING, attempt, max_attempts, code: closing.code, duration, ...reasonOf(error) },
+      { task_id, message_id, status: ChartStatus.PENDING, attempt, max_attempts, code: settlement.code, duration, ...reasonOf(error) },
       current ? 'chart attempt failed, it will be retried' : 'chart attempt failed after it had lost its lease')
   }
 }

@@ -19,16 +19,16 @@ export class WorkerRegistry {
 
   /** Registers a worker, or updates its registration. */
   register (worker: WorkerRegistration): Promise<void> {
-    return this.#try(() => this.#store.registerWorker(worker))
+    return this.#orLog(() => this.#store.registerWorker(worker))
   }
 
   remove (worker_id: string): Promise<void> {
-    return this.#try(() => this.#store.removeWorker(worker_id))
+    return this.#orLog(() => this.#store.removeWorker(worker_id))
   }
 
-  async #try (tell: () => Promise<void>): Promise<void> {
+  async #orLog (call: () => Promise<void>): Promise<void> {
     try {
-      await tell()
+      await call()
     } catch (error) {
       if (!this.#hasFailed) this.#logger.debug({ err: error }, 'the worker could not be registered, operators may not see it')
       this.#hasFailed = true

@@ -20,7 +20,7 @@ export interface TracedAttempt {
   readonly abortCode: string | null
   run (trace: TraceContext | null): Promise<Settlement | null>
   /** The error, if it failed. */
-  thrownOf (closing: Settlement): unknown
+  thrownOf (settlement: Settlement): unknown
 }
 
 /** Publishes what happens to a queue in this process. Without subscribers, each call costs one check. */
@@ -99,20 +99,20 @@ export class QueueTelemetry implements ObservedQueue {
   }
 
   /** Runs an attempt to its outcome. Rejects as `attempt` does. */
-  process (taken: ClaimedTask, worker_id: string, attempt: TracedAttempt): Promise<Settlement | null> {
-    if (tracingChannels.process.hasSubscribers) return this.#process(taken, worker_id, attempt)
+  process (claimed: ClaimedTask, worker_id: string, attempt: TracedAttempt): Promise<Settlement | null> {
+    if (tracingChannels.process.hasSubscribers) return this.#process(claimed, worker_id, attempt)
     const { attemptEnded, cancelDelivered } = channels
-    return attemptEnded.hasSubscribers || cancelDelivered.hasSubscribers ? this.#run(taken.task, attempt, null) : attempt.run(null)
+    return attemptEnded.hasSubscribers || cancelDelivered.hasSubscribers ? this.#run(claimed.task, attempt, null) : attempt.run(null)
   }
 
-  async #process (taken: ClaimedTask, worker_id: string, attempt: TracedAttempt): Promise<Settlement | null> {
-    const { task, priority, lease, trace } = taken
+  async #process (claimed: ClaimedTask, worker_id: string, attempt: TracedAttempt): Promise<Settlement | null> {
+    const { task, priority, lease, trace } = claimed
     const message: ProcessMessage = { queue: this, task, priority, lease, worker_id, trace, dependencies: await this.#tracesOf(task.depends_on) }
     return traceOperation(tracingChannels.process, message, async () => {
-      const closing = await this.#run(task, attempt, message)
-      message.outcome = closing ? OUTCOMES[closing.verb] : attempt.abortCode === 'CANCELLED' ? 'cancelled' : 'lost'
-      if (closing?.verb === 'fail') Object.assign(message, { code: closing.code, thrown: attempt.thrownOf(closing) })
-      return closing
+      const settlement = await this.#run(task, attempt, message)
+      message.outcome = settlement ? OUTCOMES[settlement.verb] : attempt.abortCode === 'CANCELLED' ? 'cancelled' : 'lost'
+      if (settlement?.verb === 'fail') Object.assign(message, { code: settlement.code, thrown: attempt.thrownOf(settlement) })
+      return settlement
     })
   }
 
@@ -180,9 +180,9 @@ export class QueueTelemetry implements ObservedQueue {
   }
 
   async #run (task: ChartTask, attempt: TracedAttempt, message: ProcessMessage | null): Promise<Settlement | null> {
-    const closing = await attempt.run(toTraceContext(message?.trace))
-    if (attempt.abortCode === 'CANCELLED' && closing === null) this.#cancelDelivered(task)
-    return closing
+    const settlement = await attempt.run(toTraceContext(message?.trace))
+    if (attempt.abortCode === 'CANCELLED' && settlement === null) this.#cancelDelivered(task)
+    return settlement
   }
 
   #cancelDelivered (task: ChartTask): void {

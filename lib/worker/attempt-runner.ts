@@ -1,13 +1,13 @@
 import { retryUntilAborted } from '../async.ts'
 import type { GenerateChart, Logger } from '../generator.ts'
-import type { QueueService } from '../service/queue-service.ts'
+import type { Queue } from '../service/queue.ts'
 import type { ClaimedTask, Settlement } from '../store/task-store.ts'
 import { Attempt } from './attempt.ts'
 import type { ProgressSender } from './progress-sender.ts'
 import type { Slots } from './slots.ts'
 
 export interface AttemptRunnerOptions {
-  readonly service: QueueService
+  readonly queue: Queue
   readonly slots: Slots
   readonly progress: Pick<ProgressSender, 'soon'>
   readonly generate: GenerateChart
@@ -33,11 +33,11 @@ export class AttemptRunner {
 
   /** Starts the attempt of a claimed task, or releases the task. `sentAt`: when the claim was sent, on this process's monotonic clock. */
   start (claimed: ClaimedTask, sentAt: number): void {
-    const { service, slots, progress, generate, worker_id, leaseDuration, attemptTimeout, logger, draining, onEnded } = this.#options
+    const { queue, slots, progress, generate, worker_id, leaseDuration, attemptTimeout, logger, draining, onEnded } = this.#options
     const { task: { task_id, current_step }, lease } = claimed
     if (claimed.lostWorkers) this.#logLostWorkers(claimed)
     const attempt = new Attempt({
-      claimed, generate, leases: service.leases, telemetry: service.telemetry, leaseDuration, attemptTimeout, logger, onProgress: () => progress.soon()
+      claimed, generate, leases: queue.leases, settlements: queue.settlements, charts: queue.charts, telemetry: queue.telemetry, leaseDuration, attemptTimeout, logger, onProgress: () => progress.soon()
     }, sentAt)
     // The two exchanges may each claim tasks before it is known that one of these must run alone.
     const mayRun = slots.add(attempt, claimed.alone)
@@ -46,7 +46,7 @@ export class AttemptRunner {
       onEnded(attempt, attempt.decline())
       return
     }
-    const run = () => service.telemetry.process(claimed, worker_id, attempt)
+    const run = () => queue.telemetry.process(claimed, worker_id, attempt)
     const running = current_step === 'queued' ? this.#untilStartedAlone(attempt).then(run) : run()
     running.then(settlement => onEnded(attempt, settlement), error => {
       logger.error({ err: error, task_id }, 'attempt failed unexpectedly, the task will be retried while attempts are left')
@@ -56,7 +56,7 @@ export class AttemptRunner {
 
   /** Waits for the attempts beside it, then reports the step `started`. Resolves early if the attempt is aborted. */
   async #untilStartedAlone (attempt: Attempt): Promise<void> {
-    const { service: { leases }, slots, logger } = this.#options
+    const { queue: { leases }, slots, logger } = this.#options
     const { task_id, lease, signal } = attempt
     await slots.untilAlone(attempt)
     const reportStarted = async () => {

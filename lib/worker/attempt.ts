@@ -1,9 +1,10 @@
 import { withInterrupt } from '../async.ts'
 import type { AbortCode, GenerateChart, GenerateContext, Logger, ProgressUpdate } from '../generator.ts'
-import { toContent } from '../service/charts.ts'
-import { UNSAVED_CHART, type Leases } from '../service/leases.ts'
+import { toContent, type Charts } from '../service/charts.ts'
+import type { Leases } from '../service/leases.ts'
 import { AttemptError, SerializedContent, type Outcome } from '../service/outcome.ts'
 import { toReport, type Report } from '../service/progress.ts'
+import { UNSAVED_CHART, type Settlements } from '../service/settlements.ts'
 import type { ClaimedTask, Settlement, TraceContext } from '../store/task-store.ts'
 import type { Chart } from '../task.ts'
 import type { QueueTelemetry, TracedAttempt } from '../telemetry/queue-telemetry.ts'
@@ -21,6 +22,8 @@ export interface AttemptOptions {
   readonly claimed: ClaimedTask
   readonly generate: GenerateChart
   readonly leases: Leases
+  readonly settlements: Settlements
+  readonly charts: Charts
   readonly telemetry: QueueTelemetry
   /** ms */
   readonly leaseDuration: number
@@ -72,7 +75,7 @@ export class Attempt implements TracedAttempt {
   }
 
   thrownOf (settlement: Settlement): unknown {
-    return this.#options.leases.thrownOf(settlement)
+    return this.#options.settlements.thrownOf(settlement)
   }
 
   /** The lease was granted or extended by a command sent at `sentAt`: it holds for its full duration from then on. */
@@ -160,9 +163,9 @@ export class Attempt implements TracedAttempt {
   }
 
   async #callGenerator (): Promise<Outcome> {
-    const { generate, leases, claimed: { task, request } } = this.#options
+    const { generate, charts, claimed: { task, request } } = this.#options
     try {
-      const dependencies = await (task.depends_on.length === 0 ? [] : readDependencies({ task, leases, signal: this.signal, log: () => this.log }))
+      const dependencies = await (task.depends_on.length === 0 ? [] : readDependencies({ task, charts, signal: this.signal, log: () => this.log }))
       // An abort before this call could not stop a generator in a thread.
       if (this.#abort.reason) throw this.#abort.reason
       return { content: await generate(request, this.#contextOf(dependencies)) }
@@ -213,8 +216,8 @@ export class Attempt implements TracedAttempt {
   }
 
   #settlementOf (outcome: Outcome): Promise<Settlement> {
-    const { leases, claimed: { task, lease } } = this.#options
-    return leases.prepare(task, lease, outcome, this, this.#startedAt)
+    const { settlements, claimed: { task, lease } } = this.#options
+    return settlements.prepare(task, lease, outcome, this, this.#startedAt)
   }
 
   #settleAborted (code: AbortCode): Settlement | null | Promise<Settlement> {

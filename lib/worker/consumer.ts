@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Signal, sleep, unlessAborted } from '../async.ts'
 import type { GenerateChart, Logger } from '../generator.ts'
-import type { QueueService } from '../service/queue-service.ts'
+import type { Queue } from '../service/queue.ts'
 import type { Claimed, Settlement } from '../store/task-store.ts'
 import type { Attempt } from './attempt.ts'
 import { AttemptRunner } from './attempt-runner.ts'
@@ -22,7 +22,7 @@ const MAX_TIMER_MS = 86_400_000
 const CLEANUP_INTERVAL_MS = 60_000
 
 export interface ConsumerOptions {
-  readonly service: QueueService
+  readonly queue: Queue
   readonly generate: GenerateChart
   readonly concurrency: number
   /** ms */
@@ -55,8 +55,8 @@ export class Consumer {
 
   constructor (options: ConsumerOptions) {
     this.#options = options
-    const { service, concurrency, leaseDuration, logger } = options
-    const { leases } = service
+    const { queue, concurrency, leaseDuration, logger } = options
+    const { leases } = queue
     const draining = this.#draining.signal
     const worker_id = this.#worker_id
     const slots = new Slots(concurrency)
@@ -65,7 +65,7 @@ export class Consumer {
     this.#slots = slots
     this.#heartbeat = heartbeat
     this.#progress = progress
-    this.#registration = new Registration({ service, worker_id, concurrency })
+    this.#registration = new Registration({ workers: queue.workers, worker_id, concurrency })
     this.#runner = new AttemptRunner({ ...options, slots, progress, worker_id, draining, onEnded: (attempt, settlement) => this.#onEnded(attempt, settlement) })
     this.#exchanges = new Exchanges({
       leases,
@@ -89,12 +89,12 @@ export class Consumer {
    */
   stop (): Promise<void> {
     if (this.#draining.signal.aborted) return this.done
-    const { service, shutdownTimeout, logger } = this.#options
+    const { queue, shutdownTimeout, logger } = this.#options
     const { attempts, waiting } = this.#slots
     logger.info({ running: attempts.size }, 'the worker drains')
     this.#draining.abort()
     this.#registration.drain()
-    void service.history.flush()
+    void queue.history.flush()
     // It would only start after the others have ended.
     waiting?.abort('SHUTDOWN')
     const abort = setTimeout(() => {
@@ -110,23 +110,23 @@ export class Consumer {
   }
 
   async #run (): Promise<void> {
-    const { service, concurrency, logger } = this.#options
+    const { queue, concurrency, logger } = this.#options
     const { attempts } = this.#slots
-    const offCancelled = service.feed.onCancelled(task_id => {
+    const offCancelled = queue.feed.onCancelled(task_id => {
       for (const attempt of attempts) if (attempt.task_id === task_id) attempt.abort('CANCELLED')
     })
-    const offFeed = service.feed.onFeed(isUp => this.#heartbeat.feed(isUp))
+    const offFeed = queue.feed.onFeed(isUp => this.#heartbeat.feed(isUp))
     const cleanup = setInterval(() => {
-      service.leases.cleanup().catch(error => logger.debug({ err: error }, 'cleanup failed, trying again in a minute'))
+      queue.store.cleanup().catch(error => logger.debug({ err: error }, 'cleanup failed, trying again in a minute'))
     }, CLEANUP_INTERVAL_MS).unref()
-    service.telemetry.hasWorker(() => ({ used: attempts.size, total: concurrency }))
+    queue.telemetry.hasWorker(() => ({ used: attempts.size, total: concurrency }))
     try {
       while (!this.#isOver()) if (!this.#exchanges.startDue()) await this.#idle()
     } finally {
       this.#draining.abort()
       offCancelled()
       offFeed()
-      service.telemetry.hasWorker(() => null)
+      queue.telemetry.hasWorker(() => null)
       this.#heartbeat.stop()
       this.#progress.stop()
       clearInterval(cleanup)
@@ -150,11 +150,11 @@ export class Consumer {
   }
 
   async #waitForWork (): Promise<void> {
-    const { service: { leases }, leaseDuration } = this.#options
+    const { queue: { store }, leaseDuration } = this.#options
     const { signal } = this.#draining
     this.#isWaitingForWork = true
     try {
-      await leases.waitForWork(Math.min(MAX_IDLE_MS, leaseDuration), signal)
+      await store.waitForWork(Math.min(MAX_IDLE_MS, leaseDuration), signal)
     } catch {
       await sleep(NO_SIGNAL_INTERVAL_MS, signal)
     }
@@ -185,7 +185,7 @@ export class Consumer {
 
   /** A work signal that reached this worker during its stop must reach another one: a claim of no tasks sends it again if tasks wait. */
   async #passSignalOn (): Promise<void> {
-    const { service: { leases }, leaseDuration } = this.#options
+    const { queue: { leases }, leaseDuration } = this.#options
     const nothing = { worker_id: this.#worker_id, claim_id: randomUUID(), count: 0, leaseDuration }
     await this.#unlessForced(leases.claim(nothing)).catch(() => {})
   }

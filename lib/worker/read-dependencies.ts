@@ -1,12 +1,12 @@
 import type { Logger } from '../generator.ts'
-import type { Leases } from '../service/leases.ts'
+import type { Charts } from '../service/charts.ts'
 import { AttemptError } from '../service/outcome.ts'
 import { retryUntilAborted } from '../async.ts'
 import type { Chart, ChartTask } from '../task.ts'
 
 export interface ReadDependenciesOptions {
   readonly task: ChartTask
-  readonly leases: Leases
+  readonly charts: Charts
   readonly signal: AbortSignal
   readonly log: () => Logger
 }
@@ -16,11 +16,11 @@ export interface ReadDependenciesOptions {
  * never called.
  * @throws AttemptError CHARTS_ERR_DEPENDENCY_FAILED if a chart is no longer kept; the reason of the signal once that is aborted
  */
-export async function readDependencies ({ task, leases, signal, log }: ReadDependenciesOptions): Promise<readonly Chart[]> {
-  const charts = await retryUntilAborted(() => leases.dependencies(task), {
+export async function readDependencies ({ task, charts, signal, log }: ReadDependenciesOptions): Promise<readonly Chart[]> {
+  const found = await retryUntilAborted(() => charts.ofDependencies(task), {
     signal,
     failed: error => log().warn({ err: error }, 'the charts of dependencies could not be read, trying again')
   })
-  if (!charts) throw new AttemptError('CHARTS_ERR_DEPENDENCY_FAILED', { retryable: false })
-  return charts
+  if (!found) throw new AttemptError('CHARTS_ERR_DEPENDENCY_FAILED', { retryable: false })
+  return found
 }

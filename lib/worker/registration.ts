@@ -1,9 +1,9 @@
 import { hostname } from 'node:os'
-import type { QueueService } from '../service/queue-service.ts'
+import type { WorkerRegistry } from '../service/worker-registry.ts'
 import { VERSION } from '../version.ts'
 
 interface RegistrationOptions {
-  readonly service: QueueService
+  readonly workers: WorkerRegistry
   readonly worker_id: string
   readonly concurrency: number
 }
@@ -15,7 +15,7 @@ export class Registration {
 
   constructor (options: RegistrationOptions) {
     this.#options = options
-    this.#started_at = new Date(options.service.workers.now).toISOString()
+    this.#started_at = new Date(options.workers.now).toISOString()
     this.#register('running')
   }
 
@@ -24,12 +24,12 @@ export class Registration {
   }
 
   async remove (): Promise<void> {
-    const { service, worker_id } = this.#options
-    await service.workers.remove(worker_id)
+    const { workers, worker_id } = this.#options
+    await workers.remove(worker_id)
   }
 
   #register (state: 'running' | 'draining'): void {
-    const { service, worker_id, concurrency } = this.#options
-    void service.workers.register({ worker_id, host: hostname(), pid: process.pid, version: VERSION, concurrency, state, started_at: this.#started_at })
+    const { workers, worker_id, concurrency } = this.#options
+    void workers.register({ worker_id, host: hostname(), pid: process.pid, version: VERSION, concurrency, state, started_at: this.#started_at })
   }
 }

@@ -1,4 +1,4 @@
-import { ChartQueueService, type QueueOptions } from '../chart-queue-service.ts'
+import { openQueue, type QueueOptions } from '../chart-queue-service.ts'
 import type { ParamsSchema } from '../define-charts.ts'
 import { errors } from '../errors.ts'
 import type { ChartContent, GenerateChart } from '../generator.ts'
@@ -70,14 +70,14 @@ export async function runWorker<Params = JsonValue, Content extends ChartContent
   const { keyPrefix, limits, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, threadMemory, threadEntry, handleSignals } = resolved
   // Before anything is opened: this throws if the URL has no generator.
   const generator = await openGenerator(generate, { concurrency, threadMemory, threadEntry, chartBytes: limits.chartBytes, logger })
-  const service = new ChartQueueService({ redis, store, keyPrefix, limits, chartStore, onFinished, telemetry, leaseDuration, logger })
-  await service.ready(READY_TIMEOUT_MS).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
-  const consumer = new Consumer({ service, generate: generator.generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
+  const queue = openQueue({ redis, store, keyPrefix, limits, chartStore, onFinished, telemetry, leaseDuration, logger })
+  await queue.store.ready(READY_TIMEOUT_MS).catch(error => logger.warn({ err: error }, 'the store does not answer yet'))
+  const consumer = new Consumer({ queue, generate: generator.generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
   const stop = () => consumer.stop().then(() => done)
   const off = handleSignals ? drainOnSignals(stop) : () => {}
   const done = consumer.done.finally(async () => {
     off()
-    await Promise.all([generator.close(), service.close()])
+    await Promise.all([generator.close(), queue.close()])
   })
   return { stop, done }
 }

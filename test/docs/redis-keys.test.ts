@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import { ChartGenerationError, ChartQueueService } from '../../lib/index.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { tracingChannels } from '../../lib/telemetry/channels.ts'
@@ -125,7 +126,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
     { message_id, adjustment_query: 'and last year', depends_on: ['base'] }
   ], ada)
   const base = (await service.dequeueChartTask())!
-  await service.leases.checkpoint(base.task.task_id, base.lease, 'llm_generation', '{}')
+  await queueOf(service).leases.checkpoint(base.task.task_id, base.lease, 'llm_generation', '{}')
   await look()
   for (const { task } of tasks) await service.cancelTask(task.task_id)
   await service.cancelTask((await service.retryTask(failed.task.task_id))!.task.task_id)
@@ -133,7 +134,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   await look()
   await service.resumeQueue()
 
-  await service.workers.register({ worker_id: 'worker', host: 'host', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: new Date().toISOString() })
+  await queueOf(service).workers.register({ worker_id: 'worker', host: 'host', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: new Date().toISOString() })
   // Written when it is read.
   await service.getQueueHistory()
   await look()
@@ -161,7 +162,7 @@ t.test('the page names every key, type, field and channel that tasks make, and n
   await look()
   for (let deferred: true | undefined = true; deferred;) {
     const claim = { worker_id: 'worker', claim_id: crypto.randomUUID(), count: 0, leaseDuration: 60_000 }
-    deferred = (await service.leases.settle([], claim)).claimed.deferred
+    deferred = (await queueOf(service).leases.settle([], claim)).claimed.deferred
   }
   await service.cancelTask(last.task_id)
 

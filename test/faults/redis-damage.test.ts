@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import { ChartGenerationError, ChartQueueService, type ChartTask, type Identity } from '../../lib/index.ts'
 import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import type { ClaimedTask } from '../../lib/store/task-store.ts'
@@ -100,7 +101,7 @@ async function fill (redis: Redis, clock: Clock): Promise<Busy> {
   }
   const take = async (count = 1) => {
     clock.now += 10
-    return (await service.leases.claim({ worker_id: 'gone', claim_id: randomUUID(), count, leaseDuration: LEASE })).tasks
+    return (await queueOf(service).leases.claim({ worker_id: 'gone', claim_id: randomUUID(), count, leaseDuration: LEASE })).tasks
   }
   const held: Busy['held'] = []
 
@@ -116,7 +117,7 @@ async function fill (redis: Redis, clock: Clock): Promise<Busy> {
     await ask(name, ADA, { priority: 'high' })
     const { task, lease } = isTaken((await take())[0])
     await service.updateTaskProgress(task.task_id, lease, { step: 'rendering', progress: 40, step_progress: 50 })
-    await service.leases.checkpoint(task.task_id, lease, 'query', '{"value":1}')
+    await queueOf(service).leases.checkpoint(task.task_id, lease, 'query', '{"value":1}')
     held.push({ name, lease })
   }
   for (let i = 1; i <= LIMITS.runningPerTenant; i++) await ask(`bob running ${i}`, BOB)
@@ -237,11 +238,11 @@ const isFinal = (task: ChartTask | null) => task !== null && ['COMPLETED', 'FAIL
 /** Claims and completes all that can run now, as a worker that never fails does. */
 async function work (service: ChartQueueService): Promise<void> {
   for (let more = true; more;) {
-    const { tasks, deferred } = await service.leases.claim({ worker_id: 'worker', claim_id: randomUUID(), count: 8, leaseDuration: LEASE })
+    const { tasks, deferred } = await queueOf(service).leases.claim({ worker_id: 'worker', claim_id: randomUUID(), count: 8, leaseDuration: LEASE })
     more = tasks.length > 0 || deferred === true
     if (tasks.length === 0) continue
-    const closings = await Promise.all(tasks.map(({ task, lease }) => service.leases.prepare(task, lease, { content: null }, new AbortController())))
-    await service.leases.settle(closings, null)
+    const closings = await Promise.all(tasks.map(({ task, lease }) => queueOf(service).settlements.prepare(task, lease, { content: null }, new AbortController())))
+    await queueOf(service).leases.settle(closings, null)
   }
 }
 
@@ -267,7 +268,7 @@ async function look ({ service, store }: Open, busy: Busy, ids: readonly string[
   await Promise.all(ids.map(async id => {
     const { message_id, identity } = busy.messages.get(id)!
     await service.getActiveTasksByMessageId(message_id, identity.user_id)
-    const charts = (await service.answers.message(message_id, identity, { limit: 10, content: true })).charts()
+    const charts = (await queueOf(service).answers.message(message_id, identity, { limit: 10, content: true })).charts()
     while (!(await charts.next()).done);
   }))
 }

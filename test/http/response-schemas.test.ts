@@ -3,6 +3,7 @@ import swagger from '@fastify/swagger'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import t from 'tap'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import { ChartGenerationError } from '../../lib/index.ts'
 import { startHost, storeKinds } from '../helpers/app.ts'
 
@@ -67,7 +68,7 @@ for (const kind of storeKinds) {
     expect('getChartQueueStats', 200, await ada.get('/async/stats'))
     expect('listChartTasks', 200, await ada.get('/admin/tasks?limit=1'))
     for (const id of [task_id, failed, waiting]) expect('inspectChartTask', 200, await ada.get(`/admin/tasks/${id}`))
-    await host.service.workers.register({ worker_id: 'w', host: 'h', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: created.json().created_at })
+    await queueOf(host.service).workers.register({ worker_id: 'w', host: 'h', pid: 1, version: '1.2.3', concurrency: 1, state: 'running', started_at: created.json().created_at })
     expect('listChartWorkers', 200, await ada.get('/admin/workers'))
     expect('getChartQueueHistory', 200, await ada.get('/admin/history?minutes=2'))
     expect('getChartFailures', 200, await ada.get('/admin/failures'))

@@ -6,12 +6,16 @@ import { root } from '../helpers/root.ts'
 const lib = new URL('lib/', root)
 const entities = ['task', 'errors', 'generator', 'monitoring-rules']
 
-/** What each module may import: a file or a folder of ours, a package; after `type`, only to speak its types. The first module that fits counts. */
-const modules: readonly (readonly [module: string, allowed: readonly string[]])[] = [
+/**
+ * What the modules of each layer may import: a file or a folder of ours, or a package; after `type`, only its types. A layer is a file or a
+ * folder. The first layer that a file matches applies.
+ */
+const layers: readonly (readonly [layer: string, allowed: readonly string[]])[] = [
   ['task', ['@sinclair/typebox']],
   ['errors', ['task', '@fastify/error']],
   ['generator', ['task', 'errors', 'type store/task-store']],
   ['monitoring-rules', []],
+  ['task-filter', ['task', 'type store/port/']],
   ['silent-logger', entities],
   ['logging', entities],
   ['async', []],
@@ -24,23 +28,23 @@ const modules: readonly (readonly [module: string, allowed: readonly string[]])[
   ['store/redis/', [...entities, 'store/redis/', 'store/new-task', 'store/attempt-outcomes', 'store/list-cursor', 'store/rules', 'type store/task-store', 'type ioredis']],
   ['store/conformance', ['store/conformance/', 'type store/task-store']],
   ['store/conformance/', [...entities, 'store/conformance/', 'type store/task-store']],
-  ['store/memory/', [...entities, 'store/memory/', 'store/new-task', 'store/attempt-outcomes', 'store/list-cursor', 'store/rules', 'type store/task-store']],
+  ['store/memory/', [...entities, 'store/memory/', 'store/new-task', 'store/attempt-outcomes', 'store/list-cursor', 'store/rules', 'task-filter', 'type store/task-store']],
   ['store/port/', ['type task', 'type store/port/']],
   ['store/rules', ['task', 'monitoring-rules']],
   ['store/', [...entities, 'store/memory/', 'store/rules', 'type store/port/', 'type store/task-store']],
   ['telemetry/', [...entities, 'async', 'telemetry/', 'type store/task-store']],
   // On top of the channels: nothing of the package imports it.
   ['otel/', ['otel/', 'errors', 'version', 'telemetry/channels', 'type telemetry/', 'type store/task-store', 'type task', '@opentelemetry/api']],
-  ['service/', [...entities, 'async', 'json', 'logging', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
-  ['http/', [...entities, 'async', 'validator', 'service/', 'http/', 'type telemetry/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
+  ['service/', [...entities, 'async', 'json', 'logging', 'task-filter', 'validator', 'service/', 'telemetry/queue-telemetry', 'type telemetry/', 'type store/task-store', 'ajv']],
+  ['http/', [...entities, 'async', 'validator', 'service/', 'http/', 'type chart-queue-service', 'type telemetry/', '@sinclair/typebox', 'type fastify', '@fastify/websocket']],
   ['dashboard/index', ['errors', 'options/', 'http/access', 'dashboard/', 'fastify-plugin', 'type fastify']],
-  ['dashboard/', ['task', 'errors', 'service/', 'http/', 'dashboard/', 'type store/task-store', 'type fastify']],
+  ['dashboard/', ['task', 'errors', 'service/', 'http/', 'dashboard/', 'type chart-queue-service', 'type store/task-store', 'type fastify']],
   // Runs in browsers: of the server it knows types only.
   ['client/', ['client/', 'eventsource-parser', 'type task', 'type service/listed-charts']],
   ['worker/run-worker', [...entities, 'options/', 'type define-charts', 'chart-queue-service', 'worker/', 'type service/', 'type telemetry/']],
   ['worker/thread-pool', [...entities, 'service/', 'worker/', 'piscina', 'type piscina']],
   ['worker/', [...entities, 'async', 'logging', 'version', 'service/', 'worker/', 'telemetry/channels', 'type telemetry/', 'type store/task-store']],
-  // The composition roots: the only places that wire layers together.
+  // The composition roots: the only modules that connect layers.
   ['chart-queue-service', [...entities, 'options/', 'silent-logger', 'service/', 'store/', 'type telemetry/', 'type ioredis']],
   ['plugin', [...entities, 'options/', 'silent-logger', 'chart-queue-service', 'service/', 'http/', 'worker/consumer', 'worker/open-generator', '@fastify/websocket', 'fastify-plugin', 'type fastify']],
   ['index', [...entities, 'type options/', 'define-charts', 'plugin', 'chart-queue-service', 'worker/run-worker', 'store/memory', 'type http/', 'type service/', 'type telemetry/', 'type store/task-store']]
@@ -49,7 +53,7 @@ const modules: readonly (readonly [module: string, allowed: readonly string[]])[
 interface Import { readonly name: string, readonly onlyTypes: boolean }
 
 const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'))
-const house = new Map(files.map(file => [file.slice(0, -'.ts'.length), importsOf(file)]))
+const modules = new Map(files.map(file => [file.slice(0, -'.ts'.length), importsOf(file)]))
 
 function importsOf (file: string): Import[] {
   const source = readFileSync(new URL(file, lib), 'utf8')
@@ -64,26 +68,26 @@ function importsOf (file: string): Import[] {
 
 const fits = (name: string, place: string) => place.endsWith('/') ? name.startsWith(place) : name === place
 
-test('every file imports only what its module may', async (t) => {
-  for (const [file, imports] of house) {
-    const module = modules.find(([module]) => fits(file, module))
-    t.ok(module, `${file} has a module`)
+test('every file imports only what its layer may', async (t) => {
+  for (const [file, imports] of modules) {
+    const layer = layers.find(([layer]) => fits(file, layer))
+    t.ok(layer, `${file} has a layer`)
     for (const { name, onlyTypes } of imports) {
-      const allowed = module?.[1].some(place => fits(name, place) || (onlyTypes && fits(`type ${name}`, place)))
+      const allowed = layer?.[1].some(place => fits(name, place) || (onlyTypes && fits(`type ${name}`, place)))
       t.ok(allowed, `${file} imports ${onlyTypes ? 'types of ' : ''}${name}`)
     }
   }
 })
 
-test('no imports go round in a circle', async (t) => {
-  const circles: string[] = []
+test('no imports form a cycle', async (t) => {
+  const cycles: string[] = []
   const done = new Set<string>()
   function visit (file: string, path: readonly string[]) {
-    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' → '))
+    if (path.includes(file)) cycles.push([...path.slice(path.indexOf(file)), file].join(' → '))
     if (done.has(file) || path.includes(file)) return
-    for (const { name } of house.get(file) ?? []) visit(name, [...path, file])
+    for (const { name } of modules.get(file) ?? []) visit(name, [...path, file])
     done.add(file)
   }
-  for (const file of house.keys()) visit(file, [])
-  t.same(circles, [])
+  for (const file of modules.keys()) visit(file, [])
+  t.same(cycles, [])
 })

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import { ChartGenerationError, ChartQueueService, memoryStore, type ChartQueueServiceOptions, type CreateChartRequest, type Identity, type StoredTask } from '../../lib/index.ts'
 import { hostStore } from '../helpers/chart-store.ts'
 import { gate } from '../helpers/gate.ts'
@@ -370,7 +371,7 @@ t.test('a store that does not say what is to come, or not in time, costs the est
     const { task } = await service.enqueueChartTask({ message_id }, ada)
     t.match(task, { status: 'PENDING', estimated_completion: null, queue_position: 1 })
     t.match(await service.getTaskStatus(task.task_id), { status: 'PENDING', estimated_completion: null })
-    t.equal(await service.askAgainIn(task), 1)
+    t.equal(await queueOf(service).estimates.retryAfter(task), 1)
   }
 })
 
@@ -391,7 +392,7 @@ t.test('what a cancel leaves in the host\'s store is deleted', async t => {
   const service = start(t, { chartStore })
   const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
   const { task, lease } = (await service.dequeueChartTask())!
-  await service.leases.prepare(task as StoredTask, lease, { content: 'a draft' }, new AbortController())
+  await queueOf(service).settlements.prepare(task as StoredTask, lease, { content: 'a draft' }, new AbortController())
   const deleted = gate()
   const forget = chartStore.delete
   chartStore.delete = async chart_id => { await forget(chart_id); deleted.open() }

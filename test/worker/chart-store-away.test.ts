@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Chart, ChartStore, GenerateChart } from '../../lib/index.ts'
-import { QueueService } from '../../lib/service/queue-service.ts'
+import { messageCharts } from '../../lib/service/collected-answers.ts'
+import { createQueue } from '../../lib/service/queue.ts'
 import { Consumer } from '../../lib/worker/consumer.ts'
 import { hostStore, type HostStore } from '../helpers/chart-store.ts'
 import { gate, inTime, until } from '../helpers/gate.ts'
@@ -24,7 +25,7 @@ interface Test { teardown (end: () => unknown): unknown }
 function work (t: Test, queue: Queue, { chartStore, generate, attemptTimeout = 60_000, save = TIMEOUTS.save, checkpointBytes = 2 ** 20 }: WorkOptions) {
   const { store } = spyOnStore(queue)
   const logger = recordingLogger()
-  const service = new QueueService({
+  const parts = createQueue({
     store,
     keyPrefix: queue.keyPrefix,
     chartStore,
@@ -36,12 +37,12 @@ function work (t: Test, queue: Queue, { chartStore, generate, attemptTimeout = 6
     retry: { attempts: 3, backoff: { type: 'fixed', delay: 0, max: 0, jitter: 0 } },
     limits: { waitingPerTenant: 0, runningPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, queueTimeout: 0, requestBytes: 0, chartBytes: 0, checkpointBytes }
   })
-  const consumer = new Consumer({ service, generate, concurrency: 1, leaseDuration: 10_000, attemptTimeout, shutdownTimeout: 0, logger })
+  const consumer = new Consumer({ queue: parts, generate, concurrency: 1, leaseDuration: 10_000, attemptTimeout, shutdownTimeout: 0, logger })
   t.teardown(async () => {
     await consumer.stop()
-    await service.close()
+    await parts.close()
   })
-  return { service, consumer, logger }
+  return { parts, consumer, logger }
 }
 
 const counting = () => {
@@ -135,10 +136,10 @@ for (const kind of stores) {
     }
     const queue = await startQueue(t, kind, { chartStore })
     const { generate } = counting()
-    const { service } = work(t, queue, { chartStore, generate })
+    const { parts } = work(t, queue, { chartStore, generate })
     const task = await queue.run()
-    await t.rejects(service.getChart(task), { code: 'CHARTS_ERR_STORE_UNAVAILABLE', cause: { message: 'chartStore has not answered within 50 ms' } })
-    const asked = service.getMessageCharts(task.message_id, { user_id: 'ada' }, { limit: 1, content: true })
+    await t.rejects(parts.charts.of(task), { code: 'CHARTS_ERR_STORE_UNAVAILABLE', cause: { message: 'chartStore has not answered within 50 ms' } })
+    const asked = messageCharts(parts.answers, task.message_id, { user_id: 'ada' }, { limit: 1, content: true })
     await t.rejects(asked, { code: 'CHARTS_ERR_STORE_UNAVAILABLE' })
     failed.open()
     late.open(null)

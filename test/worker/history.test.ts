@@ -1,4 +1,5 @@
 import t from 'tap'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import { ChartGenerationError } from '../../lib/index.ts'
 import { until } from '../helpers/gate.ts'
 import { startQueue, stores } from '../helpers/queue.ts'
@@ -43,7 +44,7 @@ for (const kind of stores) {
     await queue.enqueue({ depends_on: [base.task_id] })
     await service.cancelTask(base.task_id)
     const { task_id } = await queue.enqueue()
-    await service.leases.claim({ worker_id: 'gone', claim_id: 'gone', count: 1, leaseDuration: 1 })
+    await queueOf(service).leases.claim({ worker_id: 'gone', claim_id: 'gone', count: 1, leaseDuration: 1 })
     await until(async () => {
       await service.dequeueChartTask()
       return (await service.getTaskStatus(task_id))?.status === 'FAILED'

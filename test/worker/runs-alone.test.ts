@@ -1,4 +1,5 @@
 import t from 'tap'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import type { ChartTask } from '../../lib/index.ts'
 import { gate, until, type Gate } from '../helpers/gate.ts'
 import { startQueue, stores, type Queue } from '../helpers/queue.ts'
@@ -9,7 +10,7 @@ const LEASE = 100
 
 /** Two tasks that the next worker takes together: one like any other, and one that must run alone, as two workers were lost with it. */
 async function suspected (queue: Queue): Promise<{ other: string, suspect: string }> {
-  const { leases } = queue.service
+  const { leases } = queueOf(queue.service)
   let takes = 0
   const take = async (count: number) => (await leases.claim({ worker_id: 'victim', claim_id: `take-${takes++}`, count, leaseDuration: LEASE })).tasks
   const { task_id: suspect } = await queue.enqueue({ adjustment_query: 'suspect' })

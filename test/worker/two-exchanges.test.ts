@@ -1,4 +1,5 @@
 import t from 'tap'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import type { Settlement, Claim, TaskStore } from '../../lib/store/task-store.ts'
 import { gate, until, type Gate } from '../helpers/gate.ts'
 import { startQueue, stores, type Queue } from '../helpers/queue.ts'
@@ -115,7 +116,7 @@ for (const kind of stores) {
     // Two workers are lost with it.
     const { task_id: suspect } = await queue.enqueue({ adjustment_query: 'suspect' })
     let takes = 0
-    const take = async (count: number) => (await queue.service.leases.claim({ worker_id: 'victim', claim_id: `take-${takes++}`, count, leaseDuration: 100 })).tasks
+    const take = async (count: number) => (await queueOf(queue.service).leases.claim({ worker_id: 'victim', claim_id: `take-${takes++}`, count, leaseDuration: 100 })).tasks
     await take(1)
     await until(async () => (await take(1)).length === 1)
     await until(async () => {

@@ -61,11 +61,11 @@ export const batchRoutes: readonly Route[] = [
   }
 ]
 
-async function createChartBatch ({ service, access, largeResponses, hasRoute }: RouteContext, request: CreateBatchRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function createChartBatch ({ service, queue, access, largeResponses, hasRoute }: RouteContext, request: CreateBatchRequest, reply: FastifyReply): Promise<FastifyReply> {
   const idempotencyKey = idempotencyKeyOf(request)
   const requests = request.body.tasks
   for (const body of requests) await access.checkCreate(request, body)
-  const { batch_id, outcome, tasks } = await budgetOf(request).spend(() => service.enqueueChartTasks(requests, callerOf(request), { idempotencyKey, trace: service.telemetry.callerTrace(request.headers) }))
+  const { batch_id, outcome, tasks } = await budgetOf(request).spend(() => service.enqueueChartTasks(requests, callerOf(request), { idempotencyKey, trace: queue.telemetry.callerTrace(request.headers) }))
   if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
   reply.code(202)
   if (hasRoute('getChartBatch')) reply.header('location', `${pathOf(request)}/${batch_id}`)
@@ -82,10 +82,10 @@ async function getChartBatch (context: RouteContext, request: BatchRequest, repl
 }
 
 async function cancelChartBatch (context: RouteContext, request: BatchRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const { service, access } = context
+  const { queue, access } = context
   const { batch_id } = request.params
   await access.ownBatch(request, batch_id, 'cancel')
-  const batch = await budgetOf(request).spend(() => service.answers.cancelledBatch(batch_id))
+  const batch = await budgetOf(request).spend(() => queue.answers.cancelledBatch(batch_id))
   if (!batch) throw new errors.CHARTS_ERR_BATCH_NOT_FOUND()
   return sendBatch(context, request, reply, batch)
 }

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { MessageListing } from '../../service/message-listing.ts'
-import type { QueueService } from '../../service/queue-service.ts'
+import type { OpenAnswers } from '../../service/open-answers.ts'
 import type { ChartTask, StoredTask } from '../../task.ts'
 import { callerOf } from '../access.ts'
 import { chartJson, listPieces } from '../large-responses.ts'
@@ -28,25 +28,25 @@ export const messageRoutes: readonly Route[] = [
   }
 ]
 
-async function getMessageCharts ({ service, access, largeResponses }: RouteContext, request: MessageRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function getMessageCharts ({ queue: { answers }, access, largeResponses }: RouteContext, request: MessageRequest, reply: FastifyReply): Promise<FastifyReply> {
   const message_id = request.params.message_id.toLowerCase()
   await access.checkMessage(request, message_id)
   const caller = callerOf(request)
   const budget = budgetOf(request)
   const mayRead = (task: ChartTask | null) => budget.exempt(() => access.mayRead(request, message_id, task))
   return largeResponses.send(caller.user_id, reply, async function * () {
-    const listing = await service.answers.message(message_id, caller, { ...request.query, mayRead })
+    const listing = await answers.message(message_id, caller, { ...request.query, mayRead })
     // A stream of the message that starts with this cursor continues without a gap.
     reply.header('stream-cursor', listing.cursor)
-    yield * messagePieces(service, listing)
+    yield * messagePieces(answers, listing)
   })
 }
 
 /** The JSON of a message. Its order is that of the listing, which must be read in order. */
-async function * messagePieces (service: QueueService, listing: MessageListing): AsyncGenerator<string, void, void> {
+async function * messagePieces (answers: OpenAnswers, listing: MessageListing): AsyncGenerator<string, void, void> {
   let hasActive = false
   yield '{"active_tasks":['
-  for await (const piece of listPieces(withEstimates(service, listing.active()), taskJson)) {
+  for await (const piece of listPieces(withEstimates(answers, listing.active()), taskJson)) {
     hasActive = true
     yield piece
   }
@@ -59,8 +59,8 @@ async function * messagePieces (service: QueueService, listing: MessageListing):
 
 const taskJson = (task: ChartTask): string => JSON.stringify(publicTask(task))
 
-async function * withEstimates (service: QueueService, slices: AsyncIterable<StoredTask[]>) {
-  for await (const tasks of slices) yield await service.answers.estimated(tasks)
+async function * withEstimates (answers: OpenAnswers, slices: AsyncIterable<StoredTask[]>) {
+  for await (const tasks of slices) yield await answers.estimated(tasks)
 }
 
 async function * oneByOne<T> (items: AsyncIterable<T>) {

@@ -85,10 +85,10 @@ export const taskRoutes: readonly Route[] = [
 ]
 
 async function createChart (context: RouteContext, request: CreateRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const { service, access, preferWait, hasRoute } = context
+  const { service, queue, access, preferWait, hasRoute } = context
   const idempotencyKey = idempotencyKeyOf(request)
   await access.checkCreate(request, request.body)
-  const enqueued = await budgetOf(request).spend(() => service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey, trace: service.telemetry.callerTrace(request.headers) }))
+  const enqueued = await budgetOf(request).spend(() => service.enqueueChartTask(request.body, callerOf(request), { idempotencyKey, trace: queue.telemetry.callerTrace(request.headers) }))
   const { outcome } = enqueued
   const { task } = await preferWait.wait(request, reply, enqueued.task)
   if (outcome === 'replayed') reply.header('idempotent-replayed', 'true')
@@ -116,10 +116,10 @@ async function getChartStatus (context: RouteContext, request: TaskRequest, repl
 }
 
 async function getChartResult (context: RouteContext, request: TaskRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const { service, access, preferWait, hasChartStore } = context
+  const { queue, access, preferWait, hasChartStore } = context
   const { task: found, isOwn } = await access.visibleTask(request, request.params.task_id)
   const { task } = isOwn ? await preferWait.wait(request, reply, found) : { task: found }
-  const read = () => service.answers.chart(task)
+  const read = () => queue.answers.chart(task)
   const chart = task.status === ChartStatus.COMPLETED ? await (hasChartStore ? read() : budgetOf(request).spend(read)) : null
   if (chart) return sendJsonText(reply, chartJson(chart))
   if (!isOwn) throw new errors.CHARTS_ERR_TASK_NOT_FOUND()
@@ -144,6 +144,6 @@ async function cancelChart ({ service, access }: RouteContext, request: TaskRequ
 }
 
 /** `Retry-After` of an unfinished task in seconds, from its estimate. */
-function retryAfter ({ service }: RouteContext, request: FastifyRequest, task: ChartTask): Promise<number> {
-  return budgetOf(request).estimate(() => service.askAgainIn(task), DEFAULT_RETRY_SECONDS)
+function retryAfter ({ queue }: RouteContext, request: FastifyRequest, task: ChartTask): Promise<number> {
+  return budgetOf(request).estimate(() => queue.estimates.retryAfter(task), DEFAULT_RETRY_SECONDS)
 }

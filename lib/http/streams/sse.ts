@@ -30,13 +30,13 @@ export function framesOf<T> (watch: (signal: AbortSignal) => AsyncIterable<T>, t
  */
 export function sseHandler<R extends FastifyRequest> (admit: (context: RouteContext, request: R) => Promise<SendFrames | null>) {
   return async (context: RouteContext, request: R, reply: FastifyReply): Promise<void> => {
-    const { service, streams, streamTimings } = context
+    const { queue, streams, streamTimings } = context
     let send: SendFrames | null
     try {
       send = await admit(context, request)
     } catch (error) {
       if (!isStoreUnavailable(error)) throw error
-      service.telemetry.refused(error)
+      queue.telemetry.refused(error)
       return refuseForNow(begin(reply), 'not reachable, come back')
     }
     // 204 stops an EventSource for good.

@@ -44,13 +44,13 @@ export async function registerWebSocket (fastify: FastifyInstance, path: string)
  * Checks access before the upgrade, so that a refusal has a status code. If the store is unavailable, the upgrade goes on and the close
  * code says so: a browser shows no status code to its page.
  */
-export async function admitSocket ({ service, access, allowedOrigins }: RouteContext, request: SocketRequest): Promise<void> {
+export async function admitSocket ({ queue, access, allowedOrigins }: RouteContext, request: SocketRequest): Promise<void> {
   if (!isAllowedOrigin(request, allowedOrigins)) throw new errors.CHARTS_ERR_ORIGIN_FORBIDDEN()
   try {
     (request as AdmittedRequest)[kTask] = await access.ownTask(request, request.params.task_id, 'read')
   } catch (error) {
     if (!isStoreUnavailable(error)) throw error
-    service.telemetry.refused(error)
+    queue.telemetry.refused(error)
   }
 }
 

@@ -1,3 +1,4 @@
+import { matchesFilter } from '../../task-filter.ts'
 import { ChartStatus, isFinished, type StoredTask } from '../../task.ts'
 import type { EndedTasks, ListQuery, MessageQuery, MessageTasks, QueueSnapshot, QueueStats, TaskDetails, TaskPage, TaskRef } from '../task-store.ts'
 import { MAX_IN_SNAPSHOT, MAX_LISTED, MAX_LISTED_BYTES, MAX_SNAPSHOT_SEARCHED } from '../rules.ts'
@@ -113,13 +114,9 @@ export class Reads {
   }
 
   list ({ filter, limit, cursor }: ListQuery): TaskPage<StoredTask> {
-    const { status, user_id, tenant, error_code, created_after = -Infinity, created_before = Infinity, unfinished = false } = filter
+    const { status, unfinished = false } = filter
     const position = cursor === null ? null : readCursor(cursor)
     const after = position ? { score: Number(position.score), id: position.task_id } : undefined
-    const isInTime = (created_at: string) => Date.parse(created_at) >= created_after && Date.parse(created_at) < created_before
-    const fits = ({ task, draft }: Entry) => (status ?? task.status) === task.status &&
-      (user_id ?? draft.user_id) === draft.user_id && (tenant ?? draft.tenant) === draft.tenant &&
-      (error_code ?? task.error_code) === task.error_code && isInTime(task.created_at)
     const found: StoredTask[] = []
     let looked = 0
     let bytes = 0
@@ -129,7 +126,7 @@ export class Reads {
       if (!wanted || (position?.index === 'finished' && name === 'active')) continue
       for (const { id, score } of members.backwards(position?.index === name ? after : undefined)) {
         const entry = this.#state.entries.get(id)!
-        const task = fits(entry) ? this.shown(entry) : null
+        const task = matchesFilter(entry.task, entry.draft.tenant, filter) ? this.shown(entry) : null
         if (looked === MAX_LISTED || (task && (found.length === limit || bytes >= MAX_LISTED_BYTES))) return { tasks: found, cursor: reached && toCursor(reached) }
         if (task) {
           found.push(task)
