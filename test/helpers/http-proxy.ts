@@ -29,7 +29,7 @@ export interface HttpProxy {
   next (isWanted: (request: Passed) => boolean): Promise<Passed>
 }
 
-const REQUEST_TIMEOUT_MS = 60_000
+const REQUEST_TIMEOUT_MS = 240_000
 
 /** A proxy between a client and a server, with the faults that proxies have. */
 export async function startHttpProxy (t: { teardown (ended: () => unknown): unknown }, target: string): Promise<HttpProxy> {
