@@ -2,7 +2,7 @@
 -- cancel: cancels a task that waits or runs.
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] task_id
--- Returns { task or false, all that this call ended, 1 if work was deferred }
+-- Returns { task or false, all that this call ended, 1 if work was deferred }; a repetition ends nothing and returns the task as it is
 -- Atomic because, if a cancel and a completion race, one of them wins for good. Runs where Redis is full: it ends work.
 --- @include "lifecycle"
 local id = ARGV[2]

@@ -3,7 +3,7 @@
 -- KEYS[1] prefix
 -- ARGV[1] now (ms, '' = TIME)  [2] bytes, then task_ids
 -- Returns { task or false … }, at least one where any was asked for
--- Atomic because a task and its place in the queue must be of the same moment.
+-- Atomic because a task and its position in the queue must be of the same moment.
 --- @include "base"
 local ids, found, room = { unpack(ARGV, 3) }, {}, tonumber(ARGV[2])
 fetch(ids)

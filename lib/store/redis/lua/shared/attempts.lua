@@ -66,7 +66,7 @@ local function count_running(tenant, cap)
   return counted('running', tenant)
 end
 
--- The task that gets the place of a popped one: a lower task of its tenant, if that has been given the place (capped.lua).
+-- The task that starts in place of a popped one: the lower task of its tenant that the place is reserved for (capped.lua), else the popped one.
 local function task_for_place(task, queue_number, score, has_deferred)
   -- A task that has run before goes first in any case.
   local id = claim.max_running > 0 and queue_number > 1 and pop_reserved(task.terms.tenant)

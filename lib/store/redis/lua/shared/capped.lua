@@ -1,5 +1,6 @@
--- Tasks whose tenant is at its cap of running tasks wait in `capped:<tenant>`. The score has the place of the task's queue in QUEUES, times
--- MAX_TURN, and its turn.
+-- Tasks whose tenant is at its cap of running tasks wait in `capped:<tenant>`. The score is the number of the task's queue in QUEUES times
+-- MAX_TURN, plus its turn. Tasks that have run before are capped as well; their queue has the number 1, so they return first.
+-- A place is one more task that the tenant may run: each ended attempt frees one.
 
 -- Tasks that one call moves there or back: Redis serves no other client meanwhile.
 local MAX_CAPPED_MOVES = RULES.MAX_CAPPED_MOVES
@@ -10,9 +11,10 @@ local function hold_at_cap(id, tenant, queue_number, score)
   call('ZADD', Q .. 'capped:' .. tenant, string.format('%.0f', queue_number * MAX_TURN + turn), id)
 end
 
--- The next capped task of a tenant, as id and score. Of 21 places, 16 go to a high task, 4 to a normal and 1 to a low one, if there are such:
--- else a tenant's high tasks would starve its lower ones. In `turns:low`, '+tenant' counts the places, and '=tenant' names the lower task
--- that has got one, so that no higher task of the tenant takes it.
+-- The next capped task of a tenant, as id and score. Of 21 freed places, 16 go to the first capped task, 4 to the first normal one and 1 to
+-- the first low one; if there is no such task, also to the first: else a tenant's high tasks would starve its lower ones. In `turns:low`,
+-- '+tenant' counts the places, and '=tenant' names the lower task that one is reserved for, so that no higher task of the tenant gets it.
+-- A place that goes to a task that has run before is not counted.
 local function next_capped(key, tenant)
   local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head[1] or tonumber(head[2]) < 2 * MAX_TURN then return head end
@@ -25,7 +27,7 @@ local function next_capped(key, tenant)
   return lower
 end
 
--- Removes the lower task that has got the tenant's next place from its queue, and returns its id; else nil or false.
+-- Removes the task that the tenant's next place is reserved for from its queue, and returns its id; nil or false if there is none.
 local function pop_reserved(tenant)
   local id = call('HGET', Q .. 'turns:low', '=' .. tenant)
   if not id then return end
@@ -34,14 +36,15 @@ local function pop_reserved(tenant)
   return call('ZREM', queue('normal'), id) + call('ZREM', queue('low'), id) > 0 and id
 end
 
--- After a task of a tenant has stopped running: its next capped task returns to its queue, with the turn that it had there, which is due.
+-- After a task of a tenant has stopped running: its next capped task returns to its queue with the turn that it had. That turn has passed, so
+-- the task is among the first there.
 -- `cap`: the cap of the worker that calls; nil if no worker does; 0 for none.
 local function readmit_capped(tenant, cap)
   local key = Q .. 'capped:' .. tenant
   if call('EXISTS', key) == 0 then return end
   -- If the cap was raised or lifted, there is more than one place.
   local room = cap == 0 and MAX_CAPPED_MOVES or math.max(1, (cap or 0) - counted('running', tenant))
-  -- The place that was freed is given on even where this call has moved as many as it may.
+  -- The freed place is always used, even if this call has moved as many tasks as it may.
   for _ = 1, math.max(1, math.min(room, MAX_CAPPED_MOVES - readmitted)) do
     readmitted = readmitted + 1
     local id, score = unpack(next_capped(key, tenant))

@@ -27,7 +27,7 @@ local function remove_waiting(task)
   end
   for _, dep in ipairs(terms.deps or {}) do call('ZREM', Q .. 'dependents:' .. dep, id) end
   count('waiting', terms.tenant, -1)
-  -- A place for the tenant may have been freed for this very task.
+  -- The task may have been the one that a freed place of its tenant was used for (capped.lua): the next capped task gets it.
   readmit_capped(terms.tenant)
 end
 

@@ -4,8 +4,8 @@
 -- above a limit.
 local MAX_ROOM_LOOKED_AT, ROOM_PAGE = 1000, 100
 
--- Counts the places that superseded tasks free, by this call or an earlier one that has not cancelled them yet: `waiting` and `scheduled` ones
--- of the tenant, and `ready` ones of all tenants. Stops once there are as many as `needed`.
+-- Counts the superseded tasks that still count against the limits, because this call is about to cancel them or an earlier one has deferred that:
+-- `waiting` and `scheduled` ones of the tenant, and `ready` ones of all tenants. Stops once there are as many as `needed`.
 local function count_freed_room(older, owners, kept, tenant, needed)
   local room, looked, seen = { waiting = 0, scheduled = 0, ready = 0 }, 0, {}
   local function is_enough()

@@ -1,12 +1,15 @@
 -- The order of waiting tasks. Tasks that have run before go first. Under full load, of every 21 others 16 are high, 4 normal and 1 low
 -- (stride scheduling: Waldspurger and Weihl, 1995). Within a priority, tenants take turns (turns.lua).
+-- These files compute the order and change together: queue.lua, leave.lua, capped.lua and pop.lua; plain-enqueue.lua and plain-claim.lua, which
+-- repeat their rules for the common case; position.lua, which predicts the result. store/memory/fair-queue.ts is the model.
 local PRIORITIES = { 'high', 'normal', 'low' }
 local STRIDE = { high = RULES.STRIDE_HIGH, normal = RULES.STRIDE_NORMAL, low = RULES.STRIDE_LOW }
 local QUEUES = { 'requeued', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
 
--- The hash `shares`, read at the first use and written by write_tenants: for each priority when it is due (`high`) and the turn that it
--- serves (`round:high`); the `clock` that they are due on; and `order`, which numbers arrivals.
+-- The hash `shares`, read at the first use and written by write_tenants. For each priority: when it is due (`high`), and its current turn,
+-- which is that of the task popped last (`round:high`). `clock`: when the priority that was served last was due. `order`: number of the last
+-- arrival.
 local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
 local shares
 local changed_shares = {}

@@ -3,8 +3,8 @@ local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* 
 -- The braces of a request.
 local OPENING, CLOSING = string.byte('{}', 1, 2)
 
--- The tasks whose turn it is, by the rules of pop.lua: { ids; by priority how many of them are used, when it is due next and which round it
--- serves; the clock; whether more wait }. Nil if the order cannot be told from the queues alone.
+-- The tasks whose turn it is, by the rules of pop.lua: { ids; by priority how many of them are used, when it is due next and the score of the
+-- last one; the clock; whether more wait }. Nil if the order cannot be told from the queues alone.
 local function next_tasks(wanted)
   local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do

@@ -64,7 +64,7 @@ end
 
 -- Records and long requests of the new tasks, what enters the queues and `active`, and the messages, each as arguments of one command.
 local new_values, queue_additions, active, messages = {}, {}, {}, {}
--- The task of the draft that begins at ARGV[d]. `extras`: JSON behind its terms, or ''.
+-- The task of the draft that begins at ARGV[d], with a turn by the rule of enqueue_task. `extras`: JSON behind its terms, or ''.
 local function create_plain(d, user, tenant, extras)
   local id, head, dedup_key, request, at = ARGV[d], ARGV[d + 1], ARGV[d + 2], ARGV[d + 3], digits[now]
   local message, priority = string.match(head, '^(%S+) (%l+)')

@@ -1,7 +1,7 @@
 -- The common case of settling and claiming: attempts that end with a chart, whose tasks nothing depends on, and waiting tasks that have not run
 -- before; nothing is due, capped, paused or deferred. Reads everything before it writes anything. In any other case returns nil with nothing
 -- changed, and the rest of the script does the work: Lua takes longer to create that script's functions than to run all of this.
--- ARGV as in settle-attempts.lua.
+-- ARGV as in settle-and-claim.lua.
 --- @include "start"
 --- @include "expiry-clock"
 --- @include "last-claim"

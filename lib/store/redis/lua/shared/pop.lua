@@ -14,7 +14,7 @@ local function queue_of(id)
   end
 end
 
--- Whether a PENDING task is in a queue, or where its time, its dependencies or a place for its tenant is waited for.
+-- Whether a PENDING task is somewhere that leads it to a worker: in a queue, in `delayed`, capped, or waiting for dependencies.
 local function is_placed(task)
   return queue_of(task.id) or task.state.step == 'waiting_for_dependencies' or call('ZSCORE', Q .. 'delayed', task.id) or
     call('ZSCORE', Q .. 'capped:' .. task.terms.tenant, task.id)
@@ -53,7 +53,7 @@ local function head_of(name, n)
   if head.used < head.read then return head end
 end
 
--- The next task, the place of its queue in QUEUES, and its score; nil if all queues are empty. `n`: how many tasks are wanted.
+-- The next task, the number of its queue in QUEUES, and its score; nil if all queues are empty. `n`: how many tasks are wanted.
 local function pop(n)
   if next(queue_additions) then flush_queues() end
   local best = head_of('requeued', n) and 1

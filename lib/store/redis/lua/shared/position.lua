@@ -1,10 +1,10 @@
 --- @include "order"
--- Where a waiting task stands, by the rules of pop.lua.
+-- The position of a waiting task, by the rules of pop.lua.
 local PRIORITY_RANK = { high = 1, normal = 2, low = 3 }
 -- How many queues have tasks. Counted once, because positions are asked for after a call has written its queues.
 local queues_in_use
 
--- 1 for the next task, if no other is added. Nil where the task does not wait in a queue.
+-- 1 for the next task, if no other is added. Nil if the task waits outside the queues: for a time, for dependencies, or capped.
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
   if not rank then

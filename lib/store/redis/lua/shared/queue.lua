@@ -45,8 +45,8 @@ local function add_timed(key, time, id)
   any_timed = true
 end
 
--- The tenant's next turn is a round (by its weight) after its last one, or after the turn that is being served: a backlog delays only its own
--- tenant.
+-- The tenant's next turn is a round, divided by its weight and rounded down, after the later of its last turn and the current turn of the
+-- priority: a backlog delays only its own tenant. create_plain has the same rule.
 local function enqueue_task(id, terms)
   local priority, tenant = terms.priority, terms.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (terms.weight or 1))

@@ -1,11 +1,5 @@
 -- Ends leases, then claims the next tasks: what settle and settle-and-claim do. They differ in whether a full Redis refuses them.
--- ARGV[1] now (ms, '' = TIME)  [2] worker, '' where nothing is to be claimed  [3] claim id  [4] n  [5] lease (ms)  [6] most running tasks of a tenant, 0 = off
--- ARGV[7] attempts that go on in the worker meanwhile  [8] lane (0 or 1)
--- then for each lease seven: task_id  lease  verb  and
---   complete: chart_id, content or '' where the host keeps it, '1' where the state is enough of an answer, ''
---   fail: code, message, delay (ms; '' = the task's own backoff, 'never' = no more attempts), random 0-1 for the jitter
---   release: '', '', '', ''
--- last: what the time should be or ''
+-- ARGV as in settle-and-claim.lua.
 --- @include "last-claim"
 --- @include "lifecycle"
 --- @include "clock-set-back"

@@ -1,8 +1,8 @@
 -- What stands behind the final state in the record of a task: its terms, and a short request.
 local function record_tail(task) return string.sub(task.record, string.find(task.record, '\n', 1, true), -1) end
 
--- A task in a reply: { its record, its state or false where the record has it, its place in the queue or false, its request where that has a
--- key of its own }. False if there is no such task.
+-- A task in a reply: { its record, its state or false where the record has it, its position in the queue or false, its request where that has
+-- a key of its own }. False if there is no such task.
 local function task_reply(id)
   local task = find_kept(id)
   if not task or task.state.status == 'LOST' then return false end

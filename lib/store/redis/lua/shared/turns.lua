@@ -1,7 +1,7 @@
 --- @include "tenants"
 -- Whose turn it is within a priority (start-time fair queueing: Goyal, Vin and Cheng, 1996), and how many tasks a tenant has.
 
--- Length of a round: a tenant of weight 1 has one turn in it, one of weight 3 has three.
+-- Length of a round on the scale of turns: a tenant of weight 1 has one turn in it, one of weight 3 has three.
 local ROUND = RULES.ROUND
 
 -- 0 where it was lost, or is no count.
@@ -22,7 +22,7 @@ local function counted(key, tenant)
   return stored[tenant] + (count_changes[key][tenant] or 0)
 end
 
--- The turn of the last task of the tenant that waits.
+-- The tenant's last turn: that of its waiting task that was queued last. 0 if it has none.
 local function turn_of(priority, tenant)
   local known = turns[priority]
   known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
