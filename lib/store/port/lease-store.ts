@@ -4,9 +4,12 @@ import type { TraceContext } from './task-queue.ts'
 /** What one worker asks for when it claims tasks. */
 export interface Claim {
   readonly worker_id: string
-  /** Chosen by the caller. The latest claim of a lane, repeated with the same id, returns the same tasks and no others. */
+  /**
+   * Chosen by the caller. The latest claim of a lane, repeated with the same id within `leaseDuration`, returns those of its tasks that still
+   * run, and no others.
+   */
   readonly claim_id: string
-  /** 0 unless given; 1 for the second of two claims that a worker has under way. */
+  /** A worker may have two claims under way, one in each lane. The store remembers the latest claim of each. Default: 0. */
   readonly lane?: 0 | 1 | undefined
   /** Maximum number of tasks to claim. 0: only collect expired leases and what else is due. */
   readonly count: number
@@ -28,7 +31,10 @@ export interface LostWorkers {
 export interface ClaimedTask {
   readonly task: StoredTask
   readonly request: ChartRequest
-  /** The fence: 1 for the first claim of the task, one more with each further claim, never given back. */
+  /**
+   * The fence: 1 for the first claim of the task, one more with each further claim, never given back. It is the current lease until it is
+   * settled, collected or cancelled; its time alone does not end it.
+   */
   readonly lease: number
   readonly priority: ChartPriority
   /** ms since the epoch: the draft's `run_at`. */
@@ -84,7 +90,10 @@ export type Settlement = { readonly task_id: string, readonly lease: number } & 
 )
 
 export interface Settled {
-  /** False: the lease was not the current one, and nothing was written. */
+  /**
+   * True: this call has settled the lease, or an earlier call with the same verb has and the task was not claimed since. False: the lease is
+   * not the current one, and nothing was written.
+   */
   readonly current: boolean
   /** The task, if it has ended with this attempt; else null. */
   readonly finished: StoredTask | null
@@ -113,7 +122,11 @@ export interface Checkpoint {
   readonly maxBytes: number
 }
 
-/** What a worker does with leases. A call with a lease that is not the current one changes nothing. */
+/**
+ * What a worker does with leases. A call with a lease that is not the current one changes nothing. A lease is current from its claim until it is
+ * settled, its expiry is collected, or the task is cancelled. So an attempt whose lease has expired can still complete until a claim collects
+ * the lease; after that it cannot, even if no worker has claimed the task again.
+ */
 export interface LeaseStore {
   /**
    * Claims up to `count` tasks. First it collects what is due: expired leases, queue timeouts, retries and scheduled tasks. It may return
@@ -121,9 +134,10 @@ export interface LeaseStore {
    */
   claim (claim: Claim): Promise<Claimed>
   /**
-   * Ends attempts and, with a claim, claims the next tasks in the same round trip. Without one it collects nothing: if the reply were lost,
-   * the endings could not be replayed. A store that is full ends the attempts, claims nothing new, and says in `due` when to ask again.
-   * `settled` has the order of the settlements. A settlement repeated with the same lease and verb answers as the first one did.
+   * Ends attempts and, with a claim, claims the next tasks in the same round trip. Without a claim it does not collect expired leases: only a
+   * claim id lets a reply be replayed, and the tasks that a collection ends are only in the reply. A store that is full ends the attempts,
+   * claims nothing new, and says in `due` when to ask again. `settled` has the order of the settlements. A settlement repeated with the same
+   * lease and verb answers as the first one did, until the task is claimed again: then it is not current.
    */
   settleAttempts (settlements: readonly Settlement[], claim: Claim | null): Promise<{ settled: Settled[], claimed: Claimed }>
   /** Stores progress and announces it. In the order of the reports; false: the lease is not the current one. */

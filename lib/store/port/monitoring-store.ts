@@ -39,7 +39,7 @@ export interface WorkerList {
   readonly updated_at: string
 }
 
-/** Registers workers. */
+/** Registers workers, and lists them. */
 export interface WorkerDirectory {
   /**
    * Registers a worker of this process, or updates it. The registration lasts until `removeWorker`, and at most eleven seconds longer than the
@@ -88,7 +88,7 @@ export interface HistoryMinute {
 /** What one process has counted since its previous addition. */
 export interface HistoryAddition {
   readonly process_id: string
-  /** Chosen by the caller: an addition repeated with the id of the latest one of its process adds nothing. */
+  /** Chosen by the caller: an addition repeated with the id of the latest one of its process, within an hour, adds nothing. */
   readonly addition_id: string
   readonly minutes: readonly HistoryMinute[]
 }

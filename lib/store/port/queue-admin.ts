@@ -32,7 +32,7 @@ export interface TaskPage<Task extends ChartTask = ChartTask> {
   readonly cursor: string | null
 }
 
-/** What an operator does with the queue. */
+/** What an operator does with the queue, and the cleanup that every worker runs. */
 export interface QueueAdmin {
   /**
    * Tasks that match, unfinished ones first, each kind newest first. A task that exists during the whole listing and keeps its kind is on

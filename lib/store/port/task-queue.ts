@@ -128,19 +128,19 @@ export interface Cancelled {
 
 /** Accepts tasks, and cancels them. */
 export interface TaskQueue {
-  /** Accepts a task, or answers with a duplicate. A repetition with the same `task_id` answers as the first call did. */
+  /** Accepts a task, or answers with a duplicate. A repetition with the same `task_id` answers as the first call did, while the task is kept. */
   enqueue (draft: TaskDraft): Promise<EnqueueOutcome>
   /**
    * Accepts all tasks of a batch, or none. The drafts, at least one, share user, tenant, weight, retention, retry, limits and idempotency key.
-   * A repetition with the same `batch_id` answers as the first call did.
+   * A repetition with the same `batch_id` answers as the first call did, while the batch is kept.
    */
   enqueueBatch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome>
-  /** Cancels an unfinished task; its dependents are FAILED with it. Null: the task is unknown. */
+  /** Cancels an unfinished task; its dependents are FAILED with it. A repetition returns the task and ends nothing. Null: the task is unknown. */
   cancel (task_id: string): Promise<Cancelled | null>
   /**
    * Cancels the unfinished ones of these tasks in one step, so that one that depends on another is CANCELLED and not FAILED. Returns all
-   * tasks that this call has ended. Some effects may be `deferred`, as with `Claimed`. Pass many tasks in parts, dependents first: the store
-   * serves nobody else during a call.
+   * tasks that this call has ended: none if it is repeated. Some effects may be deferred, as with `Claimed`. Pass many tasks in parts,
+   * dependents first: the store serves nobody else during a call.
    */
   cancelAll (task_ids: readonly string[]): Promise<StoredTask[]>
 }
