@@ -1,5 +1,4 @@
-import type { TraceContext } from './store/task-store.ts'
-import type { Chart, ChartRequest, JsonValue } from './task.ts'
+import type { Chart, ChartRequest, JsonValue, TraceContext } from './task.ts'
 
 /** The part of a pino logger that this package uses. */
 export interface Logger {

@@ -7,7 +7,7 @@ export {
   ChartGenerationError, errors, isChartsError, type ChartGenerationErrorOptions, type ChartsError, type ChartsErrorCode, type FailureCode
 } from './errors.ts'
 export { BatchRequestSchema, ChartPriority, ChartSchema, ChartStatus, ChartTaskSchema, ChartVisibility, CreateChartRequestSchema } from './task.ts'
-export type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRequest, Identity, JsonValue, PublicChartTask, StoredTask } from './task.ts'
+export type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRequest, Identity, JsonValue, PublicChartTask, StoredTask, TraceContext } from './task.ts'
 export type { AbortCode, ChartContent, GenerateChart, GenerateContext, Logger, ProgressUpdate } from './generator.ts'
 export type { BackoffOptions, LimitsOptions, RetentionOptions, RetryOptions, RouteLogOptions, StreamOptions, WorkerOptions } from './options/types.ts'
 export type { Access, Authorize, Identify, Operation } from './http/access.ts'
@@ -20,7 +20,7 @@ export type { EnqueueBatchResult, EnqueueOptions, EnqueueResult } from './servic
 export type { BulkFilter, BulkOptions, BulkResult } from './service/bulk.ts'
 export type { FailureGroup, Histogram, Percentiles, QueueFailures, QueueHistory, QueueHistoryMinute } from './service/monitoring.ts'
 export type { ListTasksOptions } from './service/task-list.ts'
-export type { AttemptRecord, QueueStats, RunningAttempt, TaskDetails, TaskPage, TaskStore, TraceContext, WorkerEntry, WorkerList } from './store/task-store.ts'
+export type { AttemptRecord, QueueStats, RunningAttempt, TaskDetails, TaskPage, TaskStore, WorkerEntry, WorkerList } from './store/task-store.ts'
 export type {
   AttemptEndedMessage, CancelDeliveredMessage, CancelMessage, ClaimMessage, ClaimedMessage, EstimateMessage, FeedMessage, LeaseExpiredMessage, ObservedQueue,
   ProcessMessage, RefusedMessage, SendMessage, SettleMessage, StepMessage, StreamMessage, TaskEndedMessage, Telemetry, ThreadMessage

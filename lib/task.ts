@@ -140,6 +140,12 @@ export interface ChartRequest<Params = JsonValue> {
   readonly params?: Params
 }
 
+/** A place in a trace, as W3C Trace Context writes it. */
+export interface TraceContext {
+  readonly traceparent: string
+  readonly tracestate?: string
+}
+
 /** The caller. The tenant is `org_id`, or `user_id` where there is none. Both have 1 to 512 characters of well-formed Unicode. */
 export interface Identity {
   readonly user_id: string

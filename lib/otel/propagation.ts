@@ -1,5 +1,5 @@
+import type { TraceContext } from '../task.ts'
 import { context, createTraceState, isSpanContextValid, ROOT_CONTEXT, trace, type Context, type SpanContext } from '@opentelemetry/api'
-import type { TraceContext } from '../store/task-store.ts'
 import type { Traced } from '../telemetry/channels.ts'
 
 /** The trace context of a span. In W3C format whatever propagator the host uses, because two hosts of a queue may use different ones. */

@@ -1,5 +1,5 @@
+import type { TraceContext } from '../task.ts'
 import { context, SpanKind, SpanStatusCode, trace, type Attributes, type Context, type Exception, type Link, type Span, type SpanOptions, type Tracer } from '@opentelemetry/api'
-import type { TraceContext } from '../store/task-store.ts'
 import { tracingChannels, type ObservedQueue, type Traced } from '../telemetry/channels.ts'
 import { errorTypeOf } from './error-type.ts'
 import { ATTRIBUTES, SYSTEM } from './names.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { EnqueuedTask, Retention, RetryPolicy, StoreClock, TaskDraft, TaskQueue, TraceContext } from '../store/task-store.ts'
-import type { BatchedChartRequest, ChartTask, CreateChartRequest, Identity } from '../task.ts'
+import type { EnqueuedTask, Retention, RetryPolicy, StoreClock, TaskDraft, TaskQueue } from '../store/task-store.ts'
+import type { BatchedChartRequest, ChartTask, CreateChartRequest, Identity, TraceContext } from '../task.ts'
 import { resolveRefs } from './batch-refs.ts'
 import { enqueueWithChartChecks } from './chart-checks.ts'
 import type { DeferredWork } from './deferred-work.ts'

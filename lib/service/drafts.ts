@@ -1,6 +1,6 @@
 import { errors } from '../errors.ts'
-import type { Retention, RetryPolicy, TaskDraft, TraceContext } from '../store/task-store.ts'
-import { ChartPriority, ChartVisibility, type ChartRequest, type CreateChartRequest } from '../task.ts'
+import type { Retention, RetryPolicy, TaskDraft } from '../store/task-store.ts'
+import { ChartPriority, ChartVisibility, type ChartRequest, type CreateChartRequest, type TraceContext } from '../task.ts'
 import { timeOf } from './arguments.ts'
 import { digest } from './digest.ts'
 import { tenantOf, type WeightedOwner } from './identity.ts'

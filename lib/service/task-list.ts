@@ -1,5 +1,6 @@
 import { errors } from '../errors.ts'
-import type { ListQuery, TaskFilter } from '../store/task-store.ts'
+import type { ListQuery } from '../store/task-store.ts'
+import type { TaskFilter } from '../task-filter.ts'
 import { ChartStatus } from '../task.ts'
 import { hostIdOf, timeOf } from './arguments.ts'
 import { tenantOf } from './identity.ts'

@@ -1,6 +1,6 @@
 import { channel, tracingChannel, type Channel, type TracingChannel } from 'node:diagnostics_channel'
-import type { AttemptRecord, Cancelled, Settled, Settlement, EnqueuedTask, QueueStats, Claimed, TraceContext } from '../store/task-store.ts'
-import type { ChartPriority, ChartTask } from '../task.ts'
+import type { AttemptRecord, Cancelled, Settled, Settlement, EnqueuedTask, QueueStats, Claimed } from '../store/task-store.ts'
+import type { ChartPriority, ChartTask, TraceContext } from '../task.ts'
 
 /** A queue as messages refer to it: one object for each service, plugin or worker of this process. */
 export interface ObservedQueue {

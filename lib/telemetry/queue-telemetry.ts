@@ -1,6 +1,6 @@
 import { withDeadline } from '../async.ts'
-import type { Cancelled, Claim, Claimed, ClaimedTask, QueueStatistics, QueueStats, Settled, Settlement, StoreClock, TaskReader, TraceContext } from '../store/task-store.ts'
-import { ChartStatus, type ChartTask } from '../task.ts'
+import type { Cancelled, Claim, Claimed, ClaimedTask, QueueStatistics, QueueStats, Settled, Settlement, StoreClock, TaskReader } from '../store/task-store.ts'
+import { ChartStatus, type ChartTask, type TraceContext } from '../task.ts'
 import {
   channels, traceOperation, tracingChannels, type ObservedQueue, type ProcessMessage, type SendMessage, type StepMessage, type Telemetry, type Transport
 } from './channels.ts'

@@ -1,4 +1,4 @@
-import type { TraceContext } from '../store/task-store.ts'
+import type { TraceContext } from '../task.ts'
 
 /** Version, trace id, span id, flags. Ids of zeros, and version ff, are invalid (W3C Trace Context). */
 const TRACEPARENT = /^(?!ff)[\da-f]{2}-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/

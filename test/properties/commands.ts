@@ -1,6 +1,5 @@
 import * as fc from 'fast-check'
-import type { TraceContext } from '../../lib/store/task-store.ts'
-import { ChartPriority, ChartVisibility } from '../../lib/task.ts'
+import { ChartPriority, ChartVisibility, type TraceContext } from '../../lib/task.ts'
 
 /** What is asked for; numbers stand for the n-th of what there is, whatever that will be when it is played. */
 export interface Wish {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { BatchOutcome, Settlement, EnqueueOutcome, Claim, Claimed, TaskDraft, TaskFilter, TaskPage, TaskStore } from '../../lib/store/task-store.ts'
+import type { BatchOutcome, Settlement, EnqueueOutcome, Claim, Claimed, TaskDraft, TaskPage, TaskStore } from '../../lib/store/task-store.ts'
+import type { TaskFilter } from '../../lib/task-filter.ts'
 import { ChartVisibility, type ChartTask } from '../../lib/task.ts'
 import { DELAY, LEASE, RETENTION, type SettlementWish, type Command, type ClaimWish, type Terms, type Wish } from './commands.ts'
 

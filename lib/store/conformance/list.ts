@@ -1,6 +1,6 @@
+import type { TaskFilter } from '../../task-filter.ts'
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import type { TaskFilter } from '../task-store.ts'
 import { cases, DAY, idsOf, listAll, listFirst, type Scene } from './scene.ts'
 
 const everyPage = async (scene: Scene, filter: TaskFilter, limit: number, cursor: string | null = null) => idsOf(await listAll(scene, filter, limit, cursor))

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { ChartPriority, ChartVisibility, type ChartRequest, type StoredTask } from '../../task.ts'
-import type { Settled, Settlement, RetryPolicy, Claim, Claimed, ClaimedTask, TaskDraft, TaskFilter, TaskPage, TaskRef, TaskStore } from '../task-store.ts'
+import type { Settled, Settlement, RetryPolicy, Claim, Claimed, ClaimedTask, TaskDraft, TaskPage, TaskRef, TaskStore } from '../task-store.ts'
+import type { TaskFilter } from '../../task-filter.ts'
 
 /** Opens a store that is empty and nobody else's; `now` is its only clock (ms). The case closes it. */
 export type OpenStore = (options: { now: () => number }) => Promise<TaskStore>

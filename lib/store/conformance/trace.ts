@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { ChartPriority } from '../../task.ts'
-import type { TraceContext } from '../task-store.ts'
+import { ChartPriority, type TraceContext } from '../../task.ts'
 import { cases, LEASE, type Scene } from './scene.ts'
 
 const TRACE: TraceContext = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'a/b="1\\2",c=d e' }

@@ -1,5 +1,4 @@
-import type { ChartPriority, ChartRequest, StoredTask } from '../../task.ts'
-import type { TraceContext } from './task-queue.ts'
+import type { ChartPriority, ChartRequest, StoredTask, TraceContext } from '../../task.ts'
 
 /** What one worker asks for when it claims tasks. */
 export interface Claim {

@@ -1,19 +1,5 @@
-import type { ChartStatus, ChartTask, StoredTask } from '../../task.ts'
-
-/** Which tasks to list: those that match every field that is given. */
-export interface TaskFilter {
-  readonly status?: ChartStatus | undefined
-  readonly user_id?: string | undefined
-  readonly tenant?: string | undefined
-  /** Of FAILED tasks. */
-  readonly error_code?: string | undefined
-  /** ms since the epoch: created then or later. */
-  readonly created_after?: number | undefined
-  /** ms since the epoch: created earlier. */
-  readonly created_before?: number | undefined
-  /** True: only tasks that have not ended. */
-  readonly unfinished?: boolean | undefined
-}
+import type { TaskFilter } from '../../task-filter.ts'
+import type { ChartTask, StoredTask } from '../../task.ts'
 
 export interface ListQuery {
   readonly filter: TaskFilter

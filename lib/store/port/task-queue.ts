@@ -1,4 +1,4 @@
-import type { ChartPriority, ChartRequest, StoredTask } from '../../task.ts'
+import type { ChartPriority, ChartRequest, StoredTask, TraceContext } from '../../task.ts'
 
 /** Attempts and the backoff between them; stored with the task when it is created. */
 export interface RetryPolicy {
@@ -20,12 +20,6 @@ export interface Retention {
   readonly task: number
   readonly status: number
   readonly messageIndex: number
-}
-
-/** A place in a trace, as W3C Trace Context writes it. */
-export interface TraceContext {
-  readonly traceparent: string
-  readonly tracestate?: string
 }
 
 /** A task about to be accepted. */

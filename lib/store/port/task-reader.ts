@@ -1,5 +1,4 @@
-import type { ChartPriority, ChartRequest, ChartTask, StoredTask } from '../../task.ts'
-import type { TraceContext } from './task-queue.ts'
+import type { ChartPriority, ChartRequest, ChartTask, StoredTask, TraceContext } from '../../task.ts'
 
 /** One attempt of a task. */
 export interface AttemptRecord {

@@ -1,7 +1,7 @@
 import { failureMessage } from '../../errors.ts'
-import { ChartStatus, isFinished, shownCancelled, type ChartPriority, type ChartRequest, type StoredTask } from '../../task.ts'
+import { ChartStatus, isFinished, shownCancelled, type ChartPriority, type ChartRequest, type StoredTask, type TraceContext } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
-import type { AttemptRecord, StepEntry, ClaimedTask, TaskDetails, TaskDraft, TaskState, TraceContext } from '../task-store.ts'
+import type { AttemptRecord, StepEntry, ClaimedTask, TaskDetails, TaskDraft, TaskState } from '../task-store.ts'
 
 /** A task as the scripts return it: its record, its state where that is not in the record, its place in the queue, and its request if apart. */
 export type RawTask = [record: string, state: string | null, position: number | null, request?: string]
