@@ -76,6 +76,10 @@ t.test('five minutes: a chart comes into the browser', { skip: noBrowser }, asyn
   await page.waitForSelector('svg rect')
   t.equal(await page.locator('svg rect').count(), 3)
   t.equal(await page.textContent('span'), 'completed')
+  const url = page.url()
+  await page.reload()
+  await page.waitForSelector('svg rect')
+  t.equal(page.url(), url, 'a reload shows the chart of the same message')
 
   await page.route('**/*.js', async route => {
     const file = new URL(route.request().url()).pathname
@@ -150,6 +154,7 @@ t.test('Redis and a worker: two processes, a cookie, and both end by themselves'
   const origin = `http://127.0.0.1:${PORT}`
   const charts = `${origin}/api/v1/analytics/charts`
   t.same(await (await fetch(`${origin}/ready`)).json(), { store: true, feed: true, writable: true })
+  t.match(await (await fetch(origin)).text(), '<button>Draw</button>', 'the page of the first stage')
 
   const body = JSON.stringify({ message_id: crypto.randomUUID() })
   const post = (headers: Record<string, string>) =>

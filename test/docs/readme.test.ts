@@ -74,10 +74,10 @@ t.test('its figures are those of the last full run', async t => {
   const rate = (scenario: string, column: number) => rows.find(([, name, unit]) => name === scenario && unit === 'tasks/s')?.[column]?.replace(/ \(.*/, '')
   const readme = readPage('README.md')
   for (const [row, scenarios] of Object.entries({
-    'enqueue one by one, 100 in flight': ['enqueue, one after the other', 'enqueue, 100 in flight'],
-    'process at concurrency 1, 100': ['process, concurrency 1', 'process, concurrency 100']
+    'enqueue one by one / 100 in flight': ['enqueue, one after the other', 'enqueue, 100 in flight'],
+    'process at concurrency 1 / 100': ['process, concurrency 1', 'process, concurrency 100']
   })) {
-    const systems = [3, 4, 5].map(column => scenarios.map(scenario => rate(scenario, column)).join(', '))
+    const systems = [3, 4, 5].map(column => scenarios.map(scenario => rate(scenario, column)).join(' / '))
     t.ok(readme.includes(`| tasks/s: ${row} | ${systems.join(' | ')} |`), systems.join(' | '))
   }
 })
