@@ -2,7 +2,7 @@
 // is generated from both: the text of a field there is its docstring here.
 import type { RegisterOptions } from 'fastify'
 
-/** How long finished tasks are kept. Nothing unfinished ever expires. Stored with each task when it is created. */
+/** How long finished tasks are kept. Unfinished tasks never expire. Stored with each task when it is created. */
 export interface RetentionOptions {
   /**
    * Seconds that a finished task and its chart are kept, from the end of the task.
@@ -58,15 +58,16 @@ export interface RetryOptions {
   backoff?: BackoffOptions | undefined
 }
 
-/** What one tenant, one request and one chart may take. The tenant is `org_id`, or `user_id` where there is none. */
+/** Limits of one tenant, one request and one chart. The tenant is `org_id`, or `user_id` if there is none. */
 export interface LimitsOptions {
   /**
-   * Tasks of one tenant that may wait in the queue or for another attempt. Beyond it POST answers 429. 0: no limit.
+   * Tasks of one tenant that may wait in the queue, at the cap `runningPerTenant`, or for another attempt. Beyond it POST answers 429. 0: no limit.
    * @default 1000
    */
   waitingPerTenant?: number | undefined
   /**
-   * Tasks of one tenant that may run at a time; the others wait. Give every process the same value. 0: no limit.
+   * Tasks of one tenant that may run at a time, in all workers together. A further task is accepted and waits: it stays PENDING with the
+   * step `queued`, and counts towards `waitingPerTenant`. Give every process the same value. 0: no limit.
    * @default 0
    */
   runningPerTenant?: number | undefined
@@ -81,7 +82,8 @@ export interface LimitsOptions {
    */
   queueLength?: number | undefined
   /**
-   * ms that a task may wait in the queue for its first attempt. After that it fails with `CHARTS_ERR_QUEUE_TIMEOUT`. 0: no limit.
+   * ms that a task may wait for its first attempt, from when it could run: accepted, its `run_at` reached, its dependencies completed. After that
+   * it fails with `CHARTS_ERR_QUEUE_TIMEOUT`. 0: no limit.
    * @default 0
    */
   queueTimeout?: number | undefined
@@ -112,19 +114,19 @@ export interface WorkerOptions {
    */
   concurrency?: number | undefined
   /**
-   * ms that a lease lasts unless it is extended. A worker extends its leases three times within it. The tasks of a dead worker run again after
-   * that time, at the latest a second later.
+   * ms that a lease lasts unless it is extended. A worker extends its leases three times within it. The tasks of a dead worker are given to
+   * another worker after that time, at the latest a second later, if one has a free slot.
    * @default 10000
    */
   leaseDuration?: number | undefined
   /**
-   * ms that one attempt may take. After that its signal is aborted with `TIMEOUT`, and the task is attempted again.
+   * ms that one attempt may take. After that its signal is aborted with `TIMEOUT`, and the task gets another attempt, or fails if none is left.
    * @default 600000
    */
   attemptTimeout?: number | undefined
   /**
-   * ms that running charts get to finish when the worker stops. After that they are aborted and released, which costs them no attempt. Keep
-   * it below the time that your orchestrator waits before it kills the process.
+   * ms that running charts get to finish when the worker stops. After that they are aborted and released, which uses up no attempt. Keep it
+   * below the time that your orchestrator waits before it kills the process.
    * @default 25000
    */
   shutdownTimeout?: number | undefined
@@ -156,7 +158,8 @@ export interface StreamOptions {
   /** @deprecated Renamed to `pollInterval`. Accepted until the next minor version, with the warning `CHARTS_DEP002`. */
   poll?: number | undefined
   /**
-   * SSE and WebSocket streams of one user in one process. One more is refused for now, and its client comes back later. 0: no limit.
+   * Streams of one user in one process: SSE, WebSocket, and requests held by `Prefer: wait`. One more stream is refused for now, and its client
+   * comes back later; one more request is answered immediately. 0: no limit.
    * @default 20
    */
   maxPerUser?: number | undefined
@@ -166,8 +169,9 @@ export interface StreamOptions {
    */
   maxDuration?: number | undefined
   /**
-   * Origins whose pages may open a WebSocket, and send state-changing requests without a preflight: `'same-origin'`, `'*'`, or a list of
-   * origins, each as browsers send it: scheme and host in lower case, the port unless it is the default, no slash at the end.
+   * Origins whose pages may open a WebSocket, and send a POST without a CORS preflight: `'same-origin'`, `'*'` or a list. The origins of a list
+   * are compared letter for letter, so write each as browsers send it: scheme and host in lower case, the port unless it is the default, no
+   * slash at the end.
    * @default 'same-origin'
    */
   allowedOrigins?: 'same-origin' | '*' | string[] | undefined
