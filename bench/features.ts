@@ -48,7 +48,7 @@ export const FEATURES: Readonly<Record<string, Feature>> = {
   progress: { enqueue: plain, generate: reportThreeTimes },
   step: { enqueue: plain, generate: (_request, { step }) => step('query', async () => ({ rows: 1 })) },
   supersede: superseding(),
-  timeInQueue: { enqueue: plain, limits: { queueTimeout: 60_000 } },
+  queueTimeout: { enqueue: plain, limits: { queueTimeout: 60_000 } },
   organization: { enqueue: single(() => ({ visibility: 'ORGANIZATION' }), i => ({ ...tenant(i), org_id: `org-${i % TENANTS}` })) }
 }
 export const FEATURE_NAMES = Object.keys(FEATURES)

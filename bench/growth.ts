@@ -86,7 +86,7 @@ async function callAll (redis: Redis, service: ChartQueueService, tenants: numbe
   await cost('status', CALLS, i => service.getTaskStatus(added[i]!.task_id))
   await cost('by-message', CALLS, i => service.getMessageCharts(added[i]!.message_id, added[i]!, { limit: 20, content: false }))
   await cost('cancel', CALLS / 2, i => service.cancelTask(added[i]!.task_id))
-  await cost('take', CALLS / 2, async () => claimed.push((await service.dequeueChartTask())!))
+  await cost('claim', CALLS / 2, async () => claimed.push((await service.dequeueChartTask())!))
   await cost('settle', CALLS / 2, i => service.completeTask(claimed[i]!.task.task_id, claimed[i]!.lease, { content: {} }))
   return costs
 }
