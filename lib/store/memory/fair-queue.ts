@@ -148,7 +148,7 @@ export class FairQueue {
     for (const priority of PRIORITIES) this.#rounds[priority] = 0
   }
 
-  /** The next capped task of a tenant. Of 21 places, 16 go to a high task, 4 to a normal and 1 to a low one: else its high tasks would starve its lower ones. */
+  /** The next capped task of a tenant. Of 21 places, 16 go to the first task, 4 to a normal and 1 to a low one, if there are such: else its high tasks would starve its lower ones. */
   #nextCapped (capped: SortedSet, tenant: string): Member | undefined {
     const head = capped.first
     if (!head || head.score < 2 * CAPPED_RANK) return head
