@@ -81,7 +81,11 @@ export class StoreBudget {
     const runs = this.#waiting.size > 0 && this.#exempt === 0
     if (runs && this.#startedAt === null) {
       this.#startedAt = performance.now()
-      this.#timer = setTimeout(() => { for (const giveUp of this.#waiting) giveUp() }, this.#left)
+      this.#timer = setTimeout(() => {
+        // A timer may fire a fraction of a millisecond early, which would leave that much for another read.
+        this.#left = 0
+        for (const giveUp of this.#waiting) giveUp()
+      }, this.#left)
     } else if (!runs && this.#startedAt !== null) {
       clearTimeout(this.#timer)
       this.#left -= performance.now() - this.#startedAt
