@@ -11,14 +11,10 @@ export class AbortError extends Error {
   }
 }
 
-const nothing = (): void => {}
-
 /** Whether an attempt was aborted, and why. The signal is created when it is first read, because most generators never do. */
 export class AttemptAbort {
   #reason: AbortError | null = null
   #controller: AbortController | null = null
-  /** Called at the abort. */
-  #listener = nothing
 
   get reason (): AbortError | null {
     return this.#reason
@@ -30,20 +26,11 @@ export class AttemptAbort {
     return this.#controller.signal
   }
 
-  /** The first abort counts, later ones have no effect. */
-  abort (code: AbortCode): void {
-    if (this.#reason) return
+  /** The first abort counts. False: there was one before, and this one has no effect. */
+  abort (code: AbortCode): boolean {
+    if (this.#reason) return false
     this.#reason = new AbortError(code)
     this.#controller?.abort(this.#reason)
-    this.#listener()
-  }
-
-  /** Calls `listener` at the abort, in place of an earlier one. Unlike a listener of the signal, it does not need the signal. */
-  listen (listener: () => void): void {
-    this.#listener = listener
-  }
-
-  unlisten (): void {
-    this.#listener = nothing
+    return true
   }
 }

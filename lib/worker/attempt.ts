@@ -1,4 +1,3 @@
-import { withInterrupt } from '../async.ts'
 import type { AbortCode, GenerateChart, GenerateContext, Logger, ProgressUpdate } from '../generator.ts'
 import { toContent, type Charts } from '../service/charts.ts'
 import type { Leases } from '../service/leases.ts'
@@ -46,6 +45,9 @@ export class Attempt implements TracedAttempt {
   #logger: Logger | null = null
   #leaseTimer: NodeJS.Timeout | undefined
   #leaseEnd = 0
+  /** Ends the wait for the generator; null: it does not run. */
+  #resolveOutcome: ((outcome: Outcome | null) => void) | null = null
+  #graceTimer: NodeJS.Timeout | undefined
   #hasEnded = false
   #trace: TraceContext | null = null
 
@@ -98,7 +100,8 @@ export class Attempt implements TracedAttempt {
 
   /** Aborts the generator's signal, and abandons the generator if it still runs a second later. Without effect after the attempt has ended. */
   abort (code: AbortCode): void {
-    if (!this.#hasEnded) this.#abort.abort(code)
+    if (this.#hasEnded || !this.#abort.abort(code)) return
+    if (this.#resolveOutcome) this.#graceTimer = setTimeout(() => this.#abandonGenerator(), ABORT_GRACE_MS)
   }
 
   /** What was reported since the last call, as one report; null: nothing. */
@@ -123,6 +126,7 @@ export class Attempt implements TracedAttempt {
     const timeout = setTimeout(() => this.abort('TIMEOUT'), this.#options.attemptTimeout)
     try {
       const outcome = this.#unsavedChart() ?? await this.#generate()
+      this.#resolveOutcome = null
       // Saving a chart has a timeout of its own. A chart that was generated must not be lost to the timeout of the attempt.
       clearTimeout(timeout)
       if (outcome && !this.#abort.reason) return await this.#settlementOf(outcome)
@@ -148,29 +152,27 @@ export class Attempt implements TracedAttempt {
 
   /** The outcome of the generator; null: it was aborted, and abandoned because it ignored its signal. */
   #generate (): Promise<Outcome | null> {
-    return withInterrupt<Outcome | null>(this.#callGenerator(), interrupt => {
-      let timer: NodeJS.Timeout | undefined
-      const abandon = () => {
-        this.log.error({ code: this.abortCode }, 'the generator ignored its signal and was abandoned')
-        return null
-      }
-      this.#abort.listen(() => { timer = setTimeout(interrupt, ABORT_GRACE_MS, abandon) })
-      return () => {
-        clearTimeout(timer)
-        this.#abort.unlisten()
-      }
+    return new Promise<Outcome | null>(resolve => {
+      // Each attempt passes here: `withInterrupt` would allocate several closures more.
+      this.#resolveOutcome = resolve
+      void this.#callGenerator(resolve)
     })
   }
 
-  async #callGenerator (): Promise<Outcome> {
+  #abandonGenerator (): void {
+    this.log.error({ code: this.abortCode }, 'the generator ignored its signal and was abandoned')
+    this.#resolveOutcome?.(null)
+  }
+
+  async #callGenerator (resolve: (outcome: Outcome) => void): Promise<void> {
     const { generate, charts, claimed: { task, request } } = this.#options
     try {
       const dependencies = await (task.depends_on.length === 0 ? [] : readDependencies({ task, charts, signal: this.signal, log: () => this.log }))
       // An abort before this call could not stop a generator in a thread.
       if (this.#abort.reason) throw this.#abort.reason
-      return { content: await generate(request, this.#contextOf(dependencies)) }
+      resolve({ content: await generate(request, this.#contextOf(dependencies)) })
     } catch (error) {
-      return { error }
+      resolve({ error })
     }
   }
 
@@ -209,6 +211,7 @@ export class Attempt implements TracedAttempt {
   #end (): void {
     this.#hasEnded = true
     clearTimeout(this.#leaseTimer)
+    clearTimeout(this.#graceTimer)
   }
 
   #release (): Settlement {

@@ -133,8 +133,13 @@ export class Exchanges {
       exchange.isRepeating = true
       onChange()
     }
-    // Rejects only if the stop is forced.
-    const claimed = await retryUntilAborted(send, { signal: forceStop, maxDelay: MAX_RETRY_DELAY_MS, failed }).catch(() => null)
+    let claimed
+    try {
+      claimed = await retryUntilAborted(send, { signal: forceStop, maxDelay: MAX_RETRY_DELAY_MS, failed })
+    } catch {
+      // The stop is forced.
+      return
+    }
     if (forceStop.aborted) return
     for (const { attempt } of exchange.ended) slots.remove(attempt)
     if (claimed) onClaimed(claimed, sentAt)
