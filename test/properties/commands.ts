@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { ChartPriority, ChartVisibility, type TraceContext } from '../../lib/task.ts'
 
-/** What is asked for; numbers stand for the n-th of what there is, whatever that will be when it is played. */
+/** A task to be created. A number stands for the n-th latest thing that exists when the command is played. */
 export interface Wish {
   readonly user: number
   readonly org: number | null
@@ -13,7 +13,7 @@ export interface Wish {
   /** ms from now */
   readonly run_in: number | null
   readonly supersede: boolean
-  /** Tasks there are already and, in a batch, earlier ones of it. */
+  /** Existing tasks or, in a batch, earlier tasks of it. */
   readonly needs: readonly number[]
   readonly repeats: number | null
   readonly trace: TraceContext | null
@@ -22,7 +22,7 @@ export interface Wish {
   readonly inside: boolean
 }
 
-/** What a whole call has in common. */
+/** What all tasks of a call have in common. */
 export interface Terms {
   readonly key: number | null
   readonly body: number
@@ -32,15 +32,15 @@ export interface Terms {
   readonly queueTimeout: number
   readonly weight: number
   readonly long: boolean
-  /** Where a chart exists: ask again, as a host does whose own store has lost it. */
+  /** When a chart exists: report it as missing, as a host does whose `chartStore` has lost it. */
   readonly lost: boolean
 }
 
 export interface ClaimWish {
   readonly worker: number
-  readonly again: boolean
+  readonly isRepeated: boolean
   readonly count: number
-  readonly cap: number
+  readonly runningPerTenant: number
   readonly beside: number
 }
 
@@ -54,10 +54,10 @@ export type Command =
   | { readonly verb: 'enqueue', readonly terms: Terms, readonly wish: Wish }
   | { readonly verb: 'batch', readonly terms: Terms, readonly wishes: readonly Wish[] }
   | { readonly verb: 'repeat', readonly call: number }
-  | { readonly verb: 'dequeue', readonly claim: ClaimWish }
-  | { readonly verb: 'close', readonly settlements: readonly SettlementWish[], readonly claim: ClaimWish | null }
+  | { readonly verb: 'claim', readonly claim: ClaimWish }
+  | { readonly verb: 'settle', readonly settlements: readonly SettlementWish[], readonly claim: ClaimWish | null }
   | { readonly verb: 'progress', readonly reports: ReadonlyArray<{ held: number, progress: number | null, step: string | null, step_progress: Record<string, number> }> }
-  | { readonly verb: 'checkpoint', readonly held: number, readonly name: string, readonly value: string, readonly most: number }
+  | { readonly verb: 'checkpoint', readonly held: number, readonly name: string, readonly value: string, readonly maxBytes: number }
   | { readonly verb: 'extend', readonly held: readonly number[], readonly duration: number }
   | { readonly verb: 'cancel', readonly task: number }
   | { readonly verb: 'cancelAll', readonly tasks: readonly number[] }
@@ -65,7 +65,7 @@ export type Command =
   | { readonly verb: 'cleanup' }
   | { readonly verb: 'pass', readonly ms: number }
 
-/** Long in real time: a Redis key expires by the real clock, and no test may last until then. */
+/** ms. Long, because Redis keys expire by the real clock, which must not happen during a test. */
 export const LEASE = 60_000
 export const DELAY = 1_000
 export const RETENTION = {
@@ -73,11 +73,11 @@ export const RETENTION = {
   long: { task: 7_200, status: 7_200, messageIndex: 7_200 }
 }
 
-/** The n-th of the latest things; small numbers, so that commands meet. */
+/** The n-th latest thing; small, so that commands often concern the same things. */
 const index = fc.nat(11)
 const often = <T>(usual: T, rare: fc.Arbitrary<T>, weight = 3) => fc.oneof({ weight, arbitrary: fc.constant(usual) }, { weight: 1, arbitrary: rare })
 
-/** The second has what JSON escapes, and what other fields look like. */
+/** The second has characters that JSON escapes, and text that looks like other fields. */
 export const traces: readonly TraceContext[] = [
   { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
   { traceparent: '00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00', tracestate: 'a/b="queue_timeout":1,x="key":"k\\"}},"batch":"b"' }
@@ -113,9 +113,9 @@ const terms: fc.Arbitrary<Terms> = fc.record({
 })
 const claim: fc.Arbitrary<ClaimWish> = fc.record({
   worker: fc.nat(1),
-  again: often<boolean>(false, fc.constant(true), 5),
+  isRepeated: often<boolean>(false, fc.constant(true), 5),
   count: fc.nat(3),
-  cap: fc.nat(2),
+  runningPerTenant: fc.nat(2),
   beside: fc.nat(1)
 })
 const settlement: fc.Arbitrary<SettlementWish> = fc.oneof(
@@ -136,10 +136,10 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ verb: fc.constant('enqueue' as const), terms, wish }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('batch' as const), terms, wishes: fc.array(wish, { minLength: 1, maxLength: 4 }) }) },
   { weight: 1, arbitrary: fc.record({ verb: fc.constant('repeat' as const), call: index }) },
-  { weight: 8, arbitrary: fc.record({ verb: fc.constant('dequeue' as const), claim }) },
-  { weight: 8, arbitrary: fc.record({ verb: fc.constant('close' as const), settlements: fc.array(settlement, { minLength: 1, maxLength: 3 }), claim: fc.option(claim) }) },
+  { weight: 8, arbitrary: fc.record({ verb: fc.constant('claim' as const), claim }) },
+  { weight: 8, arbitrary: fc.record({ verb: fc.constant('settle' as const), settlements: fc.array(settlement, { minLength: 1, maxLength: 3 }), claim: fc.option(claim) }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('progress' as const), reports: fc.array(report, { minLength: 1, maxLength: 3 }) }) },
-  { weight: 2, arbitrary: fc.record({ verb: fc.constant('checkpoint' as const), held: index, name: step, value: fc.constantFrom('1', '"é"', '[1,2,3,4,5,6]'), most: fc.constantFrom(0, 16, 4) }) },
+  { weight: 2, arbitrary: fc.record({ verb: fc.constant('checkpoint' as const), held: index, name: step, value: fc.constantFrom('1', '"é"', '[1,2,3,4,5,6]'), maxBytes: fc.constantFrom(0, 16, 4) }) },
   { weight: 2, arbitrary: fc.record({ verb: fc.constant('extend' as const), held: fc.array(index, { minLength: 1, maxLength: 3 }), duration: fc.constantFrom(LEASE, LEASE / 2) }) },
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('cancel' as const), task: index }) },
   { weight: 2, arbitrary: fc.record({ verb: fc.constant('cancelAll' as const), tasks: fc.array(index, { minLength: 1, maxLength: 4 }) }) },
@@ -148,19 +148,19 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ verb: fc.constant('pass' as const), ms: fc.constantFrom(1, DELAY, 5 * DELAY, LEASE / 2, LEASE, RETENTION.short.status * 1_000, RETENTION.short.task * 1_000, RETENTION.long.task * 1_000) }) }
 )
 
-/** Half as many commands as `most` on average. */
-export const sequences = (most: number): fc.Arbitrary<Command[]> => fc.array(command, { minLength: 1, maxLength: most, size: 'max' })
+/** On average, sequences have half as many commands as `max`. */
+export const sequences = (max: number): fc.Arbitrary<Command[]> => fc.array(command, { minLength: 1, maxLength: max, size: 'max' })
 
 const plainWish = (wish: Wish): Wish => ({ ...wish, run_in: null, supersede: false, needs: [], repeats: null, inside: true })
 const plainTerms = (terms: Terms): Terms => ({ ...terms, waitingPerTenant: 0, scheduledPerTenant: 0, queueLength: 0, weight: 1, queueTimeout: 0, lost: false })
-const plainClaim = (claim: ClaimWish): ClaimWish => ({ ...claim, cap: 0 })
+const plainClaim = (claim: ClaimWish): ClaimWish => ({ ...claim, runningPerTenant: 0 })
 
 function plain (command: Command): Command {
   switch (command.verb) {
     case 'enqueue': return { ...command, terms: plainTerms(command.terms), wish: plainWish(command.wish) }
     case 'batch': return { ...command, terms: plainTerms(command.terms), wishes: command.wishes.map(plainWish) }
-    case 'dequeue': return { ...command, claim: plainClaim(command.claim) }
-    case 'close': return {
+    case 'claim': return { ...command, claim: plainClaim(command.claim) }
+    case 'settle': return {
       ...command,
       settlements: command.settlements.map(({ held }) => ({ held, verb: 'complete', content: true })),
       claim: command.claim && plainClaim(command.claim)
@@ -170,6 +170,6 @@ function plain (command: Command): Command {
   }
 }
 
-/** As most calls are: what few ask for is asked for in one of so many commands, and never in some sequences. */
-export const plainSequences = (most: number): fc.Arbitrary<Command[]> => fc.constantFrom(0, 4, 12).chain(oneOf =>
-  fc.array(fc.tuple(command, fc.nat(11)).map(([command, n]) => oneOf > 0 && n % oneOf === 0 ? command : plain(command)), { minLength: 1, maxLength: most, size: 'max' }))
+/** Sequences for the plain path: special options are rare, and in some sequences there are none. */
+export const plainSequences = (max: number): fc.Arbitrary<Command[]> => fc.constantFrom(0, 4, 12).chain(oneOf =>
+  fc.array(fc.tuple(command, fc.nat(11)).map(([command, n]) => oneOf > 0 && n % oneOf === 0 ? command : plain(command)), { minLength: 1, maxLength: max, size: 'max' }))

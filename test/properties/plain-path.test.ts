@@ -8,16 +8,16 @@ import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { Scene } from '../../lib/store/conformance/scene.ts'
 import { redisServerPath, removeKeys, startRedis, uniquePrefix } from '../helpers/redis.ts'
 import { plainSequences, traces, type Command } from './commands.ts'
-import { shortest } from './shortest.ts'
+import { shrink } from './shrink.ts'
 import { SideBySide } from './side-by-side.ts'
 
 const seed = Number(process.env['PROPERTY_SEED'] ?? randomInt(2 ** 31))
 const numRuns = Number(process.env['PROPERTY_RUNS'] ?? 30)
 
-/** Where a script does what is plain, and returns. */
+/** The line in which a script tries the plain path, and returns if it succeeds. */
 const PLAIN = /^local .*_plain\(.*\n(if \w+ then) (return .* end)$/m
 
-/** A client by which every script is changed before it is run. */
+/** A client that changes every script before it runs. */
 function changing (options: { readonly host: string, readonly port: number }, change: (source: string) => string): Redis {
   const client = new Redis(options)
   const { evalsha, eval: evaluate } = client
@@ -29,19 +29,19 @@ function changing (options: { readonly host: string, readonly port: number }, ch
   })
 }
 
-type Kept = Record<string, { readonly value: unknown, readonly expires: number }>
+type Keys = Record<string, { readonly value: unknown, readonly expires: number }>
 
-/** What there is under a prefix: values in an order of their own, and when they expire (ms from now). */
-async function readAll (redis: Redis, prefix: string): Promise<Kept> {
+/** Everything under a prefix: normalised values, and when the keys expire (ms from now). */
+async function readAll (redis: Redis, prefix: string): Promise<Keys> {
   const keys = (await redis.keys(`${prefix}*`)).filter(key => key !== `${prefix}plain`)
-  const kept = await Promise.all(keys.map(async key => {
+  const entries = await Promise.all(keys.map(async key => {
     const [value, expires] = await Promise.all([readOne(redis, key), redis.pttl(key)])
     return [key.slice(prefix.length), { value, expires }] as const
   }))
-  return Object.fromEntries(kept.sort(([a], [b]) => a < b ? -1 : 1))
+  return Object.fromEntries(entries.sort(([a], [b]) => a < b ? -1 : 1))
 }
 
-/** What few states have stands behind the words as JSON: in which order is nobody's business. */
+/** Sorts the members of the JSON at the end of a record. Their order has no meaning. */
 const inOrder = (text: string) => text.replace(/ (\{.*\})$/gm, (_, json: string) => ` ${JSON.stringify(Object.entries(JSON.parse(json)).sort())}`)
 
 async function readOne (redis: Redis, key: string): Promise<unknown> {
@@ -53,29 +53,30 @@ async function readOne (redis: Redis, key: string): Promise<unknown> {
   }
 }
 
-const COUNT = (source: string) => source.replace(PLAIN, call => call.replace(' then ', ' then redis.call("INCR", KEYS[1] .. "plain") '))
+const countPlain = (source: string) => source.replace(PLAIN, call => call.replace(' then ', ' then redis.call("INCR", KEYS[1] .. "plain") '))
 
+/** ms */
 const TOLERANCE = 3_000
 
-function compare (actual: Kept, expected: Kept): void {
-  const values = (kept: Kept) => Object.fromEntries(Object.entries(kept).map(([key, { value }]) => [key, value]))
+function compare (actual: Keys, expected: Keys): void {
+  const values = (keys: Keys) => Object.fromEntries(Object.entries(keys).map(([key, { value }]) => [key, value]))
   assert.deepEqual(values(actual), values(expected))
   for (const [key, { expires }] of Object.entries(actual)) assert.ok(Math.abs(expires - expected[key]!.expires) < TOLERANCE, `${key} expires in ${expires} ms, not ${expected[key]!.expires}`)
 }
 
-t.test(`the plain path leaves in Redis what the whole script leaves (PROPERTY_SEED=${seed})`, { skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
-  // What others ask of it would delay one of the two stores, and with it what expires.
+t.test(`the plain path and the whole script leave the same in Redis (PROPERTY_SEED=${seed})`, { skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
+  // A Redis of its own: load by others would delay one of the two stores, so that expiries differ.
   const server = await startRedis()
   const { hostname: host, port } = new URL(server.url)
   const redis = new Redis({ host, port: Number(port) })
   const whole = changing({ host, port: Number(port) }, source => source.replace(PLAIN, ''))
-  const counting = changing({ host, port: Number(port) }, COUNT)
+  const counting = changing({ host, port: Number(port) }, countPlain)
   t.teardown(async () => {
     for (const client of [redis, whole, counting]) client.disconnect()
     await server.stop()
   })
-  let answered = 0
-  let asked = 0
+  let plain = 0
+  let calls = 0
   const play = async (commands: readonly Command[]) => {
     const prefixes = [uniquePrefix(t), uniquePrefix(t)] as const
     const look = async () => {
@@ -86,28 +87,28 @@ t.test(`the plain path leaves in Redis what the whole script leaves (PROPERTY_SE
       await SideBySide.play(now => [
         new RedisStore({ redis: whole, keyPrefix: prefixes[0], now }), new RedisStore({ redis: counting, keyPrefix: prefixes[1], now })
       ], commands, look)
-      answered += Number(await redis.get(`{${prefixes[1]}}:plain`))
-      asked += commands.filter(({ verb }) => verb === 'enqueue' || verb === 'dequeue' || verb === 'close').length
+      plain += Number(await redis.get(`{${prefixes[1]}}:plain`))
+      calls += commands.filter(({ verb }) => verb === 'enqueue' || verb === 'claim' || verb === 'settle').length
     } finally {
       await Promise.all(prefixes.map(prefix => removeKeys(redis, prefix)))
     }
   }
 
   const { counterexample, errorInstance } = await fc.check(fc.asyncProperty(plainSequences(60), play), { seed, numRuns, endOnFailure: true })
-  t.comment(`${answered} of ${asked} calls were plain`)
-  t.ok(answered > asked / 5, 'enough of the calls were plain')
+  t.comment(`${plain} of ${calls} calls took the plain path`)
+  t.ok(plain > calls / 5, 'enough calls took the plain path')
   if (!counterexample) return
-  const commands = await shortest(counterexample[0], rest => play(rest).then(() => false, () => true))
-  t.comment(`PROPERTY_SEED=${seed} ends in a difference after\n${commands.map(command => JSON.stringify(command)).join('\n')}`)
+  const commands = await shrink(counterexample[0], rest => play(rest).then(() => false, () => true))
+  t.comment(`PROPERTY_SEED=${seed}: the stores differ after\n${commands.map(command => JSON.stringify(command)).join('\n')}`)
   await play(commands)
-  t.fail(`the difference has gone: a test that is not the same each time; it was: ${errorInstance}`)
+  t.fail(`the difference did not occur again, the test is not deterministic. It was: ${errorInstance}`)
 })
 
-t.test('creates and claims of what is traced are plain', { skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
+t.test('creates and claims of traced tasks take the plain path', { skip: await redisServerPath() === null && 'needs a Redis of its own' }, async t => {
   const server = await startRedis()
   const { hostname: host, port } = new URL(server.url)
   const redis = new Redis({ host, port: Number(port) })
-  const counting = changing({ host, port: Number(port) }, COUNT)
+  const counting = changing({ host, port: Number(port) }, countPlain)
   t.teardown(async () => {
     for (const client of [redis, counting]) client.disconnect()
     await server.stop()

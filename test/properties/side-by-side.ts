@@ -8,21 +8,21 @@ const USERS = ['ada', 'bob']
 const ORGS = ['acme', 'bolt']
 const EVERY = 4
 
-/** Ids in another order than that of their making, because equal times are told apart by ids. */
+/** Ids whose order differs from that of their creation, because tasks with equal times are ordered by id. */
 const uuid = (kind: number, n: number) => `${(Math.imul(n + 1, 0x9E3779B1) >>> 0).toString(16).padStart(8, '0')}-000${kind}-4000-8000-${n.toString(16).padStart(12, '0')}`
 const MESSAGES = [uuid(1, 0), uuid(1, 1)]
 
 interface Held { readonly task_id: string, readonly lease: number }
-/** `kept`: whether a host that is asked for a chart has it. */
+/** `kept`: whether the host still has an existing chart. `until`: how long the call may be repeated. */
 interface Call { readonly drafts: readonly TaskDraft[], readonly batch_id: string | null, readonly kept: boolean, readonly until: number }
 
-/** The latest first, so that a small number is what has just come. */
+/** The n-th latest thing. */
 const latest = <T>(list: readonly T[], n: number): T | undefined => list.length === 0 ? undefined : list[list.length - 1 - n % list.length]
 
-/** Two stores by the same clock; what is right is what the first does. */
+/** Creates two stores with the same clock. The first one defines what is right. */
 export type MakeStores = (now: () => number) => readonly [expected: TaskStore, actual: TaskStore]
 
-/** Both stores, one clock, and what whoever calls them knows. */
+/** Plays commands on two stores, and compares them. */
 export class SideBySide {
   readonly #clock: { ms: number }
   readonly #stores: readonly [TaskStore, TaskStore]
@@ -39,7 +39,7 @@ export class SideBySide {
     this.#clock = clock
   }
 
-  /** Rejects where the stores do not answer alike, or do not show the same afterwards. `look`: for more that must be alike after each command. */
+  /** Rejects if the stores answer differently, or then hold different data. `look`: compares more after each command. */
   static async play (makeStores: MakeStores, commands: readonly Command[], look?: () => Promise<void>): Promise<void> {
     const clock = { ms: Date.parse('2030-01-01T00:00:00.000Z') }
     const stores = makeStores(() => clock.ms)
@@ -62,7 +62,7 @@ export class SideBySide {
 
   async #both<T> (what: string, ask: (store: TaskStore) => Promise<T>): Promise<T> {
     const [expected, actual] = await Promise.all(this.#stores.map(ask)) as [T, T]
-    assert.deepEqual(actual, expected, `${what}: the stores do not answer alike`)
+    assert.deepEqual(actual, expected, `${what}: the stores answer differently`)
     return expected
   }
 
@@ -75,20 +75,20 @@ export class SideBySide {
         if (call && call.until > this.#clock.ms) await this.#ask(call)
         return
       }
-      case 'dequeue': {
+      case 'claim': {
         const claim = this.#claim(command.claim)
-        return this.#claimed(await this.#both('dequeue', store => store.claim(claim)))
+        return this.#claimed(await this.#both('claim', store => store.claim(claim)))
       }
-      case 'close': return this.#close(command.settlements, command.claim)
+      case 'settle': return this.#settle(command.settlements, command.claim)
       case 'progress': {
         const reports = command.reports.flatMap(({ held, ...report }) => this.#leases([held]).map(lease => ({ ...lease, ...report })))
         await this.#both('progress', store => store.progress(reports))
         return
       }
       case 'checkpoint': {
-        const { name, value, most } = command
+        const { name, value, maxBytes } = command
         for (const { task_id, lease } of this.#leases([command.held])) {
-          await this.#both('checkpoint', store => store.checkpoint({ task_id, lease, name, value, maxBytes: most }))
+          await this.#both('checkpoint', store => store.checkpoint({ task_id, lease, name, value, maxBytes }))
         }
         return
       }
@@ -120,7 +120,7 @@ export class SideBySide {
   }
 
   #draft (wish: Wish, terms: Terms, siblings: readonly string[], first: Wish, single: boolean): TaskDraft {
-    // The tasks of a call share their caller and its terms, as the port asks for it.
+    // The port requires that the tasks of a call have the same caller and terms.
     const user_id = USERS[first.user]!
     const org_id = first.org === null ? null : ORGS[first.org]!
     const message_id = MESSAGES[wish.message]!
@@ -179,11 +179,11 @@ export class SideBySide {
     return 'task' in answer ? [answer] : []
   }
 
-  /** A take is repeated at once or never: its worker does not wait longer for an answer than its lease. */
-  #claim ({ worker, again, count, cap, beside }: ClaimWish): Claim {
+  /** A claim is repeated only while its leases last, as workers do. */
+  #claim ({ worker, isRepeated, count, runningPerTenant, beside }: ClaimWish): Claim {
     const before = this.#claims.get(worker)
-    if (again && before && before.until > this.#clock.ms) return before.claim
-    const claim = { worker_id: `worker-${worker}`, claim_id: `take-${this.#ids++}`, count, leaseDuration: LEASE, runningPerTenant: cap, beside }
+    if (isRepeated && before && before.until > this.#clock.ms) return before.claim
+    const claim = { worker_id: `worker-${worker}`, claim_id: `claim-${this.#ids++}`, count, leaseDuration: LEASE, runningPerTenant, beside }
     this.#claims.set(worker, { claim, until: this.#clock.ms + LEASE })
     return claim
   }
@@ -198,10 +198,10 @@ export class SideBySide {
     return held.map(n => latest(this.#held, n)).filter(lease => lease !== undefined)
   }
 
-  async #close (wishes: readonly SettlementWish[], wanted: ClaimWish | null): Promise<void> {
+  async #settle (wishes: readonly SettlementWish[], wanted: ClaimWish | null): Promise<void> {
     const settlements = wishes.flatMap(wish => this.#leases([wish.held]).map(lease => this.#settlement(lease, wish)))
     const claim = wanted && this.#claim(wanted)
-    const { claimed } = await this.#both('closeLeases', store => store.settleAttempts(settlements, claim))
+    const { claimed } = await this.#both('settleAttempts', store => store.settleAttempts(settlements, claim))
     this.#claimed(claimed)
   }
 
@@ -230,7 +230,7 @@ export class SideBySide {
   async #look (): Promise<void> {
     await this.#both('read', store => store.read(this.#tasks))
     await this.#both('stats', store => store.stats())
-    await this.#both('outlook', store => store.snapshot())
+    await this.#both('snapshot', store => store.snapshot())
     await Promise.all([
       this.#list({}, 3),
       this.#list({ status: 'PENDING', user_id: USERS[0] }, 1),

@@ -17,9 +17,9 @@ const batch = async (scene: Scene, drafts: readonly TaskDraft[], batch_id: strin
 const states = (tasks: readonly ChartTask[]) => tasks.map(({ task_id, status, version }) => ({ task_id, status, version }))
 const SHORT = { task: 60, status: 60, messageIndex: 60 }
 
-/** What random sequences have found, each as short as it gets. */
-const found: Record<string, (scene: Scene) => Promise<void>> = {
-  'of charts that an org sees and that ended within one millisecond, the latest is first': async scene => {
+/** Sequences with which random tests have found defects, as short as possible. */
+const regressions: Record<string, (scene: Scene) => Promise<void>> = {
+  'of the charts of an org that ended within one millisecond, the latest is first': async scene => {
     const [message_id, org_id] = [randomUUID(), randomUUID()]
     const ended: string[] = []
     for (let i = 0; i < 4; i++) {
@@ -31,7 +31,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.deepEqual(completed.map(({ task_id }) => task_id), ended)
   },
 
-  'who needs twins of a batch ends once when they fail': async scene => {
+  'a task that depends on two duplicates of a batch fails once when they fail': async scene => {
     const dedup_key = randomUUID()
     const [one, twin] = [scene.draft({ dedup_key }), scene.draft({ dedup_key })]
     const needy = scene.draft({ depends_on: [one.task_id, twin.task_id] })
@@ -44,7 +44,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.deepEqual(await scene.claimIds({ count: 5 }), [other.task_id])
   },
 
-  'who needs twins of a batch runs when they complete': async scene => {
+  'a task that depends on two duplicates of a batch runs when they complete': async scene => {
     const dedup_key = randomUUID()
     const [one, twin] = [scene.draft({ dedup_key }), scene.draft({ dedup_key })]
     const needy = scene.draft({ depends_on: [one.task_id, twin.task_id] })
@@ -55,7 +55,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.deepEqual(task.depends_on, [one.task_id, one.task_id])
   },
 
-  'a task that replaces others keeps what its dependencies wait for': async scene => {
+  'a task that supersedes others keeps the dependencies of its dependencies': async scene => {
     const message_id = randomUUID()
     const far = await scene.enqueue({ message_id })
     const near = await scene.enqueue({ depends_on: [far.task_id] })
@@ -70,7 +70,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     }
   },
 
-  'of two that are replaced, one that needs the other ends with it, once': async scene => {
+  'of two superseded tasks, one that depends on the other ends once': async scene => {
     const [here, there] = [randomUUID(), randomUUID()]
     const needed = await scene.enqueue({ message_id: here })
     const needy = await scene.enqueue({ message_id: there, depends_on: [needed.task_id] })
@@ -82,7 +82,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.equal((await scene.store.stats()).queue_length, 2)
   },
 
-  'a batch whose reply was lost is answered as it was, also where another task stood in for its first': async scene => {
+  'a repeated batch gets its first reply, also if another task was returned for its first draft': async scene => {
     const dedup_key = randomUUID()
     const active = await scene.enqueue({ dedup_key })
     const drafts = [scene.draft({ dedup_key }), scene.draft({ force: true })]
@@ -93,7 +93,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.equal((await scene.store.stats()).queue_length, 2)
   },
 
-  'a task kept for a short time does not take others from their message': async scene => {
+  'the end of a short retention removes no other task from the message': async scene => {
     const message_id = randomUUID()
     const kept = await scene.completed({ message_id })
     scene.pass(SHORT.task * 1_000)
@@ -113,7 +113,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.deepEqual(completed.map(({ task_id }) => task_id), [own, others].map(({ task_id }) => task_id))
   },
 
-  'leases that are closed with a repeated take tell what they ended': async scene => {
+  'settlements sent with a repeated claim return the tasks that they ended': async scene => {
     const needed = await scene.enqueue()
     const needy = await scene.enqueue({ depends_on: [needed.task_id] })
     const claim = scene.wish()
@@ -122,7 +122,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.deepEqual(lost.map(({ task_id }) => task_id), [needy.task_id])
   },
 
-  'a tenant whose last waiting task is replaced goes on from its turn': async scene => {
+  'a tenant whose last waiting task is superseded keeps its turn': async scene => {
     const [message_id, tenant] = [randomUUID(), 'org:acme']
     await scene.enqueue({ message_id, tenant })
     const between = await scene.enqueue({ tenant, weight: 60 })
@@ -134,7 +134,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
     assert.equal(result.task.queue_position, 3)
   },
 
-  'a first try starts without checkpoints, however often it is handed out': async scene => {
+  'a first attempt starts without checkpoints, also after a repeated claim': async scene => {
     await scene.enqueue()
     const claim = scene.wish()
     const { tasks: [claimed] } = await scene.store.claim(claim)
@@ -155,7 +155,7 @@ const found: Record<string, (scene: Scene) => Promise<void>> = {
 }
 
 const url = await redisUrl()
-for (const [name, play] of Object.entries(found)) {
+for (const [name, play] of Object.entries(regressions)) {
   t.test(`in memory, ${name}`, t => t.resolves(Scene.play(async ({ now }) => memoryStore({ now }), play)))
   t.test(`on Redis, ${name}`, t => t.resolves(Scene.play(openOn(t, new Redis(url)), play)))
 }
