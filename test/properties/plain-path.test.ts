@@ -14,7 +14,7 @@ import { SideBySide } from './side-by-side.ts'
 const seed = Number(process.env['PROPERTY_SEED'] ?? randomInt(2 ** 31))
 const numRuns = Number(process.env['PROPERTY_RUNS'] ?? 30)
 
-/** The line in which a script tries the plain path, and returns if it succeeds. */
+/** The line in which a script takes the plain path, and returns if that succeeds. */
 const PLAIN = /^local .*_plain\(.*\n(if \w+ then) (return .* end)$/m
 
 /** A client that changes every script before it runs. */

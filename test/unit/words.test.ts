@@ -10,6 +10,7 @@ const HELD = [
   'docs', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md',
   'lib/async.ts', 'lib/validator.ts', 'lib/http', 'lib/client', 'lib/telemetry', 'lib/otel', 'lib/store/port', 'lib/store/memory', 'lib/store/conformance', 'lib/store/redis/lua',
   'lib/worker',
+  'test/properties', 'test/worker',
   'test/client', 'test/dashboard', 'test/http'
 ]
 /** Written from other files, which are held themselves. */
@@ -51,7 +52,8 @@ const RETIRED_NAMES: ReadonlyArray<readonly [RegExp, string]> = [
   [/\b(?:MOST|DEEPEST|HEAVIEST|LONGEST)(?:_[A-Z_]+)?\b/, 'MAX_…'],
   [/\b(?:Intake|IntakeOptions)\b/, 'admission'],
   [/\b(?:Closing|closeLeases)\b/, 'Settlement, settleAttempts'],
-  [/\b(?:class|interface|type) (?:Gate|Patience|Judge|Fault|Outlook|Shelves|Bell)\b/, 'AccessPolicy, PreferWait, Validator, ValidationIssue, QueueSnapshot, MemoryState, WorkSignal'],
+  // Where they are declared: tests import a `Gate` of their own.
+  [/\b(?:class|interface|type) (?:Gate|Patience|Judge|Fault|Outlook|Shelves|Bell)\b(?=[^,}]*[{=])/, 'AccessPolicy, PreferWait, Validator, ValidationIssue, QueueSnapshot, MemoryState, WorkSignal'],
   [/\btake_id\b/, 'claim_id'],
   [/\b(?:charts_unasked|charts_inside|task_crowded|answers_for)\b/, 'chart_check_required, stores_content, too_many_batches, count_refs'],
   [/#hurry\b|\bLAST_WORD\b/, '#forceStop, DRAIN_GRACE_MS']

@@ -87,7 +87,7 @@ for (const kind of stores) {
     t.match(await queue.service.getTaskStatus(task_id), { status: 'CANCELLED', attempt: 0 })
   })
 
-  t.test(`a task that waits for its next try is cancelled for good, ${kind}`, async t => {
+  t.test(`a task that waits for its next attempt is cancelled for good, ${kind}`, async t => {
     const queue = await startQueue(t, kind, { retry: { backoff: { delay: 100, jitter: 0 } } })
     let runs = 0
     await queue.work(async ({ adjustment_query }) => {

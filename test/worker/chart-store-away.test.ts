@@ -21,7 +21,7 @@ interface WorkOptions {
 
 interface Test { teardown (end: () => unknown): unknown }
 
-/** A worker whose patience with the host's store is short. */
+/** A worker whose timeouts for the host's store are short. */
 function work (t: Test, queue: Queue, { chartStore, generate, attemptTimeout = 60_000, save = TIMEOUTS.save, checkpointBytes = 2 ** 20 }: WorkOptions) {
   const { store } = spyOnStore(queue)
   const logger = recordingLogger()
@@ -80,7 +80,7 @@ for (const kind of stores) {
     const { consumer } = work(t, queue, { chartStore, generate: first.generate, save: 60_000 })
     const { task_id } = await queue.enqueue()
     await until(() => chartStore.saved.length > 0)
-    // Handed back in the middle of it.
+    // Released in the middle of it.
     await consumer.stop()
     t.match(await queue.service.getTaskStatus(task_id), { status: 'PENDING', attempt: 0 })
     chartStore.troubles.length = 0

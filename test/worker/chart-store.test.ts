@@ -190,7 +190,7 @@ for (const kind of stores) {
     t.equal(chartStore.charts.size, 0)
   })
 
-  t.test(`a task that fails in the end leaves no chart of its former tries, ${kind}`, async t => {
+  t.test(`a task that fails in the end leaves no chart of its earlier attempts, ${kind}`, async t => {
     const chartStore = database()
     const queue = await startQueue(t, kind, { chartStore, retry: { attempts: 2 } })
     const { task_id, message_id } = await queue.enqueue()

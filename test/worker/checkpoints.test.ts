@@ -17,7 +17,7 @@ function cycle (): JsonValue {
 }
 
 for (const kind of stores) {
-  t.test(`a step is remembered across tries, ${kind}`, async t => {
+  t.test(`a step is stored across attempts, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const runs: string[] = []
     const values: JsonValue = { text: 'ü', list: [1, null, { deep: true }], nothing: null }
@@ -79,7 +79,7 @@ for (const kind of stores) {
     t.equal(await queue.content(task), 'now')
   })
 
-  t.test(`what cannot be remembered fails the task at once, ${kind}`, async t => {
+  t.test(`what cannot be stored fails the task at once, ${kind}`, async t => {
     const queue = await startQueue(t, kind, { limits: { checkpointBytes: 200 } })
     const returned: Record<string, [unknown, string]> = {
       'a cycle': [cycle(), 'CHARTS_ERR_INVALID_CHECKPOINT'],
@@ -132,7 +132,7 @@ for (const kind of stores) {
     }, { leaseDuration: 30_000 })
     const { task_id } = await queue.enqueue()
     await started.opened
-    // Handed back behind the attempt's back, and taken again.
+    // Released without the worker's knowledge, and claimed again.
     await queue.service.completeTask(task_id, 1, { error: new Error('elsewhere') })
     go.open()
     const task = await queue.ended(task_id)
@@ -178,7 +178,7 @@ for (const kind of stores) {
     t.strictSame(runs, ['first'])
   })
 
-  t.test(`nothing is remembered of a task that was cancelled or failed, ${kind}`, async t => {
+  t.test(`no step is stored of a task that was cancelled or failed, ${kind}`, async t => {
     const queue = await startQueue(t, kind, { retry: { attempts: 1 } })
     const message_id = crypto.randomUUID()
     let runs = 0
@@ -192,7 +192,7 @@ for (const kind of stores) {
   })
 }
 
-t.test('a step is remembered when its process is killed', async t => {
+t.test('a step is stored when its process is killed', async t => {
   const queue = await startQueue(t, 'redis')
   const options = { url: await redisUrl(), keyPrefix: queue.keyPrefix, leaseDuration: LEASE }
   const victim = await startWorkerProcess(t, options)
@@ -200,7 +200,7 @@ t.test('a step is remembered when its process is killed', async t => {
   t.equal((await victim.next('remembered')).paid, 1)
   await victim.kill()
   const heir = await startWorkerProcess(t, options)
-  t.equal((await inTime(heir.next('remembered'), LEASE + 3_000, 'it goes on')).paid, 1, 'what the first try has paid for')
+  t.equal((await inTime(heir.next('remembered'), LEASE + 3_000, 'it goes on')).paid, 1, 'what the first attempt has paid for')
   heir.send({ command: 'finish', task_id })
   t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 2, step_progress: { paid: 100 } })
   t.strictSame([...victim.all('paid'), ...heir.all('paid')].map(({ attempt }) => attempt), [1], 'it ran once in all')

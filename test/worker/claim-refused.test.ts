@@ -5,9 +5,9 @@ import { startQueue, stores } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 import { spyOnStore } from '../helpers/spy-store.ts'
 
-// What a full Redis does: it refuses to hand out tasks, and accepts what ends them.
+// A full Redis refuses claims, and accepts settlements.
 for (const kind of stores) {
-  t.test(`a chart that is ready is stored while takes are refused, ${kind}`, async t => {
+  t.test(`a chart that is ready is stored while claims are refused, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls, log } = spyOnStore(queue)
     const finish = gate()
@@ -28,10 +28,10 @@ for (const kind of stores) {
     t.match(await queue.service.getTaskStatus(task_id), { status: 'PENDING' })
     restore()
     t.match(await queue.ended(task_id), { status: 'COMPLETED', attempt: 1 })
-    t.equal(new Set(refused().slice(0, 2).map(({ claim_id }) => claim_id)).size, 1, 'the take was repeated as it was')
+    t.equal(new Set(refused().slice(0, 2).map(({ claim_id }) => claim_id)).size, 1, 'the claim was repeated unchanged')
   })
 
-  t.test(`a worker stops in order while takes are refused, ${kind}`, async t => {
+  t.test(`a worker stops in order while claims are refused, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, calls } = spyOnStore(queue)
     const logger = recordingLogger()
@@ -55,7 +55,7 @@ for (const kind of stores) {
     finish.open()
     await stopping
     t.match(await queue.service.getTaskStatus(task_id), { status: 'COMPLETED', attempt: 1 })
-    t.match(await queue.service.getTaskStatus(given.task_id), { status: 'PENDING', attempt: 0 }, 'what the take was given is handed back')
+    t.match(await queue.service.getTaskStatus(given.task_id), { status: 'PENDING', attempt: 0 }, 'the tasks of the claim are released')
     t.equal(runs, 1)
     t.same(logger.said(/not reachable/), [])
   })

@@ -42,7 +42,7 @@ for (const kind of stores) {
     t.same(started, ids, 'oldest first')
   })
 
-  t.test(`several are taken in one round trip, and the next ones as the last ones end, ${kind}`, async t => {
+  t.test(`several are claimed in one round trip, and the next ones as the last ones end, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const ids = await Promise.all(Array.from({ length: 40 }, async () => (await queue.enqueue()).task_id))
     const { store, calls, log } = spyOnStore(queue)
@@ -50,11 +50,11 @@ for (const kind of stores) {
     await Promise.all(ids.map(id => queue.ended(id)))
     await until(() => calls('waitForWork') > 0)
     t.equal((log.find(({ verb }) => verb === 'claim')!.args[0] as Claim).count, 10)
-    t.ok(calls('settleAttempts') <= 8, `${calls('settleAttempts')} to end forty and take thirty`)
+    t.ok(calls('settleAttempts') <= 8, `${calls('settleAttempts')} to settle forty and claim thirty`)
     t.ok(calls('claim') <= 3, `${calls('claim')} without an end`)
   })
 
-  t.test(`one command prolongs all leases, ${kind}`, async t => {
+  t.test(`one command extends all leases, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const hold = gate()
     const ids = await Promise.all(Array.from({ length: 8 }, async () => (await queue.enqueue()).task_id))

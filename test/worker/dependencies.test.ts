@@ -64,7 +64,7 @@ for (const kind of stores) {
     t.strictSame([...ended].sort(), [...ids].sort())
   })
 
-  t.test(`dependencies are there again in another try, ${kind}`, async t => {
+  t.test(`dependencies are there again in another attempt, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const seen: unknown[] = []
     await queue.work(async (_request, { attempt, dependencies }) => {
@@ -78,7 +78,7 @@ for (const kind of stores) {
     t.strictSame(seen, ['first', 'first'])
   })
 
-  t.test(`a store that does not answer when they are read costs no try, ${kind}`, async t => {
+  t.test(`a store that does not answer when they are read costs no attempt, ${kind}`, async t => {
     const queue = await startQueue(t, kind, { retry: { attempts: 1 } })
     const { store, lose, restore } = spyOnStore(queue)
     const logger = recordingLogger()
@@ -93,7 +93,7 @@ for (const kind of stores) {
     t.equal(runs, 2)
   })
 
-  t.test(`a store of the host that throws when they are read costs no try, ${kind}`, async t => {
+  t.test(`a store of the host that throws when they are read costs no attempt, ${kind}`, async t => {
     const charts = hostStore()
     let failing = true
     const chartStore = {

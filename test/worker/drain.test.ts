@@ -7,7 +7,7 @@ import { recordingLogger } from '../helpers/recording-logger.ts'
 import { spyOnStore } from '../helpers/spy-store.ts'
 
 for (const kind of stores) {
-  t.test(`stop lets what runs finish and takes nothing new, ${kind}`, async t => {
+  t.test(`stop lets what runs finish and claims nothing new, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const started = gate()
     const finish = gate()
@@ -33,7 +33,7 @@ for (const kind of stores) {
     t.same(ran, [first.task_id])
   })
 
-  t.test(`after shutdownTimeout what runs is aborted and handed back at once, at no cost, ${kind}`, async t => {
+  t.test(`after shutdownTimeout what runs is aborted and released at once, at no cost, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const started = gate()
     const aborted = gate<string>()
@@ -61,13 +61,13 @@ for (const kind of stores) {
       order.push(task_id)
       return attempt
     }, { concurrency: 1 })
-    const task = await inTime(queue.ended(task_id), 1_000, 'another takes it over at once')
+    const task = await inTime(queue.ended(task_id), 1_000, 'another worker claims it at once')
     t.match(task, { status: 'COMPLETED', attempt: 1 })
     await queue.ended(later.task_id)
     t.same(order, [task_id, later.task_id], 'ahead of new ones')
   })
 
-  t.test(`a generator that ignores its signal is abandoned a second later, its task handed back, ${kind}`, async t => {
+  t.test(`a generator that ignores its signal is abandoned a second later, its task released, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const started = gate()
     const late = gate()
@@ -84,7 +84,7 @@ for (const kind of stores) {
     t.ok(performance.now() - began >= 1_150)
     t.match(logger.said(/abandoned/), [{ details: { task_id, code: 'SHUTDOWN' } }])
     await queue.work(async () => 'chart')
-    const task = await inTime(queue.ended(task_id), 1_000, 'another takes it over at once')
+    const task = await inTime(queue.ended(task_id), 1_000, 'another worker claims it at once')
     t.match(task, { status: 'COMPLETED', attempt: 1 })
     late.open()
     await queue.run()
@@ -104,8 +104,8 @@ for (const kind of stores) {
       t.equal(await started.opened, 1)
       await worker.stop()
     }
-    const taken = await queue.service.dequeueChartTask()
-    t.match(taken, { lease: 6, task: { attempt: 1 } })
+    const claimed = await queue.service.dequeueChartTask()
+    t.match(claimed, { lease: 6, task: { attempt: 1 } })
     t.ok(await queue.service.completeTask(task_id, 6, { content: null }))
   })
 
@@ -118,7 +118,7 @@ for (const kind of stores) {
     await inTime(worker.done, 100, 'done')
   })
 
-  t.test(`stop right after the start hands back what arrives meanwhile, ${kind}`, async t => {
+  t.test(`stop right after the start releases what arrives meanwhile, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const ids = await Promise.all(Array.from({ length: 4 }, async () => (await queue.enqueue()).task_id))
     const isHandedBack = async () => (await queue.service.getTaskDetails(ids[0]!))!.attempts.some(({ outcome }) => outcome === 'released')

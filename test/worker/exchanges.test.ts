@@ -8,8 +8,8 @@ import { spyOnStore, type Spy } from '../helpers/spy-store.ts'
 const CONCURRENCY = 64
 
 interface Exchange {
-  readonly closings: readonly Settlement[]
-  readonly take: Claim
+  readonly settlements: readonly Settlement[]
+  readonly claim: Claim
   /** Lets the worker have the answer. */
   answer (): void
 }
@@ -19,11 +19,11 @@ function heldExchanges (queue: Queue): { spy: Spy, store: TaskStore, exchanges: 
   const spy = spyOnStore(queue)
   const exchanges: Exchange[] = []
   let isHolding = false
-  const settleAttempts: TaskStore['settleAttempts'] = async (closings, take) => {
-    const answer = spy.store.settleAttempts(closings, take)
+  const settleAttempts: TaskStore['settleAttempts'] = async (settlements, claim) => {
+    const answer = spy.store.settleAttempts(settlements, claim)
     if (!isHolding) return answer
     const answered = gate()
-    exchanges.push({ closings, take: take!, answer: () => answered.open() })
+    exchanges.push({ settlements, claim: claim!, answer: () => answered.open() })
     await answered.opened
     return answer
   }
@@ -62,10 +62,10 @@ for (const kind of stores) {
     finish.open()
     await until(() => exchanges.length === 2)
     const [first, second] = exchanges
-    t.same([first!.take.lane, second!.take.lane].sort(), [0, 1])
-    t.same([first!, second!].map(({ closings, take }) => [closings.length, take.count]), [[32, 32], [32, 32]])
-    t.not(first!.take.claim_id, second!.take.claim_id)
-    t.equal(first!.take.worker_id, second!.take.worker_id)
+    t.same([first!.claim.lane, second!.claim.lane].sort(), [0, 1])
+    t.same([first!, second!].map(({ settlements, claim }) => [settlements.length, claim.count]), [[32, 32], [32, 32]])
+    t.not(first!.claim.claim_id, second!.claim.claim_id)
+    t.equal(first!.claim.worker_id, second!.claim.worker_id)
     letThrough()
     for (const id of ids) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 1 })
     t.equal(most, CONCURRENCY)
@@ -90,12 +90,12 @@ for (const kind of stores) {
     t.equal(exchanges.length, 1)
     exchanges[0]!.answer()
     await until(() => exchanges.length === 2)
-    t.equal(exchanges[1]!.closings.length, 2)
+    t.equal(exchanges[1]!.settlements.length, 2)
     letThrough()
     for (const id of ids) await queue.ended(id)
   })
 
-  t.test(`what is claimed beside a task that must run alone is handed back, ${kind}`, async t => {
+  t.test(`what is claimed beside a task that must run alone is released, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const { spy, store, exchanges, hold, letThrough } = heldExchanges(queue)
     const short = gate()
@@ -115,12 +115,12 @@ for (const kind of stores) {
     await until(() => running.size === CONCURRENCY)
     // Two workers are lost with it.
     const { task_id: suspect } = await queue.enqueue({ adjustment_query: 'suspect' })
-    let takes = 0
-    const take = async (count: number) => (await queueOf(queue.service).leases.claim({ worker_id: 'victim', claim_id: `take-${takes++}`, count, leaseDuration: 100 })).tasks
-    await take(1)
-    await until(async () => (await take(1)).length === 1)
+    let claims = 0
+    const claim = async (count: number) => (await queueOf(queue.service).leases.claim({ worker_id: 'victim', claim_id: `claim-${claims++}`, count, leaseDuration: 100 })).tasks
+    await claim(1)
+    await until(async () => (await claim(1)).length === 1)
     await until(async () => {
-      await take(0)
+      await claim(0)
       return (await queue.service.getTaskStatus(suspect))!.status === 'PENDING'
     })
     const later = await enqueueMany(queue, 10, 'later')

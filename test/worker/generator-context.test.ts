@@ -25,7 +25,7 @@ for (const kind of stores) {
     t.match(requests[1], { org_id: null, visibility: 'PRIVATE', force_create: false, adjustment_query: null })
   })
 
-  t.test(`a try that changes its request leaves the next one what was asked, ${kind}`, async t => {
+  t.test(`an attempt that changes its request leaves the next one what was asked, ${kind}`, async t => {
     const queue = await startQueue(t, kind, { paramsSchema: { type: 'object' }, retry: { attempts: 2 } })
     const seen: Array<JsonValue | undefined> = []
     await queue.work(async (request, { attempt }) => {
@@ -56,7 +56,7 @@ for (const kind of stores) {
     }
   })
 
-  t.test(`attempt counts the tries, and log carries whose line it is, ${kind}`, async t => {
+  t.test(`attempt counts the attempts, and log carries whose line it is, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const logger = recordingLogger()
     const attempts: number[] = []
@@ -87,7 +87,7 @@ for (const kind of stores) {
     t.ok(lines.length > 0)
   })
 
-  t.test(`nothing of a try reaches the task once it is over, ${kind}`, async t => {
+  t.test(`nothing of an attempt reaches the task once it is over, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const over = gate<GenerateContext>()
     await queue.work(async (_request, context) => {

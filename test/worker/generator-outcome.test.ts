@@ -101,7 +101,7 @@ for (const kind of stores) {
     }
   })
 
-  t.test(`retryDelay takes the place of the backoff, ${kind}`, async t => {
+  t.test(`retryDelay replaces the backoff, ${kind}`, async t => {
     const queue = await startQueue(t, kind, { retry: { backoff: { delay: 60_000, jitter: 0 } } })
     const starts: number[] = []
     await queue.work(async (_request, { attempt }) => {

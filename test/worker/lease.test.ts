@@ -31,7 +31,7 @@ for (const kind of stores) {
       restarted = performance.now()
       return 'second'
     }, { leaseDuration: LEASE })
-    const task = await inTime(queue.ended(task_id), LEASE + 1_000, 'another takes it over')
+    const task = await inTime(queue.ended(task_id), LEASE + 1_000, 'another worker claims it')
     const { code, at } = await aborted.opened
     t.equal(code, 'LEASE_LOST')
     t.ok(at < restarted, `aborted ${(restarted - at).toFixed(0)} ms before the next start`)
@@ -85,7 +85,7 @@ for (const kind of stores) {
     t.equal(runs, 1)
   })
 
-  t.test(`it comes too late once another has taken the task over, ${kind}`, { buffered: true }, async t => {
+  t.test(`it comes too late once another worker has claimed the task, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const started = gate()
@@ -111,7 +111,7 @@ for (const kind of stores) {
     t.equal(await queue.content(task), 'second')
   })
 
-  t.test(`replies that are lost take nothing twice and cost no try, ${kind}`, { buffered: true }, async t => {
+  t.test(`replies that are lost claim nothing twice and cost no attempt, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const runs = new Map<string, number>()
@@ -135,7 +135,7 @@ for (const kind of stores) {
     for (const task of tasks) t.equal(await queue.content(task), task.task_id)
   })
 
-  t.test(`a reply that is lost until the lease is nearly over costs no try, ${kind}`, { buffered: true }, async t => {
+  t.test(`a reply that is lost until the lease is nearly over costs no attempt, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind)
     const { store, lose, restore, calls } = spyOnStore(queue)
     const { task_id } = await queue.enqueue()
@@ -186,7 +186,7 @@ for (const kind of stores) {
     const finish = gate()
     let running = 0
     let most = 0
-    // It ignores its signal: the first try is still there when the second one begins.
+    // It ignores its signal: the first attempt is still there when the second one begins.
     await queue.work(async (_request, { attempt }) => {
       starts.push(attempt)
       most = Math.max(most, ++running)
@@ -229,7 +229,7 @@ for (const kind of stores) {
     await lost.opened
     restore()
     await queue.work(async () => 'second', { leaseDuration: LEASE })
-    const task = await inTime(queue.ended(task_id), LEASE, 'another takes it over')
+    const task = await inTime(queue.ended(task_id), LEASE, 'another worker claims it')
     t.match(task, { status: 'COMPLETED', attempt: 2 })
     hold.open()
   })

@@ -5,7 +5,7 @@ import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 import { Redis } from 'ioredis'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
 
-t.test('a take repeated because its reply was lost tells again what it ended', async t => {
+t.test('a claim repeated because its reply was lost returns again what it ended', async t => {
   const redis = new Redis(await redisUrl())
   const keyPrefix = uniquePrefix(t)
   t.teardown(async () => {
@@ -20,7 +20,7 @@ t.test('a take repeated because its reply was lost tells again what it ended', a
       const first = await scene.store.claim(wish)
       t.same(first.lost.map(task => [task.task_id, task.status]), [[task_id, 'FAILED']])
       t.same(await scene.store.claim(wish), first, 'the same ends again')
-      t.same((await scene.claim()).lost, [], 'but not to another take')
+      t.same((await scene.claim()).lost, [], 'but not to another claim')
     })
   }
 })

@@ -42,9 +42,9 @@ t.test('idle workers of a paused queue let Redis rest', { skip: await redisServe
   await queue.service.pauseQueue()
   for (let i = 0; i < 5; i++) await queue.enqueue()
   await delay(500)
-  const taken = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await queue.redis!.info('commandstats'))?.[1] ?? 0)
-  const before = await taken()
+  const calls = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await queue.redis!.info('commandstats'))?.[1] ?? 0)
+  const before = await calls()
   await delay(2_000)
-  const asked = await taken() - before
+  const asked = await calls() - before
   t.ok(asked <= 3, `${asked} scripts in two seconds`)
 })

@@ -121,7 +121,7 @@ for (const kind of stores) {
     t.ok(Object.values(step_progress).every(percent => percent === 7))
   })
 
-  t.test(`a new try starts at nothing and keeps when the first one started, ${kind}`, async t => {
+  t.test(`a new attempt starts at nothing and keeps when the first one started, ${kind}`, async t => {
     const queue = await startQueue(t, kind, { retry: { attempts: 2 } })
     const go = [gate(), gate()]
     await queue.work(async (_request, { progress, attempt }) => {

@@ -35,7 +35,7 @@ for (const kind of stores) {
     t.equal(runs, 1)
   })
 
-  t.test(`which try it is can be seen, inside and outside, ${kind}`, { buffered: true }, async t => {
+  t.test(`the number of the attempt can be seen, inside and outside, ${kind}`, { buffered: true }, async t => {
     const queue = await startQueue(t, kind, { retry: { attempts: 3, backoff: { delay: 50, jitter: 0 } } })
     const inside: number[] = []
     await queue.work(async (_request, { attempt }) => {

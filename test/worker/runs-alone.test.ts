@@ -8,19 +8,19 @@ import { recordingLogger } from '../helpers/recording-logger.ts'
 /** ms: nothing else waits for it than the losses, which are made. */
 const LEASE = 100
 
-/** Two tasks that the next worker takes together: one like any other, and one that must run alone, as two workers were lost with it. */
+/** Two tasks that the next worker claims together: one like any other, and one that must run alone, as two workers were lost with it. */
 async function suspected (queue: Queue): Promise<{ other: string, suspect: string }> {
   const { leases } = queueOf(queue.service)
-  let takes = 0
-  const take = async (count: number) => (await leases.claim({ worker_id: 'victim', claim_id: `take-${takes++}`, count, leaseDuration: LEASE })).tasks
+  let claims = 0
+  const claim = async (count: number) => (await leases.claim({ worker_id: 'victim', claim_id: `claim-${claims++}`, count, leaseDuration: LEASE })).tasks
   const { task_id: suspect } = await queue.enqueue({ adjustment_query: 'suspect' })
-  await take(1)
-  await until(async () => (await take(1)).length === 1)
+  await claim(1)
+  await until(async () => (await claim(1)).length === 1)
   const { task_id: other } = await queue.enqueue({ adjustment_query: 'other' })
-  const taken = (await take(1)).find(({ task }) => task.task_id === other)
-  await queue.service.releaseTask(other, taken!.lease)
+  const claimed = (await claim(1)).find(({ task }) => task.task_id === other)
+  await queue.service.releaseTask(other, claimed!.lease)
   await until(async () => {
-    await take(0)
+    await claim(0)
     return (await queue.service.getTaskStatus(suspect))!.status === 'PENDING'
   })
   return { other, suspect }
@@ -29,7 +29,7 @@ async function suspected (queue: Queue): Promise<{ other: string, suspect: strin
 const isHeld = ({ status, current_step }: ChartTask) => status === 'PROCESSING' && current_step === 'queued'
 
 for (const kind of stores) {
-  t.test(`a worker that runs others lets them end first, and takes nothing new until the task has ended, ${kind}`, async t => {
+  t.test(`a worker that runs others lets them end first, and claims nothing new until the task has ended, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const logger = recordingLogger()
     const { other, suspect } = await suspected(queue)
@@ -76,7 +76,7 @@ for (const kind of stores) {
     finish.open()
   })
 
-  t.test(`what is held is handed back by a worker that stops, ${kind}`, async t => {
+  t.test(`what is held is released by a worker that stops, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const { other, suspect } = await suspected(queue)
     const finish = gate()

@@ -55,7 +55,7 @@ t.test('dependencies are passed on, whatever a store of the host makes of them',
   t.match([...charts.charts.values()].find(chart => chart.task_id === task.task_id)?.content, { dependencies: 1 })
 })
 
-t.test('what is aborted before a thread has begun takes none', async t => {
+t.test('what is aborted before a thread has started uses none', async t => {
   const threads = await openGenerator(url, { concurrency: 1, threadMemory: 0, chartBytes: 0, logger: silentLogger })
   t.teardown(() => threads.close())
   const call = (signal: AbortSignal, adjustment_query: string) =>

@@ -69,7 +69,7 @@ t.test('errors are what they would be without a thread', async t => {
   t.match(await ended(await ask('bad-step')), { error_code: 'NO_MODEL', error_message: 'No model', attempt: 1 })
 })
 
-t.test('steps are remembered across tries', async t => {
+t.test('steps are stored across attempts', async t => {
   const { ask, content } = await start(t)
   t.same(await content(await ask('step')), { pid: { by: 1 }, attempt: 2 })
 })

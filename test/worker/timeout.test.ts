@@ -5,7 +5,7 @@ import { startQueue, stores } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 
 for (const kind of stores) {
-  t.test(`a generator that never ends fails after its tries, a second after each deadline, ${kind}`, async t => {
+  t.test(`a generator that never ends fails after its attempts, a second after each deadline, ${kind}`, async t => {
     const queue = await startQueue(t, kind, { retry: { attempts: 2 } })
     const logger = recordingLogger()
     const attempts: number[] = []
@@ -38,7 +38,7 @@ for (const kind of stores) {
     t.same(logger.said(/abandoned/), [])
   })
 
-  t.test(`a chart that comes after the deadline is dropped, and the next try may succeed, ${kind}`, async t => {
+  t.test(`a chart that comes after the deadline is dropped, and the next attempt may succeed, ${kind}`, async t => {
     const queue = await startQueue(t, kind)
     const late = gate()
     await queue.work(async (_request, { attempt }) => {
