@@ -94,7 +94,7 @@ export class Estimates {
 
   /**
    * `Retry-After` of a full queue: whole seconds until the next waiting task is expected to start, 1 to 60; 5 without an estimate.
-   * `refusal`: the error of the refusal. Room for tasks that wait for a time or for others is not estimated: 60.
+   * `refusal`: the error of the refusal. A place for a task that waits for a time or for others is not estimated: 60.
    */
   async queueRetryAfter (refusal: object): Promise<number> {
     if (isScheduledRefusal(refusal)) return QUEUE_RETRY.max

@@ -32,5 +32,5 @@ export function errorOf (refusal: Refusal, { waitingPerTenant, scheduledPerTenan
   }
 }
 
-/** Whether an error refuses tasks that wait for a time or for other tasks: there is room again only when one of those may run. */
+/** Whether an error refuses tasks that wait for a time or for other tasks: there is a place again only when one of those may run. */
 export const isScheduledRefusal = (error: object): boolean => kScheduled in error

@@ -21,7 +21,7 @@ import { root } from '../helpers/root.ts'
 const noServer = await redisServerPath() === null && 'there is no redis-server'
 const DEPLOY = 'examples/deploy'
 /** ms between the end of `shutdownTimeout` and the end of a worker. */
-const LAST_WORD = 2_000
+const DRAIN_GRACE_MS = 2_000
 
 const read = (file: string) => readPage(`${DEPLOY}/${file}`)
 const manifests = (file: string) => parseAllDocuments(read(`kubernetes/${file}.yaml`)).map(document => document.toJSON())
@@ -70,9 +70,9 @@ t.test('Kubernetes: a drain has the time that it needs', async t => {
   const grace = podOf(worker).terminationGracePeriodSeconds * 1_000
   const own = Number(containerOf(worker).env.find(({ name }: { name: string }) => name === 'SHUTDOWN_TIMEOUT').value)
   t.equal(own, shutdownTimeout)
-  t.ok(grace > own + LAST_WORD, `${grace}`)
+  t.ok(grace > own + DRAIN_GRACE_MS, `${grace}`)
   const [, pause] = containerOf(web).lifecycle.preStop.exec.command
-  t.ok(podOf(web).terminationGracePeriodSeconds > Number(pause) + LAST_WORD / 1_000)
+  t.ok(podOf(web).terminationGracePeriodSeconds > Number(pause) + DRAIN_GRACE_MS / 1_000)
 })
 
 t.test('KEDA: as many workers as slots are needed', async t => {
@@ -201,7 +201,7 @@ t.test('the processes of compose.yaml, with its Redis, its permissions, and TLS'
   t.same(await server.stop(), [0, null])
   for (const { lines } of [server, making]) t.same(lines.filter(({ level, msg }) => level >= 40 && !PASSING.includes(msg)), [], 'nothing to warn of: permissions, eviction')
 
-  t.ok(ms(worker.stop_grace_period) > shutdownTimeout + LAST_WORD)
+  t.ok(ms(worker.stop_grace_period) > shutdownTimeout + DRAIN_GRACE_MS)
 })
 
 /** A chart from one end to the other, through this client. */

@@ -23,11 +23,11 @@ for (const fault of ['cut', 'stall', 'stallReplies'] as const) {
     const ids = await Promise.all([1, 2, 3].map(async () => (await queue.enqueue({ adjustment_query: 'hold' })).task_id))
     await Promise.all(ids.map(id => lonely.next('started', ({ task_id }) => task_id === id)))
     const other = await startWorkerProcess(t, { ...options, url: await redisUrl() })
-    // Once the leases have been prolonged: what counts is when the last extension was sent.
+    // Once the leases have been extended: what counts is when the last extension was sent.
     await delay(LEASE)
     t.same(lonely.all('aborted'), [])
     await proxy[fault]()
-    // A request that still gets through prolongs a lease whose holder does not learn of it.
+    // A request that still gets through extends a lease whose holder does not learn of it.
     const unheard = fault === 'stallReplies' ? LEASE : 0
     await inTime(Promise.all(ids.map(id => other.next('started', ({ task_id }) => task_id === id))), LEASE + 1_000 + unheard, 'another runs them')
     for (const id of ids) {

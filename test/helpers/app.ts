@@ -89,7 +89,7 @@ export class Host {
     return `${address}${this.path}`
   }
 
-  /** Takes the task as a worker does; its lease. */
+  /** Claims the task as a worker does; returns its lease. */
   async take (task_id: string): Promise<number> {
     while (!this.#leases.has(task_id)) {
       const taken = await this.service.dequeueChartTask()

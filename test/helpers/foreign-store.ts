@@ -14,7 +14,7 @@ const MAX_DELAY_MS = 2
  * - every call and every answer takes its time, so calls under way overtake each other;
  * - arguments and results are copies; results are frozen, with their keys in another order;
  * - hints come late, and each of them twice;
- * - workers are woken without work;
+ * - workers are notified without work;
  * - only the methods of the port exist, `now` only where a test sets the clock.
  */
 export function foreignStore ({ now, seed = 1 }: { now?: () => number, seed?: number } = {}): TaskStore {

@@ -8,7 +8,7 @@ import { inTime } from './gate.ts'
  * What a proxy does to an answer: keeps it until it is complete, breaks the connection behind its first bytes, swallows it, never
  * asks for it, or gives one of its own.
  */
-export type Fault = 'buffer' | 'cut' | 'lose' | 'hang' | { readonly status: number, readonly headers?: Record<string, string>, readonly body?: string }
+export type ConnectionFault = 'buffer' | 'cut' | 'lose' | 'hang' | { readonly status: number, readonly headers?: Record<string, string>, readonly body?: string }
 
 export interface Passed {
   readonly method: string
@@ -24,7 +24,7 @@ export interface HttpProxy {
   /** Where requests go. */
   target: string
   /** Asked for each request; undefined: it passes. */
-  fault: (request: Passed) => Fault | undefined
+  fault: (request: Passed) => ConnectionFault | undefined
   /** Resolves to the next request from now on that is as wanted. Rejects after a minute without one. */
   next (isWanted: (request: Passed) => boolean): Promise<Passed>
 }

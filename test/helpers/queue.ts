@@ -21,7 +21,7 @@ export interface QueueOptions extends Omit<ChartQueueServiceOptions, keyof Store
 
 const FINAL: readonly string[] = ['COMPLETED', 'FAILED', 'CANCELLED']
 
-/** A queue for tests of what works it: its service, and workers that end with the test. Tries follow each other at once. */
+/** A queue for tests of workers: its service, and workers that end with the test. Attempts follow each other at once. */
 export async function startQueue (t: Test, kind: typeof stores[number], options: QueueOptions = {}): Promise<Queue> {
   const { url, ...given } = options
   const keyPrefix = uniquePrefix(t)

@@ -65,7 +65,7 @@ t.test('a clock that is set forward ends no lease of a process that lives, and t
   pass(4_000)
   const { tasks: [again] } = await other.claim({ worker_id: 'other' })
   t.equal(again?.task.task_id, lost.task.task_id, 'its lease ends when it would have')
-  // Lost once more, it would be handed out alone.
+  // Lost once more, it would run alone.
   await other.complete(again!)
   t.same(await living.store.extend([leaseOf(held)], LEASE), ['ok'])
   pass(LEASE - 1)
@@ -107,7 +107,7 @@ t.test('a clock that is set back delays neither recovery nor backoff', async t =
   const { tasks } = await other.claim({ worker_id: 'other', count: 5 })
   t.same(idsOf(tasks).sort(), [lost.task.task_id, failed.task.task_id].sort())
   t.same(warned(), [-30_000, -30_000])
-  // A task that loses its worker once more would be handed out alone.
+  // A task that loses its worker once more would run alone.
   for (const claimed of tasks) await other.complete(claimed)
   pass(30_000)
   t.ok((await other.claimIds({ worker_id: 'other', count: 5 })).includes(scheduled.task_id), 'what was asked for a time waits for it')
