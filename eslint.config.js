@@ -1,4 +1,4 @@
-import neostandard, { plugins } from 'neostandard'
+import neostandard from 'neostandard'
 
 export default [
   ...neostandard({
@@ -13,18 +13,7 @@ export default [
       '@typescript-eslint/no-redeclare': 'off'
     }
   },
-  // These rules need types, which cost as much as all others together: for what runs at a host, and not for the tests. A promise that nobody
-  // awaits is marked with `void`: it must not reject.
-  {
-    files: ['lib/**/*.ts'],
-    plugins: { '@typescript-eslint': plugins['typescript-eslint'].plugin },
-    languageOptions: { parserOptions: { project: 'tsconfig.build.json' } },
-    rules: {
-      '@typescript-eslint/no-floating-promises': 'error',
-      '@typescript-eslint/no-misused-promises': 'error',
-      '@typescript-eslint/await-thenable': 'error',
-      '@typescript-eslint/return-await': 'error',
-      'no-void': ['error', { allowAsStatement: true }]
-    }
-  }
+  // oxlint looks for promises that nobody awaits, with types and in a tenth of the time (.oxlintrc.json). One that must not reject is marked
+  // with `void`.
+  { rules: { 'no-void': ['error', { allowAsStatement: true }] } }
 ]

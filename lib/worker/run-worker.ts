@@ -75,9 +75,14 @@ export async function runWorker<Params = JsonValue, Content extends ChartContent
   const consumer = new Consumer({ queue, generate: generator.generate, concurrency, leaseDuration, attemptTimeout, shutdownTimeout, logger })
   const stop = () => consumer.stop().then(() => done)
   const off = handleSignals ? drainOnSignals(stop) : () => {}
-  const done = consumer.done.finally(async () => {
-    off()
-    await Promise.all([generator.close(), queue.close()])
-  })
+  const untilClosed = async () => {
+    try {
+      await consumer.done
+    } finally {
+      off()
+      await Promise.all([generator.close(), queue.close()])
+    }
+  }
+  const done = untilClosed()
   return { stop, done }
 }

@@ -128,7 +128,7 @@ export async function act (action, filter, known) {
     row.replaceChildren(close('Close'), makeButton('Go on', 'primary', () => {
       row.replaceChildren(close('Stop'))
       row.firstChild.focus()
-      attempt(() => go(state, total))
+      void attempt(() => go(state, total))
     }))
     row.lastChild.focus()
   }

@@ -28,7 +28,7 @@ export class Live {
     this.#isHeld = isHeld
     this.#toggle.addEventListener('click', () => this.#pause(!this.#isPaused))
     document.addEventListener('visibilitychange', () => this.#look())
-    window.addEventListener('online', () => this.refresh())
+    window.addEventListener('online', () => { void this.refresh() })
     this.#label()
     this.#look()
   }
@@ -60,7 +60,7 @@ export class Live {
   /** Goes on after a selection that held the updates. */
   resume () {
     this.#say()
-    if (!this.#isPaused) this.refresh()
+    if (!this.#isPaused) void this.refresh()
   }
 
   held () {
@@ -99,7 +99,7 @@ export class Live {
     if (document.hidden) return
     writeTimes()
     this.#ticker = setInterval(writeTimes, 1_000)
-    if (!this.#isPaused) this.refresh()
+    if (!this.#isPaused) void this.refresh()
   }
 
   #pause (isPaused) {
@@ -108,7 +108,7 @@ export class Live {
     else sessionStorage.removeItem(STORED)
     this.#label()
     if (isPaused) clearTimeout(this.#timer)
-    else this.refresh()
+    else void this.refresh()
   }
 
   #label () {

@@ -22,7 +22,7 @@ function show ({ title, page: nodes }) {
   document.title = title
   writeTimes()
   showSelection()
-  plot()
+  void plot()
   // The focused element was removed: move the focus to the content instead of the start of the document.
   if (hadFocus && !page.contains(document.activeElement)) document.getElementById('main').focus({ preventScroll: true })
 }
@@ -63,7 +63,7 @@ async function whileBusy (button, work) {
   } finally {
     button.ariaDisabled = 'false'
     showSelection()
-    live.refresh()
+    void live.refresh()
   }
 }
 
@@ -71,9 +71,9 @@ document.addEventListener('click', ({ target }) => {
   const button = target.closest('button')
   if (!button) return
   const { action, bulk, selected: chosen, filter } = button.dataset
-  if (action) whileBusy(button, () => actions[action](button.dataset))
-  else if (bulk) whileBusy(button, () => act(bulk, JSON.parse(filter)))
-  else if (chosen) whileBusy(button, () => actOnSelected(chosen))
+  if (action) void whileBusy(button, () => actions[action](button.dataset))
+  else if (bulk) void whileBusy(button, () => act(bulk, JSON.parse(filter)))
+  else if (chosen) void whileBusy(button, () => actOnSelected(chosen))
 })
 
 async function actOnSelected (action) {
@@ -92,8 +92,8 @@ document.addEventListener('change', ({ target }) => {
 
 // The back-forward cache restores the page as it was left.
 window.addEventListener('pageshow', ({ persisted }) => {
-  if (persisted) live.refresh()
+  if (persisted) void live.refresh()
 })
 
 showSelection()
-plot()
+void plot()
