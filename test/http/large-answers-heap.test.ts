@@ -11,7 +11,7 @@ const AT_ONCE = 20
 interface Ready { readonly base: string, readonly message_id: string, readonly batch_id: string, readonly task_id: string }
 
 for (const store of ['redis', 'memory', 'host'] as const) {
-  t.test(`a heap of 512 MB outlasts twenty large answers at once, ${store}`, { timeout: 110_000 }, async t => {
+  t.test(`a heap of 512 MB outlasts twenty large answers at once, ${store}`, { timeout: 400_000 }, async t => {
     const url = await redisUrl()
     const keyPrefix = uniquePrefix(t)
     const child = fork(fixture, {

@@ -16,7 +16,7 @@ import { startHost } from '../helpers/app.ts'
 import { typeFaults } from '../helpers/type-faults.ts'
 
 // Where nobody else says how long: the tools alone take their time to load.
-t.setTimeout(120_000)
+t.setTimeout(500_000)
 
 interface Test {
   readonly name: string

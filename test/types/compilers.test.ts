@@ -24,7 +24,7 @@ const hosts: ReadonlyArray<readonly [compiler: string, flags: readonly string[]]
 ]
 
 // Compilers take their time where others compute beside them.
-t.setTimeout(170_000)
+t.setTimeout(500_000)
 
 // Outside of the project, as it is installed: found by its name, with what it declares and nothing else.
 let host: string
@@ -46,9 +46,9 @@ before(async () => {
 })
 after(() => rm(host, { recursive: true, force: true }))
 
-test('what hosts write compiles', { jobs: 2, timeout: 160_000 }, t => {
+test('what hosts write compiles', { jobs: 2, timeout: 480_000 }, t => {
   for (const [compiler, flags] of hosts) {
-    t.test(`${compiler} ${flags.join(' ')}`, { buffered: true, timeout: 160_000 }, async t => {
+    t.test(`${compiler} ${flags.join(' ')}`, { buffered: true, timeout: 480_000 }, async t => {
       const tsc = join(root, 'node_modules', compiler, 'bin/tsc')
       const args = [tsc, '--noEmit', '--target', 'es2022', '--lib', 'es2022', '--types', 'node', ...flags, 'host.mts', 'client.mts', 'telemetry.mts']
       const { stdout } = await run(process.execPath, args, { cwd: host }).catch(error => error)

@@ -16,7 +16,7 @@ import { WebSocket } from 'ws'
 import { root } from '../helpers/root.ts'
 import { redisUrl, removeKeys, uniquePrefix } from '../helpers/redis.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(500_000)
 
 // Without types of its own.
 const ncc = createRequire(import.meta.url)('@vercel/ncc')

@@ -11,7 +11,7 @@ const rows = {
 const shown = (value: number) => value.toFixed(1)
 
 for (const [progress, row] of Object.entries(rows) as Array<[keyof typeof rows, string]>) {
-  t.test(`the guide has the figures of the simulation: progress ${row}`, { timeout: 60_000 }, async t => {
+  t.test(`the guide has the figures of the simulation: progress ${row}`, { timeout: 300_000 }, async t => {
     const { running, waiting, unknown } = await simulate({ seed: 1, tasks: 400, workers: 3, progress })
     t.ok(page.includes(`| ${row} | ${shown(running.estimated)} | ${shown(running.naive!)} |`), `${shown(running.estimated)} | ${shown(running.naive!)}`)
     t.ok(running.estimated < running.naive!, 'an estimate is nearer than what elapsed time over progress gives')
@@ -20,7 +20,7 @@ for (const [progress, row] of Object.entries(rows) as Array<[keyof typeof rows, 
   })
 }
 
-t.test('another seed gives other charts, and the same verdict', { timeout: 60_000 }, async t => {
+t.test('another seed gives other charts, and the same verdict', { timeout: 300_000 }, async t => {
   const options = { seed: 7, tasks: 150, workers: 2, progress: 'steps' } as const
   const first = await simulate(options)
   t.strictSame(await simulate(options), first, 'the same seed, the same numbers')
