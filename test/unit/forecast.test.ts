@@ -15,9 +15,9 @@ function chart (...seconds: number[]): QueueSnapshot['completed'][number] {
   return { steps, at: begun + seconds.at(-1)! * 1_000 }
 }
 
-const after = (seconds: number[], outlook: Partial<QueueSnapshot> = {}) => forecast({ completed: seconds.map(second => chart(0, second)), ...outlook })
-const forecast = (outlook: Partial<QueueSnapshot> = {}) =>
-  new Forecast({ now: NOW, paused: false, waiting_since: null, processing_count: 0, running: [], completed: [], ...outlook })
+const after = (seconds: number[], snapshot: Partial<QueueSnapshot> = {}) => forecast({ completed: seconds.map(second => chart(0, second)), ...snapshot })
+const forecast = (snapshot: Partial<QueueSnapshot> = {}) =>
+  new Forecast({ now: NOW, paused: false, waiting_since: null, processing_count: 0, running: [], completed: [], ...snapshot })
 
 /** A task in a step that began so many seconds ago. */
 const running = (elapsed: number, task: Partial<StoredTask> = {}) =>
