@@ -2,6 +2,7 @@ import { errors } from '../../errors.ts'
 import type { StoredTask } from '../../task.ts'
 import { newTask } from '../new-task.ts'
 import type { BatchOutcome, EnqueuedTask, EnqueueOutcome, TaskDraft } from '../task-store.ts'
+import { compactRequest } from './compact-request.ts'
 import { Gatherer } from './gatherer.ts'
 import { toOptions, toTask, toWord, toWords } from './records.ts'
 import type { Argument, ScriptRunner } from './script-runner.ts'
@@ -21,7 +22,7 @@ function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argu
   return [
     toWord(user_id), toWord(tenant), [waitingPerTenant, queueLength, scheduledPerTenant, stores_content ? 1 : 0, queueTimeout, weight].join(' '),
     idempotency ? `${idempotency.key} ${idempotency.body}` : '', batch_id, drafts.length,
-    ...drafts.flatMap(draft => [draft.task_id, toWords(draft), draft.dedup_key, draft.request, toOptions(draft)])
+    ...drafts.flatMap(draft => [draft.task_id, toWords(draft), draft.dedup_key, compactRequest(draft), toOptions(draft)])
   ]
 }
 

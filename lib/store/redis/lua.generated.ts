@@ -265,7 +265,10 @@ local MAX_READ = 1000
 local unreadable = {}
 for i = 3, #ARGV do unreadable[ARGV[i]] = true end
 local function is_readable(task)
-  local request = decode_json(task.has_request_key and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request_start))
+  local text = task.has_request_key and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request_start)
+  local rest = string.match(text, COMPACT .. '()')
+  if rest then return decode_json('{"":0' .. string.sub(text, rest - 1)) end
+  local request = decode_json(text)
   return request and type(request.task_id) == 'string' and type(request.message_id) == 'string' and type(request.user_id) == 'string'
 end
 local ids = call('ZREVRANGE', Q .. 'processing', 0, MAX_READ - 1)
@@ -1679,7 +1682,9 @@ local function find_exceeded_limit(new, older, owners, kept, tenant, limits)
   if room.scheduled < needed.scheduled or room.waiting + room.scheduled < needed.both then return { 'scheduled_full', new_scheduled } end
   if room.ready < needed.ready then return { 'queue_full', new_ready } end
 end`,
-  'lost': `local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+  'lost': `local function is_request(text, from)
+  return text and (string.find(text, '^%s*{', from) or string.find(text, COMPACT, from)) and string.find(text, '}%s*$', -16) and true
+end
 local function replace_request(task)
   local terms = task.terms
   local function from_word(text)
@@ -1957,7 +1962,7 @@ local function set_share(field, value)
   shares[field], changed_shares[field] = value, value
 end`,
   'plain-claim': `local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
-local OPENING, CLOSING = string.byte('{}', 1, 2)
+local CLOSING = string.byte('}')
 local function next_tasks(wanted)
   local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do
@@ -1990,7 +1995,8 @@ local function read_starts(ids, records, states)
     local key, batch = string.match(terms_extras, '"key":"([%w_-]+)"'), string.match(terms_extras, '"batch":"([%w_-]+)"')
     extras[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     local request = request_start > #record and (call('GET', P .. 'request:' .. id) or '')
-    if string.byte(request or record, request and 1 or request_start) ~= OPENING or string.byte(request or record, -1) ~= CLOSING then return nil end
+    local is_begun = request and string.find(request, '^{') or string.find(record, COMPACT, request_start) or string.find(record, '^{', request_start)
+    if not is_begun or string.byte(request or record, -1) ~= CLOSING then return nil end
     tenants[n], requests[n] = tenant, request
     bytes = bytes + #record + #(request or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
@@ -2570,6 +2576,7 @@ local digits = setmetatable({}, {
   end
 })
 local MAX_INLINE_BYTES = 1024
+local COMPACT = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x[fnoptu]*[,}]'
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 local MAX_NUMBER = 2 ^ 53
 local function is_number(value) return value >= 0 and value < MAX_NUMBER end

@@ -2,6 +2,7 @@ import { failureMessage } from '../../errors.ts'
 import { ChartStatus, isFinished, shownCancelled, type ChartPriority, type ChartRequest, type StoredTask, type TraceContext } from '../../task.ts'
 import { attemptOutcomes } from '../attempt-outcomes.ts'
 import type { AttemptRecord, StepEntry, ClaimedTask, TaskDetails, TaskDraft, TaskState } from '../task-store.ts'
+import { expandRequest } from './compact-request.ts'
 
 /** A task as the scripts return it: its record, its state where that is not in the record, its place in the queue, and its request if apart. */
 export type RawTask = [record: string, state: string | null, position: number | null, request?: string]
@@ -17,8 +18,11 @@ interface Terms {
   readonly created: number
   readonly step: string
   readonly step_at: number
+  readonly message_id: string
   readonly priority: ChartPriority
   readonly max: number
+  readonly tenant: string
+  readonly user_id: string
   readonly extras: {
     readonly run_at?: number
     readonly weight?: number
@@ -104,8 +108,18 @@ function readable<T> (read: () => T): T | null {
 }
 
 function parseTerms (line: string): Terms {
-  const { words: [, created, step, step_at, , , priority, max], extras } = split(line, 15)
-  return { created: Number(created), step: step!, step_at: Number(step_at), priority: priority as ChartPriority, max: Number(max), extras }
+  const { words: [, created, step, step_at, , message_id, priority, max, , , , , tenant, user_id], extras } = split(line, 15)
+  return {
+    created: Number(created),
+    step: step!,
+    step_at: Number(step_at),
+    message_id: message_id!,
+    priority: priority as ChartPriority,
+    max: Number(max),
+    tenant: fromWord(tenant!),
+    user_id: fromWord(user_id!),
+    extras
+  }
 }
 
 function parseState (line: string): State {
@@ -188,8 +202,8 @@ const toState = (state: State): TaskState => ({
   error_message: messageOf(state.extras.code, state.extras.error)
 })
 
-function toRequest (raw: string): ChartRequest {
-  const request = JSON.parse(raw) as ChartRequest
+function toRequest ({ terms, request: stored }: Parsed): ChartRequest {
+  const request = JSON.parse(expandRequest(stored, terms)) as ChartRequest
   if (typeof request.task_id !== 'string' || typeof request.message_id !== 'string' || typeof request.user_id !== 'string') throw new UnreadableError('no request')
   return request
 }
@@ -220,17 +234,21 @@ export const withState = (task: StoredTask, text: string): StoredTask => ({ ...t
 
 function readTask ([record, text, position, apart]: RawTask): StoredTask {
   const parsed = parse(record, text, apart)
-  return taskOf(parsed, toRequest(parsed.request), position)
+  return taskOf(parsed, toRequest(parsed), position)
 }
 
-export const requestOf = ([record,,, request]: RawTask): string => request ?? record.slice(startOfRequest(record))
+/** The request of a task, byte for byte; null where its record cannot be read. */
+export const requestOf = ([record,,, apart]: RawTask): string | null => readable(() => {
+  const start = startOfRequest(record)
+  return expandRequest(apart ?? record.slice(start), parseTerms(record.slice(record.indexOf('\n') + 1, start - 1)))
+})
 
 /** A claimed task; null where its request cannot be read. */
 export const toClaimedTask = (claimed: RawClaimedTask): ClaimedTask | null => readable(() => readClaimedTask(claimed))
 
 function readClaimedTask ([record, text, flat, lost, apart]: RawClaimedTask): ClaimedTask {
   const parsed = parse(record, text, apart)
-  const request = toRequest(parsed.request)
+  const request = toRequest(parsed)
   const checkpoints = new Map<string, string>()
   for (const [i, name] of (flat ?? []).entries()) if (i % 2 === 0) checkpoints.set(name, flat![i + 1]!)
   return {
@@ -276,7 +294,7 @@ export const toDetails = (found: RawTask, history: readonly string[]): TaskDetai
 function readDetails ([record, text, position, apart]: RawTask, history: readonly string[]): TaskDetails<StoredTask> {
   const parsed = parse(record, text, apart)
   const { terms, state } = parsed
-  const request = toRequest(parsed.request)
+  const request = toRequest(parsed)
   const task = taskOf(parsed, request, position)
   const attempts = history.map(entry => readable(() => toAttempt(JSON.parse(entry)))).filter(attempt => attempt !== null)
   // The last attempt is in the state itself, until the task goes back to the queue.

@@ -12,7 +12,10 @@ for i = 3, #ARGV do unreadable[ARGV[i]] = true end
 
 -- The record alone does not identify a task: with long requests, which have keys of their own, two records may be the same.
 local function is_readable(task)
-  local request = decode_json(task.has_request_key and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request_start))
+  local text = task.has_request_key and (call('GET', request_key(task.id)) or '') or string.sub(task.record, task.request_start)
+  local rest = string.match(text, COMPACT .. '()')
+  if rest then return decode_json('{"":0' .. string.sub(text, rest - 1)) end
+  local request = decode_json(text)
   return request and type(request.task_id) == 'string' and type(request.message_id) == 'string' and type(request.user_id) == 'string'
 end
 

@@ -1,7 +1,10 @@
 -- Ends tasks of which a part was lost or is damaged.
 
--- Whether a text looks like a request. What it has within, the worker's process reads, and gives back what it cannot read (fail-unreadable.lua).
-local function is_request(text, from) return text and string.find(text, '^%s*{', from) and string.find(text, '}%s*$', -16) and true end
+-- Whether a text looks like a request: JSON, or what compact-request.ts makes of it. What it has within, the worker's process reads, and gives
+-- back what it cannot read (fail-unreadable.lua).
+local function is_request(text, from)
+  return text and (string.find(text, '^%s*{', from) or string.find(text, COMPACT, from)) and string.find(text, '}%s*$', -16) and true
+end
 
 -- Replaces a lost request by what the terms say of it. Marked as shortened, so that the task cannot be repeated.
 local function replace_request(task)

@@ -1,7 +1,7 @@
 -- Claiming in the common case: waiting tasks that have not run before. Part of plain-exchange.lua.
 local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\n]*)\n()'
--- The braces of a request.
-local OPENING, CLOSING = string.byte('{}', 1, 2)
+-- The brace at the end of a request.
+local CLOSING = string.byte('}')
 
 -- The tasks whose turn it is, by the rules of pop.lua: { ids; by priority how many of them are used, when it is due next and the score of the
 -- last one; the clock; whether more wait }. Nil if the order cannot be told from the queues alone.
@@ -44,7 +44,8 @@ local function read_starts(ids, records, states)
     extras[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     local request = request_start > #record and (call('GET', P .. 'request:' .. id) or '')
     -- claim-tasks.lua fails a task whose request was lost or cut off.
-    if string.byte(request or record, request and 1 or request_start) ~= OPENING or string.byte(request or record, -1) ~= CLOSING then return nil end
+    local is_begun = request and string.find(request, '^{') or string.find(record, COMPACT, request_start) or string.find(record, '^{', request_start)
+    if not is_begun or string.byte(request or record, -1) ~= CLOSING then return nil end
     tenants[n], requests[n] = tenant, request
     bytes = bytes + #record + #(request or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end

@@ -1,5 +1,5 @@
 -- How a task is stored. `task:<id>` has three lines: the final state, empty until the task has ended; the terms, which never change; and a
--- short request as JSON.
+-- short request, compacted (compact-request.ts).
 -- A long request is in `request:<id>`, so that most reads of a task do not read it. `states` has the state of each unfinished task that has
 -- changed since it was created.
 -- Terms and states are words in the order of these patterns, then JSON with fields that few tasks have: to encode and decode all of it as

@@ -24,6 +24,8 @@ local digits = setmetatable({}, {
 
 -- Longest request (bytes) that is part of its task's record. A longer one has a key of its own.
 local MAX_INLINE_BYTES = 1024
+-- How a compacted request begins: a task_id, some letters, and the rest of its JSON (compact-request.ts).
+local COMPACT = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x[fnoptu]*[,}]'
 -- Tasks, and bytes of them, that one call claims: Redis serves no other client meanwhile. Another worker is signalled for the rest.
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 
