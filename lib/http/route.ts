@@ -9,12 +9,12 @@ import type { PreferWait } from './prefer-wait.ts'
 import type { OpenStreams, StreamTimings } from './streams/open-streams.ts'
 
 /** The parts of the queue that the routes use beside the service. */
-export type RouteQueue = Pick<Queue, 'answers' | 'estimates' | 'telemetry'>
+export type RouteQueue = Pick<Queue, 'answers' | 'estimates' | 'telemetry' | 'watches'>
 
 /** What the handlers of one registration share. */
 export interface RouteContext {
   readonly service: ChartQueueService
-  /** What the service does not show: streamed answers, `Retry-After`, telemetry. */
+  /** What the service does not show: streamed answers, streams of one task, `Retry-After`, telemetry. */
   readonly queue: RouteQueue
   readonly access: AccessPolicy
   readonly streams: OpenStreams

@@ -78,7 +78,7 @@ export class Estimates {
   }
 
   /** The same object for all watchers of a state, so that its frame is serialised once for a thousand of them. */
-  async shared (task: StoredTask, seen?: ReadonlyMap<string, StoredTask>): Promise<StoredTask> {
+  shared (task: StoredTask, seen?: ReadonlyMap<string, StoredTask>): Promise<StoredTask> {
     const known = this.#shared.get(task)
     if (known && performance.now() - known.at < SHARED_MS) return known.task
     const estimated = this.of(task, seen)

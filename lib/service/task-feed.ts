@@ -21,8 +21,42 @@ interface Topic {
   opened: Promise<void>
   /** A read under way that refreshes the queue position. */
   refreshing: Promise<void> | null
-  /** One signal per watcher. */
-  readonly changed: Set<Signal>
+  /** One function per watcher, called when `task` has changed. */
+  readonly watchers: Set<() => void>
+}
+
+/** Which states of a topic a watcher has seen. */
+class Place {
+  readonly #topic: Topic
+  #epoch: number
+  #seen: number
+
+  constructor (topic: Topic, seen: number) {
+    this.#topic = topic
+    this.#epoch = topic.epoch
+    this.#seen = seen
+  }
+
+  /** The newest state; undefined: it was seen already; null: the task is unknown or no longer kept, or it has finished and was seen. */
+  next (): StoredTask | null | undefined {
+    const { task, epoch } = this.#topic
+    if (!task) return null
+    if (epoch !== this.#epoch) {
+      this.#epoch = epoch
+      this.#seen = 0
+    }
+    if (task.version > this.#seen) {
+      this.#seen = task.version
+      return task
+    }
+    return isFinished(task) ? null : undefined
+  }
+}
+
+export interface WatchOptions {
+  /** A version that the caller has seen. */
+  readonly after?: number | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface TaskFeedOptions {
@@ -46,6 +80,7 @@ export class TaskFeed implements HintListener {
   readonly #feedListeners = new Set<(up: boolean) => void>()
   readonly #unlisten: () => void
   readonly #closing = new AbortController()
+  #isClosed = false
   #timer: NodeJS.Timeout | undefined
   #up = false
   #checkedAt = 0
@@ -69,46 +104,67 @@ export class TaskFeed implements HintListener {
 
   /**
    * Yields the task's states, each newer than the one before. Ends after the finished state, or when the task is no longer kept.
-   * `after`: a version that the caller has seen. @throws CHARTS_ERR_STORE_UNAVAILABLE: the first read failed
+   * @throws CHARTS_ERR_STORE_UNAVAILABLE: the first read failed
    */
-  async * watch (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined } = {}): AsyncGenerator<StoredTask, void, void> {
+  async * watch (task_id: string, options: WatchOptions = {}): AsyncGenerator<StoredTask, void, void> {
     const { signal } = options
-    const isOver = () => this.closing.aborted || signal?.aborted === true
-    const wasOpen = this.#topics.has(task_id)
-    const topic = this.#join(task_id)
     const changed = new Signal()
-    topic.changed.add(changed)
-    signal?.addEventListener('abort', changed.notify)
+    const { opened, leave } = this.#enter(task_id, options, changed.notify)
     try {
-      await topic.opened
-      // Hints do not carry the queue position: it is as old as the last read.
-      if (wasOpen && topic.task?.status === ChartStatus.PENDING) {
-        await (topic.refreshing ??= this.#refresh([topic]).finally(() => { topic.refreshing = null }))
-      }
-      let seen = options.after ?? 0
-      if (topic.task && seen > topic.task.version) {
-        // Either a hint is still under way, or the store has lost the version that the caller has seen.
-        await this.#refresh([topic])
-        if (topic.task && seen > topic.task.version) seen = 0
-      }
-      let epoch = topic.epoch
-      while (!isOver()) {
-        const task = topic.task
-        if (!task) return
-        if (topic.epoch !== epoch) {
-          epoch = topic.epoch
-          seen = 0
-        }
-        if (task.version > seen) {
-          seen = task.version
+      const place = await opened
+      while (!this.#isClosed && !signal?.aborted) {
+        const task = place.next()
+        if (task === null) return
+        if (task) {
           yield task
+          if (isFinished(task)) return
+        } else {
+          await changed.wait()
         }
-        if (isFinished(task)) return
-        if (topic.task === task && !isOver()) await changed.wait()
       }
     } finally {
-      signal?.removeEventListener('abort', changed.notify)
-      this.#leave(topic, changed)
+      leave()
+    }
+  }
+
+  /**
+   * As `watch`, but calls `deliver` with each state, and waits for the promise if it returns one. Resolves at the end. For a thousand
+   * readers of a task: to resume a generator takes a third of the time in which a state is sent to one of them.
+   */
+  async follow (task_id: string, options: WatchOptions, deliver: (task: StoredTask) => Promise<unknown> | undefined): Promise<void> {
+    const { signal } = options
+    let look = (): void => {}
+    const { opened, leave } = this.#enter(task_id, options, () => look())
+    try {
+      const place = await opened
+      await new Promise<void>((resolve, reject) => {
+        let isDelivering = false
+        let last: StoredTask | undefined
+        const delivered = (): void => {
+          isDelivering = false
+          look()
+        }
+        look = () => {
+          try {
+            while (!isDelivering) {
+              const isOver = this.#isClosed || signal?.aborted || (last && isFinished(last))
+              const task = isOver ? null : place.next()
+              if (task === undefined) return
+              if (task === null) return resolve()
+              last = task
+              const delivery = deliver(task)
+              if (!delivery) continue
+              isDelivering = true
+              delivery.then(delivered, reject)
+            }
+          } catch (error) {
+            reject(error)
+          }
+        }
+        look()
+      })
+    } finally {
+      leave()
     }
   }
 
@@ -182,16 +238,44 @@ export class TaskFeed implements HintListener {
   }
 
   close (): void {
+    this.#isClosed = true
     this.#closing.abort()
-    for (const topic of this.#topics.values()) for (const changed of topic.changed) changed.notify()
+    for (const topic of this.#topics.values()) for (const changed of topic.watchers) changed()
     this.#unlisten()
     clearInterval(this.#timer)
+  }
+
+  /** Adds a watcher. `changed` is called when there may be a new state, and when the watch is over; `opened` resolves to where it begins. */
+  #enter (task_id: string, { after = 0, signal }: WatchOptions, changed: () => void): { opened: Promise<Place>, leave: () => void } {
+    const wasOpen = this.#topics.has(task_id)
+    const topic = this.#join(task_id)
+    topic.watchers.add(changed)
+    signal?.addEventListener('abort', changed)
+    return {
+      opened: this.#placeOf(topic, wasOpen, after),
+      leave: () => {
+        signal?.removeEventListener('abort', changed)
+        this.#leave(topic, changed)
+      }
+    }
+  }
+
+  async #placeOf (topic: Topic, wasOpen: boolean, after: number): Promise<Place> {
+    await topic.opened
+    // Hints do not carry the queue position: it is as old as the last read.
+    if (wasOpen && topic.task?.status === ChartStatus.PENDING) {
+      await (topic.refreshing ??= this.#refresh([topic]).finally(() => { topic.refreshing = null }))
+    }
+    if (!topic.task || after <= topic.task.version) return new Place(topic, after)
+    // Either a hint is still under way, or the store has lost the version that the caller has seen.
+    await this.#refresh([topic])
+    return new Place(topic, topic.task && after > topic.task.version ? 0 : after)
   }
 
   #join (task_id: string): Topic {
     const known = this.#topics.get(task_id)
     if (known) return known
-    const topic: Topic = { task_id, task: undefined, early: undefined, epoch: 0, opened: Promise.resolve(), refreshing: null, changed: new Set() }
+    const topic: Topic = { task_id, task: undefined, early: undefined, epoch: 0, opened: Promise.resolve(), refreshing: null, watchers: new Set() }
     topic.opened = this.#open(topic)
     // Every watcher awaits it. If there is none any more, its rejection must not be unhandled.
     topic.opened.catch(() => {})
@@ -210,9 +294,9 @@ export class TaskFeed implements HintListener {
     }
   }
 
-  #leave (topic: Topic, changed: Signal): void {
-    topic.changed.delete(changed)
-    if (topic.changed.size === 0 && this.#topics.get(topic.task_id) === topic) this.#drop(topic)
+  #leave (topic: Topic, changed: () => void): void {
+    topic.watchers.delete(changed)
+    if (topic.watchers.size === 0 && this.#topics.get(topic.task_id) === topic) this.#drop(topic)
   }
 
   #drop (topic: Topic): void {
@@ -273,6 +357,6 @@ export class TaskFeed implements HintListener {
 
   #set (topic: Topic, task: StoredTask | null): void {
     topic.task = task
-    for (const changed of topic.changed) changed.notify()
+    for (const changed of topic.watchers) changed()
   }
 }

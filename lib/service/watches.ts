@@ -5,7 +5,7 @@ import type { Estimates } from './estimates.ts'
 import { watchGroup, type GroupSource, type GroupState } from './group-feed.ts'
 import { checkIdentity } from './identity.ts'
 import type { LargeReads } from './large-reads.ts'
-import type { TaskFeed } from './task-feed.ts'
+import type { TaskFeed, WatchOptions } from './task-feed.ts'
 
 /** Maximum number of unfinished tasks in one list of a message, and of ended ones in a first list. */
 const MAX_LISTED = 100
@@ -33,9 +33,18 @@ export class Watches {
   }
 
   /** As `ChartQueueService.watchTask`. */
-  async * task (task_id: string, options: { after?: number | undefined, signal?: AbortSignal | undefined }): AsyncGenerator<ChartTask, void, void> {
+  async * task (task_id: string, options: WatchOptions): AsyncGenerator<ChartTask, void, void> {
     const { feed, estimates } = this.#options
     for await (const task of feed.watch(idOf(task_id), options)) yield await estimates.shared(task)
+  }
+
+  /**
+   * As `task`, but calls `deliver` with each state, and waits for the promise if it returns one. Resolves at the end.
+   * @throws what `ChartQueueService.watchTask` throws
+   */
+  follow (task_id: string, options: WatchOptions, deliver: (task: ChartTask) => Promise<unknown> | undefined): Promise<void> {
+    const { feed, estimates } = this.#options
+    return feed.follow(idOf(task_id), options, task => estimates.shared(task).then(deliver))
   }
 
   /** As `ChartQueueService.watchMessage`. */

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
-import t from 'tap'
-import { TaskFeed } from '../../lib/service/task-feed.ts'
+import t, { type Test } from 'tap'
+import { Signal } from '../../lib/async.ts'
+import { TaskFeed, type WatchOptions } from '../../lib/service/task-feed.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
 import type { StoredTask } from '../../lib/task.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
@@ -8,7 +9,51 @@ import { ScriptedStore, someTask } from '../helpers/scripted-store.ts'
 
 const LONG = 60_000
 
-interface Test { teardown (end: () => unknown): unknown }
+let isFollowed = false
+
+/** Runs a test for both ways in which states reach a watcher: `watch` yields them, `follow` delivers them. */
+function each (name: string, run: (t: Test) => Promise<void>): void {
+  for (const follows of [false, true]) {
+    t.test(`${follows ? 'follow' : 'watch'}: ${name}`, async t => {
+      isFollowed = follows
+      await run(t)
+      isFollowed = false
+    })
+  }
+}
+
+/** `follow` with the interface of `watch`: a state counts as delivered when the next one is asked for. */
+async function * followed (feed: TaskFeed, task_id: string, options: WatchOptions = {}): AsyncGenerator<StoredTask, void, void> {
+  const left = new AbortController()
+  const states: StoredTask[] = []
+  let sent = () => {}
+  const changed = new Signal()
+  let isOver = false
+  options.signal?.addEventListener('abort', () => left.abort())
+  if (options.signal?.aborted) left.abort()
+  const following = feed.follow(task_id, { ...options, signal: left.signal }, task => new Promise<void>(resolve => {
+    states.push(task)
+    sent = resolve
+    changed.notify()
+  })).finally(() => {
+    isOver = true
+    changed.notify()
+  })
+  try {
+    for (;;) {
+      const state = states.shift()
+      if (state) yield state
+      sent()
+      if (states.length > 0) continue
+      if (isOver) return
+      await changed.wait()
+    }
+  } finally {
+    left.abort()
+    sent()
+    await following
+  }
+}
 
 function start (t: Test, { pollInterval = LONG, up = true, logger = silentLogger } = {}) {
   const store = new ScriptedStore()
@@ -19,6 +64,7 @@ function start (t: Test, { pollInterval = LONG, up = true, logger = silentLogger
     clearInterval(alive)
     feed.close()
   })
+  if (isFollowed) feed.watch = (task_id, options) => followed(feed, task_id, options)
   store.up(up)
   return { store, feed }
 }
@@ -32,7 +78,7 @@ async function versions (states: AsyncIterable<StoredTask>): Promise<number[]> {
 const finished = (task: StoredTask, version: number): StoredTask =>
   ({ ...task, version, status: 'COMPLETED', progress: 100, completed_at: '2030-01-01T00:00:09.000Z' })
 
-t.test('a watch subscribes first, reads second, and shows what it has read', async t => {
+each('a watch subscribes first, reads second, and shows what it has read', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask())
   const watch = feed.watch(task.task_id)
@@ -42,7 +88,7 @@ t.test('a watch subscribes first, reads second, and shows what it has read', asy
   t.same(store.calls, ['subscribe', 'read', 'unsubscribe'])
 })
 
-t.test('what is announced is shown as the whole task, without reading again', async t => {
+each('what is announced is shown as the whole task, without reading again', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask())
   const watch = feed.watch(task.task_id)
@@ -54,7 +100,7 @@ t.test('what is announced is shown as the whole task, without reading again', as
   await watch.return()
 })
 
-t.test('what is not newer is dropped', async t => {
+each('what is not newer is dropped', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask({ version: 3, progress: 30 }))
   const watch = feed.watch(task.task_id)
@@ -70,14 +116,14 @@ t.test('what is not newer is dropped', async t => {
   await watch.return()
 })
 
-t.test('the finished task is the last', async t => {
+each('the finished task is the last', async t => {
   const { store, feed } = start(t)
   const task = store.keep(finished(someTask(), 9))
   t.same(await versions(feed.watch(task.task_id)), [9])
   t.equal(store.subscribed.size, 0)
 })
 
-t.test('an announcement that comes before the read is not lost', async t => {
+each('an announcement that comes before the read is not lost', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask())
   const release = store.hold()
@@ -92,7 +138,7 @@ t.test('an announcement that comes before the read is not lost', async t => {
   await watch.return()
 })
 
-t.test('an announcement that came before a newer read is dropped', async t => {
+each('an announcement that came before a newer read is dropped', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask({ version: 7 }))
   const release = store.hold()
@@ -106,7 +152,7 @@ t.test('an announcement that came before a newer read is dropped', async t => {
   await watch.return()
 })
 
-t.test('a read that was under way while something newer was announced does not go back', async t => {
+each('a read that was under way while something newer was announced does not go back', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask({ version: 2 }))
   const watch = feed.watch(task.task_id)
@@ -125,7 +171,7 @@ t.test('a read that was under way while something newer was announced does not g
   t.same(rest, [4, 5], 'only what is newer')
 })
 
-t.test('while nothing is announced, tasks are polled', async t => {
+each('while nothing is announced, tasks are polled', async t => {
   const { store, feed } = start(t, { pollInterval: 10, up: false })
   const task = store.keep(someTask())
   const watch = feed.watch(task.task_id)
@@ -140,7 +186,7 @@ t.test('while nothing is announced, tasks are polled', async t => {
   t.same(await versions(watch), [3])
 })
 
-t.test('once announcements are back, what was missed is read at once', async t => {
+each('once announcements are back, what was missed is read at once', async t => {
   const { store, feed } = start(t, { up: false })
   const tasks = Array.from({ length: 450 }, () => store.keep(someTask()))
   const watches = tasks.map(task => feed.watch(task.task_id))
@@ -152,7 +198,7 @@ t.test('once announcements are back, what was missed is read at once', async t =
   t.ok(store.count('read') - before <= 3, 'many in one round trip')
 })
 
-t.test('watched tasks are read again from time to time even so', async t => {
+each('watched tasks are read again from time to time even so', async t => {
   const { store, feed } = start(t, { pollInterval: 10 })
   const task = store.keep(someTask())
   const watch = feed.watch(task.task_id)
@@ -164,7 +210,7 @@ t.test('watched tasks are read again from time to time even so', async t => {
   t.same(await versions(watch), [2])
 })
 
-t.test('a lower version is a fresh start: the store has lost something', async t => {
+each('a lower version is a fresh start: the store has lost something', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask({ version: 8, progress: 80 }))
   const watch = feed.watch(task.task_id)
@@ -176,7 +222,7 @@ t.test('a lower version is a fresh start: the store has lost something', async t
   t.same(await versions(watch), [5])
 })
 
-t.test('a fresh start at a version that was seen before is shown too', async t => {
+each('a fresh start at a version that was seen before is shown too', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask({ version: 2 }))
   const watch = feed.watch(task.task_id)
@@ -190,7 +236,7 @@ t.test('a fresh start at a version that was seen before is shown too', async t =
   t.same(await versions(watch), [2])
 })
 
-t.test('a watch of what is unknown, or has vanished, ends', async t => {
+each('a watch of what is unknown, or has vanished, ends', async t => {
   const { store, feed } = start(t, { pollInterval: 10, up: false })
   t.same(await versions(feed.watch('unknown')), [])
   const task = store.keep(someTask())
@@ -201,7 +247,7 @@ t.test('a watch of what is unknown, or has vanished, ends', async t => {
   t.equal(store.subscribed.size, 0)
 })
 
-t.test('after a version that was seen only newer ones follow', async t => {
+each('after a version that was seen only newer ones follow', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask({ version: 4 }))
   const watch = feed.watch(task.task_id, { after: 4 })
@@ -216,20 +262,20 @@ t.test('after a version that was seen only newer ones follow', async t => {
   await earlier.return()
 })
 
-t.test('after the finished version nothing follows', async t => {
+each('after the finished version nothing follows', async t => {
   const { store, feed } = start(t)
   const task = store.keep(finished(someTask(), 4))
   t.same(await versions(feed.watch(task.task_id, { after: 4 })), [])
 })
 
-t.test('after a version above the stored one the current state is shown, read twice to be sure', async t => {
+each('after a version above the stored one the current state is shown, read twice to be sure', async t => {
   const { store, feed } = start(t)
   const task = store.keep(finished(someTask(), 4))
   t.same(await versions(feed.watch(task.task_id, { after: 9 })), [4])
   t.equal(store.count('read'), 2)
 })
 
-t.test('a slow watcher skips states, but never the last', async t => {
+each('a slow watcher skips states, but never the last', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask())
   const slow = feed.watch(task.task_id)
@@ -246,7 +292,7 @@ t.test('a slow watcher skips states, but never the last', async t => {
   t.same(await versions(slow), [5])
 })
 
-t.test('watchers of one task share a subscription and a read', async t => {
+each('watchers of one task share a subscription and a read', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask())
   const watches = Array.from({ length: 100 }, () => feed.watch(task.task_id))
@@ -258,7 +304,7 @@ t.test('watchers of one task share a subscription and a read', async t => {
   t.same(store.calls, ['subscribe', 'read', 'unsubscribe'])
 })
 
-t.test('an aborted watch ends at once', async t => {
+each('an aborted watch ends at once', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask())
   const abort = new AbortController()
@@ -271,7 +317,7 @@ t.test('an aborted watch ends at once', async t => {
   t.same(await versions(feed.watch(task.task_id, { signal: abort.signal })), [])
 })
 
-t.test('a watch that cannot begin says why, and leaves nothing behind', async t => {
+each('a watch that cannot begin says why, and leaves nothing behind', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask())
   store.fail(new Error('unreachable'))
@@ -283,7 +329,7 @@ t.test('a watch that cannot begin says why, and leaves nothing behind', async t 
   await watch.return()
 })
 
-t.test('a watch outlives a store that does not answer', async t => {
+each('a watch outlives a store that does not answer', async t => {
   const logger = recordingLogger()
   const { store, feed } = start(t, { pollInterval: 10, up: false, logger })
   const task = store.keep(someTask())
@@ -299,7 +345,7 @@ t.test('a watch outlives a store that does not answer', async t => {
   t.same(await versions(watch), [2])
 })
 
-t.test('cancels are told to whoever listens for them', async t => {
+each('cancels are told to whoever listens for them', async t => {
   const { store, feed } = start(t)
   const heard: string[] = []
   const off = feed.onCancelled(task_id => heard.push(task_id))
@@ -309,7 +355,7 @@ t.test('cancels are told to whoever listens for them', async t => {
   t.same(heard, ['one'])
 })
 
-t.test('closing ends every watch and listens no more', async t => {
+each('closing ends every watch and listens no more', async t => {
   const { store, feed } = start(t)
   const tasks = [store.keep(someTask()), store.keep(someTask())]
   const watches = tasks.map(task => feed.watch(task.task_id))
@@ -321,7 +367,7 @@ t.test('closing ends every watch and listens no more', async t => {
   t.equal(store.subscribed.size, 0)
 })
 
-t.test('who could not be told of more leaves nothing behind', async t => {
+each('who could not be told of more leaves nothing behind', async t => {
   const { store, feed } = start(t, { up: false, pollInterval: 5 })
   const unsubscribed: string[] = []
   Object.assign(store, {
@@ -334,4 +380,38 @@ t.test('who could not be told of more leaves nothing behind', async t => {
   await new Promise(resolve => setTimeout(resolve, 50))
   t.equal(told, 0)
   t.strictSame(unsubscribed, ['message'])
+})
+
+t.test('follow goes on at once where nothing is to be waited for', async t => {
+  const { store, feed } = start(t)
+  const task = store.keep(someTask())
+  const seen: number[] = []
+  const following = feed.follow(task.task_id, {}, ({ version }) => { seen.push(version) })
+  await store.next('read')
+  for (const version of [2, 3]) {
+    await setImmediate()
+    store.announce({ ...task, version, progress: version })
+    t.equal(seen.at(-1), version, 'in the same turn as the hint')
+  }
+  store.announce(finished(task, 4))
+  await following
+  t.same(seen, [1, 2, 3, 4])
+  t.equal(store.subscribed.size, 0)
+})
+
+t.test('a watcher whose delivery fails ends, and no other', async t => {
+  const { store, feed } = start(t)
+  const task = store.keep(someTask())
+  const broken = new Error('broken')
+  const throwing = feed.follow(task.task_id, {}, ({ version }) => { if (version === 2) throw broken })
+  const rejecting = feed.follow(task.task_id, {}, async ({ version }) => { if (version === 2) throw broken })
+  const last = feed.watch(task.task_id)
+  await last.next()
+  await setImmediate()
+  store.announce({ ...task, version: 2, progress: 2 })
+  await t.rejects(throwing, broken)
+  await t.rejects(rejecting, broken)
+  t.equal((await last.next()).value?.version, 2)
+  await last.return()
+  t.equal(store.subscribed.size, 0)
 })

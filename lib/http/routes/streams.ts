@@ -9,7 +9,7 @@ import { BatchParams, MessageParams, StreamQuery, TaskParams } from '../schemas/
 import { body, eventStream, refused, withHeaders } from '../schemas/responses.ts'
 import { budgetOf } from '../store-budget.ts'
 import { groupFrame, sseFrame } from '../streams/frames.ts'
-import { framesOf, sseHandler } from '../streams/sse.ts'
+import { framesOf, sseHandler, type SendFrames } from '../streams/sse.ts'
 import { admitSocket, handleSocket } from '../streams/websocket.ts'
 
 type StreamRequest<Params> = FastifyRequest<{ Params: Params, Querystring: { last_event_id?: string | string[] } }>
@@ -66,13 +66,13 @@ export const streamRoutes: readonly Route[] = [
 ]
 
 /** One task: the id of its events is its version. */
-async function admitToTask ({ service, access }: RouteContext, request: StreamRequest<{ task_id: string }>) {
+async function admitToTask ({ queue, access }: RouteContext, request: StreamRequest<{ task_id: string }>): Promise<SendFrames | null> {
   const { task_id } = request.params
   const task = await access.ownTask(request, task_id, 'read')
   const id = lastEventIdOf(request)
   const after = id !== undefined && /^\d{1,15}$/.test(id) ? Number(id) : undefined
   if (isFinished(task) && after === task.version) return null
-  return framesOf(signal => service.watchTask(task_id, { after, signal }), sseFrame)
+  return (signal, write) => queue.watches.follow(task_id, { after, signal }, state => write(sseFrame(state)))
 }
 
 /** All of the caller's tasks of a message, including those that are created while the stream is open. */

@@ -41,27 +41,25 @@ export class SseWriter {
     this.#connection = chunkedConnection(raw)
   }
 
-  /** False if the stream is to end. A promise only if there is something to wait for. */
-  write (frame: Buffer): boolean | Promise<boolean> {
+  /** A promise only if there is something to wait for: it resolves when a slow reader has read the frame, or the stream is to end. */
+  write (frame: Buffer): Promise<void> | undefined {
     if (frame.length > SLICE_BYTES) return this.#writeSlices(frame)
-    return this.#sendFrame(frame) ? !this.#stream.signal.aborted : this.#drained()
+    return this.#sendFrame(frame) ? undefined : this.#drained()
   }
 
-  async #writeSlices (frame: Buffer): Promise<boolean> {
+  async #writeSlices (frame: Buffer): Promise<void> {
+    const { signal } = this.#stream
     this.#isBetweenFrames = false
     for (let start = 0; start < frame.length; start += SLICE_BYTES) {
+      if (!this.#send(frame.subarray(start, start + SLICE_BYTES))) await this.#drained()
       // An incomplete event is not delivered by the client, which gets it again when it reconnects.
-      if (!this.#send(frame.subarray(start, start + SLICE_BYTES)) && !await this.#drained()) return false
+      if (signal.aborted) return
     }
     this.#isBetweenFrames = true
-    return !this.#stream.signal.aborted
   }
 
-  /** Resolves when a slow reader has read what was written. False if the stream is to end. */
-  async #drained (): Promise<boolean> {
-    const { signal } = this.#stream
-    await once(this.#connection ?? this.#raw, 'drain', { signal }).catch(() => {})
-    return !signal.aborted
+  async #drained (): Promise<void> {
+    await once(this.#connection ?? this.#raw, 'drain', { signal: this.#stream.signal }).catch(() => {})
   }
 
   /**

@@ -9,16 +9,16 @@ import { SseWriter } from './sse-writer.ts'
 /** ms after which a reader reconnects that was refused for a reason that will pass. */
 const REFUSED_RECONNECT_MS = 5_000
 
-/** Passes each frame to `write`, until that resolves to false or there are no more frames. */
-type SendFrames = (signal: AbortSignal, write: (frame: Buffer) => boolean | Promise<boolean>) => Promise<void>
+/** Passes each frame to `write`, and waits for the promise if that returns one. Resolves when there are no more frames, or after an abort. */
+export type SendFrames = (signal: AbortSignal, write: (frame: Buffer) => Promise<void> | undefined) => Promise<void>
 
 /** The frames of the states that `watch` yields. */
 export function framesOf<T> (watch: (signal: AbortSignal) => AsyncIterable<T>, toFrame: (state: T) => Buffer): SendFrames {
   return async (signal, write) => {
     for await (const state of watch(signal)) {
-      const isWritten = write(toFrame(state))
+      const isSent = write(toFrame(state))
       // Without an `await` for a reader that is fast enough.
-      if (isWritten !== true && !await isWritten) return
+      if (isSent) await isSent
     }
   }
 }

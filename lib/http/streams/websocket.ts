@@ -55,7 +55,7 @@ export async function admitSocket ({ queue, access, allowedOrigins }: RouteConte
 }
 
 /** Sends the states of the task as they come, the finished one last. */
-export async function handleSocket ({ service, streams, streamTimings }: RouteContext, socket: WebSocket, request: SocketRequest): Promise<void> {
+export async function handleSocket ({ queue, streams, streamTimings }: RouteContext, socket: WebSocket, request: SocketRequest): Promise<void> {
   const task = (request as AdmittedRequest)[kTask]
   if (!task) return closeSocket(socket, STORE_UNAVAILABLE)
   const stream = streams.open(callerOf(request).user_id, 'websocket')
@@ -72,13 +72,12 @@ export async function handleSocket ({ service, streams, streamTimings }: RouteCo
   stream.endAfter(streamTimings.maxDuration)
   const writer = new WebSocketWriter(socket, request.raw.socket, streamTimings.heartbeat, stream.signal)
   try {
-    let last: ChartTask | undefined
-    for await (const state of service.watchTask(task.task_id, { signal: stream.signal })) {
-      last = state
-      const sent = writer.write(webSocketFrame(state))
-      if (sent) await sent
-    }
-    if (!stream.signal.aborted) reason = last && isFinished(last) ? FINISHED : TASK_VANISHED
+    let hasFinished = false
+    await queue.watches.follow(task.task_id, { signal: stream.signal }, state => {
+      hasFinished = isFinished(state)
+      return writer.write(webSocketFrame(state))
+    })
+    if (!stream.signal.aborted) reason = hasFinished ? FINISHED : TASK_VANISHED
   } catch (error) {
     if (!isStoreUnavailable(error)) request.log.error({ err: error }, 'stream failed unexpectedly, the client will reconnect')
     reason = STORE_UNAVAILABLE
