@@ -658,7 +658,7 @@ local workers, members = {}, most > 0 and call('ZREVRANGE', Q .. 'workers', 0, m
 for i, text in ipairs(values_of(Q .. 'worker:', members)) do
   if text and i <= most then workers[#workers + 1] = text end
 end
-local RUNNING, MESSAGE = '^%d+ PROCESSING (%d+) (%S+) %d+ %d* %d* (%d+) %d+ %d* %d* %S* (%S*) %S* %l* [^, ]*,(%d+)', '^2 %d+ %S+ %d+ %S+ (%S+)'
+local RUNNING, MESSAGE = '^%d+ PROCESSING (%d+) (%S+) %d+ %d* %d* (%d+) %d+ %d* %d* %S* (%S*) %S* %l* [^, ]*,(%d+)', '^2 %d+ %S+ %d* %S+ (%S+)'
 local running, ids = {}, call('ZRANGE', Q .. 'processing', from, from + PAGE - 1)
 local states = #ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}
 for i, record in ipairs(values_of(P .. 'task:', ids)) do
@@ -1046,7 +1046,7 @@ local function commit()
   if must_signal_work then signal_work() end
 end`,
   'counts': `local MAX_COUNTED = 2000
-local TERMS_TENANT, STATE_STEP = '^2 %d+ (%S+) %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+)', '^%d+ (%u+) %d+ (%S+)'
+local TERMS_TENANT, STATE_STEP = '^2 %d+ (%S+) %d* %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) (%S+)', '^%d+ (%u+) %d+ (%S+)'
 local function count_records()
   local ids = call('ZRANGE', Q .. 'active', 0, -1)
   local truth = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = call('ZCARD', Q .. 'delayed') } }
@@ -1062,7 +1062,8 @@ local function count_records()
     local states = call('HMGET', Q .. 'states', unpack(ids, from, from + #names - 1))
     for i, record in ipairs(call('MGET', unpack(names))) do
       local first = record and string.find(record, '\\n', 1, true)
-      local first_step, tenant = string.match(record or '', TERMS_TENANT, (first or 0) + 1)
+      local first_step, tenant, user = string.match(record or '', TERMS_TENANT, (first or 0) + 1)
+      tenant = tenant and to_tenant(tenant, user)
       local status, step = string.match(states[i] or '', STATE_STEP)
       if tenant and (status == 'PROCESSING' or has_lease[ids[from + i - 1]]) then
         tally('running', tenant, true)
@@ -1126,7 +1127,7 @@ local function create(draft, user, tenant, terms, batch, key, any_superseded)
   if #draft.deps > 0 then extras.deps = draft.deps end
   if #draft.waits > 0 then extras.waits = #draft.waits end
   if batch ~= '' then extras.batch = batch elseif key ~= '' then extras.key = key end
-  local record = '\\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. digits[draft.step_at] .. ' ' .. draft.dedup_key .. ' ' .. draft.head ..
+  local record = '\\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. (draft.step_at == now and '' or digits[draft.step_at]) .. ' ' .. draft.dedup_key .. ' ' .. draft.head ..
     (next(extras) and ' ' .. cjson.encode(extras) or '') .. '\\n'
   if #draft.request <= MAX_INLINE_BYTES then
     record = record .. draft.request
@@ -1447,7 +1448,7 @@ local function finish(task, status)
   local keep_task, keep_index, extras = terms.keep_task, terms.keep_index, state.extras or {}
   ended[#ended + 1], has_ended[id], unnotified[#unnotified + 1] = id, true, { id, status == 'COMPLETED' }
   cascaded = cascaded + 1 + math.floor((#(extras.keys or {}) + #(extras.batches or {})) / 100)
-  state.status, state.step, state.completed = status, string.lower(status), now
+  state.status, state.step, state.completed, state.claim_id = status, string.lower(status), now, ''
   extras.waits = nil
   if status == 'CANCELLED' then shorten_request(task) end
   if state.lease == 0 then limit_unrun(id, terms.tenant, keep_task) end
@@ -1961,7 +1962,7 @@ local function set_share(field, value)
   if share(field) == value then return end
   shares[field], changed_shares[field] = value, value
 end`,
-  'plain-claim': `local WAITING = '^\\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\\n]*)\\n()'
+  'plain-claim': `local WAITING = '^\\n2 %d+ %S+ %d* %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) (%S+) %S* ?([^\\n]*)\\n()'
 local CLOSING = string.byte('}')
 local function next_tasks(wanted)
   local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
@@ -1990,14 +1991,14 @@ local function read_starts(ids, records, states)
   local tenants, requests, extras, bytes = {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[id]
-    local tenant, terms_extras, request_start = string.match(record, WAITING)
+    local tenant, user, terms_extras, request_start = string.match(record, WAITING)
     if not tenant or states[id] ~= '' or string.find(terms_extras, '"queue_timeout"', 1, true) then return nil end
     local key, batch = string.match(terms_extras, '"key":"([%w_-]+)"'), string.match(terms_extras, '"batch":"([%w_-]+)"')
     extras[n] = batch and ' {"batches":["' .. batch .. '"]}' or key and ' {"keys":["' .. key .. '"]}' or ''
     local request = request_start > #record and (call('GET', P .. 'request:' .. id) or '')
     local is_begun = request and string.find(request, '^{') or string.find(record, COMPACT, request_start) or string.find(record, '^{', request_start)
     if not is_begun or string.byte(request or record, -1) ~= CLOSING then return nil end
-    tenants[n], requests[n] = tenant, request
+    tenants[n], requests[n] = to_tenant(tenant, user), request
     bytes = bytes + #record + #(request or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end
@@ -2089,7 +2090,7 @@ local function create_plain(d, user, tenant, extras)
   turns[priority][tenant] = turn
   local members = queue_additions[priority] or {}
   queue_additions[priority], members[#members + 1], members[#members + 2] = members, queue_score(turn), id
-  local record = '\\n2 ' .. at .. ' queued ' .. at .. ' ' .. dedup_key .. ' ' .. head .. extras .. '\\n'
+  local record = '\\n2 ' .. at .. ' queued  ' .. dedup_key .. ' ' .. head .. extras .. '\\n'
   if #request <= MAX_INLINE_BYTES then
     record = record .. request
   else
@@ -2176,8 +2177,8 @@ function exchange_plain()
   return answers, { claimed, {}, next_end and math.max(0, next_end - expired_by) or -1, digits[now], 0, {} }
 end
 end`,
-  'plain-settle': `local ENDING = '^\\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
-local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+  'plain-settle': `local ENDING = '^\\n2 %d+ %S+ %d* (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
+local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+) %S+  (%S* ?)(.*)$'
 local function parse_plain_extras(extras, keep_details)
   if extras == '' then return false, false end
   local key, batch = string.match(extras, '^{"keys":%["([%w_-]+)"%]}$'), string.match(extras, '^{"batches":%["([%w_-]+)"%]}$')
@@ -2193,13 +2194,14 @@ local function read_ends(ids, records, states)
   for n, id in ipairs(ids) do
     local i, record = 2 + 7 * n, records[id]
     local dedup_key, message, keep_task, keep_details, keep_index, tenant, user, shared, request_start = string.match(record, ENDING)
-    local version, step_times, lease, started, claimed_by, trace, extras = string.match(states[id], RUNNING)
+    local version, step_times, lease, started, worker, trace, extras = string.match(states[id], RUNNING)
     if not (dedup_key and version) or lease ~= ARGV[i + 1] then return nil end
     if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
     local key, batch = parse_plain_extras(extras, keep_details)
     if key == nil then return nil end
+    tenant = to_tenant(tenant, user)
     local state = digits[version + 1] .. ' COMPLETED 100 completed ' .. step_times .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
-      ' ' .. claimed_by .. ' complete ' .. trace .. extras
+      ' ' .. worker .. '  complete ' .. trace .. extras
     ends[n] = {
       id, record, state, request_start > #record, dedup_key, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch,
       ARGV[i + 5] == '1'
@@ -2377,7 +2379,7 @@ local function enqueue_or_delay(id, terms)
   enqueue_task(id, terms)
   return 'queued', now
 end`,
-  'records': `local TERMS = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
+  'records': `local TERMS = '^2 (%d+) (%S+) (%d*) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\\n]*)\\n()'
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 local function to_word(text)
   if not string.find(text, '[%s%c%%,;]') then return text end
@@ -2457,9 +2459,9 @@ local function to_task(id, key, record, text)
     string.match(record, TERMS, first + 1)
   if not created then return false end
   local terms = {
-    created = tonumber(created), step = step, step_at = tonumber(step_at), dedup_key = dedup_key, message = message, priority = priority, max = tonumber(max),
+    created = tonumber(created), step = step, step_at = tonumber(step_at == '' and created or step_at), dedup_key = dedup_key, message = message, priority = priority, max = tonumber(max),
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
+    tenant = to_tenant(tenant, user), user = user, shared = shared
   }
   local sum = terms.created + terms.step_at + terms.max + terms.keep_task + terms.keep_details + terms.keep_index
   if not is_number(sum) or not STRIDE[priority] then return false end
@@ -2480,7 +2482,7 @@ local function to_task(id, key, record, text)
     stored_state = not had_ended and text, had_ended = had_ended
   }
 end`,
-  'ref': `local TERMS_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
+  'ref': `local TERMS_IN_REF = '^2 (%d+) %S+ %d* %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 local function to_ref(id, record)
   local first = record and string.find(record, '\\n', 1, true)
@@ -2488,7 +2490,7 @@ local function to_ref(id, record)
   local created, keep, tenant, user = string.match(record, TERMS_IN_REF, first + 1)
   local status, completed = string.match(record, ENDED_IN_REF)
   if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user, tenant
+  return { id, created, completed or false }, status, user, to_tenant(tenant, user)
 end
 local function each_ref(ids, visit)
   for from = 1, #ids, MAX_ARGUMENTS do
@@ -2576,6 +2578,7 @@ local digits = setmetatable({}, {
   end
 })
 local MAX_INLINE_BYTES = 1024
+local function to_tenant(word, user) return word == '=' and 'user:' .. user or word end
 local COMPACT = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x[fnoptu]*[,}]'
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 local MAX_NUMBER = 2 ^ 53

@@ -112,11 +112,11 @@ function parseTerms (line: string): Terms {
   return {
     created: Number(created),
     step: step!,
-    step_at: Number(step_at),
+    step_at: Number(step_at || created),
     message_id: message_id!,
     priority: priority as ChartPriority,
     max: Number(max),
-    tenant: fromWord(tenant!),
+    tenant: tenant === '=' ? `user:${fromWord(user_id!)}` : fromWord(tenant!),
     user_id: fromWord(user_id!),
     extras
   }
@@ -343,7 +343,7 @@ export function parseHint (message: string): TaskState | null {
 export function toWords ({ message_id, user_id, tenant, shared_with, priority, retention, retry: { attempts, backoff } }: TaskDraft): string {
   return [
     message_id, priority, attempts, retention.task * 1000, retention.status * 1000, retention.messageIndex * 1000,
-    [backoff.type, backoff.delay, backoff.max, backoff.jitter].join(','), toWord(tenant), toWord(user_id), shared_with === null ? '' : toWord(shared_with)
+    [backoff.type, backoff.delay, backoff.max, backoff.jitter].join(','), tenant === `user:${user_id}` ? '=' : toWord(tenant), toWord(user_id), shared_with === null ? '' : toWord(shared_with)
   ].join(' ')
 }
 

@@ -22,7 +22,7 @@ for i, text in ipairs(values_of(Q .. 'worker:', members)) do
 end
 
 -- Only the words that are needed: to parse all of them takes several times as long.
-local RUNNING, MESSAGE = '^%d+ PROCESSING (%d+) (%S+) %d+ %d* %d* (%d+) %d+ %d* %d* %S* (%S*) %S* %l* [^, ]*,(%d+)', '^2 %d+ %S+ %d+ %S+ (%S+)'
+local RUNNING, MESSAGE = '^%d+ PROCESSING (%d+) (%S+) %d+ %d* %d* (%d+) %d+ %d* %d* %S* (%S*) %S* %l* [^, ]*,(%d+)', '^2 %d+ %S+ %d* %S+ (%S+)'
 local running, ids = {}, call('ZRANGE', Q .. 'processing', from, from + PAGE - 1)
 local states = #ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}
 for i, record in ipairs(values_of(P .. 'task:', ids)) do

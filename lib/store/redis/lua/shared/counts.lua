@@ -3,7 +3,7 @@
 -- Tasks that one call counts: Redis serves no other client meanwhile.
 local MAX_COUNTED = 2000
 -- Only the words that are needed, because a call may read thousands of records.
-local TERMS_TENANT, STATE_STEP = '^2 %d+ (%S+) %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+)', '^%d+ (%u+) %d+ (%S+)'
+local TERMS_TENANT, STATE_STEP = '^2 %d+ (%S+) %d* %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) (%S+)', '^%d+ (%u+) %d+ (%S+)'
 -- The counts by key and tenant, from the records.
 local function count_records()
   local ids = call('ZRANGE', Q .. 'active', 0, -1)
@@ -20,7 +20,8 @@ local function count_records()
     local states = call('HMGET', Q .. 'states', unpack(ids, from, from + #names - 1))
     for i, record in ipairs(call('MGET', unpack(names))) do
       local first = record and string.find(record, '\n', 1, true)
-      local first_step, tenant = string.match(record or '', TERMS_TENANT, (first or 0) + 1)
+      local first_step, tenant, user = string.match(record or '', TERMS_TENANT, (first or 0) + 1)
+      tenant = tenant and to_tenant(tenant, user)
       local status, step = string.match(states[i] or '', STATE_STEP)
       -- A task with a lease and without a state counts as running: fail_lost takes it for that.
       if tenant and (status == 'PROCESSING' or has_lease[ids[from + i - 1]]) then

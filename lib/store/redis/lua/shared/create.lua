@@ -29,7 +29,7 @@ local function create(draft, user, tenant, terms, batch, key, any_superseded)
   if #draft.waits > 0 then extras.waits = #draft.waits end
   if batch ~= '' then extras.batch = batch elseif key ~= '' then extras.key = key end
   -- The terms that only this script knows, then those that the caller has made into words.
-  local record = '\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. digits[draft.step_at] .. ' ' .. draft.dedup_key .. ' ' .. draft.head ..
+  local record = '\n2 ' .. digits[now] .. ' ' .. draft.step .. ' ' .. (draft.step_at == now and '' or digits[draft.step_at]) .. ' ' .. draft.dedup_key .. ' ' .. draft.head ..
     (next(extras) and ' ' .. cjson.encode(extras) or '') .. '\n'
   if #draft.request <= MAX_INLINE_BYTES then
     record = record .. draft.request

@@ -17,7 +17,7 @@ local function finish(task, status)
   -- Each of its Idempotency-Keys and batches costs a command, too.
   cascaded = cascaded + 1 + math.floor((#(extras.keys or {}) + #(extras.batches or {})) / 100)
 
-  state.status, state.step, state.completed = status, string.lower(status), now
+  state.status, state.step, state.completed, state.claim_id = status, string.lower(status), now, ''
   extras.waits = nil
   if status == 'CANCELLED' then shorten_request(task) end
   if state.lease == 0 then limit_unrun(id, terms.tenant, keep_task) end

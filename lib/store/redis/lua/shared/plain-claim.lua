@@ -1,5 +1,5 @@
 -- Claiming in the common case: waiting tasks that have not run before. Part of plain-exchange.lua.
-local WAITING = '^\n2 %d+ %S+ %d+ %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) %S+ %S* ?([^\n]*)\n()'
+local WAITING = '^\n2 %d+ %S+ %d* %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) (%S+) %S* ?([^\n]*)\n()'
 -- The brace at the end of a request.
 local CLOSING = string.byte('}')
 
@@ -37,7 +37,7 @@ local function read_starts(ids, records, states)
   local tenants, requests, extras, bytes = {}, {}, {}, 0
   for n, id in ipairs(ids) do
     local record = records[id]
-    local tenant, terms_extras, request_start = string.match(record, WAITING)
+    local tenant, user, terms_extras, request_start = string.match(record, WAITING)
     -- A queue timeout is in `deadlines`, which attempts.lua writes.
     if not tenant or states[id] ~= '' or string.find(terms_extras, '"queue_timeout"', 1, true) then return nil end
     local key, batch = string.match(terms_extras, '"key":"([%w_-]+)"'), string.match(terms_extras, '"batch":"([%w_-]+)"')
@@ -46,7 +46,7 @@ local function read_starts(ids, records, states)
     -- claim-tasks.lua fails a task whose request was lost or cut off.
     local is_begun = request and string.find(request, '^{') or string.find(record, COMPACT, request_start) or string.find(record, '^{', request_start)
     if not is_begun or string.byte(request or record, -1) ~= CLOSING then return nil end
-    tenants[n], requests[n] = tenant, request
+    tenants[n], requests[n] = to_tenant(tenant, user), request
     bytes = bytes + #record + #(request or '')
     if bytes > MAX_CLAIMED_BYTES then return nil end
   end

@@ -73,7 +73,7 @@ local function create_plain(d, user, tenant, extras)
   turns[priority][tenant] = turn
   local members = queue_additions[priority] or {}
   queue_additions[priority], members[#members + 1], members[#members + 2] = members, queue_score(turn), id
-  local record = '\n2 ' .. at .. ' queued ' .. at .. ' ' .. dedup_key .. ' ' .. head .. extras .. '\n'
+  local record = '\n2 ' .. at .. ' queued  ' .. dedup_key .. ' ' .. head .. extras .. '\n'
   if #request <= MAX_INLINE_BYTES then
     record = record .. request
   else

@@ -1,6 +1,6 @@
 -- Settling in the common case: attempts that end with a chart, whose tasks nothing depends on. Part of plain-exchange.lua.
-local ENDING = '^\n2 %d+ %S+ %d+ (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\n]*\n()'
-local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+ %S+)  (%S* ?)(.*)$'
+local ENDING = '^\n2 %d+ %S+ %d* (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\n]*\n()'
+local RUNNING = '^(%d+) PROCESSING %d+ %S+ (%d+ %d* %d* %d+) (%d+) (%d+)   (%S+) %S+  (%S* ?)(.*)$'
 
 -- The Idempotency-Key and the batch of a state, or false. Nil if its extras have more than one of each and the progress of steps: those stay as
 -- they are.
@@ -21,13 +21,14 @@ local function read_ends(ids, records, states)
   for n, id in ipairs(ids) do
     local i, record = 2 + 7 * n, records[id]
     local dedup_key, message, keep_task, keep_details, keep_index, tenant, user, shared, request_start = string.match(record, ENDING)
-    local version, step_times, lease, started, claimed_by, trace, extras = string.match(states[id], RUNNING)
+    local version, step_times, lease, started, worker, trace, extras = string.match(states[id], RUNNING)
     if not (dedup_key and version) or lease ~= ARGV[i + 1] then return nil end
     if not is_number(version + started + keep_task + keep_details + keep_index) then return nil end
     local key, batch = parse_plain_extras(extras, keep_details)
     if key == nil then return nil end
+    tenant = to_tenant(tenant, user)
     local state = digits[version + 1] .. ' COMPLETED 100 completed ' .. step_times .. ' ' .. lease .. ' ' .. started .. ' ' .. digits[now] .. ' ' .. ARGV[i + 3] ..
-      ' ' .. claimed_by .. ' complete ' .. trace .. extras
+      ' ' .. worker .. '  complete ' .. trace .. extras
     -- By place and not by name: a table with names for each task would make the script a tenth slower.
     ends[n] = {
       id, record, state, request_start > #record, dedup_key, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch,

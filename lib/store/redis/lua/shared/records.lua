@@ -4,7 +4,7 @@
 -- changed since it was created.
 -- Terms and states are words in the order of these patterns, then JSON with fields that few tasks have: to encode and decode all of it as
 -- JSON would take longer than the commands of a script.
-local TERMS = '^2 (%d+) (%S+) (%d+) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\n]*)\n()'
+local TERMS = '^2 (%d+) (%S+) (%d*) (%S+) (%S+) (%l+) (%d+) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S*) ?([^\n]*)\n()'
 local STATE = '^(%d+) (%u+) (%d+) (%S+) (%d+) (%d*) (%d*) (%d+) (%d+) (%d*) (%d*) (%S*) (%S*) (%S*) (%l*) (%S*) ?(.*)$'
 
 -- Free text as one word: spaces, control characters and the characters that separate steps become %XX.
@@ -106,9 +106,9 @@ local function to_task(id, key, record, text)
     string.match(record, TERMS, first + 1)
   if not created then return false end
   local terms = {
-    created = tonumber(created), step = step, step_at = tonumber(step_at), dedup_key = dedup_key, message = message, priority = priority, max = tonumber(max),
+    created = tonumber(created), step = step, step_at = tonumber(step_at == '' and created or step_at), dedup_key = dedup_key, message = message, priority = priority, max = tonumber(max),
     keep_task = tonumber(keep_task), keep_details = tonumber(keep_details), keep_index = tonumber(keep_index), backoff = backoff,
-    tenant = tenant, user = user, shared = shared
+    tenant = to_tenant(tenant, user), user = user, shared = shared
   }
   local sum = terms.created + terms.step_at + terms.max + terms.keep_task + terms.keep_details + terms.keep_index
   if not is_number(sum) or not STRIDE[priority] then return false end

@@ -1,6 +1,6 @@
 -- Refs: tasks as an index names them, so that a reply is small however many there are. Only some words of a record are read: to parse all of
 -- it takes several times as long, and an index may name a thousand tasks.
-local TERMS_IN_REF = '^2 (%d+) %S+ %d+ %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
+local TERMS_IN_REF = '^2 (%d+) %S+ %d* %S+ %S+ %l+ %d+ (%d+) %d+ %d+ %S+ (%S+) (%S+)'
 local ENDED_IN_REF = '^%d+ (%u+) %d+ %S+ %d+ %d* %d* %d+ %d+ %d* (%d+) '
 
 -- Returns { id, when it was created, when it ended or false }, its final status or nil, its user and its tenant. False once its retention has
@@ -11,7 +11,7 @@ local function to_ref(id, record)
   local created, keep, tenant, user = string.match(record, TERMS_IN_REF, first + 1)
   local status, completed = string.match(record, ENDED_IN_REF)
   if not created or (completed and completed + keep <= now) then return false end
-  return { id, created, completed or false }, status, user, tenant
+  return { id, created, completed or false }, status, user, to_tenant(tenant, user)
 end
 
 -- Calls `visit` with the ref, the final status and the user of each task that is kept, in order, until it returns true.

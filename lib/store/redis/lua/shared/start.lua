@@ -24,6 +24,8 @@ local digits = setmetatable({}, {
 
 -- Longest request (bytes) that is part of its task's record. A longer one has a key of its own.
 local MAX_INLINE_BYTES = 1024
+-- The tenant of terms, where '=' stands for the user alone.
+local function to_tenant(word, user) return word == '=' and 'user:' .. user or word end
 -- How a compacted request begins: a task_id, some letters, and the rest of its JSON (compact-request.ts).
 local COMPACT = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x[fnoptu]*[,}]'
 -- Tasks, and bytes of them, that one call claims: Redis serves no other client meanwhile. Another worker is signalled for the rest.
