@@ -11,7 +11,7 @@ export type { BatchedChartRequest, Chart, ChartRequest, ChartTask, CreateChartRe
 export type { AbortCode, ChartContent, GenerateChart, GenerateContext, Logger, ProgressUpdate } from './generator.ts'
 export type { BackoffOptions, LimitsOptions, RetentionOptions, RetryOptions, RouteLogOptions, StreamOptions, WorkerOptions } from './options/types.ts'
 export type { Access, Authorize, Identify, Operation } from './http/access.ts'
-export type { ChartRoute, ChartRouteOptions, CustomizeRoute } from './http/host-routes.ts'
+export type { ChartRoute, ChartRouteOptions, CustomizeRoute } from './http/customize-route.ts'
 export type { ChartStore } from './service/chart-store.ts'
 export type { ListedChart, MessageCharts, MessageChartsOptions } from './service/listed-charts.ts'
 export type { GroupState } from './service/group-feed.ts'

@@ -4,7 +4,7 @@ import { ChartQueueService, queueOf, type CreatorOptions, type QueueOptions } fr
 import { errors } from './errors.ts'
 import type { GenerateChart } from './generator.ts'
 import { kAccessHooks, type AccessHooks, type Authorize, type Identify } from './http/access.ts'
-import type { CustomizeRoute } from './http/host-routes.ts'
+import type { CustomizeRoute } from './http/customize-route.ts'
 import { chartRoutes } from './http/routes.ts'
 import { resolveOptions, resolveRouteOptions } from './options/resolve.ts'
 import { InProcessWorkerSchema, PluginOptionsSchema } from './options/schemas.ts'
