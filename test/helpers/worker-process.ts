@@ -14,7 +14,9 @@ export type WorkerEvent =
   | { readonly event: 'finished', readonly task_id: string, readonly status: string }
   | { readonly event: 'warned', readonly details: object, readonly message: string }
   | { readonly event: 'draining' }
-  | { readonly event: 'done', readonly at: number }
+  /** The drain has taken longer than a worker promises. */
+  | { readonly event: 'overdue' }
+  | { readonly event: 'done' }
 type EventOf<E extends WorkerEvent['event']> = Extract<WorkerEvent, { event: E }>
 
 export interface WorkerCommand {
