@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cases, completion, CONTENT, failing, LEASE, releasing } from './scene.ts'
+import { cases, completion, CONTENT, failing, idsOf, LEASE, releasing } from './scene.ts'
 
 export const endings = cases('an attempt', {
   'that gives a chart completes the task': async scene => {
@@ -162,6 +162,14 @@ export const endings = cases('an attempt', {
     assert.deepEqual(settled.map(({ current, finished }) => [current, finished?.status ?? null]), [
       [true, 'COMPLETED'], [false, null], [true, 'FAILED'], [true, null]
     ])
+  },
+
+  'more end at once than a worker usually runs, each answered for itself, and the next are claimed': async scene => {
+    const ids = await scene.enqueueMany(151)
+    const { tasks } = await scene.claim({ count: 150 })
+    const { settled, claimed } = await scene.store.settleAttempts(tasks.map(task => completion(task)), scene.wish())
+    assert.deepEqual(settled.map(({ current, finished }) => [current, finished?.task_id, finished?.status]), ids.slice(0, 150).map(id => [true, id, 'COMPLETED']))
+    assert.deepEqual(idsOf(claimed.tasks), ids.slice(150))
   },
 
   'what has run before goes ahead of everything new': async scene => {

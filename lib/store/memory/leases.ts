@@ -65,6 +65,7 @@ export class MemoryLeases {
 
   settle (settlements: readonly Settlement[], claim: Claim | null): { settled: Settled[], claimed: Claimed } {
     const settled = settlements.map(settlement => this.#settle(settlement, claim?.runningPerTenant ?? null))
+    this.#lifecycle.forgetSettled()
     const known = new Set(settlements.filter((_settlement, i) => settled[i]!.current).map(({ task_id }) => task_id))
     if (claim) return { settled, claimed: this.claim(claim, known) }
     // Without a claim, skip lease collection: if this reply were lost, the endings could not be replayed.

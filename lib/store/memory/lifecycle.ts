@@ -37,6 +37,11 @@ export class Lifecycle {
     return this.#cascaded
   }
 
+  /** The attempts that a call settles do not count against `MAX_CASCADE`: the caller bounds their number. */
+  forgetSettled (): void {
+    this.#cascaded = 0
+  }
+
   /** The tasks that this call has ended, in order. Every call ends with this. */
   drain (): Entry[] {
     this.#cascaded = 0
