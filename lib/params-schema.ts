@@ -81,7 +81,7 @@ export function paramsSchemaFault (schema: object): string | null {
   try {
     ajv.compile(embeddable(schema))
   } catch (error) {
-    return `options.paramsSchema must be a JSON Schema: ${error instanceof Error ? error.message : error}`
+    return `options.paramsSchema must be a JSON Schema: ${(error as Error).message}`
   }
   return null
 }

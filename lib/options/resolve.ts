@@ -42,8 +42,8 @@ function shown (value: unknown): string {
 function explain (error: ErrorObject, at: string): string {
   const path = `${at}${error.instancePath.replaceAll('/', '.')}`
   if (error.keyword === 'additionalProperties') {
-    const known = Object.keys(error.parentSchema?.['properties'] ?? {}).join(', ')
-    return `${path}.${error.params['additionalProperty']} is not an option; known are ${known}`
+    const { properties } = error.parentSchema as { properties: object }
+    return `${path}.${error.params['additionalProperty']} is not an option; known are ${Object.keys(properties).join(', ')}`
   }
   if (error.keyword === 'anyOf') return `${path} must be ${error.parentSchema?.['expected']}, got ${got(error)}`
   const rule = error.keyword === 'enum' ? `must be one of ${error.params['allowedValues'].join(', ')}` : error.message

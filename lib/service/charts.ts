@@ -50,7 +50,6 @@ export class Charts {
    * they are up to 20, each as large as `limits.chartBytes` of the worker that made it.
    */
   async ofDependencies ({ depends_on }: ChartTask): Promise<Chart[] | null> {
-    if (depends_on.length === 0) return []
     const charts: Chart[] = []
     for (const task of await this.#store.read(depends_on)) {
       const chart = task && await this.of(task)

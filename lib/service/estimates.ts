@@ -20,6 +20,7 @@ const ROUNDING = [[60, 1], [300, 5], [Infinity, 60]] as const
 const TASK_RETRY = { usual: 1, max: 30 }
 const QUEUE_RETRY = { usual: 5, max: 60 }
 
+/* c8 ignore next -- a task that waits for no other asks for none */
 const noDependency = () => undefined
 const toSeconds = (ms: number, max: number): number => Math.min(Math.max(Math.ceil(ms / 1_000), 1), max)
 

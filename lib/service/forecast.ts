@@ -177,7 +177,8 @@ export class Forecast {
   /** ms until the first busy slot is free; null: unknown. */
   #firstFree (): number | null {
     if (this.#firstSlotTime === undefined) {
-      const [first = Infinity] = this.#pace === null ? [] : this.#freeTimes(this.#snapshot.processing_count, this.#pace)
+      // The pace is known wherever a full duration is.
+      const [first = Infinity] = this.#freeTimes(this.#snapshot.processing_count, this.#pace!)
       this.#firstSlotTime = first === Infinity ? null : first
     }
     return this.#firstSlotTime

@@ -72,7 +72,6 @@ export class Settlements {
     const abort = () => giveUp.abort(signal.reason)
     const timeout = setTimeout(() => giveUp.abort(new AttemptError('CHARTS_ERR_CHART_NOT_SAVED', { retryable: true })), this.#options.saveTimeout)
     signal.addEventListener('abort', abort)
-    if (signal.aborted) abort()
     try {
       await hostCharts.save(task, lease, json, giveUp.signal, () => this.#keepUnsaved(task.task_id, lease, json))
     } finally {

@@ -23,8 +23,9 @@ type DecidingServer = Server & { shouldUpgradeCallback?: (request: IncomingMessa
 export function decideUpgrades (server: Server, decide: (request: IncomingMessage, original: () => boolean) => boolean): () => void {
   const deciding = server as DecidingServer
   const { shouldUpgradeCallback } = deciding
+  /* c8 ignore start -- Node 20 and older versions of 22 and 24 do not have it, later ones always do */
   if (!shouldUpgradeCallback) return () => {}
-  /* c8 ignore next 2 -- Node 20 and older versions of 22 and 24 do not have it */
   deciding.shouldUpgradeCallback = request => decide(request, () => shouldUpgradeCallback.call(server, request))
   return () => { deciding.shouldUpgradeCallback = shouldUpgradeCallback }
+  /* c8 ignore stop */
 }

@@ -108,7 +108,7 @@ export class OpenStreams {
   }
 
   #remove (stream: OpenStream, user_id: string, transport: Transport): void {
-    if (!this.#streams.delete(stream)) return
+    this.#streams.delete(stream)
     this.#onChange(transport, false)
     const left = this.#counts.get(user_id)! - 1
     if (left > 0) this.#counts.set(user_id, left)

@@ -7,8 +7,8 @@ async function waits (scene: Scene, failures: number, wish: Wish, delay: number 
   const found: number[] = []
   for (let i = 0; i < failures; i++) {
     const { claimed } = await scene.store.settleAttempts([failing(await scene.claimOne(), { delay })], null)
-    found.push(claimed.due ?? 0)
-    scene.pass(claimed.due ?? 0)
+    found.push(claimed.due!)
+    scene.pass(claimed.due!)
   }
   return found
 }

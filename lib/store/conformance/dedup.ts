@@ -2,7 +2,11 @@ import assert from 'node:assert/strict'
 import type { EnqueueOutcome, TaskDraft } from '../task-store.ts'
 import { cases, type Scene, type Wish } from './scene.ts'
 
-const outcomeOf = (result: EnqueueOutcome) => ({ outcome: result.outcome, task_id: 'task' in result ? result.task.task_id : null })
+function outcomeOf (result: EnqueueOutcome) {
+  assert.ok('task' in result, result.outcome)
+  return { outcome: result.outcome, task_id: result.task.task_id }
+}
+
 const duplicate: Wish = { dedup_key: 'duplicate' }
 
 async function ask (scene: Scene, wish: Wish = {}) {

@@ -46,11 +46,11 @@ class Ears implements HintListener {
   async until (what: string, met: () => boolean): Promise<void> {
     const overdue = AbortSignal.timeout(DEADLINE)
     while (!met()) {
+      assert.ok(!overdue.aborted, `${what} has not come`)
       await new Promise<void>(resolve => {
         this.#notify = resolve
         overdue.addEventListener('abort', () => resolve())
       })
-      assert.ok(met() || !overdue.aborted, `${what} has not come`)
     }
   }
 

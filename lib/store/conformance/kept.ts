@@ -9,7 +9,7 @@ function requestOf (fields: { adjustment_query?: string | null, params?: unknown
   const task_id = randomUUID()
   const base = { task_id, message_id: randomUUID(), user_id: 'ada","adjustment_query":"x","params":"', org_id: null, visibility: 'PRIVATE', force_create: false }
   const { adjustment_query = null, params } = fields
-  const request = JSON.stringify({ ...base, adjustment_query, ...(params === undefined ? {} : { params }) })
+  const request = JSON.stringify({ ...base, adjustment_query, params })
   return { wish: { ...base, visibility: 'PRIVATE', request } as Wish & { task_id: string }, request, base }
 }
 

@@ -104,7 +104,8 @@ export class Scene {
   async enqueue (wish: Wish = {}): Promise<StoredTask> {
     const result = await this.store.enqueue(this.draft(wish))
     assert.equal(result.outcome, 'queued')
-    return 'task' in result ? result.task : assert.fail('a queued task is shown')
+    assert.ok('task' in result, 'a queued task is shown')
+    return result.task
   }
 
   async enqueueMany (count: number, wish: Wish = {}): Promise<string[]> {
@@ -271,7 +272,7 @@ export async function listFirst (scene: Scene, filter: TaskFilter, count: number
     const page: TaskPage<StoredTask> = await scene.store.list({ filter, limit: count - tasks.length, cursor })
     tasks.push(...page.tasks)
     cursor = page.cursor
-    assert.ok(cursor !== null || tasks.length === count, 'there are so many tasks')
+    assert.ok(tasks.length === count || cursor !== null, 'there are so many tasks')
   }
   return { tasks, cursor }
 }

@@ -85,7 +85,7 @@ export function duplicate (host: RedisClient, name: string): RedisClient {
 
 /** Whether what `within` has thrown is Redis' own refusal, one that begins with `code`. */
 export function isReplyError (error: unknown, code = ''): boolean {
-  const { cause } = error instanceof Error ? error : {}
+  const { cause } = error as Error
   return cause instanceof Error && cause.name === 'ReplyError' && cause.message.startsWith(code)
 }
 

@@ -39,9 +39,9 @@ function settlementArguments (settlement: Settlement): Argument[] {
   }
 }
 
-const toFinished = (settlement: Settlement, ended: RawTask | string): StoredTask | null => typeof ended !== 'string'
-  ? toTask(ended)
-  : settlement.verb === 'complete' && settlement.claimed ? withState(settlement.claimed, ended) : null
+const toFinished = (settlement: Settlement, ended: RawTask | string): StoredTask | null => typeof ended === 'string'
+  ? withState((settlement as Settlement & { verb: 'complete' }).claimed!, ended)
+  : toTask(ended)
 
 const sizeOf = (settlement: Settlement) => ({ bytes: settlement.verb === 'complete' ? Buffer.byteLength(settlement.content ?? '') : 0 })
 

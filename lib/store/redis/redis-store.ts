@@ -203,7 +203,7 @@ export class RedisStore implements TaskStore {
   }
 
   subscribe (task_id: string): Promise<boolean> {
-    return this.#subscriber?.subscribe(this.#keys.updates(task_id)) ?? Promise.resolve(false)
+    return this.#subscriber!.subscribe(this.#keys.updates(task_id))
   }
 
   unsubscribe (task_id: string): void {
@@ -211,7 +211,7 @@ export class RedisStore implements TaskStore {
   }
 
   subscribeMessage (message_id: string, user_id: string): Promise<boolean> {
-    return this.#subscriber?.subscribe(this.#keys.message(message_id, user_id)) ?? Promise.resolve(false)
+    return this.#subscriber!.subscribe(this.#keys.message(message_id, user_id))
   }
 
   unsubscribeMessage (message_id: string, user_id: string): void {

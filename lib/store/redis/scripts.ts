@@ -21,6 +21,7 @@ function expand (source: string, included: Set<string>): string {
 
 const ruleNamed = (name: string): number => {
   const rule = (rules as Readonly<Record<string, number>>)[name]
+  /* c8 ignore next -- a mistake in a .lua file, with which no script could be loaded */
   if (rule === undefined) throw new Error(`a Lua script names the unknown rule ${name}`)
   return rule
 }

@@ -46,7 +46,7 @@ export async function readContents (runner: ScriptRunner, chart_ids: readonly st
 
 export async function readDetails (runner: ScriptRunner, task_id: string): Promise<TaskDetails<StoredTask> | null> {
   const [found, history] = await runner.run<[Found, string[]?]>('inspect', [task_id])
-  return found && toDetails(found, history ?? [])
+  return found && toDetails(found, history!)
 }
 
 export async function readMessage (runner: ScriptRunner, { message_id, user_id, org_id, limit }: MessageQuery & { readonly org_id: string | null }): Promise<MessageTasks> {
@@ -72,5 +72,5 @@ export async function readEnded (runner: ScriptRunner, { message_id, user_id, si
 
 export async function readBatch (runner: ScriptRunner, batch_id: string): Promise<{ user_id: string, tasks: TaskRef[] } | null> {
   const [user_id, refs] = await runner.run<[string | null, RawRef[]?]>('batch', [batch_id])
-  return user_id === null ? null : { user_id: fromWord(user_id), tasks: toRefs(refs ?? []) }
+  return user_id === null ? null : { user_id: fromWord(user_id), tasks: toRefs(refs!) }
 }
