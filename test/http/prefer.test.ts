@@ -1,4 +1,5 @@
 import t from 'tap'
+import { errors } from '../../lib/index.ts'
 import { gate, inTime, until } from '../helpers/gate.ts'
 import { startHost, storeKinds, type Host } from '../helpers/app.ts'
 import { openSse } from '../helpers/streams.ts'
@@ -203,3 +204,14 @@ for (const kind of storeKinds) {
     t.equal((await host.as('ada').get(`/async/${task_id}/status`)).headers['vary'], 'Origin, Prefer')
   })
 }
+
+t.test('a store that is away meanwhile ends a wait with what is known, any other error fails the request', async t => {
+  const [host, base] = await start(t, 'memory')
+  const { task_id } = await host.as('ada@acme').create()
+  let error: Error = new errors.CHARTS_ERR_STORE_UNAVAILABLE()
+  host.service.watchTask = async function * () { throw error }
+  const status = () => ask(base, { path: `/async/${task_id}/status`, prefer: 'wait=20' })
+  t.match(await status(), { status: 200, applied: 'wait=20', body: { task_id, status: 'PENDING' } })
+  error = new Error('broken')
+  t.match(await status(), { status: 500, body: { message: 'broken' } })
+})

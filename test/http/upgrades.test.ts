@@ -61,6 +61,8 @@ t.test('a handshake with a route that is no WebSocket gets a response, and its c
   }
   const behind = send(host.app, ['GET /slow HTTP/1.1', 'Host: x', '', `GET ${host.path}/ws/x HTTP/1.1`, ...handshake])
   t.equal(await read(behind), '', 'and so is one behind a request that is not answered yet')
+  const other = send(host.app, ['GET /slow HTTP/1.1', 'Host: x', '', 'GET /own HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: h2c'])
+  t.equal(await read(other), '', 'also one that offers another protocol')
   await streams(t, host)
   await host.app.close()
   t.equal(host.app.server.listenerCount('upgrade'), 0, 'nothing is left behind')

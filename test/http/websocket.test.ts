@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import websocket from '@fastify/websocket'
+import { errors } from '../../lib/index.ts'
 import { startHost, storeKinds, type Host } from '../helpers/app.ts'
 import { SocketReader, netSocketOf, openWebSocket, tryWebSocket, type Refusal } from '../helpers/streams.ts'
 
@@ -119,6 +120,10 @@ for (const kind of storeKinds) {
       await reader.task()
       reader.socket.send('x'.repeat(4_097))
       t.match(await reader.closed, { code: 1009 })
+      const second = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
+      await second.task()
+      for (const message of ['hello', 'x'.repeat(4_097)]) second.socket.send(message)
+      t.match(await second.closed, { code: 1008 }, 'the first message decides')
     })
   })
 }
@@ -208,4 +213,18 @@ t.test('a ping every heartbeat; a client that misses a pong is disconnected', as
   await alive.task()
   t.equal((await alive.task())!.version, 2, 'who answers stays')
   alive.socket.terminate()
+})
+
+t.test('an error while a task is watched closes the WebSocket, and only one that is not of the store is logged', async t => {
+  const errorsLogged: string[] = []
+  const logger = { level: 'error', stream: { write: (line: string) => { errorsLogged.push(JSON.parse(line).err.message) } } }
+  const host = await startHost(t, 'memory', { fastify: { logger } })
+  const base = await host.listen()
+  const { task_id } = await host.as('ada@acme').create()
+  for (const error of [new errors.CHARTS_ERR_STORE_UNAVAILABLE(), new Error('broken')]) {
+    host.service.watchTask = async function * () { throw error }
+    const reader = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
+    t.match(await reader.closed, { code: 1013 })
+  }
+  t.strictSame(errorsLogged, ['broken'])
 })

@@ -2,11 +2,14 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import { setImmediate as turn } from 'node:timers/promises'
 import { SpanStatusCode } from '@opentelemetry/api'
 import t from 'tap'
-import type { ProcessMessage } from '../../lib/index.ts'
+import { memoryStore, type ProcessMessage } from '../../lib/index.ts'
 import { otel } from '../../lib/otel/index.ts'
+import type { ClaimedTask } from '../../lib/store/task-store.ts'
+import { QueueTelemetry } from '../../lib/telemetry/queue-telemetry.ts'
 import { gate } from '../helpers/gate.ts'
 import { startQueue } from '../helpers/queue.ts'
-import { recordTraces } from '../helpers/telemetry.ts'
+import { someTask } from '../helpers/scripted-store.ts'
+import { recordMetrics, recordTraces, valueOf } from '../helpers/telemetry.ts'
 
 t.test('what a generator throws is recorded, whatever it is', async t => {
   const odd = { get code () { throw new Error('no code') }, toString () { throw new Error('no text') } }
@@ -75,5 +78,33 @@ t.test('what began before the telemetry listens has no span, and its end is no e
   await turn()
   goOn.open()
   t.match(await queue.ended(task_id), { status: 'COMPLETED' })
+  t.same(all(), [])
+})
+
+t.test('an attempt that fails in the worker itself is recorded as failed, with its error', async t => {
+  const { tracer, span } = recordTraces(t)
+  const metrics = recordMetrics(t)
+  const store = memoryStore()
+  const telemetry = new QueueTelemetry({ keyPrefix: 'test', store, telemetry: otel({ tracer, meter: metrics.meter }) })
+  t.teardown(() => telemetry.close())
+  const claimed = { task: someTask(), priority: 'normal', lease: 1, trace: null } as unknown as ClaimedTask
+  const attempt = { abortCode: null, run: async () => { throw new TypeError('broken') }, thrownOf: () => undefined }
+  await t.rejects(telemetry.process(claimed, 'worker', attempt), { message: 'broken' })
+  t.match(await span('process test'), { status: SpanStatusCode.ERROR, attributes: { 'error.type': '_OTHER', 'async_charts.outcome': 'failed' } })
+  t.equal(valueOf(await metrics.collect(), 'messaging.process.duration', { 'error.type': '_OTHER', 'async_charts.outcome': 'failed' }), 1)
+})
+
+t.test('a create that began before the telemetry listens has no span either', async t => {
+  const { tracer, all } = recordTraces(t)
+  const store = memoryStore()
+  const telemetry = new QueueTelemetry({ keyPrefix: 'test', store })
+  const { start } = tracingChannel('fastify-async-charts:send')
+  const ignore = () => {}
+  start.subscribe(ignore)
+  t.teardown(() => start.unsubscribe(ignore))
+  await telemetry.send(1, null, async () => {
+    t.teardown(otel({ tracer }).listen(telemetry))
+    return { task: someTask(), outcome: 'queued' as const }
+  })
   t.same(all(), [])
 })

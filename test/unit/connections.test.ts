@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import t from 'tap'
 import { setTimeout as delay } from 'node:timers/promises'
-import { duplicate, within, type RedisClient } from '../../lib/store/redis/connections.ts'
+import { duplicate, userOf, within, type RedisClient } from '../../lib/store/redis/connections.ts'
 
 /** A client that is connected as long as nobody says otherwise. */
 class FakeClient extends EventEmitter {
@@ -34,4 +34,21 @@ t.test('a connection that is made and lost again and again leaves no listeners b
   }
   t.strictSame(listeners(), before)
   t.end()
+})
+
+t.test('a connection that is accepted and then says nothing is made again', async t => {
+  const client = duplicate(new FakeClient() as unknown as RedisClient, 'commands') as unknown as FakeClient
+  client.status = 'connect'
+  client.emit('connect')
+  // The timer keeps no process alive, this one does.
+  await delay(2_100)
+  t.equal(client.disconnects, 1)
+})
+
+t.test('the user of a client is the one that it was given, also for the nodes of a Cluster', async t => {
+  const user = (client: object) => userOf(client as RedisClient)
+  t.equal(user({ options: { username: 'ada' } }), 'ada')
+  t.equal(user({ options: {} }), 'default')
+  t.equal(user({ isCluster: true, options: { redisOptions: { username: 'ada' } } }), 'ada')
+  t.equal(user({ isCluster: true, options: {} }), 'default')
 })

@@ -138,3 +138,7 @@ t.test('a task that waits for others', async t => {
 t.test('what has ended has nothing to come', async t => {
   for (const status of ['FAILED', 'CANCELLED'] as const) t.equal(secondsUntil(after([10]), someTask({ status })), null)
 })
+
+t.test('a task of which it is not known when its step began has no estimate', async t => {
+  t.equal(secondsUntil(after([10]), running(4, { step_at: null })), null)
+})

@@ -134,3 +134,34 @@ t.test('a store that is away while they are read does not send the reader away',
   broken.fail(new Error('broken'))
   await t.rejects(broken.next(), { message: 'broken' })
 })
+
+t.test('a task that cannot be watched ends the stream with its error', async t => {
+  const task = running('a')
+  const source = {
+    closed: false,
+    over: new AbortController().signal,
+    list: async () => ({ tasks: [refOf(task)], read_at: 1_000, complete: true }),
+    read: async () => [task],
+    onMore: async () => () => {}
+  }
+  const states = watchGroup(source, async function * () { throw new Error('broken') }, { signal: new AbortController().signal })
+  await t.rejects(inTime(states.next(), 5_000, 'the error'), { message: 'broken' })
+})
+
+t.test('a reader that has left before it began is given nothing', async t => {
+  const { states, signal } = group({ tasks: [running('a')] })
+  signal.abort()
+  t.strictSame(await inTime(states.next(), 5_000, 'the end'), { done: true, value: undefined })
+})
+
+t.test('where new tasks are not announced, the error is told', async t => {
+  const source = {
+    closed: false,
+    over: new AbortController().signal,
+    list: async () => ({ tasks: [], read_at: 1_000, complete: true }),
+    read: async () => [],
+    onMore: async () => { throw away }
+  }
+  const states = watchGroup(source, async function * () {}, { signal: new AbortController().signal })
+  await t.rejects(states.next(), { code: 'CHARTS_ERR_STORE_UNAVAILABLE' })
+})

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { isTooDeep, toWellFormedJson } from '../../lib/json.ts'
+import { isTooDeep, locateJsonFault, toWellFormedJson } from '../../lib/json.ts'
 
 const nested = (levels: number, inside = '1') => `${'[{"a":'.repeat(levels / 2)}${inside}${'}]'.repeat(levels / 2)}`
 
@@ -28,4 +28,8 @@ test('half a surrogate pair becomes U+FFFD, and nothing else changes', async t =
   for (const value of ['\\ud800', 'C:\\udp', '\\\\ud800', '\ud83d\ude00', '\u0000', '\ufffd']) {
     t.equal(toWellFormedJson(JSON.stringify(value)), JSON.stringify(value), value)
   }
+})
+
+test('what is JSON when it is read again has a fault without a place', async t => {
+  t.strictSame(locateJsonFault({ rows: [1, { year: 2015 }] }), { path: '', message: 'must be JSON' })
 })

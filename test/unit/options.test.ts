@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { ChartQueueService, memoryStore, runWorker, type AsyncChartsOptions } from '../../lib/index.ts'
-import { resolveOptions } from '../../lib/options/resolve.ts'
+import { resolveOptions, resolveRouteOptions } from '../../lib/options/resolve.ts'
 import { InProcessWorkerSchema, PluginOptionsSchema, ServiceOptionsSchema, WorkerOptionsSchema } from '../../lib/options/schemas.ts'
 
 const store = memoryStore()
@@ -180,6 +180,16 @@ test('the service checks its own', async t => {
   t.throws(() => new ChartQueueService({ redis: untouched as never, paramsSchema: { type: 'nonsense' } }), {
     code: 'CHARTS_ERR_INVALID_OPTIONS', message: /options\.paramsSchema/
   })
+})
+
+test('a member of a list that is undefined is told as such', async t => {
+  const message = 'fastify-async-charts: options.routes(createChart).schema.tags.0 must be string, got undefined'
+  t.throws(() => resolveRouteOptions('createChart', { schema: { tags: [undefined] } }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message })
+})
+
+test('the file of threads must be a URL', async t => {
+  const message = 'fastify-async-charts: options.threadEntry must be a URL, got "thread-main.js"'
+  t.throws(() => resolveOptions(WorkerOptionsSchema, { store, threadEntry: 'thread-main.js' }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message })
 })
 
 test('a worker is told what is not its own to decide', async t => {

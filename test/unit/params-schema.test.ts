@@ -4,7 +4,8 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { z } from 'zod'
 import { z as mini } from 'zod/mini'
 import { z as z3 } from 'zod/v3'
-import { ChartQueueService, memoryStore } from '../../lib/index.ts'
+import { ChartQueueService, defineCharts, memoryStore } from '../../lib/index.ts'
+import { embeddedSchema } from '../../lib/http/schemas/params-schema.ts'
 import { startHost } from '../helpers/app.ts'
 
 const start = (paramsSchema: unknown) => new ChartQueueService({ store: memoryStore(), paramsSchema: paramsSchema as object })
@@ -72,4 +73,16 @@ test('a schema that says nothing is one: any params, or an annotation', async t 
   for (const schema of [{}, { title: 'Params' }, { description: 'Whatever you like' }, { $comment: 'any' }, Type.Any(), Type.Unknown(), { not: {} }]) {
     t.doesNotThrow(() => start(schema), JSON.stringify(schema))
   }
+})
+
+test('a definition is returned as it is given', async t => {
+  const charts = { paramsSchema: Type.Object({ year: Type.Integer() }), generate: async () => null }
+  t.equal(defineCharts(charts), charts)
+})
+
+test('references to parts of a schema resolve within ours, those of a subschema with an id of its own stay', async t => {
+  const other = { $id: 'https://example.org/other', $ref: '#/$defs/own' }
+  t.strictSame(embeddedSchema({ $ref: '#/$defs/row', $defs: { row: { items: [{ $ref: '#/$defs/row' }] }, other } }, 'params'), {
+    $id: 'params', $ref: 'params#/$defs/row', $defs: { row: { items: [{ $ref: 'params#/$defs/row' }] }, other }
+  })
 })

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { ChartGenerationError, type CreateChartRequest, type Identity } from '../../lib/index.ts'
+import { ChartGenerationError, errors, type CreateChartRequest, type Identity } from '../../lib/index.ts'
 import { startQueue, type Queue } from '../helpers/queue.ts'
 
 const ada: Identity = { user_id: 'ada' }
@@ -82,4 +82,18 @@ test('a task that ends just before a bulk cancel is skipped', async t => {
     return cancelAll(ids)
   }
   t.match(await queue.service.cancelTasks({ user_id: 'ada' }), { done: 0, skipped: [{ task_id, code: 'CHARTS_ERR_TASK_FINISHED' }] })
+})
+
+test('a failed task that is gone when a bulk retry reaches it is skipped', async t => {
+  const queue = await startQueue(t, 'memory')
+  const task_id = await fail(queue, { message_id })
+  queue.place.store!.inspect = async () => null
+  t.match(await queue.service.retryTasks({ user_id: 'ada' }), { matched: 1, done: 0, skipped: [{ task_id, code: 'CHARTS_ERR_TASK_NOT_FOUND' }] })
+})
+
+test('an error that is not of one task ends a bulk retry', async t => {
+  const queue = await startQueue(t, 'memory')
+  await fail(queue, { message_id })
+  queue.place.store!.inspect = async () => { throw new errors.CHARTS_ERR_STORE_UNAVAILABLE() }
+  await t.rejects(queue.service.retryTasks({ user_id: 'ada' }), { code: 'CHARTS_ERR_STORE_UNAVAILABLE' })
 })

@@ -4,6 +4,7 @@ import { Signal } from '../../lib/async.ts'
 import { TaskFeed, type WatchOptions } from '../../lib/service/task-feed.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
 import type { StoredTask } from '../../lib/task.ts'
+import { until } from '../helpers/gate.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 import { ScriptedStore, someTask } from '../helpers/scripted-store.ts'
 
@@ -414,4 +415,19 @@ t.test('a watcher whose delivery fails ends, and no other', async t => {
   t.equal((await last.next()).value?.version, 2)
   await last.return()
   t.equal(store.subscribed.size, 0)
+})
+
+t.test('there may be more at any time while nothing is announced, and when announcements are back', async t => {
+  const { store, feed } = start(t, { up: false, pollInterval: 5 })
+  Object.assign(store, { subscribeMessage: async () => true, unsubscribeMessage () {} })
+  let told = 0
+  const off = await feed.onMore('message', 'ada', () => { told++ })
+  await until(() => told > 1)
+  store.up(true)
+  const before = told
+  store.up(true)
+  t.equal(told, before + 1)
+  off()
+  store.up(true)
+  t.equal(told, before + 1, 'not after the end')
 })

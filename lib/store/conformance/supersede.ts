@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { cases, DAY, idsOf, LEASE, leaseOf, type Scene, type Wish } from './scene.ts'
+import { cases, DAY, idsOf, LEASE, leaseOf, propagate, type Scene, type Wish } from './scene.ts'
 
 async function supersede (scene: Scene, wish: Wish) {
   const result = await scene.store.enqueue(scene.draft({ supersede: true, ...wish }))
@@ -166,6 +166,17 @@ export const supersedes = cases('a task that supersedes', {
     assert.deepEqual(ended.toSorted(), ids.toSorted())
     const after = await scene.store.read(ids)
     assert.deepEqual(after.map(task => task?.status), ['CANCELLED', 'CANCELLED', 'CANCELLED', 'FAILED'])
+  },
+
+  'cancels one that needs another of them, also where they are too many for one call': async scene => {
+    const message_id = randomUUID()
+    const first = await scene.claimed({ message_id })
+    const others = await scene.enqueueMany(30, { message_id })
+    const last = await scene.enqueue({ message_id, depends_on: [first.task.task_id] })
+    const { ended } = await supersede(scene, { message_id })
+    const ids = [first.task.task_id, ...others, last.task_id]
+    assert.deepEqual([...ended, ...await propagate(scene)].sort(), ids.toSorted(), 'each is reported once')
+    for (const task of await scene.store.read(ids)) assert.equal(task?.status, 'CANCELLED')
   },
 
   'of a batch ends the older ones once, and none of its own': async scene => {

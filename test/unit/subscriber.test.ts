@@ -1,0 +1,44 @@
+import { EventEmitter } from 'node:events'
+import t from 'tap'
+import type { RedisClient } from '../../lib/store/redis/connections.ts'
+import { keyspace } from '../../lib/store/redis/keys.ts'
+import { Subscriber } from '../../lib/store/redis/subscriber.ts'
+import { until } from '../helpers/gate.ts'
+
+/** A client whose subscriptions are answered as a test says. */
+class FakeClient extends EventEmitter {
+  status = 'wait'
+  answer = async (..._channels: string[]): Promise<unknown> => 1
+  async connect () {}
+  disconnect () {}
+  duplicate () { return this }
+  subscribe (...channels: string[]) { return this.answer(...channels) }
+}
+
+function start (t: { teardown (end: () => unknown): unknown }) {
+  const client = new FakeClient()
+  const subscriber = new Subscriber(client as unknown as RedisClient, async () => {}, keyspace('test'), () => {}, () => {})
+  t.teardown(() => subscriber.close())
+  return { client, subscriber }
+}
+
+t.test('a channel that is asked for before the connection is there is subscribed with it', async t => {
+  const { client, subscriber } = start(t)
+  const asked: string[] = []
+  client.answer = async (...channels) => asked.push(...channels)
+  t.equal(await subscriber.subscribe('updates'), false)
+  t.strictSame(asked, [])
+  client.status = 'ready'
+  client.emit('ready')
+  await until(() => subscriber.up)
+  t.ok(asked.includes('updates'))
+})
+
+t.test('a channel that is refused says so', async t => {
+  const { client, subscriber } = start(t)
+  client.status = 'ready'
+  client.emit('ready')
+  await until(() => subscriber.up)
+  client.answer = async () => { throw new Error('NOPERM') }
+  t.equal(await subscriber.subscribe('updates'), false)
+})
