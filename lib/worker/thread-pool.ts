@@ -86,6 +86,7 @@ export class ThreadPool {
     } catch (cause) {
       await threads.close()
       const { message } = cause as Error
+      /* c8 ignore next -- as below */
       const text = cause instanceof ThreadStartError ? message : `options.generate must be the URL of a module whose default export is a function: ${message}`
       throw Object.assign(new errors.CHARTS_ERR_INVALID_OPTIONS(text), { cause })
     } finally {

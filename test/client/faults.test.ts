@@ -187,3 +187,35 @@ t.test('answers that overtake each other never take a state back', async t => {
   t.equal(states[0]!.current_step, 'b')
   t.ok(isIncreasing(states.map(({ version }) => version)))
 })
+
+t.test('streams that end after they were stable are opened again, however often', async t => {
+  const { charts, host, proxy } = await serveClient(t, { stream: { heartbeat: 50, maxDuration: 700 } })
+  const { task_id } = await charts.create({ message_id })
+  const opened = [1, 2, 3, 4, 5].reduce(async previous => {
+    await previous
+    return proxy.next(isStream)
+  }, Promise.resolve<unknown>(undefined))
+  const ended = readAll(charts.watch(task_id))
+  await opened
+  t.same(proxy.passed.filter(isWaiting), [], 'it does not poll')
+  await host.finish(task_id, { content: 1 })
+  t.equal((await ended).at(-1)!.status, 'COMPLETED')
+})
+
+t.test('polls also where Retry-After is lost on the way', async t => {
+  const { client, host, proxy } = await serveClient(t)
+  const charts = client({
+    fetch: async (...request) => {
+      const { status, headers, body } = await fetch(...request)
+      return new Response(body, { status, headers: [...headers].filter(([name]) => name !== 'retry-after') })
+    }
+  })
+  proxy.fault = request => isStream(request) ? 'cut' : isWaiting(request) ? { status: 504 } : undefined
+  const { task_id } = await charts.create({ message_id })
+  const waiting = proxy.next(isWaiting)
+  const ended = readAll(charts.watch(task_id))
+  await waiting
+  for (let polls = 0; polls < 3; polls++) await proxy.next(request => isStatus(request) && !isWaiting(request))
+  await host.finish(task_id, { content: 1 })
+  t.equal((await ended).at(-1)!.status, 'COMPLETED')
+})

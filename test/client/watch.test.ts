@@ -155,7 +155,9 @@ t.test('a batch: all tasks, until the last has ended', async t => {
 t.test('what cannot be watched says so', async t => {
   const { charts, client, host } = await serveClient(t)
   const unknown = crypto.randomUUID()
-  await t.rejects(readAll(charts.watch(unknown)), { status: 404, code: 'CHARTS_ERR_TASK_NOT_FOUND' })
+  for (const options of [{}, { signal: new AbortController().signal }]) {
+    await t.rejects(readAll(charts.watch(unknown, options)), { status: 404, code: 'CHARTS_ERR_TASK_NOT_FOUND' })
+  }
   await t.rejects(readAll(charts.watchBatch(unknown)), { status: 404, code: 'CHARTS_ERR_BATCH_NOT_FOUND' })
   await t.rejects(readAll(client({ headers: () => ({}) }).watchMessage(unknown)), { status: 401, code: 'CHARTS_ERR_UNAUTHENTICATED' })
   const { task_id } = await host.as('eve').create({ message_id })

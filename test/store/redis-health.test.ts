@@ -6,6 +6,7 @@ import { readPage } from '../helpers/markdown.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 import { redisServerPath, startRedis } from '../helpers/redis.ts'
 import { neededCommands } from '../../lib/store/redis/access.ts'
+import { RedisStore } from '../../lib/store/redis/redis-store.ts'
 
 const skip = await redisServerPath() === null && 'needs a Redis of its own'
 
@@ -140,4 +141,23 @@ t.test('the user of the documentation may do all that is needed, and no more', {
   await worker.stop()
   t.same(logger.lines.filter(({ level, message }) => level === 'warn' && message !== 'chart attempt failed, it will be retried'), [])
   t.same(await admin.call('ACL', 'LOG'), [], 'nothing was refused')
+})
+
+t.test('a registration that is refused does not make updates look lost', { skip }, async t => {
+  const { server, admin } = await start(t)
+  const redis = new Redis(server.url)
+  const store = new RedisStore({ redis, keyPrefix: 'other' })
+  const feed: boolean[] = []
+  const off = store.listen({ hint () {}, cancelled () {}, added () {}, feed: up => feed.push(up) })
+  t.teardown(async () => {
+    off()
+    await store.close()
+    redis.disconnect()
+  })
+  await until(() => feed.length > 0)
+  await admin.call('ACL', 'SETUSER', 'default', '-set')
+  const worker = { worker_id: 'worker', host: 'host', pid: 1, version: '1.0.0', concurrency: 1, state: 'running' as const, started_at: new Date().toISOString() }
+  await t.rejects(store.registerWorker(worker), { code: 'CHARTS_ERR_STORE_UNAVAILABLE' })
+  await until(async () => /cmdstat_publish:calls=\d/.test(await admin.info('commandstats')))
+  t.same(feed, [true])
 })

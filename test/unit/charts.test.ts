@@ -227,3 +227,39 @@ for (const [where, chartStore] of [["in the host's store", true], ['beside the t
     if (!chartStore) t.strictSame(reads.at(-1)!.args[0], [shown.chart_id])
   })
 }
+
+t.test('a task that fails while a message is listed is among the failed ones', async t => {
+  const store = memoryStore()
+  const { service, list } = start(t, { store, chartStore: undefined, retry: { attempts: 1 } })
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const readMessage = store.readMessage.bind(store)
+  store.readMessage = async query => {
+    const refs = await readMessage(query)
+    await service.completeTask(task_id, (await service.dequeueChartTask())!.lease, { error: new Error('no rows') })
+    return refs
+  }
+  const { active_tasks, failed_tasks } = await list(ada)
+  t.match([active_tasks, failed_tasks], [[], [{ task_id, status: 'FAILED' }]])
+})
+
+t.test('a chart that is made after the host has looked for charts is listed all the same', async t => {
+  const { service, chartStore, list } = start(t)
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const findByMessage = chartStore.findByMessage
+  chartStore.findByMessage = async (...asked) => {
+    const found = await findByMessage(...asked)
+    await service.completeTask(task_id, (await service.dequeueChartTask())!.lease, { content: 'late' })
+    return found
+  }
+  t.match(await list(ada), { active_tasks: [], charts: [{ task_id, content: 'late' }] })
+})
+
+t.test('a chart of the host without content is listed without it', async t => {
+  const { chartStore, chart, list } = start(t)
+  const { chart_id } = await chart()
+  const kept = chartStore.charts.get(chart_id!)!
+  chartStore.charts.set(chart_id!, { ...kept, content: undefined as never })
+  const { charts, content_complete } = await list(ada)
+  t.match([charts, content_complete], [[{ chart_id }], true])
+  t.notOk('content' in charts[0]!)
+})

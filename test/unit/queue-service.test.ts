@@ -3,7 +3,7 @@ import t from 'tap'
 import { queueOf } from '../../lib/chart-queue-service.ts'
 import { ChartGenerationError, ChartQueueService, memoryStore, type ChartQueueServiceOptions, type CreateChartRequest, type Identity, type StoredTask } from '../../lib/index.ts'
 import { hostStore } from '../helpers/chart-store.ts'
-import { gate } from '../helpers/gate.ts'
+import { gate, inTime } from '../helpers/gate.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 
 const message_id = '9F0CF2A2-9b5c-4f3e-8f31-6f0f5a3c1d11'
@@ -431,4 +431,33 @@ t.test('a cursor of a time to come is none', async t => {
     for await (const { task } of service.watchBatch(batch_id, { after, signal: new AbortController().signal })) states.push(task.status)
     t.strictSame(states, ['CANCELLED'], after)
   }
+})
+
+t.test('a watch of an unknown batch ends without a task', async t => {
+  const service = start(t)
+  const states = service.watchBatch(randomUUID(), { signal: new AbortController().signal })[Symbol.asyncIterator]()
+  t.same(await inTime(states.next(), 5_000, 'the end'), { done: true, value: undefined })
+})
+
+t.test('a task that ends while active tasks are read is none of them', async t => {
+  const store = memoryStore()
+  const service = start(t, { store })
+  const ids: string[] = []
+  for (const adjustment_query of ['a', 'b']) ids.push((await service.enqueueChartTask({ message_id, adjustment_query }, ada)).task.task_id)
+  const readActive = store.readActive.bind(store)
+  store.readActive = async query => {
+    const refs = await readActive(query)
+    await service.cancelTask(ids[0]!)
+    return refs
+  }
+  t.same((await service.getActiveTasksByMessageId(message_id, 'ada')).map(({ task_id }) => task_id), [ids[1]])
+})
+
+t.test('dependencies that cannot be read cost the estimate alone', async t => {
+  const store = memoryStore()
+  const service = start(t, { store })
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  store.read = async () => { throw new Error('away') }
+  const { task } = await service.enqueueChartTask({ message_id, depends_on: [task_id] }, ada)
+  t.match(task, { status: 'PENDING', current_step: 'waiting_for_dependencies', estimated_completion: null })
 })

@@ -23,10 +23,10 @@ interface Test { teardown (end: () => unknown): unknown }
 
 /** A worker whose timeouts for the host's store are short. */
 function work (t: Test, queue: Queue, { chartStore, generate, attemptTimeout = 60_000, save = TIMEOUTS.save, checkpointBytes = 2 ** 20 }: WorkOptions) {
-  const { store } = spyOnStore(queue)
+  const spy = spyOnStore(queue)
   const logger = recordingLogger()
   const parts = createQueue({
-    store,
+    store: spy.store,
     keyPrefix: queue.keyPrefix,
     chartStore,
     logger,
@@ -42,7 +42,7 @@ function work (t: Test, queue: Queue, { chartStore, generate, attemptTimeout = 6
     await consumer.stop()
     await parts.close()
   })
-  return { parts, consumer, logger }
+  return { parts, consumer, logger, spy }
 }
 
 const counting = () => {
@@ -115,6 +115,18 @@ for (const kind of stores) {
     t.match(await queue.run(), { status: 'FAILED', error_code: 'CHARTS_ERR_CHART_NOT_SAVED' })
     t.equal(runs(), 3)
     t.equal(logger.said(/exceeds limits.checkpointBytes/).length, 3)
+  })
+
+  t.test(`a chart that the store cannot keep meanwhile is generated again, ${kind}`, async t => {
+    const chartStore = hostStore()
+    chartStore.troubles.push(...Array<() => unknown>(1_000).fill(saysNo))
+    const queue = await startQueue(t, kind, { chartStore })
+    const { generate, runs } = counting()
+    const { spy, logger } = work(t, queue, { chartStore, generate })
+    spy.lose('request', 'checkpoint')
+    t.match(await queue.run(), { status: 'FAILED', error_code: 'CHARTS_ERR_CHART_NOT_SAVED' })
+    t.equal(runs(), 3)
+    t.equal(logger.said(/the unsaved chart could not be kept/).length, 3)
   })
 
   t.test(`an answer of the chart store that comes too late is dropped, ${kind}`, async t => {

@@ -30,3 +30,20 @@ t.test('a chart of the host that is no JSON is 503, and its text no secret told'
   const { message_id } = await ada.finished({ content: 1 })
   t.match((await ada.get(`/by-message/${message_id}`)).json(), { statusCode: 503, code: 'CHARTS_ERR_STORE_UNAVAILABLE' })
 })
+
+t.test('a task that is gone before its charts are looked for deletes none', async t => {
+  const deleted: string[] = []
+  const queue = await startQueue(t, 'memory', { chartStore: storeOf({ delete: async chart_id => { deleted.push(chart_id) } }) })
+  const store = queue.place.store!
+  let asked = 0
+  store.inspect = async () => {
+    asked++
+    return null
+  }
+  const { task_id } = await queue.enqueue()
+  await queue.service.dequeueChartTask()
+  await queue.service.cancelTask(task_id)
+  await until(() => asked === 1)
+  await new Promise(resolve => setTimeout(resolve, 20))
+  t.same(deleted, [])
+})

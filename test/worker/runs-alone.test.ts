@@ -1,9 +1,10 @@
 import t from 'tap'
 import { queueOf } from '../../lib/chart-queue-service.ts'
-import type { ChartTask } from '../../lib/index.ts'
+import type { ChartTask, TaskStore } from '../../lib/index.ts'
 import { gate, until, type Gate } from '../helpers/gate.ts'
 import { startQueue, stores, type Queue } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
+import { spyOnStore } from '../helpers/spy-store.ts'
 
 /** ms: nothing else waits for it than the losses, which are made. */
 const LEASE = 100
@@ -74,6 +75,49 @@ for (const kind of stores) {
     await until(() => started.length === 2)
     t.same(started, ['other', 'next'])
     finish.open()
+  })
+
+  t.test(`a start that cannot be stored is stored later, ${kind}`, async t => {
+    const queue = await startQueue(t, kind)
+    const logger = recordingLogger()
+    const { other, suspect } = await suspected(queue)
+    const finish = gate()
+    const { store, lose, restore } = spyOnStore(queue)
+    await queue.work(async ({ adjustment_query }) => {
+      if (adjustment_query === 'other') await finish.opened
+      return null
+    }, { concurrency: 2, logger, store })
+    await queue.state(suspect, isHeld)
+    lose('request', 'progress')
+    finish.open()
+    await until(() => logger.said(/the start of the attempt could not be stored/).length > 0)
+    t.match(await queue.service.getTaskStatus(suspect), { status: 'PROCESSING', current_step: 'queued' })
+    restore()
+    t.match(await queue.ended(suspect), { status: 'COMPLETED' })
+    t.match(await queue.ended(other), { status: 'COMPLETED' })
+  })
+
+  t.test(`what has lost its lease while it was held does not start, ${kind}`, async t => {
+    const queue = await startQueue(t, kind)
+    const logger = recordingLogger()
+    const { other, suspect } = await suspected(queue)
+    const finish = gate()
+    const spy = spyOnStore(queue)
+    let answers = 0
+    const progress: TaskStore['progress'] = async reports => ++answers === 1 ? reports.map(() => false) : spy.store.progress(reports)
+    const store = new Proxy(spy.store, { get: (target, verb: keyof TaskStore) => verb === 'progress' ? progress : target[verb] })
+    const started: string[] = []
+    await queue.work(async ({ adjustment_query }) => {
+      started.push(adjustment_query!)
+      if (adjustment_query === 'other') await finish.opened
+      return null
+    }, { concurrency: 2, logger, store })
+    await queue.state(suspect, isHeld)
+    finish.open()
+    t.match(await queue.ended(other), { status: 'COMPLETED' })
+    await until(() => logger.said('the attempt was aborted').length > 0)
+    t.same(logger.said('the attempt was aborted').map(({ details }) => [details['task_id'], details['code']]), [[suspect, 'LEASE_LOST']])
+    t.same(started, ['other'])
   })
 
   t.test(`what is held is released by a worker that stops, ${kind}`, async t => {

@@ -1,6 +1,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import asyncCharts, { memoryStore, runWorker } from '../../lib/index.ts'
+import { silentLogger } from '../../lib/silent-logger.ts'
 
 const identify = () => ({ user_id: 'ada' })
 const faulty = (name: string) => new URL(`../fixtures/generators/${name}.js`, import.meta.url)
@@ -30,4 +31,17 @@ t.test('a module is not imported where nothing works with it, and never in the m
   await app.register(asyncCharts, { store: memoryStore(), identify, generate: faulty('throws'), worker: false })
   const worker = await runWorker({ store: memoryStore(), generate: faulty('thread-only'), handleSignals: false })
   await worker.stop()
+})
+
+t.test('a file of threads of the host is used in place of ours, and must be there', async t => {
+  const threadEntry = new URL('../../lib/worker/thread-main.js', import.meta.url)
+  const worker = await runWorker({ store: memoryStore(), generate: faulty('thread-only'), threadEntry, handleSignals: false })
+  await worker.stop()
+  const missing = new URL('thread-main.js', 'file:///nowhere/')
+  const message = /the file in which generator threads start was not found: file:\/\/\/nowhere\/thread-main\.js/
+  await t.rejects(runWorker({ store: memoryStore(), generate: faulty('thread-only'), threadEntry: missing }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message })
+})
+
+t.test('a worker does not start where the file of threads throws', async t => {
+  await t.rejects(runWorker({ store: memoryStore(), generate: faulty('thread-only'), threadEntry: faulty('throws'), logger: silentLogger }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /no licence/ })
 })
