@@ -62,6 +62,7 @@ for (const kind of storeKinds) {
     const { host, get } = await startDashboard(t, kind, kind === 'memory' ? { store } : {})
     const { task_id } = await host.as('ada').create()
     const begun = gate()
+    let started = 0
     const worker = await runWorker({
       ...(kind === 'memory' ? { store } : { redis: host.redis! }),
       keyPrefix: host.keyPrefix,
@@ -70,6 +71,7 @@ for (const kind of storeKinds) {
       handleSignals: false,
       generate: async (_request, { progress, signal }) => {
         progress({ step: 'llm_generation', progress: 30 })
+        started++
         begun.open()
         await once(signal, 'abort')
         throw signal.reason
@@ -82,6 +84,12 @@ for (const kind of storeKinds) {
     for (const text of [`pid ${process.pid}`, '1 of 3 slots', '1 worker on 1 host, 1 of 3 slots in use', 'llm generation', `tasks/${task_id}`, '30 %']) t.match(workers, text)
     const overview = (await get('/')).body
     for (const text of ['of 3 slots', 'llm generation', `tasks/${task_id}`]) t.match(overview, text)
+    const second = await host.as('ada').create()
+    await until(() => started === 2)
+    const running = async () => (await get('/')).body.split('Running now')[1]!
+    await until(async () => (await running()).includes(second.task_id))
+    const shown = await running()
+    t.ok(shown.indexOf(task_id) < shown.indexOf(second.task_id), 'the one that began first comes first')
     await worker.stop()
     t.match((await get('/workers')).body, 'No worker is there.')
   })

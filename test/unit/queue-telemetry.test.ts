@@ -31,6 +31,17 @@ t.test('an attempt that lost its lease has the outcome lost, one that was cancel
   t.same(ends.map(({ outcome }) => outcome), ['lost', 'cancelled'])
 })
 
+t.test('an attempt is not kept from its work by dependencies that cannot be read', async t => {
+  const store = new ScriptedStore()
+  const telemetry = new QueueTelemetry({ keyPrefix: 'test', store: store.port })
+  const ends = heard<ProcessMessage>(t, tracingChannel('fastify-async-charts:process').asyncEnd, telemetry)
+  for (const inspect of [async () => { throw new Error('away') }, () => new Promise(() => {})]) {
+    Object.assign(store, { inspect })
+    await telemetry.process(claimed(someTask({ depends_on: ['other'] })), 'worker', aborted('CANCELLED'))
+  }
+  t.same(ends.map(({ dependencies }) => dependencies), [[], []])
+})
+
 t.test('a cancel is delivered only if the task still says so, and an unreachable store costs the message alone', async t => {
   const store = new ScriptedStore()
   const telemetry = new QueueTelemetry({ keyPrefix: 'test', store: store.port })

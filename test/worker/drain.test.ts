@@ -1,6 +1,8 @@
 import Fastify from 'fastify'
 import t from 'tap'
-import asyncCharts from '../../lib/index.ts'
+import { queueOf } from '../../lib/chart-queue-service.ts'
+import asyncCharts, { memoryStore, runWorker, type Logger } from '../../lib/index.ts'
+import { silentLogger } from '../../lib/silent-logger.ts'
 import { gate, inTime, until } from '../helpers/gate.ts'
 import { startQueue, stores } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
@@ -230,4 +232,33 @@ t.test('listeners of signals come and go with the worker', async t => {
   await withThem.stop()
   await without.stop()
   t.equal(count(), before)
+})
+
+t.test('stop keeps its time while the store does not remove the worker', async t => {
+  const queue = await startQueue(t, 'memory')
+  const { store } = spyOnStore(queue)
+  const silent = new Proxy(store, { get: (target, verb: keyof typeof store) => verb === 'removeWorker' ? () => new Promise(() => {}) : target[verb] })
+  const worker = await queue.work(async () => null, { store: silent })
+  await inTime(worker.stop(), 2_500, 'stop')
+})
+
+const failsToStop: Logger = { ...silentLogger, info (_details, message) { if (message === 'the worker has stopped') throw new Error('no disk') } }
+
+t.test('a worker whose logger throws while it stops says so to its host, and its signal handler to nobody', async t => {
+  const before = process.listeners('SIGTERM')
+  const worker = await runWorker({ store: memoryStore(), generate: async () => null, logger: failsToStop })
+  const [drain] = process.listeners('SIGTERM').filter(listener => !before.includes(listener))
+  drain!('SIGTERM')
+  await t.rejects(worker.done, { message: 'no disk' })
+})
+
+t.test('a host whose worker stops has no slots left, and a failure to stop is that of its close', async t => {
+  const app = Fastify()
+  await app.register(asyncCharts, { store: memoryStore(), identify: () => null, generate: async () => null, logger: failsToStop })
+  await app.ready()
+  const { telemetry } = queueOf(app.asyncCharts)
+  t.same(telemetry.slots, { used: 0, total: 2 })
+  await t.rejects(app.close(), { message: 'no disk' })
+  t.equal(telemetry.slots, null)
+  await app.asyncCharts.close()
 })

@@ -44,6 +44,7 @@ export function dispatchUpgrades (fastify: FastifyInstance, route: string): Even
     if (isOurs(request)) process.nextTick(dispatch, router, request, connection, head)
     else if (isOnlyListener()) replay(server, request, connection, head)
   }
+  /* c8 ignore next -- only later versions of Node call it */
   const restore = decideUpgrades(server, (request, original) => isOurs(request) || (!isOnlyListener() && original()))
   server.on('upgrade', onUpgrade)
   fastify.addHook('preClose', done => {

@@ -94,10 +94,9 @@ async function listening (scene: Scene, task_id: string): Promise<Ears> {
 async function soon<T> (what: string, promise: Promise<T>): Promise<T> {
   const timer = new AbortController()
   try {
-    return await Promise.race([
-      promise,
-      delay(DEADLINE, undefined, { signal: timer.signal }).then(() => assert.fail(`${what} takes too long`))
-    ])
+    const first = await Promise.race([promise, delay(DEADLINE, timer, { signal: timer.signal })])
+    assert.ok(first !== timer, `${what} takes too long`)
+    return first as T
   } finally {
     timer.abort()
   }
