@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import websocket from '@fastify/websocket'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import { errors } from '../../lib/index.ts'
 import { startHost, storeKinds, type Host } from '../helpers/app.ts'
 import { SocketReader, netSocketOf, openWebSocket, tryWebSocket, type Refusal } from '../helpers/streams.ts'
@@ -222,7 +223,7 @@ t.test('an error while a task is watched closes the WebSocket, and only one that
   const base = await host.listen()
   const { task_id } = await host.as('ada@acme').create()
   for (const error of [new errors.CHARTS_ERR_STORE_UNAVAILABLE(), new Error('broken')]) {
-    host.service.watchTask = async function * () { throw error }
+    queueOf(host.service).watches.follow = async () => { throw error }
     const reader = await openWebSocket(`${base}/ws/${task_id}`, { headers: ada })
     t.match(await reader.closed, { code: 1013 })
   }

@@ -243,15 +243,16 @@ t.test('a task that fails while a message is listed is among the failed ones', a
 })
 
 t.test('a chart that is made after the host has looked for charts is listed all the same', async t => {
-  const { service, chartStore, list } = start(t)
-  const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)
+  const { service, chartStore, chart, list } = start(t)
+  const { chart_id } = await chart()
+  const { task: { task_id } } = await service.enqueueChartTask({ message_id, force_create: true }, ada)
   const findByMessage = chartStore.findByMessage
   chartStore.findByMessage = async (...asked) => {
     const found = await findByMessage(...asked)
     await service.completeTask(task_id, (await service.dequeueChartTask())!.lease, { content: 'late' })
     return found
   }
-  t.match(await list(ada), { active_tasks: [], charts: [{ task_id, content: 'late' }] })
+  t.match(await list(ada), { active_tasks: [], charts: [{ task_id, content: 'late' }, { chart_id }] })
 })
 
 t.test('a chart of the host without content is listed without it', async t => {

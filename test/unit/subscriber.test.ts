@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import type { RedisClient } from '../../lib/store/redis/connections.ts'
 import { keyspace } from '../../lib/store/redis/keys.ts'
@@ -10,7 +11,8 @@ class FakeClient extends EventEmitter {
   status = 'wait'
   answer = async (..._channels: string[]): Promise<unknown> => 1
   async connect () {}
-  disconnect () {}
+  disconnects = 0
+  disconnect () { this.disconnects++ }
   duplicate () { return this }
   subscribe (...channels: string[]) { return this.answer(...channels) }
 }
@@ -41,4 +43,19 @@ t.test('a channel that is refused says so', async t => {
   await until(() => subscriber.up)
   client.answer = async () => { throw new Error('NOPERM') }
   t.equal(await subscriber.subscribe('updates'), false)
+})
+
+t.test('a connection that fails while it subscribes is made again, one whose channels are refused asks again', async t => {
+  const { client, subscriber } = start(t)
+  client.status = 'ready'
+  client.answer = async () => { throw new Error('closed') }
+  client.emit('ready')
+  await until(() => client.disconnects === 1)
+  client.answer = async () => { throw Object.assign(new Error('NOPERM this user has no permissions'), { name: 'ReplyError' }) }
+  client.emit('ready')
+  await setImmediate()
+  client.answer = async () => 1
+  // The timer keeps no process alive, `until` does.
+  await until(() => subscriber.up)
+  t.equal(client.disconnects, 1)
 })

@@ -1,7 +1,10 @@
+import { mock } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t from 'tap'
 import asyncCharts, { memoryStore, runWorker } from '../../lib/index.ts'
 import { silentLogger } from '../../lib/silent-logger.ts'
+import { recordingLogger } from '../helpers/recording-logger.ts'
 
 const identify = () => ({ user_id: 'ada' })
 const faulty = (name: string) => new URL(`../fixtures/generators/${name}.js`, import.meta.url)
@@ -44,4 +47,17 @@ t.test('a file of threads of the host is used in place of ours, and must be ther
 
 t.test('a worker does not start where the file of threads throws', async t => {
   await t.rejects(runWorker({ store: memoryStore(), generate: faulty('thread-only'), threadEntry: faulty('throws'), logger: silentLogger }), { code: 'CHARTS_ERR_INVALID_OPTIONS', message: /no licence/ })
+})
+
+t.test('a worker that waits long for its module says so', async t => {
+  const logger = recordingLogger()
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  const starting = runWorker({ store: memoryStore(), generate: faulty('slow-import'), logger, handleSignals: false })
+  while (logger.said('the generator is still being imported').length === 0) {
+    mock.timers.tick(5_000)
+    await setImmediate()
+  }
+  mock.timers.reset()
+  await (await starting).stop()
 })

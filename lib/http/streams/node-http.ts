@@ -27,5 +27,5 @@ export function decideUpgrades (server: Server, decide: (request: IncomingMessag
   if (!shouldUpgradeCallback) return () => {}
   deciding.shouldUpgradeCallback = request => decide(request, () => shouldUpgradeCallback.call(server, request))
   return () => { deciding.shouldUpgradeCallback = shouldUpgradeCallback }
-  /* c8 ignore stop */
 }
+/* c8 ignore stop */
