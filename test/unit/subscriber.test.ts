@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { mock } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import type { RedisClient } from '../../lib/store/redis/connections.ts'
@@ -10,6 +11,7 @@ import { until } from '../helpers/gate.ts'
 class FakeClient extends EventEmitter {
   status = 'wait'
   answer = async (..._channels: string[]): Promise<unknown> => 1
+  publish = async (_channel: string): Promise<unknown> => 1
   async connect () {}
   disconnects = 0
   disconnect () { this.disconnects++ }
@@ -19,9 +21,14 @@ class FakeClient extends EventEmitter {
 
 function start (t: { teardown (end: () => unknown): unknown }) {
   const client = new FakeClient()
-  const subscriber = new Subscriber(client as unknown as RedisClient, async () => {}, keyspace('test'), () => {}, () => {})
+  const published: string[] = []
+  const publish = async (channel: string) => {
+    published.push(channel)
+    await client.publish(channel)
+  }
+  const subscriber = new Subscriber(client as unknown as RedisClient, publish, keyspace('test'), () => {}, () => {})
   t.teardown(() => subscriber.close())
-  return { client, subscriber }
+  return { client, subscriber, published }
 }
 
 t.test('a channel that is asked for before the connection is there is subscribed with it', async t => {
@@ -58,4 +65,39 @@ t.test('a connection that fails while it subscribes is made again, one whose cha
   // The timer keeps no process alive, `until` does.
   await until(() => subscriber.up)
   t.equal(client.disconnects, 1)
+})
+
+t.test('a connection on which its own message does not arrive is made again', async t => {
+  let now = 0
+  mock.timers.enable({ apis: ['setTimeout'] })
+  const clock = mock.method(performance, 'now', () => now)
+  t.teardown(() => {
+    mock.timers.reset()
+    clock.mock.restore()
+  })
+  const pass = async (ms: number) => {
+    now += ms
+    mock.timers.tick(ms)
+    await setImmediate()
+  }
+  const { client, subscriber, published } = start(t)
+  const connect = async () => {
+    client.status = 'ready'
+    client.emit('ready')
+    await setImmediate()
+  }
+  await connect()
+  await pass(8_000)
+  t.equal(published.length, 1)
+  client.emit('message', published[0], '')
+  await pass(2_000)
+  t.strictSame([client.disconnects, subscriber.up], [0, true], 'it has arrived')
+  await pass(6_000)
+  t.equal(published.length, 2)
+  await pass(2_000)
+  t.strictSame([client.disconnects, subscriber.up], [1, false], 'it has not')
+  await connect()
+  client.publish = async () => { throw new Error('away') }
+  await pass(6_000)
+  t.strictSame([client.disconnects, subscriber.up], [2, false], 'it could not be sent')
 })
