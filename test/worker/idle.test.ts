@@ -16,7 +16,7 @@ t.test('an idle worker sends well under one command a second', { skip: await red
   t.teardown(() => redis.disconnect())
   const worker = await runWorker({ redis, generate: async () => null, handleSignals: false })
   t.teardown(() => worker.stop())
-  await until(async () => await redis.exists('{async-charts}:2:workers') === 1)
+  await until(async () => await redis.exists('{async-charts}:2:workers') === 1 && / cmd=blpop /.test(String(await redis.client('LIST'))))
   // Not the monitor of ioredis: it fails, and connects again for ever, if a command arrives together with the reply to MONITOR.
   const monitor = connect(server.port, '127.0.0.1')
   t.teardown(() => monitor.destroy())
