@@ -107,6 +107,3 @@ export class WorkerProcess {
     await this.exited
   }
 }
-
-/** Now, on the clock of `at`. */
-export const monotonic = () => Number(process.hrtime.bigint()) / 1e6
