@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { once, type EventEmitter } from 'node:events'
 import { connect } from 'node:http2'
 import { connect as connectTls } from 'node:tls'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import { errors } from '../../lib/errors.ts'
 import { startHost, type Host, type HostOptions } from '../helpers/app.ts'
 import { protocols, serverOptions, startClient, type Answer, type Asked, type Protocol } from '../helpers/protocols.ts'
@@ -83,6 +84,7 @@ const hosts: Record<string, { options?: HostOptions, spoil?: (host: Host) => voi
     spoil ({ service }) {
       async function * breaks (): AsyncGenerator<never> { throw new Error('broken') }
       Object.assign(service, { watchTask: breaks, watchMessage: breaks, watchBatch: breaks })
+      queueOf(service).watches.follow = async () => { throw new Error('broken') }
     }
   },
   'with an error handler of its own': {

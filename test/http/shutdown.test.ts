@@ -1,5 +1,6 @@
 import t from 'tap'
 import websocket from '@fastify/websocket'
+import { queueOf } from '../../lib/chart-queue-service.ts'
 import { startHost, storeKinds, type HostOptions } from '../helpers/app.ts'
 import { openSse, openWebSocket } from '../helpers/streams.ts'
 
@@ -68,13 +69,12 @@ t.test('a stream that was injected ends, too', async t => {
   const { task_id } = await ada.create()
   let watched = () => {}
   const watching = new Promise<void>(resolve => { watched = resolve })
-  const watch = host.service.watchTask.bind(host.service)
-  host.service.watchTask = async function * (...args) {
-    for await (const state of watch(...args)) {
-      watched()
-      yield state
-    }
-  }
+  const { watches } = queueOf(host.service)
+  const follow = watches.follow.bind(watches)
+  watches.follow = (id, options, deliver) => follow(id, options, state => {
+    watched()
+    return deliver(state)
+  })
   const answer = ada.get(`/stream/${task_id}`)
   await watching
   await host.app.close()
