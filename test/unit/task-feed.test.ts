@@ -276,6 +276,20 @@ each('after a version above the stored one the current state is shown, read twic
   t.equal(store.count('read'), 2)
 })
 
+each('after a version that the store has and whose hint is under way only newer ones follow', async t => {
+  const { store, feed } = start(t)
+  const task = store.keep(someTask())
+  const first = feed.watch(task.task_id)
+  await first.next()
+  store.keep({ ...task, version: 2 })
+  const second = versions(feed.watch(task.task_id, { after: 2 }))
+  await store.next('read')
+  await setImmediate()
+  store.announce(finished(task, 3))
+  t.same(await second, [3])
+  await first.return()
+})
+
 each('a slow watcher skips states, but never the last', async t => {
   const { store, feed } = start(t)
   const task = store.keep(someTask())
