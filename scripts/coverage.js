@@ -16,7 +16,7 @@ const isEmpty = output => output.replace(/\/\*[^]*?\*\/|\/\/.*/g, '').replace('e
 
 /** Source maps by the URL of the compiled file, as Node writes them beside its coverage; and the compiled files without code. */
 async function mapSources () {
-  const transpile = await createTranspiler({ sourceMap: true })
+  const transpile = await createTranspiler({ sourcemap: true })
   const maps = {}
   const withoutCode = []
   const files = readdirSync(join(root, 'lib'), { recursive: true })
@@ -24,9 +24,9 @@ async function mapSources () {
   for (const file of files) {
     const path = join(root, 'lib', file)
     const compiled = join('dist/lib', file.replace(/\.ts$/, '.js'))
-    const { outputText, sourceMapText } = transpile(path)
-    if (isEmpty(outputText)) withoutCode.push(compiled)
-    maps[pathToFileURL(join(root, compiled))] = { data: { ...JSON.parse(sourceMapText), sources: [path] } }
+    const { code, map } = transpile(path)
+    if (isEmpty(code)) withoutCode.push(compiled)
+    maps[pathToFileURL(join(root, compiled))] = { data: { ...map, sources: [path] } }
   }
   return { maps, withoutCode }
 }
