@@ -1,14 +1,13 @@
-// Runs the tests, which are tap's, under Node's own test runner: without arguments all of them, and what `npm run check` checks
-// beside them; else the named files. `--quick`: those that need neither Redis nor a browser.
+// Runs the tests, which are tap's: without arguments all of them, and what `npm run check` checks beside them; else the named files.
+// `--quick`: those that need neither Redis nor a browser.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { run } from 'node:test'
 import { chromiumPath, startBrowser } from '../test/helpers/chromium.ts'
 import { postgresPath } from '../test/helpers/postgres.ts'
 import { redisServerPath, startRedis } from '../test/helpers/redis.ts'
 import { root } from '../test/helpers/root.ts'
 import { install } from './install.ts'
-import { report } from './report.ts'
+import { runFiles } from './run-files.ts'
 import { planAll, planNamed } from './test-plan.ts'
 
 /** Test files at a time: more than the two cores of a small machine, because most of them wait for something most of the time. */
@@ -75,7 +74,7 @@ if (!isQuick && !await shareRedis()) {
 } else {
   const checked = named.length === 0 && !isQuick ? startChecks() : async () => true
   const files = named.length > 0 ? planNamed(named) : planAll(isQuick)
-  const passed = await report(run({ files, concurrency: CONCURRENCY, timeout: TIMEOUT }))
+  const passed = await runFiles(files, { concurrency: CONCURRENCY, timeout: TIMEOUT })
   const ok = await checked() && passed
   process.exitCode = ok ? 0 : 1
 }
