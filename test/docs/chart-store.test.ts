@@ -39,6 +39,10 @@ t.test('charts in PostgreSQL', { skip: await postgresPath() === null && 'there i
   const store = postgresChartStore(pool)
 
   let made = Date.UTC(2026, 0, 1)
+  const nextTime = (): string => {
+    made += 1_000
+    return new Date(made).toISOString()
+  }
   const chartOf = (changes: Partial<Chart> = {}): Chart => ({
     chart_id: crypto.randomUUID(),
     task_id: crypto.randomUUID(),
@@ -47,7 +51,7 @@ t.test('charts in PostgreSQL', { skip: await postgresPath() === null && 'there i
     org_id: 'acme',
     visibility: 'PRIVATE',
     adjustment_query: null,
-    created_at: new Date(made += 1_000).toISOString(),
+    created_at: nextTime(),
     content: { svg: '<svg/>' },
     ...changes
   })

@@ -228,7 +228,7 @@ t.test('params of which JSON would lose something are refused, and it is said wh
     [{ kind: Symbol('bar') }, '/kind must be JSON, which has no symbol'],
     [{ n: 1n }, '/n must be JSON, which has no bigint'],
     [[1, undefined], '/1 must be JSON, which has no undefined'],
-    // eslint-disable-next-line no-sparse-arrays
+    // oxlint-disable-next-line no-sparse-arrays
     [[1, , 3], '/1 must be JSON, which has no undefined'],
     [new Map([['a', 1]]), ' must be JSON, which has no Map'],
     [{ only: new Set([1]) }, '/only must be JSON, which has no Set'],
