@@ -51,7 +51,7 @@ async function shareBrowser (): Promise<void> {
 
 /** What is checked beside the tests; its output is shown when they are done. Tests of the package find its declarations built. */
 function startChecks (): () => Promise<boolean> {
-  spawnSync(process.execPath, ['node_modules/typescript70/bin/tsc', '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+  spawnSync(process.execPath, ['node_modules/typescript70/bin/tsc', '-p', 'tsconfig.build.json', '--checkers', '1'], { cwd: root, stdio: 'inherit' })
   const checks = spawn('npm', ['run', '--silent', 'check:sources'], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [checks.stdout, checks.stderr]) stream.setEncoding('utf8').on('data', text => { output += text })

@@ -24,6 +24,6 @@ export async function typeFaults (folder: string, files: readonly string[], opti
   }
   const config = join(folder, 'tsconfig.faults.json')
   await writeFile(config, JSON.stringify({ compilerOptions, files }))
-  const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', config, '--pretty', 'false'], { cwd: folder }).catch(error => error)
+  const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', config, '--pretty', 'false', '--checkers', '1'], { cwd: folder }).catch(error => error)
   return stdout.split('\n').filter((line: string) => line !== '')
 }
