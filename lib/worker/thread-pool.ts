@@ -110,8 +110,9 @@ export class ThreadPool {
     } catch (error) {
       const cause: Error & { code?: string } = giveUp.signal.reason ?? error
       // In a bundle, piscina finds neither its folder nor its own file in it. The generator's module was not imported yet.
+      // The error has one code or the other: with `node --import`, threads load their file as an ES module.
       /* c8 ignore next 3 -- only in a bundle, as above */
-      if ((cause.code === 'MODULE_NOT_FOUND' && /[\\/]worker\.js'/.test(cause.message)) || (cause instanceof ReferenceError && /__dirname/.test(cause.message))) {
+      if ((/^(ERR_)?MODULE_NOT_FOUND$/.test(cause.code ?? '') && /[\\/]worker\.js'/.test(cause.message)) || (cause instanceof ReferenceError && /__dirname/.test(cause.message))) {
         throw new ThreadStartError(`generator threads cannot start, as piscina does not find its worker.js: ${cause.message.split('\n', 1)[0]}. ${BUNDLED}`)
       }
       throw new Error(`${this.#url} has ended its thread: ${cause.message}`, { cause })

@@ -113,9 +113,9 @@ async function bundle (t: Test, format: Format): Promise<string> {
 }
 
 /** Runs a bundled host; its first line says where it listens, or why not. */
-async function run (t: Test, folder: string, env: Record<string, string> = {}) {
+async function run (t: Test, folder: string, env: Record<string, string> = {}, args: readonly string[] = []) {
   const { REDIS_URL: _, ...inherited } = process.env
-  const child = spawn(process.execPath, [join(folder, 'server.js')], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...args, join(folder, 'server.js')], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   t.teardown(async () => {
     child.kill('SIGKILL')
@@ -172,12 +172,15 @@ for (const format of ['cjs', 'esm'] as const) {
       t.strictSame(await host.stop(), [0, null])
     }
 
-    for (const [missing, message] of [
-      ['worker.js', /generator threads cannot start, as piscina does not find its worker\.js: .*threads\.md/],
-      ['thread-main.js', /the file in which generator threads start was not found: file:.*thread-main\.js.*threads\.md/]
+    const noWorker = /generator threads cannot start, as piscina does not find its worker\.js: .*threads\.md/
+    for (const [missing, args, message] of [
+      ['worker.js', [], noWorker],
+      // As hosts with OpenTelemetry are started. Threads then load their file as an ES module, which fails with another error.
+      ['worker.js', ['--import', 'data:text/javascript,'], noWorker],
+      ['thread-main.js', [], /the file in which generator threads start was not found: file:.*thread-main\.js.*threads\.md/]
     ] as const) {
-      await rm(join(folder, missing))
-      const { line } = await run(t, folder)
+      await rm(join(folder, missing), { force: true })
+      const { line } = await run(t, folder, {}, args)
       t.match(line, message, 'what is missing is named')
       t.notMatch(line, /options\.generate/, 'the generator is not to blame')
     }
