@@ -5,17 +5,17 @@ import { fileURLToPath } from 'node:url'
 import { root } from '../test/helpers/root.ts'
 
 /** What tests that are not quick use: a server, a browser, a process, clients that are generated. */
-const NOT_QUICK = /helpers\/(?:chromium|guide|postgres|protocols|redis|type-faults|worker-process)\.js|bench\/|e2e\/|examples-generator|'npm'/
+const NOT_QUICK = /helpers\/(?:chromium|guide|postgres|protocols|redis|type-faults|worker-process)\.js|bench\/|e2e\/|examples-generator|"npm"/
 /** Tests that take more than five seconds: they wait for timers, or start threads. */
 const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults', 'group-feed', 'group-stream', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-parity', 'timeout'])
 /** Tests that measure or change their process, compute for long, or set a time limit for their file. */
-const ALONE = /^(?:e2e|faults|types|unit)\/|\/(?:look|large-answers|costly-bodies|group-stream|slow-readers|protocols|openapi-tools|plain-path|side-by-side|redis-host|redis-scripts|tenant-bytes|threads)/
+const ALONE = /^types\/|\/(?:bundle|costly-bodies|estimates-simulation|examples-generator|group-stream|large-answers|look|openapi-tools|plain-path|protocols|redis-host|redis-scripts|side-by-side|slow-readers|soak|tenant-bytes|threads)/
 /** Files that take longest, the longest first: one that starts late would run when the others are done. */
-const LONG = ['e2e/page-stream', 'types/compilers', 'e2e/load', 'faults/redis-damage', 'http/large-answers-heap', 'unit/bundle', 'dashboard/look', 'dashboard/live', 'e2e/page', 'e2e/demo', 'store/redis-scripts', 'e2e/workers']
+const LONG = ['e2e/page-stream', 'types/compilers', 'faults/redis-damage', '../groups/e2e-1', '../groups/e2e-2', 'http/large-answers-heap', 'unit/bundle', 'store/redis-scripts', 'dashboard/look', 'dashboard/live']
 /** What is told apart by its timing comes last: the compilers and the linter are done by then. */
 const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'client', 'dashboard', 'telemetry', 'properties', 'worker', 'e2e', 'faults']
 const QUICK_GROUPS = 4
-const MAX_GROUP_SIZE = 4
+const MAX_GROUP_SIZE = 5
 
 const tests = fileURLToPath(new URL('dist/test/', root))
 /** Outside of the folders from which the compiler removes what has no source: the checks compile while tests run. */
