@@ -148,8 +148,8 @@ t.test('the guide has a row for every alert, and says which page', t => {
 })
 
 t.test('the log lines of the guide are said by the package, at that level', async t => {
-  const lib = new URL('dist/lib/', root)
-  const sources = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.js')).map(file => readFileSync(new URL(file, lib), 'utf8'))
+  const lib = new URL('lib/', root)
+  const sources = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts')).map(file => readFileSync(new URL(file, lib), 'utf8'))
   const rows = [...guide.matchAll(/^\| `([^`]+)` \| (warn|error|info) \|/gm)]
   t.ok(rows.length > 8)
   for (const [, text, level] of rows) {
