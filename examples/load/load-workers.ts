@@ -66,12 +66,11 @@ export function processWorkers (queue: () => ChartQueueService): LoadWorkers {
       children = [0, 1].map(() => fork(path, { stdio: 'ignore' }))
     },
     async kill (signal) {
-      const [victim] = children
       for (;;) {
         const { workers } = await queue().getWorkers()
-        const worker = workers.find(({ pid }) => pid === victim!.pid)
-        if (worker && worker.running.length > 0) {
-          victim!.kill('SIGKILL')
+        const worker = workers.find(({ pid, running }) => running.length > 0 && children.some(child => child.pid === pid))
+        if (worker) {
+          process.kill(worker.pid, 'SIGKILL')
           return { worker: `worker process ${worker.pid}`, task_ids: worker.running.map(({ task_id }) => task_id) }
         }
         await delay(LOOK, undefined, { signal })
