@@ -11,7 +11,7 @@ const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults'
 /** Tests that measure or change their process, compute for long, or set a time limit for their file. */
 const ALONE = /^types\/|\/(?:bundle|costly-bodies|estimates-simulation|examples-generator|group-stream|large-answers|look|openapi-tools|plain-path|protocols|redis-host|redis-scripts|side-by-side|slow-readers|soak|tenant-bytes|threads)/
 /** Files that take longest, the longest first: one that starts late would run when the others are done. */
-const LONG = ['e2e/page-stream', 'types/compilers', 'faults/redis-damage', '../groups/e2e-1', '../groups/e2e-2', 'http/large-answers-heap', 'unit/bundle', 'store/redis-scripts', 'dashboard/look', 'dashboard/live']
+const LONG = ['e2e/page-stream', 'types/compilers', 'faults/redis-damage', '../groups/e2e-1', '../groups/e2e-2', 'http/large-answers-heap', 'unit/bundle', 'store/redis-scripts', 'dashboard/look', 'dashboard/live', '../groups/http-1', '../groups/client-1']
 /** What is told apart by its timing comes last: the compilers and the linter are done by then. */
 const ORDER = ['unit', 'store', 'types', 'docs', 'http', 'client', 'dashboard', 'telemetry', 'properties', 'worker', 'e2e', 'faults']
 const QUICK_GROUPS = 4
