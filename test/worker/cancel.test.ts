@@ -2,7 +2,7 @@ import t from 'tap'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { AbortCode } from '../../lib/index.ts'
 import { gate, inTime, until } from '../helpers/gate.ts'
-import { startQueue, stores } from '../helpers/queue.ts'
+import { startQueue, stores, type Queue } from '../helpers/queue.ts'
 import { recordingLogger } from '../helpers/recording-logger.ts'
 
 const abortOf = (signal: AbortSignal) => new Promise<AbortCode>(resolve => {
@@ -132,6 +132,14 @@ for (const kind of stores) {
   })
 }
 
+/** As cancel.lua does it, but for the message that nobody hears. */
+async function cancelUnheard ({ keyPrefix, redis }: Queue, task_id: string): Promise<void> {
+  const key = `{${keyPrefix}}:2:`
+  await until(async () => await redis!.zcard(`${key}processing`) === 1)
+  const state = await redis!.hget(`${key}states`, task_id)
+  await redis!.multi().zrem(`${key}processing`, task_id).hset(`${key}states`, task_id, state!.replace(' PROCESSING ', ' CANCELLED ')).exec()
+}
+
 t.test('a cancel whose hint was lost reaches the generator at the next extension', async t => {
   const queue = await startQueue(t, 'redis')
   const started = gate()
@@ -143,10 +151,24 @@ t.test('a cancel whose hint was lost reaches the generator at the next extension
   }, { leaseDuration: 1_500 })
   const { task_id } = await queue.enqueue()
   await started.opened
-  const key = `{${queue.keyPrefix}}:2:`
-  // As cancel.lua does it, but for the message that nobody hears.
-  await until(async () => await queue.redis!.zcard(`${key}processing`) === 1)
-  const state = await queue.redis!.hget(`${key}states`, task_id)
-  await queue.redis!.multi().zrem(`${key}processing`, task_id).hset(`${key}states`, task_id, state!.replace(' PROCESSING ', ' CANCELLED ')).exec()
+  await cancelUnheard(queue, task_id)
   t.equal(await inTime(aborted.opened, 1_500, 'the generator is aborted'), 'CANCELLED')
+})
+
+t.test('or with the next progress that it reports, however long the lease', async t => {
+  const queue = await startQueue(t, 'redis')
+  const [started, cancelled] = [gate(), gate()]
+  const aborted = gate<string>()
+  await queue.work(async (_request, { signal, progress }) => {
+    started.open()
+    await cancelled.opened
+    progress({ progress: 10 })
+    aborted.open(await abortOf(signal))
+    throw signal.reason
+  }, { leaseDuration: 600_000 })
+  const { task_id } = await queue.enqueue()
+  await started.opened
+  await cancelUnheard(queue, task_id)
+  cancelled.open()
+  t.equal(await inTime(aborted.opened, 30_000, 'the generator is aborted'), 'CANCELLED')
 })
