@@ -7,7 +7,7 @@ import { root } from '../test/helpers/root.ts'
 /** What tests that are not quick use: a server, a browser, a process, clients that are generated. */
 const NOT_QUICK = /helpers\/(?:chromium|guide|postgres|protocols|redis|type-faults|worker-process)\.js|bench\/|e2e\/|examples-generator|"npm"/
 /** Tests that take more than five seconds: they wait for timers, or start threads. */
-const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults', 'group-feed', 'group-stream', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-parity', 'timeout'])
+const SLOW = new Set(['calls', 'chart-store', 'costly-bodies', 'drain', 'faults', 'group-feed', 'group-stream', 'history', 'large-answers', 'lease', 'leases', 'prefer', 'slow-readers', 'stream-clients', 'threads', 'threads-parity', 'timeout'])
 /** Tests that measure or change their process, compute for long, or set a time limit for their file. */
 const ALONE = /^types\/|\/(?:bundle|costly-bodies|estimates-simulation|examples-generator|group-stream|large-answers|look|openapi-tools|plain-path|protocols|redis-host|redis-scripts|side-by-side|slow-readers|soak|tenant-bytes|threads)/
 /** Files that take longest, the longest first: one that starts late would run when the others are done. */
