@@ -72,6 +72,21 @@ export const dependencies = cases('a task that needs others', {
     assert.equal((await scene.claimOne()).task.task_id, task_id)
   },
 
+  'waits on for the others once what has completed is no longer kept': async scene => {
+    const short = { retention: { task: 60, status: 60, messageIndex: 60 } }
+    const [before, meanwhile] = [await scene.enqueue(short), await scene.enqueue(short)]
+    const later = await scene.enqueue({ run_at: Date.parse(scene.date) + DAY })
+    await scene.complete(await scene.claimOne())
+    const { task_id } = await scene.enqueue({ depends_on: [before.task_id, meanwhile.task_id, later.task_id] })
+    await scene.complete(await scene.claimOne())
+    scene.pass(DAY)
+    await scene.store.cleanup()
+    const { tasks: [claimed], lost } = await scene.claim()
+    assert.deepEqual([idsOf(lost), claimed!.task.task_id], [[], later.task_id])
+    await scene.complete(claimed!)
+    assert.equal((await scene.claimOne()).task.task_id, task_id)
+  },
+
   'named twice is needed once': async scene => {
     const needed = await scene.claimed()
     const id = needed.task.task_id

@@ -1819,15 +1819,22 @@ local function put_score(key, score, id)
   call('ZADD', key, digits[score], id)
   count_mended()
 end
+local function await_dependency(task, dep, completed)
+  put_score(Q .. 'dependents:' .. dep, next_order(), task.id)
+  defer_to_claim(completed and dep .. '+' or dep)
+end
 local function check_dependencies(task)
-  local id, extras, seen, waits = task.id, extras_of(task.state), {}, 0
-  fetch(task.terms.deps or {})
-  for _, dep in ipairs(task.terms.deps or {}) do
+  local id, extras, seen, waits, gone = task.id, extras_of(task.state), {}, 0, nil
+  local deps = task.terms.deps or {}
+  fetch(deps)
+  for _, dep in ipairs(deps) do
     local key = Q .. 'dependents:' .. dep
     local need = not seen[dep] and find_kept(dep)
     local status = need and need.state.status
     local is_dependent = not seen[dep] and call('ZSCORE', key, id)
-    if not seen[dep] and (status ~= 'COMPLETED' or is_dependent) then
+    if not (seen[dep] or need or is_dependent) then
+      gone = dep
+    elseif not seen[dep] and (status ~= 'COMPLETED' or is_dependent) then
       waits = waits + 1
       if not is_dependent then put_score(key, next_order(), id) end
       if status == 'COMPLETED' then
@@ -1838,10 +1845,12 @@ local function check_dependencies(task)
     end
     seen[dep] = true
   end
-  if waits == 0 and task.terms.deps and task.terms.deps[1] then
+  if gone and waits < (extras.waits or 1) then
+    waits = waits + 1
+    await_dependency(task, gone, false)
+  elseif waits == 0 and deps[1] then
     waits = 1
-    put_score(Q .. 'dependents:' .. task.terms.deps[1], next_order(), id)
-    defer_to_claim(task.terms.deps[1] .. '+')
+    await_dependency(task, deps[1], true)
   end
   if waits == 0 then
     defer_to_claim(id .. '!')
