@@ -1,23 +1,8 @@
-// The whole chat in one process, without Redis: its charts are lost when it ends.
-import { memoryStore } from 'fastify-async-charts'
-import { buildApp } from './app.ts'
-import { chartGenerator } from './charts/generate-chart.ts'
-import { threadWorkers } from './load/load-workers.ts'
+import { buildDemo } from './demo-app.ts'
 import { serve } from './serve.ts'
 import { settings } from './settings.ts'
 
-const { concurrency, logLevel, pace } = settings
-const store = memoryStore()
-const app = await buildApp({
-  store,
-  generate: chartGenerator({ pace }),
-  // Waiting for running charts is pointless: the store ends with this process.
-  worker: { concurrency, shutdownTimeout: 0 },
-  // A chart that could not be made is shown in the page.
-  logLevel: logLevel ?? 'fatal',
-  loadWorkers: () => threadWorkers({ store, concurrency })
-})
-const address = await serve(app, settings)
+const address = await serve(await buildDemo(settings), settings)
 
 console.log(`
   The analytics chat is at ${address}

@@ -36,13 +36,13 @@ function countsOf (output: string): Counts | null {
 const hasPassed = ({ ending, counts }: Outcome) => ending === null && counts?.fail === 0
 
 /** V8 optimizes a function later: few of those that a test calls run for long enough to pay for it, and the optimizer took a fifth of the CPU. */
-const FLAGS = ['--interrupt-budget=600000']
+export const V8_FLAGS = ['--interrupt-budget=600000']
 
 async function runFile (file: string, logPath: string, timeout: number): Promise<Outcome> {
   const log = openSync(logPath, 'w')
   const startedAt = performance.now()
   // A file, not a pipe: nothing here has to read it while tests run, and processes that outlive their test cannot hold it open.
-  const child = spawn(process.execPath, [...FLAGS, file], { stdio: ['ignore', log, log], timeout, killSignal: 'SIGKILL' })
+  const child = spawn(process.execPath, [...V8_FLAGS, file], { stdio: ['ignore', log, log], timeout, killSignal: 'SIGKILL' })
   closeSync(log)
   const [code, signal] = await once(child, 'exit')
   const output = readFileSync(logPath, 'utf8')

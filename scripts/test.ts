@@ -2,12 +2,13 @@
 // `--quick`: those that need neither Redis nor a browser.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
 import { chromiumPath, startBrowser } from '../test/helpers/chromium.ts'
 import { postgresPath } from '../test/helpers/postgres.ts'
 import { redisServerPath, startRedis } from '../test/helpers/redis.ts'
 import { root } from '../test/helpers/root.ts'
 import { install } from './install.ts'
-import { runFiles } from './run-files.ts'
+import { runFiles, V8_FLAGS } from './run-files.ts'
 import { planAll, planNamed } from './test-plan.ts'
 
 /** Test files at a time: more than the two cores of a small machine, because most of them wait for something most of the time. */
@@ -63,6 +64,8 @@ function startChecks (): () => Promise<boolean> {
   }
 }
 
+// The browser is driven from this process.
+V8_FLAGS.forEach(flag => setFlagsFromString(flag))
 // Tests that hang are ended by their file's time limit; tap's own is for people who wait.
 process.env['TAP_TIMEOUT'] = '0'
 if (isQuick) process.env['TEST_STORES'] = 'memory'

@@ -173,7 +173,7 @@ t.test('charts in PostgreSQL', { skip: await postgresPath() === null && 'there i
     await pool.query('delete from charts')
     await fill(pool, 2, new Date(Date.now() - 9 * 86_400_000).toISOString())
     await fill(pool, 1, new Date(Date.now() - 5 * 86_400_000).toISOString())
-    const job = (CHART_DAYS: string) => promisify(execFile)(process.execPath, [fileURLToPath(new URL('dist/examples/postgres/retention.js', root))], {
+    const job = (CHART_DAYS: string) => promisify(execFile)(process.execPath, [...process.execArgv, fileURLToPath(new URL('dist/examples/postgres/retention.js', root))], {
       env: { PATH: process.env['PATH'], DATABASE_URL: server.url, CHART_DAYS }
     })
     t.equal((await job('7')).stdout, '2 charts of more than 7 days were deleted\n')

@@ -125,7 +125,7 @@ interface Test {
 
 /** A process of the image, with its log. */
 function start (t: Test, file: string, env: Record<string, string>) {
-  const child = spawn(process.execPath, [file], { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...process.execArgv, file], { cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit') as Promise<[number | null, string | null]>
   t.teardown(async () => {
     child.kill('SIGKILL')

@@ -32,7 +32,7 @@ interface Program {
 }
 
 function run (t: Test, folder: string, file: string, env: Record<string, string>): Program {
-  const child = spawn(process.execPath, [file], {
+  const child = spawn(process.execPath, [...process.execArgv, file], {
     cwd: folder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit']
   })
   const exited = once(child, 'exit') as Promise<[number | null, string | null]>

@@ -220,7 +220,7 @@ t.test('the worker of the example', { skip: await redisServerPath() === null && 
   const server = await startRedis()
   t.teardown(() => server.stop())
   const { baseURL } = await startProvider(t, says(good))
-  const worker = spawn(process.execPath, [fileURLToPath(new URL('dist/examples/llm/worker.js', root))], {
+  const worker = spawn(process.execPath, [...process.execArgv, fileURLToPath(new URL('dist/examples/llm/worker.js', root))], {
     env: { PATH: process.env['PATH'], REDIS_URL: server.url, OPENAI_BASE_URL: baseURL, OPENAI_API_KEY: 'secret' }, stdio: ['ignore', 'ignore', 'inherit']
   })
   const exited = once(worker, 'exit')

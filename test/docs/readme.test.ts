@@ -36,7 +36,7 @@ t.test('server, worker and page work together as they stand', { skip: noServer }
     const text = (await readFile(join(folder, file), 'utf8'))
       .replace('new Redis()', `new Redis('${redis.url}')`).replace('port: 3000', `port: ${port}`).replace('localhost:3000', `localhost:${port}`)
     await writeFile(join(folder, file), text)
-    const child = spawn(process.execPath, [file], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, [...process.execArgv, file], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
     const exited = once(child, 'exit')
     t.teardown(async () => {
       child.kill('SIGKILL')

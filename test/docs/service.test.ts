@@ -55,7 +55,7 @@ t.test('the signatures are those of the package, and the examples hold against i
 
 t.test('the examples run as they stand', async t => {
   const { folder } = await followGuide(t, PAGE)
-  const run = async (file: string) => (await promisify(execFile)(process.execPath, [file], { cwd: folder })).stdout
+  const run = async (file: string) => (await promisify(execFile)(process.execPath, [...process.execArgv, file], { cwd: folder })).stdout
   t.match(await run('hand-made-worker.js'), /^COMPLETED \{[^]*content: \{ asked: null \}/)
   t.match(await run('watch.js'), /PROCESSING[^]*COMPLETED 100[^]*content: \{ asked: null \}/)
 })

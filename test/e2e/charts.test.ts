@@ -2,8 +2,7 @@ import t from 'tap'
 import type { Chart } from 'fastify-async-charts'
 import type { ChartContent } from '../../examples/charts/generate-chart.ts'
 import { messages } from '../../examples/chat/messages.ts'
-import { freePort } from '../helpers/ports.ts'
-import { startExample } from './example.ts'
+import { startDemo } from './chat.ts'
 import { Visitor } from './visitor.ts'
 
 const [weather, employment, , penguins, gapminder] = messages.map(({ id }) => id) as [string, string, string, string, string]
@@ -38,7 +37,7 @@ function contrast (a: string, b: string): number {
 }
 
 t.test('the charts of the demo', async t => {
-  const demo = await startExample(t, 'demo', { PORT: String(await freePort()), PACE: '0' })
+  const demo = await startDemo(t, 0)
   const ada = await Visitor.arrive(demo.address)
   const chart = async (message_id: string, adjustment: string | null = null) => {
     const { task_id } = await ada.finished((await ada.accepted(message_id, adjustment)).task_id)

@@ -2,8 +2,8 @@
 import type { Locator, Page } from 'playwright-core'
 import tap from 'tap'
 import { messages } from '../../examples/chat/messages.ts'
-import { freePort } from '../helpers/ports.ts'
-import { startExample, type Example, type Test } from './example.ts'
+import { buildDemo } from '../../examples/demo-app.ts'
+import type { Test } from './example.ts'
 
 export const [weather, employment, electricity, penguins, gapminder] = messages.map(({ question }) => question) as [string, string, string, string, string]
 
@@ -34,14 +34,21 @@ export async function isDrawn (within: Locator): Promise<boolean> {
   return box !== null && box.height > 100
 }
 
-export async function startDemo (t: Test, pace: number, port?: number): Promise<Example> {
-  return startExample(t, 'demo', { PORT: String(port ?? await freePort()), PACE: String(pace) })
+/** A demo in this process: to start one takes a tenth of the time of a process. */
+export async function startDemo (t: Test, pace: number): Promise<{ readonly address: string }> {
+  const app = await buildDemo({ concurrency: 2, pace, logLevel: undefined })
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(() => {
+    app.server.closeAllConnections()
+    return app.close()
+  })
+  return { address }
 }
 
-const shared = new Map<number, Promise<Example>>()
+const shared = new Map<number, ReturnType<typeof startDemo>>()
 
-/** One demo for all tests of a file: each browser context is a visitor of its own. For charts that are made quickly: what one leaves behind, the next waits for. */
-export function sharedDemo (pace: number): Promise<Example> {
+/** One demo for all tests of a process: each browser context is a visitor of its own. For charts that are made quickly: what one leaves behind, the next waits for. */
+export function sharedDemo (pace: number): ReturnType<typeof startDemo> {
   const known = shared.get(pace)
   if (known) return known
   const demo = startDemo(tap, pace)

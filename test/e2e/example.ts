@@ -19,7 +19,7 @@ const READY = {
 /** One of the examples as a process of its own, as it was built; ended with the test. */
 export async function startExample (t: Test, name: keyof typeof READY, env: Record<string, string>): Promise<Example> {
   const path = fileURLToPath(new URL(`dist/examples/${name}.js`, root))
-  const child = spawn(process.execPath, [path], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...process.execArgv, path], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   // Its pipe closes whatever happens to this process: no example outlives its test.
   const guard = spawn('sh', ['-c', 'trap "" INT TERM HUP; read -r _; kill -9 "$0"', String(child.pid)], { stdio: ['pipe', 'ignore', 'ignore'] })
   child.on('exit', () => guard.kill('SIGKILL'))

@@ -4,6 +4,7 @@ import { freePort } from '../helpers/ports.ts'
 import { openBrowser } from '../helpers/chromium.ts'
 import { browserTest, visit } from './browser.ts'
 import { ask, electricity, employment, gapminder, generate, headings, isDrawn, isGone, isShown, message, penguins, sharedDemo, startDemo, weather } from './chat.ts'
+import { startExample } from './example.ts'
 
 t.test('the page follows its charts', browserTest, async t => {
   const browser = await openBrowser(t)
@@ -89,8 +90,8 @@ t.test('the page follows its charts', browserTest, async t => {
   })
 
   await t.test('says when the connection is lost, and what has become of the chart', async t => {
-    const port = await freePort()
-    const demo = await startDemo(t, 60_000, port)
+    const PORT = String(await freePort())
+    const demo = await startExample(t, 'demo', { PORT, PACE: '60000' })
     const { page } = await visit(browser, demo.address)
     const asked = message(page, gapminder)
     await generate(asked)
@@ -104,7 +105,7 @@ t.test('the page follows its charts', browserTest, async t => {
     await isShown(other.getByText('The server cannot be reached'))
     await isGone(other.getByText('asking again'))
 
-    await startDemo(t, 10, port)
+    await startExample(t, 'demo', { PORT, PACE: '10' })
     await asked.scrollIntoViewIfNeeded()
     await isShown(asked.getByText('The server does not know this chart any more'))
     await asked.getByRole('button', { name: 'Retry' }).click()

@@ -15,7 +15,7 @@ for (const store of ['redis', 'memory', 'host'] as const) {
     const url = await redisUrl()
     const keyPrefix = uniquePrefix(t)
     const child = fork(fixture, {
-      env: { PATH: process.env['PATH'], REDIS_URL: url, STORE: store, KEY_PREFIX: keyPrefix }, execArgv: ['--max-old-space-size=512']
+      env: { PATH: process.env['PATH'], REDIS_URL: url, STORE: store, KEY_PREFIX: keyPrefix }, execArgv: [...process.execArgv, '--max-old-space-size=512']
     })
     const exited = once(child, 'exit')
     t.teardown(async () => {

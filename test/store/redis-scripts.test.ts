@@ -27,22 +27,21 @@ function observed (store: TaskStore, before: (method: string) => Promise<unknown
   })
 }
 
-async function methodsOf ({ run }: ConformanceCase): Promise<Set<string>> {
-  const called = new Set<string>()
-  await run(async ({ now }) => observed(memoryStore({ now }), async method => called.add(method)))
-  return called
+async function callsOf ({ run }: ConformanceCase): Promise<string[]> {
+  const calls: string[] = []
+  await run(async ({ now }) => observed(memoryStore({ now }), async method => calls.push(method)))
+  return calls
 }
 
-/** Every method must be called, not every case run: each call makes Redis compile its script again. */
+/** Every method must be called, not every case run: each call makes Redis compile its script again. Those that call a hundred times call few methods. */
 async function someCases (): Promise<ConformanceCase[]> {
-  const chosen = storeConformance.filter((_, i) => i % 4 === 0)
   const missing = new Set(methods)
-  for (const one of chosen) for (const method of await methodsOf(one)) missing.delete(method)
-  for (const one of storeConformance) {
-    if (missing.size === 0) break
-    const called = [...await methodsOf(one)].filter(method => missing.has(method))
-    if (called.length > 0) chosen.push(one)
-    for (const method of called) missing.delete(method)
+  const chosen: ConformanceCase[] = []
+  for (const [i, one] of storeConformance.entries()) {
+    const calls = await callsOf(one)
+    if (calls.length >= 100 || (i % 4 !== 0 && !calls.some(method => missing.has(method)))) continue
+    chosen.push(one)
+    for (const method of calls) missing.delete(method)
   }
   return chosen
 }

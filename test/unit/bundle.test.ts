@@ -115,7 +115,7 @@ async function bundle (t: Test, format: Format): Promise<string> {
 /** Runs a bundled host; its first line says where it listens, or why not. */
 async function run (t: Test, folder: string, env: Record<string, string> = {}, args: readonly string[] = []) {
   const { REDIS_URL: _, ...inherited } = process.env
-  const child = spawn(process.execPath, [...args, join(folder, 'server.js')], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...process.execArgv, ...args, join(folder, 'server.js')], { env: { ...inherited, ...env }, stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   t.teardown(async () => {
     child.kill('SIGKILL')

@@ -86,7 +86,7 @@ test('declarations do not repeat what is generated', async (t) => {
 
 for (const file of ['host.mjs', 'host.cjs']) {
   test(`a new host charts with it: ${file}, without ioredis`, async (t) => {
-    const { stdout } = await run(process.execPath, [file], { cwd: host })
+    const { stdout } = await run(process.execPath, [...process.execArgv, file], { cwd: host })
     const lines = stdout.trim().split('\n')
     t.same(lines.slice(-2), ['COMPLETED', '{"asked":"as a line chart"}'])
   })
