@@ -1,6 +1,11 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { rmSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import { inTime } from './gate.ts'
 import type { RunWorkerOptions } from '../../lib/index.ts'
 
@@ -31,7 +36,24 @@ export interface WorkerProcessOptions extends Partial<Pick<RunWorkerOptions,
 
 interface Test { teardown (ended: () => unknown): unknown }
 
-const fixture = fileURLToPath(new URL('../fixtures/worker.js', import.meta.url))
+/** What CommonJS modules find, for those of them that are part of an ES module. */
+const BANNER = `import { createRequire as createRequire_ } from 'node:module'
+const require = createRequire_(import.meta.url)
+const __dirname = ''
+const __filename = ''`
+
+/** The worker with all that it imports in one file: it starts in half the time. */
+async function bundle (file: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'charts-worker-'))
+  process.on('exit', () => rmSync(folder, { recursive: true }))
+  const outfile = join(folder, 'worker.mjs')
+  await build({ entryPoints: [file], outfile, bundle: true, platform: 'node', format: 'esm', banner: { js: BANNER }, external: ['@napi-rs/nice'], logLevel: 'error' })
+  return outfile
+}
+
+const compiled = fileURLToPath(new URL('../fixtures/worker.js', import.meta.url))
+// Coverage is counted by file.
+const fixture = process.env['NODE_V8_COVERAGE'] ? compiled : await bundle(compiled)
 
 /** A worker in a process of its own; ready when this resolves, gone with the test. */
 export async function startWorkerProcess (t: Test, { url, ...options }: WorkerProcessOptions): Promise<WorkerProcess> {
