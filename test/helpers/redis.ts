@@ -47,6 +47,11 @@ export function redisServerPath (): Promise<string | null> {
 
 let shared: Promise<RedisServer> | undefined
 
+/** What a host may have set for its own commands, and what must not reach ours. ioredis 5 does not know `replyMapping`. */
+export const peculiar = {
+  keyPrefix: 'host:', stringNumbers: true, replyMapping: 'resp3', enableAutoPipelining: true, commandTimeout: 150, maxRetriesPerRequest: null
+} as const
+
 /** The server of the whole test run; where there is none, as under plain `tap`, one for this process. */
 export async function redisUrl (): Promise<string> {
   if (process.env['REDIS_URL']) return process.env['REDIS_URL']
