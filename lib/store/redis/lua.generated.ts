@@ -1824,8 +1824,8 @@ local function await_dependency(task, dep, completed)
   defer_to_claim(completed and dep .. '+' or dep)
 end
 local function check_dependencies(task)
-  local id, extras, seen, waits, gone = task.id, extras_of(task.state), {}, 0, nil
-  local deps = task.terms.deps or {}
+  local id, extras, deps = task.id, extras_of(task.state), task.terms.deps or {}
+  local seen, waits, gone = {}, 0, nil
   fetch(deps)
   for _, dep in ipairs(deps) do
     local key = Q .. 'dependents:' .. dep

@@ -36,8 +36,8 @@ local function await_dependency(task, dep, completed)
 end
 
 local function check_dependencies(task)
-  local id, extras, seen, waits, gone = task.id, extras_of(task.state), {}, 0, nil
-  local deps = task.terms.deps or {}
+  local id, extras, deps = task.id, extras_of(task.state), task.terms.deps or {}
+  local seen, waits, gone = {}, 0, nil
   fetch(deps)
   for _, dep in ipairs(deps) do
     local key = Q .. 'dependents:' .. dep
@@ -58,7 +58,7 @@ local function check_dependencies(task)
     end
     seen[dep] = true
   end
-  -- What is gone had completed, and its retention has passed; but if the task waits for more than there is, it was lost before it ended.
+  -- A dependency without a record has completed, and its retention has passed. It was lost before its end if the task waits for more than was found.
   if gone and waits < (extras.waits or 1) then
     waits = waits + 1
     await_dependency(task, gone, false)
