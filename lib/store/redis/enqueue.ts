@@ -3,10 +3,12 @@ import type { StoredTask } from '../../task.ts'
 import { newTask } from '../new-task.ts'
 import type { BatchOutcome, EnqueuedTask, EnqueueOutcome, TaskDraft } from '../task-store.ts'
 import { compactRequest } from './compact-request.ts'
+import { toOptions, toWords } from './draft-words.ts'
 import { Gatherer } from './gatherer.ts'
-import { toOptions, toTask, toWord, toWords } from './records.ts'
+import { toTask } from './records.ts'
 import type { Argument, ScriptRunner } from './script-runner.ts'
 import { readTasks, toTasks, type Found } from './task-reader.ts'
+import { toWord } from './words.ts'
 
 type UncheckedChart = [task_id: string, chart_id: string]
 /** What answers one draft. With `now` it is new, and only what the script decided is in here; else `record` has the task or its id. */

@@ -1,4 +1,4 @@
-import { toWord } from './records.ts'
+import { toWord } from './words.ts'
 
 /**
  * Every key and channel starts with one hash tag, so that all of them live on one node of a Cluster. The names behind it

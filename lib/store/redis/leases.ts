@@ -3,9 +3,10 @@ import type { StoredTask } from '../../task.ts'
 import type { Checkpoint, Claim, Claimed, ProgressReport, Settled, Settlement } from '../task-store.ts'
 import { isReplyError } from './connections.ts'
 import { countFitting } from './gatherer.ts'
-import { fromWord, toClaimedTask, toTask, toWord, withState, type RawClaimedTask, type RawTask } from './records.ts'
+import { toClaimedTask, toTask, withState, type RawClaimedTask, type RawTask } from './records.ts'
 import type { Argument, ScriptRunner } from './script-runner.ts'
 import { toTasks, type Found } from './task-reader.ts'
+import { fromWord, toWord } from './words.ts'
 
 /** ms after which a worker whose claim was refused because Redis is full asks again. */
 const FULL_RETRY_MS = 1_000

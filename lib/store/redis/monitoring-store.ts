@@ -1,7 +1,7 @@
 import type { HistoryAddition, HistoryMinute, WorkerList, WorkerRegistration } from '../task-store.ts'
 import { additionArguments, toMinutes, toWorkers, type RawAttempt } from './monitoring.ts'
-import { toWord } from './records.ts'
 import type { ScriptRunner } from './script-runner.ts'
+import { toWord } from './words.ts'
 
 /** Parts of the running attempts that are read, each of 500. */
 const MAX_WORKER_PARTS = 24

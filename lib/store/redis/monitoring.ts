@@ -1,6 +1,6 @@
 import { HISTORY_MS, MAX_SHOWN_ATTEMPTS, MINUTE_MS, byHostAndStart } from '../../monitoring-rules.ts'
 import type { FailureRef, HistoryAddition, HistoryMinute, RunningAttempt, WorkerEntry, WorkerRegistration } from '../task-store.ts'
-import { fromWord } from './records.ts'
+import { fromWord } from './words.ts'
 
 /** What `workers.lua` says of one running attempt. */
 export type RawAttempt = [task_id: string, message_id: string, worker_id: string, attempt: string, step: string, progress: string, began: string]

@@ -2,9 +2,10 @@ import type { Logger } from '../../generator.ts'
 import type { StoredTask } from '../../task.ts'
 import { readCursor, toCursor, type ListPosition } from '../list-cursor.ts'
 import type { ListQuery, QueueSnapshot, QueueStats, TaskPage } from '../task-store.ts'
-import { fromWord, toSteps, toWord } from './records.ts'
 import type { ScriptRunner } from './script-runner.ts'
+import { toSteps } from './task-details.ts'
 import { toTasks, type Found } from './task-reader.ts'
+import { fromWord, toWord } from './words.ts'
 
 /** Finished tasks that one script removes: Redis serves nobody else meanwhile. */
 const CLEANUP_PAGE = 100

@@ -2,8 +2,10 @@ import type { StoredTask } from '../../task.ts'
 import type { EndedTasks, MessageQuery, MessageTasks, TaskDetails, TaskRef } from '../task-store.ts'
 import { isReplyError, within, type RedisClient } from './connections.ts'
 import type { Keyspace } from './keys.ts'
-import { fromWord, requestOf, toDetails, toTask, toWord, type RawTask } from './records.ts'
+import { requestOf, toTask, type RawTask } from './records.ts'
 import type { ScriptRunner } from './script-runner.ts'
+import { toDetails } from './task-details.ts'
+import { fromWord, toWord } from './words.ts'
 
 /** Tasks and bytes that one script reads at most: Redis serves nobody else meanwhile. */
 const MAX_READ = { tasks: 100, bytes: 2 ** 18 }
