@@ -22,7 +22,7 @@ const quiet = { error () {}, warn () {}, info () {}, debug () {}, trace () {}, f
 async function queue (): Promise<{ service: ChartQueueService, message_id: string }> {
   await redis.flushall()
   for (const { source } of Object.values(scripts)) await redis.script('LOAD', source)
-  const limits = { waitingPerTenant: MANY > 1_000 ? 0 : 1_000, queueLength: MANY > 10_000 ? 0 : 10_000 }
+  const limits = { waitingPerTenant: MANY > 1_000 ? 0 : 1_000, scheduledPerTenant: MANY > 1_000 ? 0 : 1_000, queueLength: MANY > 10_000 ? 0 : 10_000 }
   const service = new ChartQueueService({ redis, limits, leaseDuration: 60_000, logger: quiet as never })
   await service.ready(5_000)
   return { service, message_id: randomUUID() }
