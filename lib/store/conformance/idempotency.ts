@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { cases, DAY } from './scene.ts'
 
 const idempotency = { key: 'key', body: 'body' }
@@ -86,6 +87,17 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
 
   'that a new task has taken over is not forgotten with the old task': async scene => {
     await scene.completed(keyed)
+    scene.pass(DAY)
+    const { task_id } = await scene.enqueue(keyed)
+    await scene.store.cleanup()
+    const again = await scene.store.enqueue(scene.draft(keyed))
+    assert.equal(again.outcome, 'replayed')
+    assert.equal('task' in again && again.task.task_id, task_id)
+  },
+
+  'that a new task has taken over is not forgotten with the old batch': async scene => {
+    await scene.store.enqueueBatch(randomUUID(), [scene.draft(keyed)])
+    await scene.complete(await scene.claimOne())
     scene.pass(DAY)
     const { task_id } = await scene.enqueue(keyed)
     await scene.store.cleanup()

@@ -1764,7 +1764,8 @@ local function check_binding(key)
     for id in string.gmatch(ids or '', '%S+') do
       if #names < MAX_ARGUMENTS then names[#names + 1] = P .. 'task:' .. id end
     end
-    if idempotency and idempotency ~= '' then bound[2] = IDEMPOTENCY .. idempotency end
+    local other = idempotency and idempotency ~= '' and IDEMPOTENCY .. idempotency
+    if other and string.sub(call('GET', other) or '', 1, 36) == string.sub(key, #BATCH + 1) then bound[2] = other end
   elseif string.sub(key, 1, #IDEMPOTENCY) == IDEMPOTENCY then
     local id = string.sub(call('GET', key) or '', 1, 36)
     names = { P .. 'task:' .. id, BATCH .. id }

@@ -57,8 +57,9 @@ local function check_binding(key)
     for id in string.gmatch(ids or '', '%S+') do
       if #names < MAX_ARGUMENTS then names[#names + 1] = P .. 'task:' .. id end
     end
-    -- The key of the batch may have been scanned before, when the batch still existed.
-    if idempotency and idempotency ~= '' then bound[2] = IDEMPOTENCY .. idempotency end
+    -- The key of the batch may have been scanned before, when the batch still existed. By now it may be the key of another.
+    local other = idempotency and idempotency ~= '' and IDEMPOTENCY .. idempotency
+    if other and string.sub(call('GET', other) or '', 1, 36) == string.sub(key, #BATCH + 1) then bound[2] = other end
   elseif string.sub(key, 1, #IDEMPOTENCY) == IDEMPOTENCY then
     local id = string.sub(call('GET', key) or '', 1, 36)
     names = { P .. 'task:' .. id, BATCH .. id }
