@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { cases, DAY } from './scene.ts'
+import { cases, DAY, type Scene, type Wish } from './scene.ts'
 
 const idempotency = { key: 'key', body: 'body' }
 const keyed = { idempotency }
 const other = { idempotency: { key: 'key', body: 'another body' } }
+
+async function replayed (scene: Scene, task_id: string, wish: Wish): Promise<void> {
+  const again = await scene.store.enqueue(scene.draft(wish))
+  assert.equal(again.outcome, 'replayed')
+  assert.equal('task' in again && again.task.task_id, task_id)
+}
 
 export const idempotencyKeys = cases('an Idempotency-Key', {
   'seen before answers with the task as it is now': async scene => {
@@ -90,9 +96,7 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
     scene.pass(DAY)
     const { task_id } = await scene.enqueue(keyed)
     await scene.store.cleanup()
-    const again = await scene.store.enqueue(scene.draft(keyed))
-    assert.equal(again.outcome, 'replayed')
-    assert.equal('task' in again && again.task.task_id, task_id)
+    await replayed(scene, task_id, keyed)
   },
 
   'that a new task has taken over is not forgotten with the old batch': async scene => {
@@ -101,16 +105,12 @@ export const idempotencyKeys = cases('an Idempotency-Key', {
     scene.pass(DAY)
     const { task_id } = await scene.enqueue(keyed)
     await scene.store.cleanup()
-    const again = await scene.store.enqueue(scene.draft(keyed))
-    assert.equal(again.outcome, 'replayed')
-    assert.equal('task' in again && again.task.task_id, task_id)
+    await replayed(scene, task_id, keyed)
   },
 
   'is answered even where there is no room for a new task': async scene => {
     const { task_id } = await scene.enqueue(keyed)
-    const again = await scene.store.enqueue(scene.draft({ ...keyed, waitingPerTenant: 1, queueLength: 1 }))
-    assert.equal(again.outcome, 'replayed')
-    assert.equal('task' in again && again.task.task_id, task_id)
+    await replayed(scene, task_id, { ...keyed, waitingPerTenant: 1, queueLength: 1 })
   },
 
   'of a refused task is free': async scene => {
