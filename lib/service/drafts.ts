@@ -55,7 +55,7 @@ export function createDraft (request: CreateChartRequest, owner: WeightedOwner, 
   const earliest = run_at === null ? null : timeOf(run_at, `${where}/run_at`)
   if (earliest !== null && earliest > terms.now() + MAX_RUN_AT_AHEAD_MS) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/run_at must be at most 30 days ahead`)
   const dependencies = depends_on.map(task_id => task_id.toLowerCase())
-  if (new Set(dependencies).size < dependencies.length) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/depends_on must not name a task twice`)
+  if (dependencies.length > 1 && new Set(dependencies).size < dependencies.length) throw new errors.CHARTS_ERR_INVALID_REQUEST(`${where}/depends_on must not name a task twice`)
   return {
     task_id,
     message_id: message,

@@ -112,30 +112,38 @@ export function whenReady (client: RedisClient, timeout: number): Promise<void> 
  * `CHARTS_ERR_STORE_UNAVAILABLE` with the reason as its cause: unreachable, full, loading, read-only.
  */
 export async function within<T> (client: RedisClient, command: () => Promise<T>, deadline = COMMAND_DEADLINE): Promise<T> {
+  if (client.status === 'ready') return answerOf(client, command, deadline)
   const begin = performance.now()
-  if (client.status !== 'ready') await whenReady(client, deadline)
+  await whenReady(client, deadline)
+  // In whole ms: Node keeps a list of timers for each duration.
+  return answerOf(client, command, Math.ceil(deadline - (performance.now() - begin)))
+}
+
+function answerOf<T> (client: RedisClient, command: () => Promise<T>, deadline: number): Promise<T> {
   const sent = performance.now()
-  let timer: NodeJS.Timeout | undefined
-  let settled = false
-  try {
-    return await Promise.race([
-      command().finally(() => heard.set(client, performance.now())),
-      new Promise<never>((_resolve, reject) => {
-        const giveUp = () => {
-          if (settled) return
-          reject(new Error('no answer in time'))
-          // It may have died without a word, which TCP finds out after a quarter of an hour. A new one shows.
-          const since = Math.max(sent, heard.get(client) ?? 0)
-          if (client.status === 'ready' && performance.now() - since >= SILENCE.answer) client.disconnect(true)
-        }
-        // Where this process was busy itself, the answer has come by now and is about to be read.
-        timer = setTimeout(() => setImmediate(giveUp), deadline - (sent - begin))
-      })
-    ])
-  } catch (error) {
-    throw new errors.CHARTS_ERR_STORE_UNAVAILABLE({ cause: error })
-  } finally {
-    settled = true
-    clearTimeout(timer)
-  }
+  return new Promise((resolve, reject) => {
+    let isSettled = false
+    const refuse = (cause: unknown) => reject(new errors.CHARTS_ERR_STORE_UNAVAILABLE({ cause }))
+    const giveUp = () => {
+      if (isSettled) return
+      refuse(new Error('no answer in time'))
+      // It may have died without a word, which TCP finds out after a quarter of an hour. A new one shows.
+      const since = Math.max(sent, heard.get(client) ?? 0)
+      if (client.status === 'ready' && performance.now() - since >= SILENCE.answer) client.disconnect(true)
+    }
+    // Where this process was busy itself, the answer has come by now and is about to be read.
+    const timer = setTimeout(() => setImmediate(giveUp), deadline)
+    const settle = () => {
+      isSettled = true
+      clearTimeout(timer)
+      heard.set(client, performance.now())
+    }
+    command().then(answer => {
+      settle()
+      resolve(answer)
+    }, error => {
+      settle()
+      refuse(error)
+    })
+  })
 }

@@ -17,6 +17,8 @@ type DraftAnswer = [outcome: EnqueuedTask['outcome'], record: Found | string, no
 type RequestAnswer = [BatchOutcome['outcome'], DraftAnswer[] | UncheckedChart[] | string | number, Found[]?, (string | null)?, number?]
 /** The short answer to requests that all made new tasks, at once and without conditions. */
 type PlainAnswer = ['plain', now: string, ...positions: number[]]
+/** What it says about one request. */
+interface NewTasks { readonly now: number, readonly positions: readonly number[] }
 
 /** The drafts of one request, as arguments of `enqueue.lua`. */
 function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
@@ -28,12 +30,14 @@ function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argu
   ]
 }
 
-/** One answer for each request. `sizes`: how many drafts each has. */
-function toAnswers (raw: RequestAnswer[] | PlainAnswer, sizes: readonly number[]): RequestAnswer[] {
-  if (raw[0] !== 'plain') return raw as RequestAnswer[]
-  const [, now, ...positions] = raw as PlainAnswer
-  return sizes.map(size => ['accepted', positions.splice(0, size).map(position => ['queued', null, now, 'queued', now, position])])
+/** The part of each request of the short answer. `sizes`: how many drafts each has. */
+function splitPlain ([, now, ...positions]: PlainAnswer, sizes: readonly number[]): NewTasks[] {
+  let at = 0
+  return sizes.map(size => ({ now: Number(now), positions: positions.slice(at, at += size) }))
 }
+
+const newPlainTask = (draft: TaskDraft, { now, positions }: NewTasks, i: number): EnqueuedTask =>
+  ({ outcome: 'queued', task: newTask(draft, now, { current_step: 'queued', step_at: now, queue_position: positions[i]!, depends_on: [] }) })
 
 /** The tasks of an answer. `read`: those that the script only names. One whose retention has passed since is left out. */
 function toEnqueued (drafts: readonly TaskDraft[], answers: readonly DraftAnswer[], read: ReadonlyMap<string, StoredTask | null>): EnqueuedTask[] {
@@ -49,7 +53,7 @@ function toEnqueued (drafts: readonly TaskDraft[], answers: readonly DraftAnswer
 /** Enqueues tasks. Plain requests that arrive while calls are under way share the next call. */
 export class Enqueuer {
   readonly #runner: ScriptRunner
-  readonly #gatherer: Gatherer<TaskDraft, RequestAnswer>
+  readonly #gatherer: Gatherer<TaskDraft, RequestAnswer | NewTasks>
 
   constructor (runner: ScriptRunner) {
     this.#runner = runner
@@ -60,6 +64,7 @@ export class Enqueuer {
     // A draft that may end many tasks, or depends on many, has a call of its own.
     const isPlain = !draft.supersede && draft.depends_on.length === 0
     const answer = isPlain ? await this.#gatherer.add(draft, Buffer.byteLength(draft.request)) : await this.#enqueueAlone([draft], '')
+    if (!Array.isArray(answer)) return { ...newPlainTask(draft, answer, 0), superseded: [] }
     const result = await this.#toOutcome([draft], '', answer)
     if (!('tasks' in result)) return result
     const { tasks: [enqueued], superseded, deferred } = result
@@ -69,17 +74,19 @@ export class Enqueuer {
   }
 
   async batch (batch_id: string, drafts: readonly TaskDraft[]): Promise<BatchOutcome> {
-    return this.#toOutcome(drafts, batch_id, await this.#enqueueAlone(drafts, batch_id))
+    const answer = await this.#enqueueAlone(drafts, batch_id)
+    if (Array.isArray(answer)) return this.#toOutcome(drafts, batch_id, answer)
+    return { outcome: 'accepted', batch_id, tasks: drafts.map((draft, i) => newPlainTask(draft, answer, i)), superseded: [] }
   }
 
-  async #enqueueAlone (drafts: readonly TaskDraft[], batch_id: string): Promise<RequestAnswer> {
+  async #enqueueAlone (drafts: readonly TaskDraft[], batch_id: string): Promise<RequestAnswer | NewTasks> {
     const [answer] = await this.#enqueue([drafts], batch_id)
     return answer!
   }
 
-  async #enqueue (requests: ReadonlyArray<readonly TaskDraft[]>, batch_id: string): Promise<RequestAnswer[]> {
+  async #enqueue (requests: ReadonlyArray<readonly TaskDraft[]>, batch_id: string): Promise<Array<RequestAnswer | NewTasks>> {
     const raw = await this.#runner.run<RequestAnswer[] | PlainAnswer>('enqueue', requests.flatMap(drafts => enqueueArguments(drafts, batch_id)))
-    return toAnswers(raw, requests.map(({ length }) => length))
+    return raw[0] === 'plain' ? splitPlain(raw as PlainAnswer, requests.map(({ length }) => length)) : raw as RequestAnswer[]
   }
 
   async #toOutcome (drafts: readonly TaskDraft[], batch_id: string, [answer, found, ended, replayed_batch, deferred]: RequestAnswer): Promise<BatchOutcome> {

@@ -50,17 +50,13 @@ export class ScriptRunner {
     return this.#send(name, [], args)
   }
 
-  async #send<T> (name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<T> {
+  #send<T> (name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<T> {
     const { sha, source } = scripts[name]
-    return within(this.#client, async () => {
-      try {
-        return await this.#client.evalsha(sha, keys.length, ...keys, ...args) as T
-      } catch (error) {
-        // A restart, a failover or a flush forgets scripts.
-        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-        return await this.#client.eval(source, keys.length, ...keys, ...args) as T
-      }
-    })
+    return within(this.#client, () => this.#client.evalsha(sha, keys.length, ...keys, ...args).catch((error: unknown) => {
+      // A restart, a failover or a flush forgets scripts.
+      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+      return this.#client.eval(source, keys.length, ...keys, ...args)
+    }) as Promise<T>)
   }
 
   #warnOfJump (jump: number): void {
