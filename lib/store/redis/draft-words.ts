@@ -3,14 +3,16 @@ import { toWord } from './words.ts'
 
 /** The terms of a draft: the words behind `dedup_key` of TERMS in records.lua. */
 export function toWords ({ message_id, user_id, tenant, shared_with, priority, retention, retry: { attempts, backoff } }: TaskDraft): string {
-  return [
-    message_id, priority, attempts, retention.task * 1000, retention.status * 1000, retention.messageIndex * 1000,
-    [backoff.type, backoff.delay, backoff.max, backoff.jitter].join(','), tenant === `user:${user_id}` ? '=' : toWord(tenant), toWord(user_id), shared_with === null ? '' : toWord(shared_with)
-  ].join(' ')
+  const times = `${retention.task * 1000} ${retention.status * 1000} ${retention.messageIndex * 1000}`
+  const pauses = `${backoff.type},${backoff.delay},${backoff.max},${backoff.jitter}`
+  const user = toWord(user_id)
+  return `${message_id} ${priority} ${attempts} ${times} ${pauses} ${tenant === `user:${user_id}` ? '=' : toWord(tenant)} ${user} ${shared_with === null ? '' : toWord(shared_with)}`
 }
 
 /** Options of a draft that few have, as JSON; empty where it has none. `extras` goes into its record. */
 export function toOptions ({ force, chart_check, run_at, supersede, depends_on, queueTimeout, weight, retry_of, trace }: TaskDraft): string {
+  const isPlain = !chart_check && run_at === null && !supersede && depends_on.length === 0 && queueTimeout === 0 && weight === 1 && retry_of === null && !trace
+  if (isPlain) return force ? '{"force":true}' : ''
   const extras = {
     ...(run_at === null ? {} : { run_at }),
     ...(queueTimeout === 0 ? {} : { queue_timeout: queueTimeout }),

@@ -20,20 +20,27 @@ type PlainAnswer = ['plain', now: string, ...positions: number[]]
 /** What it says about one request. */
 interface NewTasks { readonly now: number, readonly positions: readonly number[] }
 
-/** The drafts of one request, as arguments of `enqueue.lua`. */
-function enqueueArguments (drafts: readonly TaskDraft[], batch_id: string): Argument[] {
-  const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, queueTimeout, weight, stores_content } = drafts[0]!
-  return [
-    toWord(user_id), toWord(tenant), [waitingPerTenant, queueLength, scheduledPerTenant, stores_content ? 1 : 0, queueTimeout, weight].join(' '),
-    idempotency ? `${idempotency.key} ${idempotency.body}` : '', batch_id, drafts.length,
-    ...drafts.flatMap(draft => [draft.task_id, toWords(draft), draft.dedup_key, compactRequest(draft), toOptions(draft)])
-  ]
+/** Requests, each with its drafts, as arguments of `enqueue.lua`. */
+function enqueueArguments (requests: ReadonlyArray<readonly TaskDraft[]>, batch_id: string): Argument[] {
+  const args: Argument[] = []
+  for (const drafts of requests) {
+    const { user_id, tenant, idempotency, waitingPerTenant, scheduledPerTenant, queueLength, queueTimeout, weight, stores_content } = drafts[0]!
+    args.push(
+      toWord(user_id), toWord(tenant), `${waitingPerTenant} ${queueLength} ${scheduledPerTenant} ${stores_content ? 1 : 0} ${queueTimeout} ${weight}`,
+      idempotency ? `${idempotency.key} ${idempotency.body}` : '', batch_id, drafts.length
+    )
+    for (const draft of drafts) args.push(draft.task_id, toWords(draft), draft.dedup_key, compactRequest(draft), toOptions(draft))
+  }
+  return args
 }
 
 /** The part of each request of the short answer. `sizes`: how many drafts each has. */
 function splitPlain ([, now, ...positions]: PlainAnswer, sizes: readonly number[]): NewTasks[] {
-  let at = 0
-  return sizes.map(size => ({ now: Number(now), positions: positions.slice(at, at += size) }))
+  let end = 0
+  return sizes.map(size => {
+    end += size
+    return { now: Number(now), positions: positions.slice(end - size, end) }
+  })
 }
 
 const newPlainTask = (draft: TaskDraft, { now, positions }: NewTasks, i: number): EnqueuedTask =>
@@ -85,7 +92,7 @@ export class Enqueuer {
   }
 
   async #enqueue (requests: ReadonlyArray<readonly TaskDraft[]>, batch_id: string): Promise<Array<RequestAnswer | NewTasks>> {
-    const raw = await this.#runner.run<RequestAnswer[] | PlainAnswer>('enqueue', requests.flatMap(drafts => enqueueArguments(drafts, batch_id)))
+    const raw = await this.#runner.run<RequestAnswer[] | PlainAnswer>('enqueue', enqueueArguments(requests, batch_id))
     return raw[0] === 'plain' ? splitPlain(raw as PlainAnswer, requests.map(({ length }) => length)) : raw as RequestAnswer[]
   }
 
