@@ -791,7 +791,7 @@ local function bind(drafts, user, batch, key, body)
   if is_over_limit then kept_until = math.min(kept_until, now + 60000) end
   for _, name in ipairs(unfinished == 0 and bound or {}) do call('PEXPIRE', name, kept_until - now) end
 end`,
-  'call': `local protected_call = redis.pcall
+  'call': `local protected_call, type = redis.pcall, type
 local function call(...)
   local reply = protected_call(...)
   if type(reply) ~= 'table' or not reply.err then return reply end
@@ -1946,7 +1946,7 @@ local function mend_active(from)
   return 'a:' .. digits[from + MEND_PAGE - (before - call('ZCARD', key))]
 end`,
   'message-index': `local FAR = 2 ^ 51
-local FIRST, LAST = '(' .. digits[-FAR], '(' .. digits[FAR]`,
+local FIRST, LAST = '(-2251799813685248', '(2251799813685248'`,
   'order': `local PRIORITIES = { 'high', 'normal', 'low' }
 local STRIDE = { high = RULES.STRIDE_HIGH, normal = RULES.STRIDE_NORMAL, low = RULES.STRIDE_LOW }
 local QUEUES = { 'requeued', 'high', 'normal', 'low' }
@@ -1975,13 +1975,12 @@ end`,
   'plain-claim': `local WAITING = '^\\n2 %d+ %S+ %d* %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) (%S+) %S* ?([^\\n]*)\\n()'
 local CLOSING = string.byte('}')
 local function next_tasks(wanted)
-  local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
+  local ids, pages, used, due, rounds, clock, queues = {}, {}, {}, {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do
     due[name], used[name] = share(name), 0
     pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
-    if #pages[name] > 0 then shares_in_use = shares_in_use + 1 end
+    if #pages[name] > 0 then queues = queues + 1 end
   end
-  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > shares_in_use then return nil end
   while #ids < wanted do
     local best
     for _, name in ipairs(PRIORITIES) do
@@ -1995,7 +1994,7 @@ local function next_tasks(wanted)
   end
   local is_left = false
   for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
-  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, is_left = is_left }
+  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, queues = queues, is_left = is_left }
 end
 local function read_starts(ids, records, states)
   local tenants, requests, extras, bytes = {}, {}, {}, 0
@@ -2047,27 +2046,30 @@ end`,
 --- @include "index-active"
 local PER_REQUEST, PER_DRAFT = 6, 5
 local known_limits = {}
-local indexes, traces, firsts = {}, {}, {}
+local starts, owners, priorities, traces = {}, {}, {}, {}
+local dedup_keys, firsts = {}, {}
+local function index_of(owner) return P .. 'message_tasks:' .. owner end
 local function read_request(i, keys)
-  local user, batch, drafts = ARGV[i], ARGV[i + 4], {}
+  local user, batch, first = ARGV[i], ARGV[i + 4], #starts + 1
   local limits = known_limits[ARGV[i + 2]]
   if not limits then
     local waiting, ready, timeout = string.match(ARGV[i + 2], '(%d+) (%d+) %d+ %d (%d+)')
     limits = { waiting = tonumber(waiting), ready = tonumber(ready), is_plain = timeout == '0' }
     known_limits[ARGV[i + 2]] = limits
   end
-  local key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$')
+  local key, body
+  if ARGV[i + 3] ~= '' then key, body = string.match(ARGV[i + 3], '^([%w_-]+) (%S+)$') end
   if not limits.is_plain or (ARGV[i + 3] ~= '' and not key) then return nil end
   for d = i + PER_REQUEST, i + PER_REQUEST + PER_DRAFT * (ARGV[i + 5] - 1), PER_DRAFT do
-    local dedup_key, options = ARGV[d + 2], ARGV[d + 4]
+    local n, dedup_key, options = #starts + 1, ARGV[d + 2], ARGV[d + 4]
     local trace = (options == '' or options == '{"force":true}') and '' or string.match(options, '^{"extras":{("traceparent":".*")}}$') or
       string.match(options, '^{"force":true,"extras":{("traceparent":".*")}}$')
-    local index = P .. 'message_tasks:' .. string.match(ARGV[d + 1], '^%S+') .. ':' .. user
-    if not trace or keys[index .. dedup_key] then return nil end
-    keys[index .. dedup_key] = true
-    if not firsts[index] then firsts[index] = first_of(index) end
-    if firsts[index][1] and has_dedup_key(index, dedup_key) then return nil end
-    keys[#keys + 1], drafts[#drafts + 1], indexes[d], traces[d] = P .. 'task:' .. ARGV[d], d, index, trace
+    local message, priority = string.match(ARGV[d + 1], '^(%S+) (%l+)')
+    local owner = message .. ':' .. user
+    local others = dedup_keys[owner]
+    if not trace or (others and string.find(others, dedup_key, 1, true)) then return nil end
+    dedup_keys[owner] = others and others .. ' ' .. dedup_key or dedup_key
+    keys[#keys + 1], starts[n], owners[n], priorities[n], traces[n] = P .. 'task:' .. ARGV[d], d, owner, priority, trace
   end
   if key then
     local name = Q .. 'idempotency:' .. key
@@ -2075,42 +2077,49 @@ local function read_request(i, keys)
     keys[name], keys[#keys + 1] = true, name
   end
   if batch ~= '' then keys[#keys + 1] = Q .. 'batch:' .. batch end
-  return { user = user, tenant = ARGV[i + 1], limits = limits, key = key or '', body = body, batch = batch, drafts = drafts }
+  return { user = user, tenant = ARGV[i + 1], limits = limits, key = key or '', body = body, batch = batch, first = first, last = #starts }
+end
+local function are_new(keys)
+  local n = #keys
+  for owner in pairs(dedup_keys) do firsts[owner], keys[#keys + 1] = {}, index_of(owner) end
+  if call('EXISTS', unpack(keys)) == 0 then return true end
+  if call('EXISTS', unpack(keys, 1, n)) > 0 then return false end
+  for owner in pairs(firsts) do firsts[owner] = first_of(index_of(owner)) end
+  for k, owner in ipairs(owners) do
+    if firsts[owner][1] and has_dedup_key(index_of(owner), ARGV[starts[k] + 2]) then return false end
+  end
+  return true
 end
 local function read_requests()
   local requests, keys, of_tenant, of_all, i = {}, { Q .. 'superseded' }, {}, 0, 2
   while i <= #ARGV do
     local request = read_request(i, keys)
     if not request then return nil end
-    local tenant, limits, n = request.tenant, request.limits, #request.drafts
+    local tenant, limits, n = request.tenant, request.limits, request.last - request.first + 1
     of_all, of_tenant[tenant] = of_all + n, (of_tenant[tenant] or 0) + n
     if limits.waiting > 0 and counted('waiting', tenant) + of_tenant[tenant] > limits.waiting then return nil end
     if limits.ready > 0 and counted('waiting', '') + of_all > limits.ready then return nil end
     requests[#requests + 1] = request
     i = i + PER_REQUEST + n * PER_DRAFT
   end
-  return call('EXISTS', unpack(keys)) == 0 and requests or nil
+  return are_new(keys) and requests or nil
 end
-local new_values, queue_additions, active, messages = {}, {}, {}, {}
-local function create_plain(d, user, tenant, extras)
-  local id, head, dedup_key, request, at = ARGV[d], ARGV[d + 1], ARGV[d + 2], ARGV[d + 3], digits[now]
-  local message, priority = string.match(head, '^(%S+) (%l+)')
+local new_values, queue_additions, active = {}, {}, {}
+local function create_plain(n, tenant, extras)
+  local d, owner, priority, at = starts[n], owners[n], priorities[n], digits[now]
+  local id, head, dedup_key, request = ARGV[d], ARGV[d + 1], ARGV[d + 2], ARGV[d + 3]
   count('waiting', tenant, 1)
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
   turns[priority][tenant] = turn
   local members = queue_additions[priority] or {}
   queue_additions[priority], members[#members + 1], members[#members + 2] = members, queue_score(turn), id
-  local record = '\\n2 ' .. at .. ' queued  ' .. dedup_key .. ' ' .. head .. extras .. '\\n'
-  if #request <= MAX_INLINE_BYTES then
-    record = record .. request
-  else
-    new_values[#new_values + 1], new_values[#new_values + 2] = P .. 'request:' .. id, request
+  if #request > MAX_INLINE_BYTES then
+    new_values[#new_values + 1], new_values[#new_values + 2], request = P .. 'request:' .. id, request, ''
   end
-  new_values[#new_values + 1], new_values[#new_values + 2] = P .. 'task:' .. id, record
+  new_values[#new_values + 1] = P .. 'task:' .. id
+  new_values[#new_values + 1] = '\\n2 ' .. at .. ' queued  ' .. dedup_key .. ' ' .. head .. extras .. '\\n' .. request
   active[#active + 1], active[#active + 2] = at, id
-  local index = indexes[d]
-  firsts[index] = { id, index_active(index, id, dedup_key, firsts[index]) }
-  messages[message .. ':' .. user] = true
+  firsts[owner] = { id, index_active(index_of(owner), id, dedup_key, firsts[owner]) }
 end
 local function enqueue_plain()
   local requests = read_requests()
@@ -2118,10 +2127,10 @@ local function enqueue_plain()
   for _, request in ipairs(requests) do
     local ids, key, batch = {}, request.key, request.batch
     local binding = batch ~= '' and '"batch":"' .. batch .. '"' or key ~= '' and '"key":"' .. key .. '"' or ''
-    for n, d in ipairs(request.drafts) do
-      local extras = binding .. (binding ~= '' and traces[d] ~= '' and ',' or '') .. traces[d]
-      create_plain(d, request.user, request.tenant, extras ~= '' and ' {' .. extras .. '}' or '')
-      ids[n] = ARGV[d]
+    for n = request.first, request.last do
+      local extras = binding .. (binding ~= '' and traces[n] ~= '' and ',' or '') .. traces[n]
+      create_plain(n, request.tenant, extras ~= '' and ' {' .. extras .. '}' or '')
+      ids[#ids + 1] = ARGV[starts[n]]
     end
     if batch ~= '' then call('HSET', Q .. 'batch:' .. batch, 'user', request.user, 'ids', table.concat(ids, ' '), 'left', digits[#ids], 'key', key) end
     if key ~= '' then call('SET', Q .. 'idempotency:' .. key, (batch ~= '' and batch or ids[1]) .. request.body) end
@@ -2133,12 +2142,10 @@ local function enqueue_plain()
     call('ZADD', queue(priority), unpack(members))
   end
   write_tenants()
-  for owner in pairs(messages) do call('PUBLISH', P .. 'message:' .. owner, '') end
+  for owner in pairs(firsts) do call('PUBLISH', P .. 'message:' .. owner, '') end
   signal_work()
   local answer = { 'plain', digits[now] }
-  for _, request in ipairs(requests) do
-    for _, d in ipairs(request.drafts) do answer[#answer + 1] = position(ARGV[d], string.match(ARGV[d + 1], ' (%l+)')) end
-  end
+  for n, d in ipairs(starts) do answer[n + 2] = position(ARGV[d], priorities[n]) end
   return answer
 end`,
   'plain-exchange': `--- @include "start"
@@ -2150,12 +2157,23 @@ local exchange_plain
 do
 --- @include "plain-settle"
 --- @include "plain-claim"
+local function next_due(leases, ended, has_claimed)
+  local next_end = has_claimed and now + tonumber(ARGV[5]) or math.huge
+  if not leases[1] or not ended[leases[1]] then
+    next_end = math.min(next_end, leases[2] or math.huge)
+  elseif leases[3] and not ended[leases[3]] then
+    next_end = math.min(next_end, leases[4])
+  elseif leases[3] then
+    next_end = tonumber(call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]) or math.huge
+  end
+  return next_end < math.huge and math.max(0, next_end - expired_by) or -1
+end
 function exchange_plain()
   local claim_id, wanted, lease_duration, max_running = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
   if max_running > 0 or (expected_now and expected_now - now > CLOCK_TOLERANCE_MS) then return nil end
-  if call('EXISTS', queue('requeued'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
-  local first_end = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  if first_end and tonumber(first_end) <= expired_by then return nil end
+  if call('EXISTS', queue('requeued'), Q .. 'delayed', Q .. 'deadlines', Q .. 'paused', Q .. 'deferred') > 0 then return nil end
+  local leases = call('ZRANGE', Q .. 'processing', '0', '1', 'WITHSCORES')
+  if leases[2] and tonumber(leases[2]) <= expired_by then return nil end
   local ending, seen = {}, {}
   for i = 9, #ARGV - 1, 7 do
     local id = ARGV[i]
@@ -2164,18 +2182,18 @@ function exchange_plain()
   end
   local turn = next_tasks(math.min(wanted, MAX_CLAIMED))
   if not turn then return nil end
-  local keys, ids, records, states = { last_claim_key, Q .. 'paused', Q .. 'deferred' }, {}, {}, {}
+  local keys, ids, records, states = { last_claim_key }, {}, {}, {}
   for _, list in ipairs({ ending, turn.ids }) do
     for _, id in ipairs(list) do keys[#keys + 1], ids[#ids + 1] = P .. 'task:' .. id, id end
   end
   local values = call('MGET', unpack(keys))
-  local last_claim, paused, has_deferred = values[1], values[2], values[3]
-  if paused or has_deferred or (last_claim and string.sub(last_claim, 1, #claim_id + 1) == claim_id .. ' ') then return nil end
+  if values[1] and string.sub(values[1], 1, #claim_id + 1) == claim_id .. ' ' then return nil end
   local stored_states = #ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}
-  for n, id in ipairs(ids) do records[id], states[id] = values[n + 3] or '', stored_states[n] or '' end
-  local ends = read_ends(ending, records, states)
+  for n, id in ipairs(ids) do records[id], states[id] = values[n + 1] or '', stored_states[n] or '' end
+  local others = { queue('high'), queue('normal'), queue('low') }
+  local ends = read_ends(ending, records, states, others)
   local starts = ends and read_starts(turn.ids, records, states)
-  if not starts then return nil end
+  if not starts or call('EXISTS', unpack(others)) > turn.queues then return nil end
   local ended, answers = write_ends(ends)
   local claimed = write_starts(turn, starts, records)
   write_tenants()
@@ -2183,8 +2201,7 @@ function exchange_plain()
     call('SET', last_claim_key, claim_id .. ' ' .. table.concat(turn.ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';', 'PX', digits[lease_duration])
   end
   if turn.is_left then signal_work() end
-  local next_end = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  return answers, { claimed, {}, next_end and math.max(0, next_end - expired_by) or -1, digits[now], 0, {} }
+  return answers, { claimed, {}, next_due(leases, seen, #claimed > 0), digits[now], 0, {} }
 end
 end`,
   'plain-settle': `local ENDING = '^\\n2 %d+ %S+ %d* (%S+) (%S+) %l+ %d+ (%d+) (%d+) (%d+) %S+ (%S+) (%S+) (%S*) ?[^\\n]*\\n()'
@@ -2199,8 +2216,8 @@ local function parse_plain_extras(extras, keep_details)
   if (steps > 0 and keep_details == '0') or not string.find(rest, '^{,*}$') then return nil end
   return key or false, batch or false
 end
-local function read_ends(ids, records, states)
-  local ends, other_keys = {}, {}
+local function read_ends(ids, records, states, others)
+  local ends = {}
   for n, id in ipairs(ids) do
     local i, record = 2 + 7 * n, records[id]
     local dedup_key, message, keep_task, keep_details, keep_index, tenant, user, shared, request_start = string.match(record, ENDING)
@@ -2216,10 +2233,9 @@ local function read_ends(ids, records, states)
       id, record, state, request_start > #record, dedup_key, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch,
       ARGV[i + 5] == '1'
     }
-    other_keys[#other_keys + 1] = Q .. 'dependents:' .. id
-    if not other_keys[tenant] then other_keys[tenant], other_keys[#other_keys + 1] = true, Q .. 'capped:' .. tenant end
+    others[#others + 1] = Q .. 'dependents:' .. id
+    if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
   end
-  if #other_keys > 0 and call('EXISTS', unpack(other_keys)) > 0 then return nil end
   return ends
 end
 local function write_ends(ends)
@@ -2579,10 +2595,13 @@ if not now then
   local t = call('TIME')
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
 local digits = setmetatable({}, {
   __index = function(known, number)
     if number ~= number then return '0' end
-    local text = string.format('%.0f', number)
+    local is_exact = number % 1 == 0 and math.abs(number) < MAX_NUMBER
+    local text = string.format(is_exact and '%d' or '%.0f', number)
     known[number] = text
     return text
   end
@@ -2591,10 +2610,8 @@ local MAX_INLINE_BYTES = 1024
 local function to_tenant(word, user) return word == '=' and 'user:' .. user or word end
 local COMPACT = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x[fnoptu]*[,}]'
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
-local MAX_NUMBER = 2 ^ 53
-local function is_number(value) return value >= 0 and value < MAX_NUMBER end
 local function prolong(key, ttl)
-  if call('PEXPIRE', key, ttl, 'NX') == 0 then call('PEXPIRE', key, ttl, 'GT') end
+  if call('PEXPIRE', key, ttl, 'GT') == 0 then call('PEXPIRE', key, ttl, 'NX') end
 end`,
   'supersede': `local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)

@@ -1,6 +1,6 @@
 -- redis.call for keys that another client may have damaged. A key of the wrong type, or a hash field that is no number where a number is
 -- counted, is deleted, and the command runs again without it: one damaged key must not stop every script that reads it.
-local protected_call = redis.pcall
+local protected_call, type = redis.pcall, type
 local function call(...)
   local reply = protected_call(...)
   if type(reply) ~= 'table' or not reply.err then return reply end

@@ -4,5 +4,5 @@
 --   '+' .. dedup_key: several tasks have this dedup key, so that another one may answer where the pointer is missing; its score is 2 * FAR
 --     and the time at which it was last needed
 local FAR = 2 ^ 51
--- The scores between which the ids of tasks are.
-local FIRST, LAST = '(' .. digits[-FAR], '(' .. digits[FAR]
+-- The scores between which the ids of tasks are: -FAR and FAR.
+local FIRST, LAST = '(-2251799813685248', '(2251799813685248'

@@ -4,17 +4,15 @@ local WAITING = '^\n2 %d+ %S+ %d* %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) (%S+) %S
 local CLOSING = string.byte('}')
 
 -- The tasks whose turn it is, by the rules of pop.lua: { ids; by priority how many of them are used, when it is due next and the score of the
--- last one; the clock; whether more wait }. Nil if the order cannot be told from the queues alone.
+-- last one; the clock; how many queues have tasks; whether more wait }. Nil if the order cannot be told from the queues alone.
 local function next_tasks(wanted)
-  local ids, pages, used, due, rounds, clock, shares_in_use = {}, {}, {}, {}, {}, nil, 0
+  local ids, pages, used, due, rounds, clock, queues = {}, {}, {}, {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do
     due[name], used[name] = share(name), 0
     -- One more than wanted, which tells whether any are left.
     pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
-    if #pages[name] > 0 then shares_in_use = shares_in_use + 1 end
+    if #pages[name] > 0 then queues = queues + 1 end
   end
-  -- A queue without a share: it was lost, and mend_shares sets it.
-  if call('EXISTS', queue('high'), queue('normal'), queue('low')) > shares_in_use then return nil end
   while #ids < wanted do
     local best
     for _, name in ipairs(PRIORITIES) do
@@ -29,7 +27,7 @@ local function next_tasks(wanted)
   end
   local is_left = false
   for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
-  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, is_left = is_left }
+  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, queues = queues, is_left = is_left }
 end
 
 -- By number: tenants, requests that have a key of their own or false, and extras of the tasks that start. Nil if a task has more to it.

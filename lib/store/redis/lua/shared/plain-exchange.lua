@@ -14,13 +14,26 @@ do
 --- @include "plain-settle"
 --- @include "plain-claim"
 
+-- ms until the next lease expires, or -1. `leases`: the first two as they were, which are mostly enough to tell.
+local function next_due(leases, ended, has_claimed)
+  local next_end = has_claimed and now + tonumber(ARGV[5]) or math.huge
+  if not leases[1] or not ended[leases[1]] then
+    next_end = math.min(next_end, leases[2] or math.huge)
+  elseif leases[3] and not ended[leases[3]] then
+    next_end = math.min(next_end, leases[4])
+  elseif leases[3] then
+    next_end = tonumber(call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]) or math.huge
+  end
+  return next_end < math.huge and math.max(0, next_end - expired_by) or -1
+end
+
 function exchange_plain()
   local claim_id, wanted, lease_duration, max_running = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
   -- A cap, a clock that was set back, tasks that have run before, and whatever is or may become due are for the rest of the script.
   if max_running > 0 or (expected_now and expected_now - now > CLOCK_TOLERANCE_MS) then return nil end
-  if call('EXISTS', queue('requeued'), Q .. 'delayed', Q .. 'deadlines') > 0 then return nil end
-  local first_end = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  if first_end and tonumber(first_end) <= expired_by then return nil end
+  if call('EXISTS', queue('requeued'), Q .. 'delayed', Q .. 'deadlines', Q .. 'paused', Q .. 'deferred') > 0 then return nil end
+  local leases = call('ZRANGE', Q .. 'processing', '0', '1', 'WITHSCORES')
+  if leases[2] and tonumber(leases[2]) <= expired_by then return nil end
 
   -- Each attempt ends with a chart, and is named once.
   local ending, seen = {}, {}
@@ -33,20 +46,21 @@ function exchange_plain()
   if not turn then return nil end
 
   -- One command for all strings, one for all states.
-  local keys, ids, records, states = { last_claim_key, Q .. 'paused', Q .. 'deferred' }, {}, {}, {}
+  local keys, ids, records, states = { last_claim_key }, {}, {}, {}
   for _, list in ipairs({ ending, turn.ids }) do
     for _, id in ipairs(list) do keys[#keys + 1], ids[#ids + 1] = P .. 'task:' .. id, id end
   end
   local values = call('MGET', unpack(keys))
-  local last_claim, paused, has_deferred = values[1], values[2], values[3]
   -- A last claim with the same id: its reply was lost, and the same tasks are its answer again.
-  if paused or has_deferred or (last_claim and string.sub(last_claim, 1, #claim_id + 1) == claim_id .. ' ') then return nil end
+  if values[1] and string.sub(values[1], 1, #claim_id + 1) == claim_id .. ' ' then return nil end
   local stored_states = #ids > 0 and call('HMGET', Q .. 'states', unpack(ids)) or {}
-  for n, id in ipairs(ids) do records[id], states[id] = values[n + 3] or '', stored_states[n] or '' end
+  for n, id in ipairs(ids) do records[id], states[id] = values[n + 1] or '', stored_states[n] or '' end
 
-  local ends = read_ends(ending, records, states)
+  -- Of these keys, only the queues with a share may exist: a queue without one has lost it, and mend_shares sets it.
+  local others = { queue('high'), queue('normal'), queue('low') }
+  local ends = read_ends(ending, records, states, others)
   local starts = ends and read_starts(turn.ids, records, states)
-  if not starts then return nil end
+  if not starts or call('EXISTS', unpack(others)) > turn.queues then return nil end
 
   local ended, answers = write_ends(ends)
   local claimed = write_starts(turn, starts, records)
@@ -55,7 +69,6 @@ function exchange_plain()
     call('SET', last_claim_key, claim_id .. ' ' .. table.concat(turn.ids, ' ') .. ';' .. table.concat(ended, ' ') .. ';', 'PX', digits[lease_duration])
   end
   if turn.is_left then signal_work() end
-  local next_end = call('ZRANGE', Q .. 'processing', '0', '0', 'WITHSCORES')[2]
-  return answers, { claimed, {}, next_end and math.max(0, next_end - expired_by) or -1, digits[now], 0, {} }
+  return answers, { claimed, {}, next_due(leases, seen, #claimed > 0), digits[now], 0, {} }
 end
 end

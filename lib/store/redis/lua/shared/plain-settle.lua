@@ -15,9 +15,10 @@ local function parse_plain_extras(extras, keep_details)
   return key or false, batch or false
 end
 
--- The attempts that end, with what write_ends needs of each. Nil if a lease is not the current one, or a task has more to it.
-local function read_ends(ids, records, states)
-  local ends, other_keys = {}, {}
+-- The attempts that end, with what write_ends needs of each. `others` gets the keys that must not exist. Nil if a lease is not the current one,
+-- or a task has more to it.
+local function read_ends(ids, records, states, others)
+  local ends = {}
   for n, id in ipairs(ids) do
     local i, record = 2 + 7 * n, records[id]
     local dedup_key, message, keep_task, keep_details, keep_index, tenant, user, shared, request_start = string.match(record, ENDING)
@@ -34,10 +35,9 @@ local function read_ends(ids, records, states)
       id, record, state, request_start > #record, dedup_key, message, keep_task, keep_index, tenant, user, shared, ARGV[i + 3], ARGV[i + 4], key, batch,
       ARGV[i + 5] == '1'
     }
-    other_keys[#other_keys + 1] = Q .. 'dependents:' .. id
-    if not other_keys[tenant] then other_keys[tenant], other_keys[#other_keys + 1] = true, Q .. 'capped:' .. tenant end
+    others[#others + 1] = Q .. 'dependents:' .. id
+    if not others[tenant] then others[tenant], others[#others + 1] = true, Q .. 'capped:' .. tenant end
   end
-  if #other_keys > 0 and call('EXISTS', unpack(other_keys)) > 0 then return nil end
   return ends
 end
 

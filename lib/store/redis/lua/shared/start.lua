@@ -11,12 +11,18 @@ if not now then
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- Whole numbers as text, each printed once: Lua takes longer to print a number than Redis to run a command, and a call prints few
+-- Whether a number can be a count or a time of ours: others come from damaged keys. Comparisons with NaN are false.
+local MAX_NUMBER = 2 ^ 53
+local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+
+-- Whole numbers as text, each printed once: Lua takes as long to print a number as Redis to run a command, and a call prints few
 -- different ones. NaN is printed as 0.
 local digits = setmetatable({}, {
   __index = function(known, number)
     if number ~= number then return '0' end
-    local text = string.format('%.0f', number)
+    -- %d takes half as long as %.0f, but knows no larger numbers, and cuts off what is behind the point.
+    local is_exact = number % 1 == 0 and math.abs(number) < MAX_NUMBER
+    local text = string.format(is_exact and '%d' or '%.0f', number)
     known[number] = text
     return text
   end
@@ -31,11 +37,8 @@ local COMPACT = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x
 -- Tasks, and bytes of them, that one call claims: Redis serves no other client meanwhile. Another worker is signalled for the rest.
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 
--- Whether a number can be a count or a time of ours: others come from damaged keys. Comparisons with NaN are false.
-local MAX_NUMBER = 2 ^ 53
-local function is_number(value) return value >= 0 and value < MAX_NUMBER end
-
 -- Lets a key expire in `ttl` ms, unless it is already kept for longer: keys with entries of many tasks expire with the last of these.
 local function prolong(key, ttl)
-  if call('PEXPIRE', key, ttl, 'NX') == 0 then call('PEXPIRE', key, ttl, 'GT') end
+  -- GT changes nothing where a key does not expire.
+  if call('PEXPIRE', key, ttl, 'GT') == 0 then call('PEXPIRE', key, ttl, 'NX') end
 end
