@@ -81,11 +81,12 @@ export class StoreBudget {
     const runs = this.#waiting.size > 0 && this.#exempt === 0
     if (runs && this.#startedAt === null) {
       this.#startedAt = performance.now()
+      // In whole ms: Node keeps a list of timers for each duration.
       this.#timer = setTimeout(() => {
         // A timer may fire a fraction of a millisecond early, which would leave that much for another read.
         this.#left = 0
         for (const giveUp of this.#waiting) giveUp()
-      }, this.#left)
+      }, Math.ceil(this.#left))
     } else if (!runs && this.#startedAt !== null) {
       clearTimeout(this.#timer)
       this.#left -= performance.now() - this.#startedAt

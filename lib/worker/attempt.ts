@@ -86,7 +86,8 @@ export class Attempt implements TracedAttempt {
     clearTimeout(this.#leaseTimer)
     if (this.#hasEnded) return
     this.#leaseEnd = sentAt + leaseDuration - Math.min(MAX_LEASE_MARGIN_MS, leaseDuration / 10)
-    this.#leaseTimer = setTimeout(() => this.abort('LEASE_LOST'), Math.max(0, this.#leaseEnd - performance.now()))
+    // In whole ms, so that attempts share a duration: Node keeps a list of timers for each.
+    this.#leaseTimer = setTimeout(() => this.abort('LEASE_LOST'), Math.max(0, Math.floor(this.#leaseEnd - performance.now())))
   }
 
   /** Whether the lease is to be extended. A lost lease is not, even if the generator still runs: another worker may claim the task. */

@@ -11,7 +11,7 @@ import type { Slots } from './slots.ts'
 /** Maximum ms between two repetitions of an exchange. */
 const MAX_RETRY_DELAY_MS = 1_000
 /** Minimum number of ended attempts for a second exchange while one is under way; with a high concurrency, a quarter of it. */
-const MIN_FOR_SECOND = 16
+const MIN_FOR_SECOND = 5
 
 export interface ExchangesOptions {
   readonly leases: Pick<Leases, 'claim' | 'settle'>
