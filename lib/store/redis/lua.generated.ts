@@ -1084,7 +1084,7 @@ end
 local function repair_counts()
   local unfinished = call('ZCARD', Q .. 'active')
   local truth = unfinished <= MAX_COUNTED and count_records()
-  for key in pairs(stored_counts) do
+  for _, key in ipairs({ 'waiting', 'running', 'scheduled' }) do
     local known = call('HGETALL', Q .. key)
     for i = 1, #known, 2 do
       local tenant, number = known[i], tonumber(known[i + 1])
@@ -1102,7 +1102,7 @@ local function repair_counts()
     call('HSET', Q .. 'waiting', '', digits[math.max(0, unfinished - running)])
     call('HSET', Q .. 'running', '', digits[running])
   end
-  for key in pairs(stored_counts) do stored_counts[key] = {} end
+  stored_counts = {}
 end`,
   'create': `local new_values, messages_with_new_tasks, new_dependents = {}, {}, {}
 local function write_new_tasks()
@@ -1549,7 +1549,7 @@ local function refund_turn(id, terms)
   local priority, tenant = terms.priority, terms.tenant
   local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
   local turn = turn_of(priority, tenant)
-  if score and math.floor(score % MAX_TURN) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (terms.weight or 1)) end
+  if score and math.floor(score % MAX_TURN) == turn then turns_of(priority)[tenant] = turn - math.floor(ROUND / (terms.weight or 1)) end
 end
 local function remove_waiting(task)
   local id, terms, step = task.id, task.terms, task.state.step
@@ -1871,7 +1871,7 @@ local function check_queued(task)
     if state.lease == 0 then defer_to_claim(id .. '!') end
   elseif name and STRIDE[name] and is_implausible_turn(name, terms.tenant, score) then
     call('ZREM', queue(name), id)
-    turns[name][terms.tenant] = nil
+    turns_of(name)[terms.tenant] = nil
     call('HDEL', Q .. 'turns:' .. name, terms.tenant)
     enqueue_task(id, terms)
     count_mended()
@@ -1951,16 +1951,15 @@ local FIRST, LAST = '(-2251799813685248', '(2251799813685248'`,
 local STRIDE = { high = RULES.STRIDE_HIGH, normal = RULES.STRIDE_NORMAL, low = RULES.STRIDE_LOW }
 local QUEUES = { 'requeued', 'high', 'normal', 'low' }
 local function queue(name) return Q .. 'queue:' .. name end
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
 local shares
 local changed_shares = {}
 local function share(field)
   if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
-      local number = tonumber(value or nil)
-      shares[SHARES[i]] = number and is_number(number) and number or nil
-    end
+    local stored = call('HMGET', Q .. 'shares', 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order')
+    shares = {
+      high = to_number(stored[1]), normal = to_number(stored[2]), low = to_number(stored[3]), ['round:high'] = to_number(stored[4]),
+      ['round:normal'] = to_number(stored[5]), ['round:low'] = to_number(stored[6]), clock = to_number(stored[7]), order = to_number(stored[8])
+    }
     for _, priority in ipairs(PRIORITIES) do
       local latest = (shares.clock or 0) + STRIDE[priority]
       if (shares[priority] or 0) > latest then shares[priority], changed_shares[priority] = latest, latest end
@@ -1975,26 +1974,23 @@ end`,
   'plain-claim': `local WAITING = '^\\n2 %d+ %S+ %d* %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) (%S+) %S* ?([^\\n]*)\\n()'
 local CLOSING = string.byte('}')
 local function next_tasks(wanted)
-  local ids, pages, used, due, rounds, clock, queues = {}, {}, {}, {}, {}, nil, 0
+  local ids, heads, clock, left = {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do
-    due[name], used[name] = share(name), 0
-    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
-    if #pages[name] > 0 then queues = queues + 1 end
+    local due = share(name)
+    local page = due and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES')
+    if page and page[1] then heads[#heads + 1], left = { name = name, page = page, used = 0, due = due, score = 0 }, left + #page / 2 end
   end
-  while #ids < wanted do
+  while #ids < wanted and left > 0 do
     local best
-    for _, name in ipairs(PRIORITIES) do
-      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
+    for _, head in ipairs(heads) do
+      if head.page[2 * head.used + 1] and (not best or head.due < best.due) then best = head end
     end
-    if not best then break end
-    local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
+    local id, score = best.page[2 * best.used + 1], tonumber(best.page[2 * best.used + 2])
     if score < 0 or score >= MAX_TURN or ids[id] then return nil end
-    ids[id], ids[#ids + 1] = true, id
-    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
+    ids[id], ids[#ids + 1], left = true, id, left - 1
+    best.used, best.score, clock, best.due = best.used + 1, score, best.due, best.due + STRIDE[best.name]
   end
-  local is_left = false
-  for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
-  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, queues = queues, is_left = is_left }
+  return { ids = ids, heads = heads, clock = clock, is_left = left > 0 }
 end
 local function read_starts(ids, records, states)
   local tenants, requests, extras, bytes = {}, {}, {}, 0
@@ -2016,11 +2012,11 @@ end
 local function write_starts(turn, starts, records)
   local ids, worker, claim_id, lease_duration = turn.ids, ARGV[2], ARGV[3], tonumber(ARGV[5])
   if #ids == 0 then return {} end
-  for _, name in ipairs(PRIORITIES) do
-    if turn.used[name] > 0 then
-      call('ZREMRANGEBYRANK', queue(name), '0', digits[turn.used[name] - 1])
-      set_share(name, turn.due[name])
-      set_share('round:' .. name, math.floor(turn.rounds[name]))
+  for _, head in ipairs(turn.heads) do
+    if head.used > 0 then
+      call('ZREMRANGEBYRANK', queue(head.name), '0', digits[head.used - 1])
+      set_share(head.name, head.due)
+      set_share('round:' .. head.name, math.floor(head.score))
     end
   end
   set_share('clock', turn.clock)
@@ -2110,7 +2106,7 @@ local function create_plain(n, tenant, extras)
   local id, head, dedup_key, request = ARGV[d], ARGV[d + 1], ARGV[d + 2], ARGV[d + 3]
   count('waiting', tenant, 1)
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
-  turns[priority][tenant] = turn
+  turns_of(priority)[tenant] = turn
   local members = queue_additions[priority] or {}
   queue_additions[priority], members[#members + 1], members[#members + 2] = members, queue_score(turn), id
   if #request > MAX_INLINE_BYTES then
@@ -2193,7 +2189,7 @@ function exchange_plain()
   local others = { queue('high'), queue('normal'), queue('low') }
   local ends = read_ends(ending, records, states, others)
   local starts = ends and read_starts(turn.ids, records, states)
-  if not starts or call('EXISTS', unpack(others)) > turn.queues then return nil end
+  if not starts or call('EXISTS', unpack(others)) > #turn.heads then return nil end
   local ended, answers = write_ends(ends)
   local claimed = write_starts(turn, starts, records)
   write_tenants()
@@ -2335,7 +2331,6 @@ local function pop(n)
   return id, best, score
 end`,
   'position': `--- @include "order"
-local PRIORITY_RANK = { high = 1, normal = 2, low = 3 }
 local queues_in_use
 local function position(id, priority)
   local rank = call('ZRANK', queue(priority), id)
@@ -2347,11 +2342,11 @@ local function position(id, priority)
   if queues_in_use == 1 then return rank + 1 end
   local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('requeued')) + rank
-  for i, other in ipairs(PRIORITIES) do
+  for _, other in ipairs(PRIORITIES) do
     local due = share(other)
     if other ~= priority and due then
       local before = (turn - due) / STRIDE[other]
-      before = i < PRIORITY_RANK[priority] and math.floor(before) + 1 or math.ceil(before)
+      before = STRIDE[other] < STRIDE[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end
@@ -2361,7 +2356,7 @@ end`,
 --- @include "turns"
 local function is_scheduled(step) return step == 'scheduled' or step == 'waiting_for_dependencies' end
 local function count_scheduled(tenant, by)
-  local changes = count_changes.scheduled
+  local changes = changes_of('scheduled')
   if tenant then changes[tenant] = (changes[tenant] or 0) + by end
   changes[''] = changes[''] + by
 end
@@ -2393,7 +2388,7 @@ end
 local function enqueue_task(id, terms)
   local priority, tenant = terms.priority, terms.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (terms.weight or 1))
-  turns[priority][tenant] = turn
+  turns_of(priority)[tenant] = turn
   add_to_queue(priority, id, queue_score(turn))
   if terms.queue_timeout then add_timed('deadlines', digits[now + terms.queue_timeout], id) end
 end
@@ -2534,7 +2529,7 @@ end`,
 --- @include "claim-tasks"
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
-  delay, max, jitter = to_count(delay), to_count(max), to_count(jitter)
+  delay, max, jitter = to_number(delay) or 0, to_number(max) or 0, to_number(jitter) or 0
   if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
   return math.floor(math.min(delay, max) * (1 - jitter * random))
 end
@@ -2597,6 +2592,10 @@ if not now then
 end
 local MAX_NUMBER = 2 ^ 53
 local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_number(text)
+  local number = tonumber(text or nil)
+  return number and is_number(number) and number or nil
+end
 local digits = setmetatable({}, {
   __index = function(known, number)
     if number ~= number then return '0' end
@@ -2693,11 +2692,23 @@ local function find_kept(id)
 end`,
   'tenants': `--- @include "order"
 local MAX_TURN = RULES.CAPPED_RANK
-local count_changes = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = 0 } }
-local turns = { high = {}, normal = {}, low = {} }
+local count_changes, turns = {}, {}
+local function changes_of(key)
+  count_changes[key] = count_changes[key] or { [''] = 0 }
+  return count_changes[key]
+end
+local function turns_of(priority)
+  turns[priority] = turns[priority] or {}
+  return turns[priority]
+end
 local function count(key, tenant, by)
-  local changes = count_changes[key]
+  local changes = changes_of(key)
   changes[tenant], changes[''] = (changes[tenant] or 0) + by, changes[''] + by
+end
+local function write_hash(key, values)
+  local fields = {}
+  for field, value in pairs(values) do fields[#fields + 1], fields[#fields + 2] = field, digits[value] end
+  if #fields > 0 then call('HSET', Q .. key, unpack(fields)) end
 end
 local function write_tenants()
   for key, changes in pairs(count_changes) do
@@ -2709,19 +2720,15 @@ local function write_tenants()
           changed_shares = {}
         elseif key == 'waiting' then
           for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
+            turns_of(priority)[tenant] = nil
             call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
           end
         end
       end
     end
   end
-  local hashes = { shares = changed_shares, ['turns:high'] = turns.high, ['turns:normal'] = turns.normal, ['turns:low'] = turns.low }
-  for key, values in pairs(hashes) do
-    local pairs_of_hash = {}
-    for field, value in pairs(values) do pairs_of_hash[#pairs_of_hash + 1], pairs_of_hash[#pairs_of_hash + 2] = field, digits[value] end
-    if #pairs_of_hash > 0 then call('HSET', Q .. key, unpack(pairs_of_hash)) end
-  end
+  write_hash('shares', changed_shares)
+  for priority, of_tenants in pairs(turns) do write_hash('turns:' .. priority, of_tenants) end
 end
 local function signal_work()
   if call('LLEN', Q .. 'work_signal') > 0 then return end
@@ -2730,22 +2737,18 @@ local function signal_work()
 end`,
   'turns': `--- @include "tenants"
 local ROUND = RULES.ROUND
-local function to_count(text)
-  local number = tonumber(text)
-  return number and is_number(number) and number or 0
-end
-local stored_counts = { waiting = {}, running = {}, scheduled = {} }
+local stored_counts = {}
 local function counted(key, tenant)
-  local stored = stored_counts[key]
+  local stored, changes = stored_counts[key] or {}, count_changes[key]
   if not stored[tenant] then
     local of_tenant, of_all = unpack(call('HMGET', Q .. key, tenant, ''))
-    stored[tenant], stored[''] = to_count(of_tenant), stored[''] or to_count(of_all)
+    stored[tenant], stored[''], stored_counts[key] = to_number(of_tenant) or 0, stored[''] or to_number(of_all) or 0, stored
   end
-  return stored[tenant] + (count_changes[key][tenant] or 0)
+  return stored[tenant] + (changes and changes[tenant] or 0)
 end
 local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
+  local known = turns_of(priority)
+  known[tenant] = known[tenant] or to_number(call('HGET', Q .. 'turns:' .. priority, tenant)) or 0
   return known[tenant]
 end
 local function next_order()

@@ -47,7 +47,7 @@ local function repair_counts()
   local unfinished = call('ZCARD', Q .. 'active')
   -- With too many tasks to count, only impossible counts of tenants are corrected.
   local truth = unfinished <= MAX_COUNTED and count_records()
-  for key in pairs(stored_counts) do
+  for _, key in ipairs({ 'waiting', 'running', 'scheduled' }) do
     local known = call('HGETALL', Q .. key)
     for i = 1, #known, 2 do
       local tenant, number = known[i], tonumber(known[i + 1])
@@ -66,5 +66,5 @@ local function repair_counts()
     call('HSET', Q .. 'waiting', '', digits[math.max(0, unfinished - running)])
     call('HSET', Q .. 'running', '', digits[running])
   end
-  for key in pairs(stored_counts) do stored_counts[key] = {} end
+  stored_counts = {}
 end

@@ -9,7 +9,7 @@ local function refund_turn(id, terms)
   local priority, tenant = terms.priority, terms.tenant
   local score = call('ZSCORE', queue(priority), id) or call('ZSCORE', Q .. 'capped:' .. tenant, id)
   local turn = turn_of(priority, tenant)
-  if score and math.floor(score % MAX_TURN) == turn then turns[priority][tenant] = turn - math.floor(ROUND / (terms.weight or 1)) end
+  if score and math.floor(score % MAX_TURN) == turn then turns_of(priority)[tenant] = turn - math.floor(ROUND / (terms.weight or 1)) end
 end
 
 -- Removes a PENDING task that will not run from wherever it waits.

@@ -89,7 +89,7 @@ local function check_queued(task)
     if state.lease == 0 then defer_to_claim(id .. '!') end
   elseif name and STRIDE[name] and is_implausible_turn(name, terms.tenant, score) then
     call('ZREM', queue(name), id)
-    turns[name][terms.tenant] = nil
+    turns_of(name)[terms.tenant] = nil
     call('HDEL', Q .. 'turns:' .. name, terms.tenant)
     enqueue_task(id, terms)
     count_mended()

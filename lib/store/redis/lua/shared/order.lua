@@ -10,16 +10,15 @@ local function queue(name) return Q .. 'queue:' .. name end
 -- The hash `shares`, read at the first use and written by write_tenants. For each priority: when it is due (`high`), and its current turn,
 -- which is that of the task popped last (`round:high`). `clock`: when the priority that was served last was due. `order`: number of the last
 -- arrival.
-local SHARES = { 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order' }
 local shares
 local changed_shares = {}
 local function share(field)
   if not shares then
-    shares = {}
-    for i, value in ipairs(call('HMGET', Q .. 'shares', unpack(SHARES))) do
-      local number = tonumber(value or nil)
-      shares[SHARES[i]] = number and is_number(number) and number or nil
-    end
+    local stored = call('HMGET', Q .. 'shares', 'high', 'normal', 'low', 'round:high', 'round:normal', 'round:low', 'clock', 'order')
+    shares = {
+      high = to_number(stored[1]), normal = to_number(stored[2]), low = to_number(stored[3]), ['round:high'] = to_number(stored[4]),
+      ['round:normal'] = to_number(stored[5]), ['round:low'] = to_number(stored[6]), clock = to_number(stored[7]), order = to_number(stored[8])
+    }
     -- A priority is due within its stride. If it is due later, its share or the clock was lost, and it would wait as long as others have tasks.
     for _, priority in ipairs(PRIORITIES) do
       local latest = (shares.clock or 0) + STRIDE[priority]

@@ -3,31 +3,28 @@ local WAITING = '^\n2 %d+ %S+ %d* %S+ %S+ %l+ %d+ %d+ %d+ %d+ %S+ (%S+) (%S+) %S
 -- The brace at the end of a request.
 local CLOSING = string.byte('}')
 
--- The tasks whose turn it is, by the rules of pop.lua: { ids; by priority how many of them are used, when it is due next and the score of the
--- last one; the clock; how many queues have tasks; whether more wait }. Nil if the order cannot be told from the queues alone.
+-- The tasks whose turn it is, by the rules of pop.lua: { ids; heads of the queues that have tasks, each with its name, how many tasks are used,
+-- when it is due next and the score of the last one; the clock; whether more wait }. Nil if the order cannot be told from the queues alone.
 local function next_tasks(wanted)
-  local ids, pages, used, due, rounds, clock, queues = {}, {}, {}, {}, {}, nil, 0
+  local ids, heads, clock, left = {}, {}, nil, 0
   for _, name in ipairs(PRIORITIES) do
-    due[name], used[name] = share(name), 0
+    local due = share(name)
     -- One more than wanted, which tells whether any are left.
-    pages[name] = due[name] and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES') or {}
-    if #pages[name] > 0 then queues = queues + 1 end
+    local page = due and call('ZRANGE', queue(name), '0', digits[wanted], 'WITHSCORES')
+    if page and page[1] then heads[#heads + 1], left = { name = name, page = page, used = 0, due = due, score = 0 }, left + #page / 2 end
   end
-  while #ids < wanted do
+  while #ids < wanted and left > 0 do
     local best
-    for _, name in ipairs(PRIORITIES) do
-      if pages[name][2 * used[name] + 1] and (not best or due[name] < due[best]) then best = name end
+    for _, head in ipairs(heads) do
+      if head.page[2 * head.used + 1] and (not best or head.due < best.due) then best = head end
     end
-    if not best then break end
-    local id, score = pages[best][2 * used[best] + 1], tonumber(pages[best][2 * used[best] + 2])
+    local id, score = best.page[2 * best.used + 1], tonumber(best.page[2 * best.used + 2])
     -- The score is damaged, or the task is in two queues.
     if score < 0 or score >= MAX_TURN or ids[id] then return nil end
-    ids[id], ids[#ids + 1] = true, id
-    used[best], rounds[best], clock, due[best] = used[best] + 1, score, due[best], due[best] + STRIDE[best]
+    ids[id], ids[#ids + 1], left = true, id, left - 1
+    best.used, best.score, clock, best.due = best.used + 1, score, best.due, best.due + STRIDE[best.name]
   end
-  local is_left = false
-  for _, name in ipairs(PRIORITIES) do is_left = is_left or #pages[name] > 2 * used[name] end
-  return { ids = ids, used = used, due = due, rounds = rounds, clock = clock, queues = queues, is_left = is_left }
+  return { ids = ids, heads = heads, clock = clock, is_left = left > 0 }
 end
 
 -- By number: tenants, requests that have a key of their own or false, and extras of the tasks that start. Nil if a task has more to it.
@@ -55,11 +52,11 @@ end
 local function write_starts(turn, starts, records)
   local ids, worker, claim_id, lease_duration = turn.ids, ARGV[2], ARGV[3], tonumber(ARGV[5])
   if #ids == 0 then return {} end
-  for _, name in ipairs(PRIORITIES) do
-    if turn.used[name] > 0 then
-      call('ZREMRANGEBYRANK', queue(name), '0', digits[turn.used[name] - 1])
-      set_share(name, turn.due[name])
-      set_share('round:' .. name, math.floor(turn.rounds[name]))
+  for _, head in ipairs(turn.heads) do
+    if head.used > 0 then
+      call('ZREMRANGEBYRANK', queue(head.name), '0', digits[head.used - 1])
+      set_share(head.name, head.due)
+      set_share('round:' .. head.name, math.floor(head.score))
     end
   end
   set_share('clock', turn.clock)

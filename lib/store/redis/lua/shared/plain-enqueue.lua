@@ -88,7 +88,7 @@ local function create_plain(n, tenant, extras)
   local id, head, dedup_key, request = ARGV[d], ARGV[d + 1], ARGV[d + 2], ARGV[d + 3]
   count('waiting', tenant, 1)
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + ROUND
-  turns[priority][tenant] = turn
+  turns_of(priority)[tenant] = turn
   local members = queue_additions[priority] or {}
   queue_additions[priority], members[#members + 1], members[#members + 2] = members, queue_score(turn), id
   if #request > MAX_INLINE_BYTES then

@@ -60,7 +60,7 @@ function exchange_plain()
   local others = { queue('high'), queue('normal'), queue('low') }
   local ends = read_ends(ending, records, states, others)
   local starts = ends and read_starts(turn.ids, records, states)
-  if not starts or call('EXISTS', unpack(others)) > turn.queues then return nil end
+  if not starts or call('EXISTS', unpack(others)) > #turn.heads then return nil end
 
   local ended, answers = write_ends(ends)
   local claimed = write_starts(turn, starts, records)

@@ -1,6 +1,5 @@
 --- @include "order"
 -- The position of a waiting task, by the rules of pop.lua.
-local PRIORITY_RANK = { high = 1, normal = 2, low = 3 }
 -- How many queues have tasks. Counted once, because positions are asked for after a call has written its queues.
 local queues_in_use
 
@@ -16,12 +15,12 @@ local function position(id, priority)
   if queues_in_use == 1 then return rank + 1 end
   local turn = (share(priority) or 0) + rank * STRIDE[priority]
   local ahead = call('ZCARD', queue('requeued')) + rank
-  for i, other in ipairs(PRIORITIES) do
+  for _, other in ipairs(PRIORITIES) do
     local due = share(other)
     if other ~= priority and due then
       -- If both are due at once, the higher one goes first.
       local before = (turn - due) / STRIDE[other]
-      before = i < PRIORITY_RANK[priority] and math.floor(before) + 1 or math.ceil(before)
+      before = STRIDE[other] < STRIDE[priority] and math.floor(before) + 1 or math.ceil(before)
       ahead = ahead + math.max(0, math.min(before, call('ZCARD', queue(other))))
     end
   end

@@ -8,7 +8,7 @@ local function is_scheduled(step) return step == 'scheduled' or step == 'waiting
 -- Counts waiting tasks that could not run now. Of a tenant: those that wait for a time or for other tasks. Of all (`tenant` is nil): also
 -- those that wait for another attempt, which count as waiting for their tenant.
 local function count_scheduled(tenant, by)
-  local changes = count_changes.scheduled
+  local changes = changes_of('scheduled')
   if tenant then changes[tenant] = (changes[tenant] or 0) + by end
   changes[''] = changes[''] + by
 end
@@ -50,7 +50,7 @@ end
 local function enqueue_task(id, terms)
   local priority, tenant = terms.priority, terms.tenant
   local turn = math.max(turn_of(priority, tenant), share('round:' .. priority) or 0) + math.floor(ROUND / (terms.weight or 1))
-  turns[priority][tenant] = turn
+  turns_of(priority)[tenant] = turn
   add_to_queue(priority, id, queue_score(turn))
   if terms.queue_timeout then add_timed('deadlines', digits[now + terms.queue_timeout], id) end
 end

@@ -8,7 +8,7 @@
 local function backoff(policy, attempt, random)
   local kind, delay, max, jitter = string.match(policy, '(%l+),([^,]+),([^,]+),([^,]+)')
   -- Without a delay where the policy is damaged.
-  delay, max, jitter = to_count(delay), to_count(max), to_count(jitter)
+  delay, max, jitter = to_number(delay) or 0, to_number(max) or 0, to_number(jitter) or 0
   if kind == 'exponential' then delay = delay * 2 ^ (attempt - 1) end
   return math.floor(math.min(delay, max) * (1 - jitter * random))
 end

@@ -14,6 +14,10 @@ end
 -- Whether a number can be a count or a time of ours: others come from damaged keys. Comparisons with NaN are false.
 local MAX_NUMBER = 2 ^ 53
 local function is_number(value) return value >= 0 and value < MAX_NUMBER end
+local function to_number(text)
+  local number = tonumber(text or nil)
+  return number and is_number(number) and number or nil
+end
 
 -- Whole numbers as text, each printed once: Lua takes as long to print a number as Redis to run a command, and a call prints few
 -- different ones. NaN is printed as 0.

@@ -5,12 +5,26 @@
 -- Scores of a queue are turns, and below this.
 local MAX_TURN = RULES.CAPPED_RANK
 
-local count_changes = { waiting = { [''] = 0 }, running = { [''] = 0 }, scheduled = { [''] = 0 } }
-local turns = { high = {}, normal = {}, low = {} }
+-- Both by name, made when they are first needed: most calls need few of them.
+local count_changes, turns = {}, {}
+local function changes_of(key)
+  count_changes[key] = count_changes[key] or { [''] = 0 }
+  return count_changes[key]
+end
+local function turns_of(priority)
+  turns[priority] = turns[priority] or {}
+  return turns[priority]
+end
 
 local function count(key, tenant, by)
-  local changes = count_changes[key]
+  local changes = changes_of(key)
   changes[tenant], changes[''] = (changes[tenant] or 0) + by, changes[''] + by
+end
+
+local function write_hash(key, values)
+  local fields = {}
+  for field, value in pairs(values) do fields[#fields + 1], fields[#fields + 2] = field, digits[value] end
+  if #fields > 0 then call('HSET', Q .. key, unpack(fields)) end
 end
 
 local function write_tenants()
@@ -25,19 +39,15 @@ local function write_tenants()
         elseif key == 'waiting' then
           -- A tenant without waiting tasks has no turn to remember.
           for _, priority in ipairs(PRIORITIES) do
-            turns[priority][tenant] = nil
+            turns_of(priority)[tenant] = nil
             call('HDEL', Q .. 'turns:' .. priority, tenant, '+' .. tenant, '=' .. tenant)
           end
         end
       end
     end
   end
-  local hashes = { shares = changed_shares, ['turns:high'] = turns.high, ['turns:normal'] = turns.normal, ['turns:low'] = turns.low }
-  for key, values in pairs(hashes) do
-    local pairs_of_hash = {}
-    for field, value in pairs(values) do pairs_of_hash[#pairs_of_hash + 1], pairs_of_hash[#pairs_of_hash + 2] = field, digits[value] end
-    if #pairs_of_hash > 0 then call('HSET', Q .. key, unpack(pairs_of_hash)) end
-  end
+  write_hash('shares', changed_shares)
+  for priority, of_tenants in pairs(turns) do write_hash('turns:' .. priority, of_tenants) end
 end
 
 -- Signals one idle worker. One element is enough: a worker that pops it adds another if there is more to do. It expires, so that an idle

@@ -4,28 +4,22 @@
 -- Length of a round on the scale of turns: a tenant of weight 1 has one turn in it, one of weight 3 has three.
 local ROUND = RULES.ROUND
 
--- 0 where it was lost, or is no count.
-local function to_count(text)
-  local number = tonumber(text)
-  return number and is_number(number) and number or 0
-end
-
--- Counts as they were before this call, read once for each tenant.
-local stored_counts = { waiting = {}, running = {}, scheduled = {} }
+-- Counts as they were before this call, read once for each tenant. 0 where one was lost, or is no count.
+local stored_counts = {}
 local function counted(key, tenant)
-  local stored = stored_counts[key]
+  local stored, changes = stored_counts[key] or {}, count_changes[key]
   if not stored[tenant] then
     -- The count of all tenants is mostly needed too.
     local of_tenant, of_all = unpack(call('HMGET', Q .. key, tenant, ''))
-    stored[tenant], stored[''] = to_count(of_tenant), stored[''] or to_count(of_all)
+    stored[tenant], stored[''], stored_counts[key] = to_number(of_tenant) or 0, stored[''] or to_number(of_all) or 0, stored
   end
-  return stored[tenant] + (count_changes[key][tenant] or 0)
+  return stored[tenant] + (changes and changes[tenant] or 0)
 end
 
 -- The tenant's last turn: that of its waiting task that was queued last. 0 if it has none.
 local function turn_of(priority, tenant)
-  local known = turns[priority]
-  known[tenant] = known[tenant] or to_count(call('HGET', Q .. 'turns:' .. priority, tenant))
+  local known = turns_of(priority)
+  known[tenant] = known[tenant] or to_number(call('HGET', Q .. 'turns:' .. priority, tenant)) or 0
   return known[tenant]
 end
 
