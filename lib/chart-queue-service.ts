@@ -142,7 +142,7 @@ export class ChartQueueService {
   async enqueueChartTask (request: CreateChartRequest, identity: Identity, options: EnqueueOptions = {}): Promise<EnqueueResult> {
     const { telemetry, admission, estimates } = this.#queue
     const enqueuing = telemetry.send(1, options.trace, trace => admission.enqueue(request, identity, options.idempotencyKey, trace))
-    estimates.prepare()
+    estimates.prepareSoon()
     const { task, outcome } = await enqueuing
     return { task: await estimates.of(task), outcome }
   }
@@ -155,7 +155,7 @@ export class ChartQueueService {
     const { telemetry, admission, estimates } = this.#queue
     const count = Array.isArray(requests) ? requests.length : 0
     const enqueuing = telemetry.send(count, options.trace, trace => admission.enqueueBatch(requests, identity, options.idempotencyKey, trace))
-    estimates.prepare()
+    estimates.prepareSoon()
     const { tasks, ...batch } = await enqueuing
     const estimated = await estimates.ofAll(tasks.map(({ task }) => task))
     return { ...batch, tasks: tasks.map(({ outcome }, i) => ({ outcome, task: estimated[i]! })) }

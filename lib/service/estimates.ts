@@ -46,9 +46,12 @@ export class Estimates {
     this.#telemetry = telemetry
   }
 
-  /** Requests the snapshot early, so that it is read while the store handles another call of the same response. */
-  prepare (): void {
-    void this.#forecast()
+  /**
+   * Requests the snapshot early, while the store handles another call of the same response. Not at once: it would be sent with that call, and
+   * Redis answers both, and wakes a worker, only after it has handled both.
+   */
+  prepareSoon (): void {
+    setImmediate(() => { void this.#forecast() })
   }
 
   /**
