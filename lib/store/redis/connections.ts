@@ -131,6 +131,7 @@ function answerOf<T> (client: RedisClient, command: () => Promise<T>, deadline: 
       const since = Math.max(sent, heard.get(client) ?? 0)
       if (client.status === 'ready' && performance.now() - since >= SILENCE.answer) client.disconnect(true)
     }
+    const answered = command()
     // Where this process was busy itself, the answer has come by now and is about to be read.
     const timer = setTimeout(() => setImmediate(giveUp), deadline)
     const settle = () => {
@@ -138,7 +139,7 @@ function answerOf<T> (client: RedisClient, command: () => Promise<T>, deadline: 
       clearTimeout(timer)
       heard.set(client, performance.now())
     }
-    command().then(answer => {
+    answered.then(answer => {
       settle()
       resolve(answer)
     }, error => {

@@ -2259,7 +2259,7 @@ local function write_ends(ends)
     call('ZREM', Q .. 'processing', unpack(ids))
     call('ZREM', Q .. 'active', unpack(ids))
     call('ZADD', Q .. 'finished', unpack(finished))
-    prolong(Q .. 'finished', digits[longest])
+    if call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') == 0 then prolong(Q .. 'finished', digits[longest]) end
     call('DEL', unpack(checkpoints))
   end
   return ids, answers
@@ -2610,7 +2610,7 @@ local function to_tenant(word, user) return word == '=' and 'user:' .. user or w
 local COMPACT = '^%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x[fnoptu]*[,}]'
 local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTES
 local function prolong(key, ttl)
-  if call('PEXPIRE', key, ttl, 'GT') == 0 then call('PEXPIRE', key, ttl, 'NX') end
+  if call('PEXPIRE', key, ttl, 'NX') == 0 then call('PEXPIRE', key, ttl, 'GT') end
 end`,
   'supersede': `local function supersede(owner, kept)
   local index, message = P .. 'message_tasks:' .. owner, string.sub(owner, 1, 36)

@@ -43,6 +43,5 @@ local MAX_CLAIMED, MAX_CLAIMED_BYTES = RULES.MAX_CLAIMED, RULES.MAX_CLAIMED_BYTE
 
 -- Lets a key expire in `ttl` ms, unless it is already kept for longer: keys with entries of many tasks expire with the last of these.
 local function prolong(key, ttl)
-  -- GT changes nothing where a key does not expire.
-  if call('PEXPIRE', key, ttl, 'GT') == 0 then call('PEXPIRE', key, ttl, 'NX') end
+  if call('PEXPIRE', key, ttl, 'NX') == 0 then call('PEXPIRE', key, ttl, 'GT') end
 end
