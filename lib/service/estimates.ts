@@ -48,7 +48,7 @@ export class Estimates {
 
   /**
    * Requests the snapshot early, while the store handles another call of the same response. Not at once: it would be sent with that call, and
-   * Redis answers both, and wakes a worker, only after it has handled both.
+   * Redis answers both, and signals a worker, only after it has handled both.
    */
   prepareSoon (): void {
     setImmediate(() => { void this.#forecast() })
