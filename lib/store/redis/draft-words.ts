@@ -11,8 +11,8 @@ export function toWords ({ message_id, user_id, tenant, shared_with, priority, r
 
 /** Options of a draft that few have, as JSON; empty where it has none. `extras` goes into its record. */
 export function toOptions ({ force, chart_check, run_at, supersede, depends_on, queueTimeout, weight, retry_of, trace }: TaskDraft): string {
-  const isPlain = !chart_check && run_at === null && !supersede && depends_on.length === 0 && queueTimeout === 0 && weight === 1 && retry_of === null && !trace
-  if (isPlain) return force ? '{"force":true}' : ''
+  const hasNone = !chart_check && run_at === null && !supersede && depends_on.length === 0 && queueTimeout === 0 && weight === 1 && retry_of === null && !trace
+  if (hasNone) return force ? '{"force":true}' : ''
   const extras = {
     ...(run_at === null ? {} : { run_at }),
     ...(queueTimeout === 0 ? {} : { queue_timeout: queueTimeout }),
@@ -30,5 +30,5 @@ export function toOptions ({ force, chart_check, run_at, supersede, depends_on, 
     ...(retry_of === null ? {} : { retry_of }),
     ...(Object.keys(extras).length === 0 ? {} : { extras })
   }
-  return Object.keys(options).length === 0 ? '' : JSON.stringify(options)
+  return JSON.stringify(options)
 }
