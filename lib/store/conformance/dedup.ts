@@ -143,6 +143,12 @@ export const dedup_key = cases('the same chart', {
     await queued(scene, { stores_content: false, chart_check: { chart_id: chart_id!, kept: false } })
   },
 
+  'after the newest chart that the host has lost, it is not asked for older ones': async scene => {
+    await scene.completed(duplicate, null)
+    const newest = await scene.completed({ ...duplicate, force: true }, null)
+    await queued(scene, { stores_content: false, chart_check: { chart_id: newest.chart_id!, kept: false } })
+  },
+
   'fifty at once make one task': async scene => {
     const drafts: TaskDraft[] = Array.from({ length: 50 }, () => scene.draft(duplicate))
     const answers = (await Promise.all(drafts.map(draft => scene.store.enqueue(draft)))).map(outcomeOf)

@@ -1337,7 +1337,7 @@ local function answers_draft(id, draft, any_superseded)
   if not task or task.terms.dedup_key ~= draft.dedup_key then return end
   local status, chart = task.state.status, task.state.chart
   if status == 'PENDING' or status == 'PROCESSING' then return not (any_superseded and is_superseded(id, draft)) and 'already_active' or nil end
-  if status == 'COMPLETED' and (chart ~= draft.chart_check or draft.chart_exists) then return 'chart_exists', chart end
+  if status == 'COMPLETED' then return chart == draft.chart_check and not draft.chart_exists and 'chart_lost' or 'chart_exists', chart end
 end
 local function find_among_shared(index, draft, any_superseded)
   for _, range in ipairs({ { 'ZRANGEBYSCORE', FIRST, '(0' }, { 'ZREVRANGEBYSCORE', LAST, '(0' } }) do
@@ -1347,6 +1347,7 @@ local function find_among_shared(index, draft, any_superseded)
       fetch(ids)
       for _, id in ipairs(ids) do
         local outcome, chart = answers_draft(id, draft, any_superseded)
+        if outcome == 'chart_lost' then return end
         if outcome then
           local score = call('ZSCORE', index, id)
           call('ZADD', index, digits[score + (outcome == 'chart_exists' and FAR or -FAR)], '=' .. draft.dedup_key)
@@ -1364,6 +1365,7 @@ local function find_duplicate(draft, stores_content, any_superseded)
   local score = pointer and digits[pointer + (tonumber(pointer) < 0 and FAR or -FAR)]
   local id, outcome, chart = score and call('ZRANGEBYSCORE', index, score, score, 'LIMIT', '0', '1')[1], nil, nil
   if id then outcome, chart = answers_draft(id, draft, any_superseded) end
+  if outcome == 'chart_lost' then id, outcome = nil, nil end
   if not outcome and call('ZSCORE', index, '+' .. draft.dedup_key) then id, outcome, chart = find_among_shared(index, draft, any_superseded) end
   if outcome ~= 'chart_exists' then return outcome and id, outcome end
   if stores_content and call('EXISTS', P .. 'chart:' .. chart) == 0 then return end
