@@ -147,6 +147,15 @@ t.test('of a batch the host is asked for each chart once', async t => {
   t.strictSame(chartStore.calls.sort(), [...chartStore.charts.keys()].map(chart_id => `get ${chart_id}`).sort())
 })
 
+t.test('a store that asks for ever other charts is given up', async t => {
+  const chartStore = hostStore()
+  const store = memoryStore()
+  const { admission } = admissionOver({ chartStore, store })
+  store.enqueue = async ({ task_id }) => ({ outcome: 'chart_check_required', charts: [{ task_id, chart_id: randomUUID() }] })
+  await t.rejects(admission.enqueue(request(), ada, undefined), { code: 'CHARTS_ERR_STORE_UNAVAILABLE' })
+  t.equal(chartStore.calls.length, 10)
+})
+
 t.test('a key binds what the version before this one bound, where nothing else is asked for', async t => {
   const bodies: string[] = []
   const inner = memoryStore()
