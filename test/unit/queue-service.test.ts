@@ -375,6 +375,26 @@ t.test('a store that does not say what is to come, or not in time, costs the est
   }
 })
 
+t.test('what is to come is asked for after a create was sent, and before it is answered', async t => {
+  const calls: string[] = []
+  const asked = gate()
+  const store = memoryStore()
+  const [enqueue, snapshot] = [store.enqueue.bind(store), store.snapshot.bind(store)]
+  store.enqueue = async draft => {
+    // A store may gather what comes in one turn.
+    queueMicrotask(() => calls.push('enqueue'))
+    await asked.opened
+    return enqueue(draft)
+  }
+  store.snapshot = () => {
+    calls.push('snapshot')
+    asked.open()
+    return snapshot()
+  }
+  await inTime(start(t, { store }).enqueueChartTask({ message_id }, ada), 5_000, 'the create')
+  t.same(calls.slice(0, 2), ['enqueue', 'snapshot'])
+})
+
 t.test('a lease is good for its task in any case', async t => {
   const service = start(t)
   const { task: { task_id } } = await service.enqueueChartTask({ message_id }, ada)

@@ -44,32 +44,35 @@ const enqueueMany = (queue: Queue, count: number, adjustment_query: string) =>
   Promise.all(Array.from({ length: count }, async () => (await queue.enqueue({ adjustment_query })).task_id))
 
 for (const kind of stores) {
-  t.test(`where many end at once, half of them go with another exchange, and no more run than may, ${kind}`, async t => {
-    const queue = await startQueue(t, kind)
-    const { store, exchanges, hold, letThrough } = heldExchanges(queue)
-    const ids = await enqueueMany(queue, 3 * CONCURRENCY, 'short')
-    const finish = gate()
-    let running = 0
-    let most = 0
-    await queue.work(async () => {
-      most = Math.max(most, ++running)
-      await finish.opened
-      running--
-      return null
-    }, { store, concurrency: CONCURRENCY })
-    await until(() => running === CONCURRENCY)
-    hold()
-    finish.open()
-    await until(() => exchanges.length === 2)
-    const [first, second] = exchanges
-    t.same([first!.claim.lane, second!.claim.lane].sort(), [0, 1])
-    t.same([first!, second!].map(({ settlements, claim }) => [settlements.length, claim.count]), [[32, 32], [32, 32]])
-    t.not(first!.claim.claim_id, second!.claim.claim_id)
-    t.equal(first!.claim.worker_id, second!.claim.worker_id)
-    letThrough()
-    for (const id of ids) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 1 })
-    t.equal(most, CONCURRENCY)
-  })
+  for (const concurrency of [10, CONCURRENCY]) {
+    t.test(`where many end at once, half of them go with another exchange, and no more run than may, ${concurrency} ${kind}`, async t => {
+      const queue = await startQueue(t, kind)
+      const { store, exchanges, hold, letThrough } = heldExchanges(queue)
+      const ids = await enqueueMany(queue, 3 * concurrency, 'short')
+      const finish = gate()
+      let running = 0
+      let most = 0
+      await queue.work(async () => {
+        most = Math.max(most, ++running)
+        await finish.opened
+        running--
+        return null
+      }, { store, concurrency })
+      await until(() => running === concurrency)
+      hold()
+      finish.open()
+      await until(() => exchanges.length === 2)
+      const [first, second] = exchanges
+      t.same([first!.claim.lane, second!.claim.lane].sort(), [0, 1])
+      const half = concurrency / 2
+      t.same([first!, second!].map(({ settlements, claim }) => [settlements.length, claim.count]), [[half, half], [half, half]])
+      t.not(first!.claim.claim_id, second!.claim.claim_id)
+      t.equal(first!.claim.worker_id, second!.claim.worker_id)
+      letThrough()
+      for (const id of ids) t.match(await queue.ended(id), { status: 'COMPLETED', attempt: 1 })
+      t.equal(most, concurrency)
+    })
+  }
 
   t.test(`few that end wait for the exchange that is under way, ${kind}`, async t => {
     const queue = await startQueue(t, kind)

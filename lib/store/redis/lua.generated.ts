@@ -2261,7 +2261,7 @@ local function write_ends(ends)
     call('ZREM', Q .. 'processing', unpack(ids))
     call('ZREM', Q .. 'active', unpack(ids))
     call('ZADD', Q .. 'finished', unpack(finished))
-    if call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') == 0 then prolong(Q .. 'finished', digits[longest]) end
+    if call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') == 0 then call('PEXPIRE', Q .. 'finished', digits[longest], 'NX') end
     call('DEL', unpack(checkpoints))
   end
   return ids, answers
