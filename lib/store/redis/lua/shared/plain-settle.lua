@@ -67,7 +67,7 @@ local function write_ends(ends)
     call('ZREM', Q .. 'processing', unpack(ids))
     call('ZREM', Q .. 'active', unpack(ids))
     call('ZADD', Q .. 'finished', unpack(finished))
-    -- As prolong, in the other order: but for the first task, it expires already, so that one command is enough.
+    -- It expires already, but for the first task: one command is enough.
     if call('PEXPIRE', Q .. 'finished', digits[longest], 'GT') == 0 then call('PEXPIRE', Q .. 'finished', digits[longest], 'NX') end
     call('DEL', unpack(checkpoints))
   end
